@@ -1,0 +1,1 @@
+"""Deep-RL research as one compiled program."""

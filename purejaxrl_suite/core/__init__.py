@@ -1,0 +1,1 @@
+"""The vocabulary (types), functions on trees, contract checks. Imports nothing of the package."""

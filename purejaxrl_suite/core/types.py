@@ -1,0 +1,255 @@
+"""The vocabulary of the suite: every concept is a NamedTuple of arrays or of pure functions.
+
+Shape letters, used in every docstring of the package: T time, N parallel environments, B minibatch,
+A actions, H units of a layer, C configurations, S seeds. `f32[T, N]` is a float32 array of that
+shape.
+
+Static things (sizes, functions, names) are arguments of builders; traced things (parameters, keys,
+hyper-parameters, environment parameters) are arguments of the functions that builders return.
+Nothing traced is ever stored in a closure, so every function below may be vmapped, scanned,
+differentiated and resumed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+Memory = Any
+Path = tuple[str, ...]
+
+
+class Box(NamedTuple):
+    """Arrays of one shape and dtype within bounds.
+
+    shape: shape of one element, without batch axes.
+    dtype: name of the numpy dtype, such as `"float32"` or `"uint8"`.
+    low, high: inclusive bounds; one number, or a tuple with one number per entry of the last axis.
+    categories: not empty when the entries are category codes and not quantities: the number of
+        codes of each channel of the last axis. Encoders embed such observations, they never scale
+        them.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    low: float | tuple[float, ...] = -float("inf")
+    high: float | tuple[float, ...] = float("inf")
+    categories: tuple[int, ...] = ()
+
+
+class Discrete(NamedTuple):
+    """The integers 0 .. n-1, as int32."""
+
+    n: int
+
+
+Space = Box | Discrete
+
+
+class TimeStep(NamedTuple):
+    """What one environment step returns (Environment.step: unbatched; the engine: leading axis N).
+
+    obs: the observation to act on next: the successor, or a start observation where the engine has
+        reset.
+    reward: f32[].
+    terminated: bool[], the task ended: the successor has no value.
+    truncated: bool[], the episode was cut (time limit): the successor has a value. Both may be
+        True.
+    final_obs: the true successor of the action, whether or not a reset followed.
+    info: scalars that describe the episode, read by the engine at its last step (for example
+        `success`).
+    """
+
+    obs: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    final_obs: Array
+    info: Mapping[str, Array]
+
+
+class Environment(NamedTuple):
+    """One task: pure functions of one unbatched episode, without auto-reset.
+
+    name: the id, for messages and run folders.
+    observation, action: spaces of `obs` and `action`.
+    time_limit: steps after which an episode is certainly over; None when nothing bounds it.
+    params: default parameters, a pytree of arrays or numbers: what may be swept without
+        recompiling.
+    init: (key, params) -> (state, obs).
+    step: (key, params, state, action) -> (state, TimeStep). The step after an end is undefined but
+        finite to
+        compute: the engine replaces the state before it is used.
+    render: (params, state) -> u8[height, width, 3], or None where the environment draws nothing.
+    """
+
+    name: str
+    observation: Box
+    action: Space
+    time_limit: int | None
+    params: PyTree
+    init: Callable[[Key, PyTree], tuple[PyTree, Array]]
+    step: Callable[[Key, PyTree, PyTree, Array], tuple[PyTree, TimeStep]]
+    render: Callable[[PyTree, PyTree], Array] | None = None
+
+
+class Transition(NamedTuple):
+    """Experience of one rollout; leaves [T, N, ...].
+
+    next_obs is the true successor of (obs, action), also where the episode ended: obs[t + 1] is a
+    start observation there. extras is what `Agent.act` returned beside the action
+    (log-probabilities, memory ...).
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    next_obs: Array
+    extras: Mapping[str, PyTree]
+
+    @property
+    def done(self) -> Array:
+        """bool[T, N]: the episode ended here, for either reason."""
+        return self.terminated | self.truncated
+
+
+class Learner(NamedTuple):
+    """What gradient descent changes: parameters and the optimizer's state."""
+
+    params: PyTree
+    opt_state: PyTree
+
+
+class Probe(NamedTuple):
+    """One look inside a network, from one forward and one backward pass on a batch.
+
+    features: {layer: f32[B, ..., H]}, activations.
+    feature_grads: the same structure, dL/dfeature.
+    grads: like params, raw: before clipping, masking and the optimizer.
+    """
+
+    features: Mapping[str, Array]
+    feature_grads: Mapping[str, Array]
+    grads: PyTree
+
+
+class Edge(NamedTuple):
+    """How one group of units is wired, so that surgery reads data and never layer names.
+
+    layer: key of the units in `Internals.features`; their index is the last axis of the feature.
+    units: how many there are (H).
+    incoming: paths of the parameter leaves whose last axis indexes the units (kernel, bias, norm
+        scale ...).
+    outgoing: paths of the kernels whose second-to-last axis is fed by the units.
+    tile: an outgoing row r belongs to unit r % units, and there are units * tile rows: 1 for dense
+        -> dense and conv -> conv, height * width where an NHWC feature is flattened into a dense
+        layer.
+    recyclable: False for units that must not be re-initialised one by one (gates of a recurrent
+        cell).
+    """
+
+    layer: str
+    units: int
+    incoming: tuple[Path, ...]
+    outgoing: tuple[Path, ...]
+    tile: int = 1
+    recyclable: bool = True
+
+
+class Internals(NamedTuple):
+    """What a forward pass shows beside its output.
+
+    features: {layer: f32[B, ..., H]}, activations after the non-linearity, with taps added.
+    memory: the next memory of a recurrent network, () otherwise.
+    router: routing statistics of mixture layers, {} otherwise.
+    aux_loss: f32[], auxiliary losses of the network itself (load balancing), 0 otherwise.
+    """
+
+    features: Mapping[str, Array]
+    memory: Memory
+    router: Mapping[str, Array]
+    aux_loss: Array | float
+
+
+class Network(NamedTuple):
+    """A network as functions.
+
+    init: key -> params, a nested dict with the namespaces encoder, bridge, trunk, heads and aux, as
+        present.
+    apply: (params, obs[B, ...], memory, taps) -> (output, Internals): one step. `memory` is () for
+        feed-forward networks. `taps` is {} or zeros shaped like `Internals.features`: they are
+        added to the features, so the gradient with respect to a tap is dL/dfeature.
+    unroll: (params, obs[T, B, ...], memory, starts bool[T, B], taps) -> (output [T, B, ...],
+        Internals): T steps, `memory` being the one before step 0 and forgotten before each step
+        that `starts` an episode. Features and `Internals.memory` (after each step) have leading
+        axes [T, B].
+    wiring: one Edge per hidden layer.
+    memory: B -> initial memory, leaves [B, ...]; () for feed-forward networks.
+    """
+
+    init: Callable[[Key], PyTree]
+    apply: Callable[..., tuple[Any, Internals]]
+    unroll: Callable[..., tuple[Any, Internals]]
+    wiring: tuple[Edge, ...]
+    memory: Callable[[int], Memory] = lambda batch: ()
+
+
+class Agent(NamedTuple):
+    """A learning algorithm as functions; one paper, one file in `agents/`.
+
+    name: for messages and run folders.
+    observation, action: the spaces it was built for; the engine refuses an environment with others.
+    hypers: default Hypers, a NamedTuple of floats: what may be swept, annealed or differentiated.
+    num_envs, rollout_length: N and T of the Transition that `update` takes.
+    init: (key, hypers) -> state, arrays only; `state.learner` is a Learner.
+    act: (key, hypers, state, memory, obs[N, ...], explore) -> (memory, action[N, ...], extras).
+        `explore` is a Python bool: False acts greedily, with the same extras.
+    update: (key, hypers, state, Transition[T, N]) -> (state, metrics {name: f32[]}).
+    probe: (key, hypers, state, Transition[T, N]) -> Probe, on the agent's own loss.
+    memory: N -> initial memory of a recurrent agent, leaves [N, ...]; () otherwise.
+    anneal: (hypers, progress f32[] in [0, 1)) -> the hypers in force at that fraction of training.
+    """
+
+    name: str
+    observation: Box
+    action: Space
+    hypers: Any
+    num_envs: int
+    rollout_length: int
+    init: Callable[[Key, Any], Any]
+    act: Callable[..., tuple[Memory, Array, Mapping[str, PyTree]]]
+    update: Callable[[Key, Any, Any, Transition], tuple[Any, Mapping[str, Array]]]
+    probe: Callable[[Key, Any, Any, Transition], Probe]
+    memory: Callable[[int], Memory] = lambda batch: ()
+    anneal: Callable[[Any, Array], Any] = lambda hypers, progress: hypers
+
+
+class Clock(NamedTuple):
+    """Where training stands: the engine's own, never batched over members (so conditions on it stay
+    cheap).
+
+    update: i32[], updates done. updates: i32[], updates of the whole run.
+    """
+
+    update: Array
+    updates: Array
+
+
+class Run(NamedTuple):
+    """Everything a member carries from one update to the next: arrays only, of fixed structure.
+
+    agent: the agent's state. env, obs: the N environments and what they show. memory: of a
+        recurrent agent. episode_return f32[N], episode_length i32[N]: of the episodes in progress.
+    """
+
+    agent: Any
+    env: PyTree
+    obs: Array
+    memory: Memory
+    episode_return: Array
+    episode_length: Array

@@ -1,0 +1,14 @@
+"""Strict settings for every test: no silent broadcasts, one compilation cache, no accelerator."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "jax"
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
