@@ -1,1 +1,52 @@
-"""Deep-RL research as one compiled program."""
+"""Deep-RL research as one compiled program: environments, agents, seeds and statistics.
+
+    import purejaxrl_suite as pjs
+
+    env = pjs.make("Breakout-MinAtar")
+    result = pjs.run(pjs.ppo(env), env, seeds=16, steps=1e6)
+    pjs.report.learning_curves(result.curves, path="breakout.png")
+
+Names are imported when they are first used, so importing the package is quick and touches no
+device.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from purejaxrl_suite import agents, core, engine, envs, nets, ops, report, stats
+    from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+    from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+    from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
+    from purejaxrl_suite.engine.evaluate import make_evaluate
+    from purejaxrl_suite.engine.result import Policy, Result, load_policy
+    from purejaxrl_suite.engine.run import Progress, run
+    from purejaxrl_suite.engine.train import make_train
+    from purejaxrl_suite.envs import ids, make
+
+_HOMES = {
+    "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),
+    "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
+    "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
+    "engine.evaluate": ("make_evaluate",),
+    "engine.result": ("Policy", "Result", "load_policy"),
+    "engine.run": ("Progress", "run"),
+    "engine.train": ("make_train",),
+    "envs": ("ids", "make"),
+}
+_PACKAGES = ("agents", "core", "engine", "envs", "nets", "ops", "report", "stats")
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*_PACKAGES, *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOME_OF:
+        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Speed of purejaxrl_suite: alone (`throughput`) and against its peers (`peers`)."""

@@ -1,0 +1,153 @@
+"""Ours against its peers on this machine, at equal settings, in alternation; ratios are the result.
+
+    python -m benchmarks.peers --jobs ppo-cartpole navix-doorkey --out benchmarks/results/mine.json
+    python -m benchmarks.peers --table benchmarks/results/mine.json
+
+Equal means: the same environment, batch sizes, network sizes, epochs and number of environment
+steps. What may differ is how the work is done (resets, permutations, what is stored and returned)
+and truncation, which only ours bootstraps through, at its own cost.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import harness
+
+Contestants = list[harness.Contestant]
+
+
+def ppo_job(settings: str, updates: int, members: int = 1) -> Callable[[float], Any]:
+    def build(scale: float) -> tuple[Any, Contestants]:
+        from benchmarks import contestants, reference
+
+        s, n = getattr(reference, settings), max(1, round(scale * updates))
+        builders = contestants.our_ppo, contestants.reference_ppo, contestants.rejax_ppo
+        entries = [builder(s, n, members) for builder in builders]
+        return describe(s, n, members), [entry for entry in entries if entry is not None]
+
+    return build
+
+
+def pqn_job(settings: str, updates: int, members: int = 1) -> Callable[[float], Any]:
+    def build(scale: float) -> tuple[Any, Contestants]:
+        from benchmarks import contestants, reference
+
+        s, n = getattr(reference, settings), max(1, round(scale * updates))
+        builders = contestants.our_pqn, contestants.reference_pqn
+        return describe(s, n, members), [builder(s, n, members) for builder in builders]
+
+    return build
+
+
+def navix_job(env_id: str, updates: int) -> Callable[[float], Any]:
+    def build(scale: float) -> tuple[Any, Contestants]:
+        from benchmarks import contestants
+
+        n = max(1, round(scale * updates))
+        entries = [contestants.our_navix_ppo(env_id, n), contestants.navix_ppo(env_id, n)]
+        return {"env_id": env_id, "updates": n, "settings": "navix PPOHparams defaults"}, entries
+
+    return build
+
+
+def stepping_job(env_id: str, rollouts: int) -> Callable[[float], Any]:
+    def build(scale: float) -> tuple[Any, Contestants]:
+        from benchmarks import contestants
+
+        n = max(1, round(scale * rollouts))
+        # Ours takes more rollouts per call, so that both calls last long enough to be timed.
+        entries = [contestants.our_stepping(env_id, 8 * n), contestants.navix_stepping(env_id, n)]
+        return {"env_id": env_id, "seeds": 8, "num_envs": 32, "rollout_length": 100}, entries
+
+    return build
+
+
+def describe(settings: Any, updates: int, members: int) -> dict[str, Any]:
+    """Settings as plain data."""
+    plain = {k: getattr(v, "__name__", v) for k, v in settings._asdict().items()}
+    return plain | {"updates": updates, "members": members}
+
+
+# Sizes are such that a peer's call lasts two or three seconds on one core; `--scale` multiplies them.
+JOBS: dict[str, Callable[[float], Any]] = {
+    "ppo-cartpole": ppo_job("PPO_CARTPOLE", 700),
+    "ppo-cartpole-64": ppo_job("PPO_CARTPOLE", 15, members=64),
+    "ppo-breakout": ppo_job("PPO_BREAKOUT", 20),
+    "pqn-breakout": pqn_job("PQN_BREAKOUT", 3),
+    "pqn-cartpole": pqn_job("PQN_CARTPOLE", 30),
+    "navix-empty": navix_job("Navix-Empty-8x8-v0", 300),
+    "navix-doorkey": navix_job("Navix-DoorKey-8x8-v0", 150),
+    "navix-fourrooms": navix_job("Navix-FourRooms-v0", 50),
+    "navix-random16": navix_job("Navix-Empty-Random-16x16-v0", 50),
+    "step-doorkey": stepping_job("Navix-DoorKey-8x8-v0", 50),
+    "step-fourrooms": stepping_job("Navix-FourRooms-v0", 8),
+}
+
+
+def table(data: dict[str, Any]) -> str:
+    """A markdown table of a result file; the last column is ours over theirs."""
+    lines = [
+        "| job | contestant | steps/s (median) | spread | compile s | output + temporary MB | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, job in data["jobs"].items():
+        for entry in job["contestants"]:
+            speed, ratio = entry["steps_per_second"], entry.get("ratio")
+            lines.append(
+                f"| {name} | {entry['name']} | {speed['median']:,.0f} "
+                f"| {speed['min']:,.0f} - {speed['max']:,.0f} "
+                f"| {entry['trace_seconds'] + entry['compile_seconds']:.1f} "
+                f"| {(entry['output_bytes'] + entry['temporary_bytes']) / 1e6:.1f} "
+                f"| {format_ratio(ratio) if ratio else ''} |"
+            )
+    where = data["context"]
+    found = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    cores = f"{where['cores_used']} core(s)"
+    return "\n".join([*lines, "", f"{where['device']}, {where['cpu']}, {cores}; {found}."])
+
+
+def format_ratio(ratio: dict[str, float]) -> str:
+    """Median and range, two decimals."""
+    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f} - {ratio['max']:.2f})"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--jobs",
+        nargs="+",
+        default=list(JOBS),
+        choices=list(JOBS),
+        metavar="JOB",
+        help="any of: " + ", ".join(JOBS),
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="alternating rounds per job")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the updates per call")
+    parser.add_argument("--core", type=int, default=0, help="core to run on; -1 leaves all of them")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers.json"))
+    parser.add_argument("--table", type=Path, help="print the table of this result file and stop")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.table:
+        print(table(json.loads(arguments.table.read_text())))
+        return
+    harness.pin(arguments.core if arguments.core >= 0 else None)
+    data: dict[str, Any] = {"context": harness.context(), "jobs": {}}
+    for name in arguments.jobs:
+        settings, entries = JOBS[name](arguments.scale)
+        data["jobs"][name] = {"settings": settings, **harness.race(entries, arguments.rounds)}
+        harness.write_json(arguments.out, data)
+        print(f"{name}: done", flush=True)
+    print(table(data))
+
+
+if __name__ == "__main__":
+    main()

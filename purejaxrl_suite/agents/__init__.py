@@ -1,0 +1,1 @@
+"""Agents: one paper, one file; each a function from an environment to an `Agent`."""

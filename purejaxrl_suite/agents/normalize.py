@@ -1,0 +1,100 @@
+"""Running normalisation as functions Agent -> Agent (Engstrom et al. 2020, arXiv 2005.12729).
+
+An environment is one episode and forgets everything at its end, so statistics over all experience
+belong to the agent's state, shared by the N environments. Those of observations change once per
+rollout, after it was learnt from: an agent learns on the very inputs that it acted on.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Transition
+from purejaxrl_suite.ops import statistics
+
+CLIP = 10.0
+
+
+class NormalizedState(NamedTuple):
+    """learner: of the agent inside. inner: the rest of its state. moments: running statistics.
+
+    carry: f32[N], discounted returns in progress (rewards), or () (observations).
+    """
+
+    learner: Learner
+    inner: Any
+    moments: statistics.Moments
+    carry: Any
+
+
+def _open(state: NormalizedState) -> Any:
+    return state.inner._replace(learner=state.learner)
+
+
+def _close(inner: Any, moments: statistics.Moments, carry: Any) -> NormalizedState:
+    return NormalizedState(inner.learner, inner._replace(learner=()), moments, carry)
+
+
+def normalize_observations(agent: Agent) -> Agent:
+    """Show the agent (obs - mean) / deviation, clipped to [-10, 10]."""
+
+    def see(state: NormalizedState, obs: Array) -> Array:
+        return statistics.normalize(state.moments, obs, clip=CLIP)
+
+    def translate(state: NormalizedState, transition: Transition) -> Transition:
+        obs, next_obs = see(state, transition.obs), see(state, transition.next_obs)
+        return transition._replace(obs=obs, next_obs=next_obs)
+
+    def init(key: Key, hypers: Any) -> NormalizedState:
+        return _close(agent.init(key, hypers), statistics.init(agent.observation.shape), ())
+
+    def act(key: Key, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore: bool):
+        return agent.act(key, hypers, _open(state), memory, see(state, obs), explore)
+
+    def update(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
+        inner, metrics = agent.update(key, hypers, _open(state), translate(state, transition))
+        return _close(inner, statistics.update(state.moments, transition.obs), ()), metrics
+
+    def probe(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
+        return agent.probe(key, hypers, _open(state), translate(state, transition))
+
+    return agent._replace(init=init, act=act, update=update, probe=probe)
+
+
+def normalize_rewards(agent: Agent) -> Agent:
+    """Divide rewards by the deviation of the discounted return, clipped to [-10, 10].
+
+    The agent's Hypers must have a `gamma`. Rewards are not centred, which would change the task.
+    """
+
+    def translate(
+        hypers: Any, state: NormalizedState, transition: Transition
+    ) -> tuple[statistics.Moments, Array, Transition]:
+        def accumulate(carry: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+            reward, done = step
+            total = hypers.gamma * carry + reward
+            return jnp.where(done, 0.0, total), total
+
+        steps = transition.reward, transition.done
+        carry, totals = jax.lax.scan(accumulate, state.carry, steps)
+        moments = statistics.update(state.moments, totals)
+        reward = transition.reward / jnp.sqrt(moments.variance + 1e-8)
+        return moments, carry, transition._replace(reward=jnp.clip(reward, -CLIP, CLIP))
+
+    def init(key: Key, hypers: Any) -> NormalizedState:
+        return _close(agent.init(key, hypers), statistics.init(), jnp.zeros(agent.num_envs))
+
+    def act(key: Key, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore: bool):
+        return agent.act(key, hypers, _open(state), memory, obs, explore)
+
+    def update(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
+        moments, carry, transition = translate(hypers, state, transition)
+        inner, metrics = agent.update(key, hypers, _open(state), transition)
+        return _close(inner, moments, carry), metrics
+
+    def probe(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
+        _, _, transition = translate(hypers, state, transition)
+        return agent.probe(key, hypers, _open(state), transition)
+
+    return agent._replace(init=init, act=act, update=update, probe=probe)

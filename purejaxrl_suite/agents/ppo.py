@@ -1,0 +1,213 @@
+"""PPO: Proximal Policy Optimization (Schulman et al. 2017, arXiv 1707.06347).
+
+With the details that practice has shown to matter (Engstrom et al. 2020, arXiv 2005.12729; Huang et
+al. 2022, "The 37 implementation details of PPO"). Discrete and continuous actions; recurrent with a
+network that has a memory. Defaults are PureJaxRL's for CartPole; values are bootstrapped through
+time limits, which PureJaxRL's are not.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.normalize import normalize_observations, normalize_rewards
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Environment,
+    Key,
+    Learner,
+    Memory,
+    Network,
+    Probe,
+    PyTree,
+    Transition,
+)
+from purejaxrl_suite.ops import losses, minibatch, returns, successors
+from purejaxrl_suite.ops.descent import descend
+from purejaxrl_suite.ops.probe import probe as probe_loss
+
+
+class PPOConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        epochs: passes over a rollout.
+        minibatches: gradient steps in an epoch; divides N * T, or N if the network is recurrent.
+        anneal_learning_rate: decay the learning rate linearly to zero over training.
+        normalize_advantages: to mean 0 and deviation 1 in each minibatch.
+        clip_value_loss: clip changes of the value by `clip_range` too.
+        normalize_observations: by running mean and deviation.
+        normalize_rewards: by the running deviation of the discounted return.
+        exact_permutation: shuffle by sorting instead of by a keyed bijection (slower).
+    """
+
+    num_envs: int = 4
+    rollout_length: int = 128
+    epochs: int = 4
+    minibatches: int = 4
+    anneal_learning_rate: bool = True
+    normalize_advantages: bool = True
+    clip_value_loss: bool = True
+    normalize_observations: bool = False
+    normalize_rewards: bool = False
+    exact_permutation: bool = False
+
+
+class PPOHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of Adam, at the start of training.
+        gamma: discount per step.
+        gae_lambda: decay of the exponentially weighted advantage estimate.
+        clip_range: how far the probability ratio may move from 1 before its gradient is cut.
+        entropy_coefficient: weight of the entropy bonus.
+        value_coefficient: weight of the value loss.
+        max_gradient_norm: gradients are scaled down to this global norm.
+        adam_epsilon: of Adam's denominator.
+    """
+
+    learning_rate: float = 2.5e-4
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    entropy_coefficient: float = 0.01
+    value_coefficient: float = 0.5
+    max_gradient_norm: float = 0.5
+    adam_epsilon: float = 1e-5
+
+
+class PPOState(NamedTuple):
+    """PPO carries nothing but its learner."""
+
+    learner: Learner
+
+
+class Batch(NamedTuple):
+    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first."""
+
+    obs: Array
+    starts: Array
+    action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    target: Array
+    memory: Memory
+
+
+def ppo(
+    env: Environment,
+    config: PPOConfig | None = None,
+    network: Network | None = None,
+    hypers: PPOHypers | None = None,
+) -> Agent:
+    """PPO for the spaces of `env`; `network` defaults to `nets.actor_critic` for them.
+
+    Raises ValueError when the minibatches do not divide the rollout.
+    """
+    config, hypers = config or PPOConfig(), hypers or PPOHypers()
+    network = network or nets.actor_critic(env.observation, env.action)
+    distribution = nets.distribution(env.action)
+    recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
+    # Minibatches are made of single steps, or of whole rollouts of an environment.
+    length = config.rollout_length if recurrent else 1
+    sequences = config.rollout_length * config.num_envs // length
+    minibatch.check_division(sequences, config.minibatches)
+    permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
+
+    def optimizer(hypers: PPOHypers) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
+        return optax.chain(clip, optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
+
+    def init(key: Key, hypers: PPOHypers) -> PPOState:
+        params = network.init(key)
+        return PPOState(Learner(params, optimizer(hypers).init(params)))
+
+    def act(
+        key: Key, hypers: PPOHypers, state: PPOState, memory: Memory, obs: Array, explore: bool
+    ):
+        output, internals = network.apply(state.learner.params, obs, memory, {})
+        policy = distribution(output.policy)
+        action = policy.sample(seed=key) if explore else policy.mode()
+        return internals.memory, action, {"log_prob": policy.log_prob(action), "memory": memory}
+
+    def prepare(hypers: PPOHypers, params: PyTree, transition: Transition) -> Batch:
+        """Advantages and targets, outside the loss."""
+        obs, _, reward, terminated, truncated, next_obs, extras = transition
+        memory = jax.tree.map(lambda x: x[0], extras["memory"])
+        done = transition.done
+        starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+        output, internals = network.unroll(params, obs, memory, starts, {})
+        values, seen = output.value, (next_obs, internals.memory)
+
+        def value(successor: tuple[Array, Memory]) -> Array:
+            return network.apply(params, *successor, {})[0].value
+
+        following = successors.next_values(value, values, seen, terminated, truncated)
+        gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
+        advantage = gae(
+            reward, values, following, terminated, done, hypers.gamma, hypers.gae_lambda
+        )
+        steps = (obs, starts, transition.action, extras["log_prob"], values, advantage)
+        batch = Batch(*steps, advantage + values, memory)
+        if recurrent:
+            return batch
+        return jax.tree.map(lambda x: jnp.reshape(x, (1, sequences, *x.shape[2:])), batch)
+
+    def loss(params: PyTree, hypers: PPOHypers, batch: Batch, taps: Any):
+        output, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
+        policy = distribution(output.policy)
+        log_prob, advantage = policy.log_prob(batch.action), batch.advantage
+        if config.normalize_advantages:
+            advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+        value_clip = hypers.clip_range if config.clip_value_loss else jnp.inf
+        surrogate = losses.ppo_surrogate(log_prob, batch.log_prob, advantage, hypers.clip_range)
+        errors = losses.clipped_value_loss(output.value, batch.value, batch.target, value_clip)
+        metrics = {
+            "policy_loss": jnp.mean(surrogate),
+            "value_loss": jnp.mean(errors),
+            "entropy": jnp.mean(policy.entropy()),
+            "approximate_kl": losses.approximate_kl(log_prob - batch.log_prob),
+            "clip_fraction": losses.clip_fraction(log_prob - batch.log_prob, hypers.clip_range),
+        }
+        total = metrics["policy_loss"] + hypers.value_coefficient * metrics["value_loss"]
+        total = total - hypers.entropy_coefficient * metrics["entropy"] + internals.aux_loss
+        return total, (metrics, internals.features)
+
+    def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
+        batch = prepare(hypers, state.learner.params, transition)
+        index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
+
+        def objective(params: PyTree, batch: Batch, taps: Any):
+            return loss(params, hypers, batch, taps)
+
+        learner, metrics = descend(objective, optimizer(hypers), state.learner, batch, index)
+        metrics["explained_variance"] = losses.explained_variance(batch.value, batch.target)
+        return PPOState(learner), metrics
+
+    def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> Probe:
+        batch = prepare(hypers, state.learner.params, transition)
+
+        def objective(params: PyTree, taps: Any):
+            total, (_, features) = loss(params, hypers, batch, taps)
+            return total, features
+
+        return probe_loss(objective, state.learner.params)
+
+    def anneal(hypers: PPOHypers, progress: Array) -> PPOHypers:
+        left = 1.0 - progress if config.anneal_learning_rate else 1.0
+        return hypers._replace(learning_rate=hypers.learning_rate * left)
+
+    rollout = config.num_envs, config.rollout_length
+    functions = init, act, update, probe, network.memory, anneal
+    agent = Agent("ppo", env.observation, env.action, hypers, *rollout, *functions)
+    if config.normalize_observations:
+        agent = normalize_observations(agent)
+    return normalize_rewards(agent) if config.normalize_rewards else agent

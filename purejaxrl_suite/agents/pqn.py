@@ -1,0 +1,184 @@
+"""PQN: parallelised Q-network (Gallici et al. 2024, arXiv 2407.04811).
+
+Q-learning with lambda-returns on fresh experience of many environments: LayerNorm in the network
+takes the place of a target network, parallel environments take the place of a replay buffer.
+Defaults are purejaxql's for MinAtar; values are bootstrapped through time limits, which purejaxql's
+are not.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Discrete,
+    Environment,
+    Key,
+    Learner,
+    Memory,
+    Network,
+    Probe,
+    PyTree,
+    Transition,
+)
+from purejaxrl_suite.ops import exploration, minibatch, returns, successors
+from purejaxrl_suite.ops.descent import descend
+from purejaxrl_suite.ops.probe import probe as probe_loss
+
+
+class PQNConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        epochs: passes over a rollout.
+        minibatches: gradient steps in an epoch; divides N * T, or N if the network is recurrent.
+        anneal_learning_rate: decay the learning rate linearly to zero over training.
+        exact_permutation: shuffle by sorting instead of by a keyed bijection (slower).
+    """
+
+    num_envs: int = 128
+    rollout_length: int = 32
+    epochs: int = 2
+    minibatches: int = 32
+    anneal_learning_rate: bool = True
+    exact_permutation: bool = False
+
+
+class PQNHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of RAdam, at the start of training.
+        gamma: discount per step.
+        lambda_: decay of the lambda-return: 0 is one-step Q-learning, 1 is Monte Carlo.
+        epsilon: probability of a random action, at the start of training.
+        final_epsilon: the same after the decay.
+        epsilon_decay: fraction of training over which epsilon decays linearly.
+        max_gradient_norm: gradients are scaled down to this global norm.
+        reward_scale: factor on the rewards that are learnt from.
+    """
+
+    learning_rate: float = 5e-4
+    gamma: float = 0.99
+    lambda_: float = 0.65
+    epsilon: float = 1.0
+    final_epsilon: float = 0.05
+    epsilon_decay: float = 0.1
+    max_gradient_norm: float = 10.0
+    reward_scale: float = 1.0
+
+
+class PQNState(NamedTuple):
+    """PQN carries nothing but its learner."""
+
+    learner: Learner
+
+
+class Batch(NamedTuple):
+    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first."""
+
+    obs: Array
+    starts: Array
+    action: Array
+    target: Array
+    memory: Memory
+
+
+def pqn(
+    env: Environment,
+    config: PQNConfig | None = None,
+    network: Network | None = None,
+    hypers: PQNHypers | None = None,
+) -> Agent:
+    """PQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
+
+    Raises ValueError when actions are not Discrete or the minibatches do not divide the rollout.
+    """
+    if not isinstance(env.action, Discrete):
+        raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
+    config, hypers = config or PQNConfig(), hypers or PQNHypers()
+    network = network or nets.q_network(env.observation, env.action)
+    recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
+    # Minibatches are made of single steps, or of whole rollouts of an environment.
+    length = config.rollout_length if recurrent else 1
+    sequences = config.rollout_length * config.num_envs // length
+    minibatch.check_division(sequences, config.minibatches)
+    permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
+
+    def optimizer(hypers: PQNHypers) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
+        return optax.chain(clip, optax.radam(hypers.learning_rate))
+
+    def init(key: Key, hypers: PQNHypers) -> PQNState:
+        params = network.init(key)
+        return PQNState(Learner(params, optimizer(hypers).init(params)))
+
+    def act(
+        key: Key, hypers: PQNHypers, state: PQNState, memory: Memory, obs: Array, explore: bool
+    ):
+        q_values, internals = network.apply(state.learner.params, obs, memory, {})
+        epsilon = hypers.epsilon if explore else 0.0
+        action = exploration.epsilon_greedy(key, q_values, epsilon)
+        value = jnp.max(q_values, axis=-1)
+        return internals.memory, action, {"value": value, "memory": (memory, internals.memory)}
+
+    def prepare(hypers: PQNHypers, params: PyTree, transition: Transition) -> Batch:
+        """Targets, outside the loss: Peng's Q(lambda) with the value of the greedy action."""
+        obs, action, reward, terminated, truncated, next_obs, extras = transition
+        before, after = extras["memory"]
+        done = transition.done
+
+        def value(successor: tuple[Array, Memory]) -> Array:
+            return jnp.max(network.apply(params, *successor, {})[0], axis=-1)
+
+        following = successors.next_values(
+            value, extras["value"], (next_obs, after), terminated, truncated
+        )
+        lambda_returns = jax.vmap(returns.lambda_returns, (1, 1, 1, 1, None, None), 1)
+        reward = hypers.reward_scale * reward
+        target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.lambda_)
+        starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+        memory = jax.tree.map(lambda x: x[0], before)
+        batch = Batch(obs, starts, action, target, memory)
+        if recurrent:
+            return batch
+        return jax.tree.map(lambda x: jnp.reshape(x, (1, sequences, *x.shape[2:])), batch)
+
+    def loss(params: PyTree, batch: Batch, taps: Any):
+        q_values, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
+        chosen = jnp.take_along_axis(q_values, batch.action[..., None], axis=-1)[..., 0]
+        error = 0.5 * jnp.mean(jnp.square(chosen - batch.target))
+        metrics = {"td_loss": error, "q_value": jnp.mean(chosen)}
+        return error + internals.aux_loss, (metrics, internals.features)
+
+    def update(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition):
+        batch = prepare(hypers, state.learner.params, transition)
+        index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
+        learner, metrics = descend(loss, optimizer(hypers), state.learner, batch, index)
+        return PQNState(learner), metrics | {"epsilon": jnp.float32(hypers.epsilon)}
+
+    def probe(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition) -> Probe:
+        batch = prepare(hypers, state.learner.params, transition)
+
+        def objective(params: PyTree, taps: Any):
+            total, (_, features) = loss(params, batch, taps)
+            return total, features
+
+        return probe_loss(objective, state.learner.params)
+
+    def anneal(hypers: PQNHypers, progress: Array) -> PQNHypers:
+        left = 1.0 - progress if config.anneal_learning_rate else 1.0
+        decayed = jnp.minimum(progress / hypers.epsilon_decay, 1.0)
+        epsilon = hypers.epsilon + decayed * (hypers.final_epsilon - hypers.epsilon)
+        return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
+
+    rollout = config.num_envs, config.rollout_length
+    functions = init, act, update, probe, network.memory, anneal
+    return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions)

@@ -1,0 +1,80 @@
+"""Evaluation inside the graph, with a fixed step budget and one episode per environment.
+
+Every environment plays its first episode only, so short episodes are not counted more often than
+long ones, and nothing is reset. The budget defaults to the environment's time limit, within which
+every episode ends.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree
+from purejaxrl_suite.engine.rollout import info_names
+from purejaxrl_suite.engine.train import check_fit
+
+
+class Evaluation(NamedTuple):
+    """One episode per environment, E of them.
+
+    episode_return f32[E], undiscounted; episode_length i32[E]; completed bool[E], False where the
+    step budget ended before the episode did (return and length are those so far); info
+    {name: f32[E]}, what the environment says of the episode at its last step.
+    """
+
+    episode_return: Array
+    episode_length: Array
+    completed: Array
+    info: dict[str, Array]
+
+
+def make_evaluate(
+    agent: Agent,
+    env: Environment,
+    *,
+    episodes: int = 128,
+    steps: int | None = None,
+    explore: bool = False,
+) -> Callable[[Key, Any, PyTree, Any], Evaluation]:
+    """A pure function (key, hypers, env_params, agent state) -> Evaluation of one member.
+
+    explore: False acts greedily, True samples as in training (at the hypers of its end).
+    steps: budget of each episode, the environment's time limit by default.
+    """
+    check_fit(agent, env)
+    steps = env.time_limit if steps is None else steps
+    if steps is None:
+        raise ValueError(f"environment {env.name!r} has no time limit: pass steps=, a budget")
+    if episodes < 1 or steps < 1:
+        raise ValueError(f"episodes and steps must be at least 1, got {episodes} and {steps}")
+    step_env = jax.vmap(env.step, (0, None, 0, 0))
+
+    def evaluate(key: Key, hypers: Any, params: PyTree, state: Any) -> Evaluation:
+        hypers = agent.anneal(hypers, jnp.float32(1.0))
+        init_key, act_key, step_key = jax.random.split(key, 3)
+        env_state, obs = jax.vmap(env.init, (0, None))(jax.random.split(init_key, episodes), params)
+
+        def step(carry, keys):
+            env_state, obs, memory, result = carry
+            memory, action, _ = agent.act(keys[0], hypers, state, memory, obs, explore)
+            env_state, time = step_env(keys[1], params, env_state, action)
+            playing = ~result.completed
+            info = {name: jnp.where(playing, x, result.info[name]) for name, x in time.info.items()}
+            result = Evaluation(
+                result.episode_return + jnp.where(playing, time.reward, 0.0),
+                result.episode_length + playing,
+                result.completed | time.terminated | time.truncated,
+                info,
+            )
+            return (env_state, time.obs, memory, result), None
+
+        zeros = jnp.zeros(episodes)
+        info = {name: zeros for name in info_names(env, params)}
+        result = Evaluation(zeros, zeros.astype(jnp.int32), zeros.astype(bool), info)
+        keys = jax.random.split(act_key, steps), jax.random.split(step_key, (steps, episodes))
+        carry = env_state, obs, agent.memory(episodes), result
+        return jax.lax.scan(step, carry, keys)[0][-1]
+
+    return evaluate

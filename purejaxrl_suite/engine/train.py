@@ -1,0 +1,85 @@
+"""The one training loop: a pure function of one member, to be vmapped, segmented and resumed."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, Key, PyTree, Run
+from purejaxrl_suite.engine.rollout import rollout, start
+
+History = dict[str, Array]
+
+
+class Train(NamedTuple):
+    """Two pure functions of one member.
+
+    init: (key, hypers, env_params) -> Run.
+    train: (key, hypers, env_params, run, clock) -> (run, history). Advances by `updates_per_call`
+        updates, or by what is left of `clock.updates`; history is {name: f32[updates_per_call]},
+        NaN in rows that were not run. Under vmap the clock stays unbatched.
+    """
+
+    init: Callable[[Key, Any, PyTree], Run]
+    train: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
+
+
+def make_train(
+    agent: Agent, env: Environment, *, updates_per_call: int, reset_pool: int = 1
+) -> Train:
+    """Bind an agent to an environment.
+
+    `reset_pool` is K of `engine.rollout`. The random numbers of a member depend on its key and the
+    clock only, so neither segments nor neighbours change them.
+    """
+    check_fit(agent, env)
+    if updates_per_call < 1:
+        raise ValueError(f"updates_per_call must be at least 1, got {updates_per_call}")
+    if reset_pool < 0:
+        raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
+
+    def init(key: Key, hypers: Any, params: PyTree) -> Run:
+        agent_key, env_key, _ = jax.random.split(key, 3)
+        return tree.strong(start(agent, env, env_key, params, agent.init(agent_key, hypers)))
+
+    def update(
+        key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
+    ) -> tuple[Run, History]:
+        progress = clock.update.astype(jnp.float32) / clock.updates.astype(jnp.float32)
+        hypers = agent.anneal(hypers, progress)
+        rollout_key, update_key = jax.random.split(jax.random.fold_in(key, clock.update))
+        run, transition, episodes = rollout(
+            agent, env, rollout_key, hypers, params, run, reset_pool=reset_pool
+        )
+        state, metrics = agent.update(update_key, hypers, run.agent, transition)
+        return run._replace(agent=state), episodes | dict(metrics)
+
+    def train(key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
+        # fold_in(key, i) equals split(key)[i]: fold only into a key that nothing else has used.
+        *_, update_key = jax.random.split(key, 3)
+        rows = jax.eval_shape(update, update_key, hypers, params, run, clock)[1]
+        history = {name: jnp.full(updates_per_call, jnp.nan) for name in rows}
+
+        def body(i: Array, carry: tuple[Run, History]) -> tuple[Run, History]:
+            run, history = carry
+            now = clock._replace(update=clock.update + i)
+            run, row = update(update_key, hypers, params, run, now)
+            return run, {name: history[name].at[i].set(row[name]) for name in history}
+
+        left = jnp.minimum(updates_per_call, clock.updates - clock.update)
+        return jax.lax.fori_loop(0, left, body, (run, history))
+
+    return Train(init, train)
+
+
+def check_fit(agent: Agent, env: Environment) -> None:
+    """Raise ValueError unless the agent was built for spaces like those of the environment."""
+    for name in ("observation", "action"):
+        ours, theirs = getattr(agent, name), getattr(env, name)
+        if ours != theirs:
+            raise ValueError(
+                f"agent {agent.name!r} was built for {name} {spaces.describe(ours)}, but environment "
+                f"{env.name!r} has {spaces.describe(theirs)}: build the agent from this environment"
+            )

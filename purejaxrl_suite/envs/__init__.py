@@ -1,0 +1,8 @@
+"""Environments: one family per file, wrappers as functions, and probes with known values.
+
+gymnax and navix are imported when an environment of theirs is first made.
+"""
+
+from purejaxrl_suite.envs.catalog import Row, describe, ids, make
+
+__all__ = ["Row", "describe", "ids", "make"]

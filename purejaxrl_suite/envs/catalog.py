@@ -1,0 +1,68 @@
+"""One entry point for every environment id, and what the command line shows of them.
+
+Families are told apart by the prefix of the id, and imported when one of their ids may be meant.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from purejaxrl_suite.core.spaces import describe as describe_space
+from purejaxrl_suite.core.types import Environment
+from purejaxrl_suite.envs import gymnax
+
+_FAMILIES = {"Navix-": "navix", "MiniGrid-": "minigrid"}
+
+
+class Row(NamedTuple):
+    """One line of the list of environments; time limit in steps, None where there is none."""
+
+    id: str
+    observation: str
+    action: str
+    time_limit: int | None
+
+
+def ids() -> tuple[str, ...]:
+    """Every id that `make` takes, family by family."""
+    families = [gymnax, *(_load(name) for name in _FAMILIES.values())]
+    return tuple(id for family in families for id in family.ids())
+
+
+def make(id: str, **options: Any) -> Environment:
+    """Make an environment by its own id.
+
+    Args:
+        id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`) or a MiniGrid id
+            (`"MiniGrid-DoorKey-8x8-v0"`).
+        **options: what the environment may be made with; see `make` of its family.
+
+    Raises:
+        ValueError: the id is unknown (the nearest are named), or an option unknown or malformed.
+    """
+    family = _family(id)
+    if id in family.ids() or id in gymnax.REFUSED:
+        return family.make(id, **options)
+    lower = {known.lower(): known for known in ids()}
+    nearest = difflib.get_close_matches(str(id).lower(), lower, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(lower[name] for name in nearest)}?" if nearest else "see ids()"
+    raise ValueError(f"id: there is no environment {id!r}; {hint}")
+
+
+def describe() -> Iterator[Row]:
+    """One row per id, read from the made environment; lazily, since making all takes a while."""
+    for id in ids():
+        env = make(id)
+        yield Row(id, describe_space(env.observation), describe_space(env.action), env.time_limit)
+
+
+def _family(id: str) -> ModuleType:
+    """The module whose ids begin as this one does."""
+    names = [name for prefix, name in _FAMILIES.items() if str(id).startswith(prefix)]
+    return _load(names[0]) if names else gymnax
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(f"purejaxrl_suite.envs.{name}")

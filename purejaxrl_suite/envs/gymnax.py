@@ -1,0 +1,222 @@
+"""Adapters for the environments of gymnax 1.0 (Lange 2022, github.com/RobertTLange/gymnax).
+
+`step_env` and `reset_env` are called directly, beneath gymnax's own auto-reset, so nothing is reset
+that nobody needs. Declared observation spaces are checked against what the environments emit: where
+gymnax's bounds or dtypes are wrong, the right ones stand here. Rewards are float32, boards of zeros
+and ones uint8, integer observations one-hot (Discrete) or float32 (vectors), state and parameters
+strongly typed.
+
+An option of `make` is either an argument of the gymnax class (static: board sizes and the like) or
+a field of its `EnvParams`. The latter become `Environment.params`, all of them traced: any may be
+swept. Bounds and time limit of the returned `Environment` describe the parameters that it was made
+with.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import (
+    Array,
+    Box,
+    Discrete,
+    Environment,
+    Key,
+    PyTree,
+    Space,
+    TimeStep,
+)
+
+REFUSED = {"MNISTBandit-bsuite": "gymnax downloads MNIST when it is made"}
+
+# Every entry of these observations is 0 or 1, whatever dtype and bounds gymnax declares.
+_BOARDS = {
+    "Asterix-MinAtar",
+    "Breakout-MinAtar",
+    "Freeway-MinAtar",
+    "Seaquest-MinAtar",
+    "SpaceInvaders-MinAtar",
+    "Catch-bsuite",
+    "DeepSea-bsuite",
+    "FourRooms-misc",  # with use_visual_obs
+    "Pong-misc",
+}
+
+
+def ids() -> tuple[str, ...]:
+    """Ids that `make` takes: gymnax's own and those given to `gymnax.register`."""
+    import gymnax
+
+    return tuple(id for id in gymnax.registered_envs if id not in REFUSED)
+
+
+def make(id: str, **options: Any) -> Environment:
+    """Make a gymnax environment.
+
+    Args:
+        id: a gymnax id, such as `"CartPole-v1"`.
+        **options: arguments of the gymnax class and fields of its `EnvParams`.
+
+    Raises:
+        ValueError: the id or an option is unknown, refused or malformed.
+    """
+    game, defaults = _construct(id, options)
+    observation, observe = _observation(id, game, defaults)
+    action_space, act = _action(game, defaults)
+
+    def init(key: Key, params: PyTree) -> tuple[PyTree, Array]:
+        with jax.numpy_rank_promotion("allow"):  # Swimmer relies on it
+            obs, state = game.reset_env(key, _cast(params, defaults))
+        return tree.strong(state), observe(obs)
+
+    def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        params = _cast(params, defaults)
+        with jax.numpy_rank_promotion("allow"):
+            obs, state, reward, terminated, _ = game.step_env(key, state, act(action), params)
+        obs = observe(obs)
+        reward = jnp.asarray(reward, jnp.float32)
+        terminated = jnp.asarray(terminated, bool)
+        truncated = jnp.asarray(game.is_truncated(state, params), bool)
+        return tree.strong(state), TimeStep(obs, reward, terminated, truncated, obs, {})
+
+    def render(params: PyTree, state: PyTree) -> Array:
+        with jax.numpy_rank_promotion("allow"):
+            obs = game.observe(jax.random.key(0), state, None, _cast(params, defaults))
+        return _draw(observe(obs))
+
+    drawable = observation.dtype == "uint8" and len(observation.shape) == 3
+    limit = int(defaults.max_steps_in_episode)
+    return Environment(
+        id, observation, action_space, limit, defaults, init, step, render if drawable else None
+    )
+
+
+def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
+    """The gymnax object and its default parameters, as strongly typed numpy arrays."""
+    import gymnax
+
+    if id in REFUSED:
+        raise ValueError(f"id: {id} is refused: {REFUSED[id]}")
+    game, params = gymnax.make(id)
+    arguments = inspect.signature(type(game).__init__).parameters.values()
+    names = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD and a.name != "self"]
+    fields = [field.name for field in dataclasses.fields(params)]
+    unknown = sorted(set(options) - set(names) - set(fields))
+    if unknown:
+        raise ValueError(f"{id} has no option {', '.join(unknown)}; it has {names + fields}")
+    static = {name: value for name, value in options.items() if name in names}
+    if static:
+        game, params = _reconstruct(id, static)
+    strong = {name: _strong(name, getattr(params, name), options) for name in fields}
+    if strong["max_steps_in_episode"] < 1:
+        limit = strong["max_steps_in_episode"]
+        raise ValueError(f"max_steps_in_episode: {limit}, expected at least 1")
+    return game, params.replace(**strong)
+
+
+def _reconstruct(id: str, static: dict[str, Any]) -> tuple[Any, Any]:
+    """`gymnax.make` with arguments; what gymnax cannot build is a ValueError that names them."""
+    import gymnax
+
+    try:
+        game, params = gymnax.make(id, **static)
+        jax.eval_shape(game.reset_env, jax.random.key(0), params)
+    except (AssertionError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{id}: gymnax cannot build it with {static}: {error!r}") from error
+    return game, params
+
+
+def _strong(name: str, default: Any, options: dict[str, Any]) -> np.ndarray:
+    """One parameter, of the default's shape and strong dtype (numpy: making touches no device)."""
+    dtype = jax.dtypes.canonicalize_dtype(np.asarray(default).dtype)
+    value = np.asarray(options.get(name, default))
+    fits = value.shape == np.shape(default) and value.dtype.kind in "biuf"
+    if not fits or not np.allclose(value.astype(dtype), value):
+        raise ValueError(f"{name}: {value}, expected {dtype} of shape {np.shape(default)}")
+    return value.astype(dtype)
+
+
+def _cast(params: PyTree, defaults: PyTree) -> PyTree:
+    """Parameters in their own dtypes: a swept integer must not turn state leaves into floats."""
+    return jax.tree.map(lambda x, default: jnp.asarray(x, default.dtype), params, defaults)
+
+
+def _observation(id: str, game: Any, params: Any) -> tuple[Box, Callable[[Array], Array]]:
+    """The space that observations are really in, and the function that takes them there."""
+    space = game.observation_space(params)
+    if hasattr(space, "n"):
+        n = int(space.n)
+        return Box((n,), "float32", 0.0, 1.0), lambda obs: jax.nn.one_hot(obs, n)
+    if getattr(space, "shape", None) is None:
+        raise ValueError(f"{id}: observation space {space} is neither a Box nor Discrete")
+    shape = tuple(int(size) for size in space.shape)
+    if id in _BOARDS and len(shape) > 1:
+        return Box(shape, "uint8", 0.0, 1.0), lambda obs: jnp.asarray(obs, jnp.uint8)
+    low, high = _bounds(id, params, shape, space.low, space.high)
+    return Box(shape, "float32", low, high), lambda obs: jnp.asarray(obs, jnp.float32)
+
+
+def _bounds(id: str, params: Any, shape: tuple[int, ...], low: Any, high: Any) -> tuple[Any, Any]:
+    """Declared bounds; the wrong ones of gymnax 1.0.1 set right, float32 max read as infinity."""
+    low = np.array(np.broadcast_to(np.asarray(low, np.float32), shape))
+    high = np.array(np.broadcast_to(np.asarray(high, np.float32), shape))
+    if id == "MemoryChain-bsuite":
+        # [time left, query, bits]: the bits are -1 or 1, declared as 0 .. 2.
+        low[2:], high[:] = -1.0, 1.0
+        high[1] = max(shape[0] - 3, 1)
+    if id in ("GaussianBandit-misc", "MetaMaze-misc"):
+        # The last reward, declared as 0 .. 2 and 0 .. 1, has no bound of its own.
+        entry = 0 if id == "GaussianBandit-misc" else -2
+        low[entry], high[entry] = -np.inf, np.inf
+    if id in ("BernoulliBandit-misc", "GaussianBandit-misc", "MetaMaze-misc"):
+        # Time counts up to the limit, or is normalised to start at -1: declared as one or the
+        # other.
+        low[-1] = min(-1.0, getattr(params, "min_lim", -1.0))
+        high[-1] = max(params.max_steps_in_episode, _last_time(params))
+    limit = np.finfo(np.float32).max
+    low[low <= -limit], high[high >= limit] = -np.inf, np.inf
+    return _compact(low), _compact(high)
+
+
+def _last_time(params: Any) -> float:
+    """Normalised time at the end of a bandit's episode."""
+    low, high = getattr(params, "min_lim", -1.0), getattr(params, "max_lim", 1.0)
+    return float((high - low) * params.max_steps_in_episode / getattr(params, "t_max", 100) + low)
+
+
+def _compact(bound: np.ndarray) -> float | tuple[float, ...]:
+    """One number where all entries agree, else one per entry of the last axis."""
+    values = tuple(float(value) for value in np.atleast_2d(bound).reshape(-1, bound.shape[-1])[0])
+    return values[0] if len(set(values)) == 1 else values
+
+
+def _action(game: Any, params: Any) -> tuple[Space, Callable[[Array], Array]]:
+    """The action space, and the function that puts an action into it."""
+    space = game.action_space(params)
+    if hasattr(space, "n"):
+        return Discrete(int(space.n)), lambda action: jnp.asarray(action, jnp.int32)
+    shape = tuple(int(size) for size in space.shape)
+    low = np.array(np.broadcast_to(np.asarray(space.low, np.float32), shape))
+    high = np.array(np.broadcast_to(np.asarray(space.high, np.float32), shape))
+    # Clipped here because not all of them clip, and MountainCarContinuous charges for the unclipped
+    # action.
+    return (
+        Box(shape, "float32", _compact(low), _compact(high)),
+        lambda action: jnp.clip(jnp.asarray(action, jnp.float32), low, high),
+    )
+
+
+def _draw(board: Array) -> Array:
+    """u8[16 height, 16 width, 3]: cells in the colour of their last channel set, or black."""
+    channels = board.shape[-1]
+    hues = np.arange(channels)[:, None] / channels + np.array([0.0, 2 / 3, 1 / 3])
+    colours = (127.5 + 127.5 * np.cos(2 * np.pi * hues)).astype(np.uint8)
+    last = channels - 1 - jnp.argmax(board[..., ::-1], axis=-1)
+    picture = jnp.where(jnp.any(board > 0, axis=-1, keepdims=True), jnp.asarray(colours)[last], 0)
+    return jnp.repeat(jnp.repeat(picture.astype(jnp.uint8), 16, axis=0), 16, axis=1)

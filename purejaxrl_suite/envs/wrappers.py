@@ -1,0 +1,237 @@
+"""Wrappers: functions from an Environment to an Environment, to be composed in any order.
+
+All keep the parameters, both end flags, the true successor and the picture of what they wrap. An
+Environment is one episode, so nothing here remembers anything beyond its end: running statistics
+belong to agents.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core.spaces import abstract
+from purejaxrl_suite.core.types import (
+    Array,
+    Box,
+    Environment,
+    Key,
+    PyTree,
+    TimeStep,
+)
+
+
+class Repeating(NamedTuple):
+    """State under `sticky_actions`: action last executed; started bool[], whether there was one."""
+
+    env: PyTree
+    action: Array
+    started: Array
+
+
+class Stacked(NamedTuple):
+    """State under `frame_stack`: frames, the observation shown last."""
+
+    env: PyTree
+    frames: Array
+
+
+class Timed(NamedTuple):
+    """State under `time_limit`: time i32[], steps taken."""
+
+    env: PyTree
+    time: Array
+
+
+def transform_observation(
+    env: Environment, function: Callable[[Array], Array], space: Box
+) -> Environment:
+    """Show `function(obs)`, an element of `space`, in place of `obs`.
+
+    Raises:
+        ValueError: what `function` returns has not the shape and dtype of `space`.
+    """
+    found, wanted = jax.eval_shape(function, abstract(env.observation)), abstract(space)
+    if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+        raise ValueError(f"function: it returns {found}, expected {wanted} as `space` says")
+
+    def init(key: Key, params: PyTree) -> tuple[PyTree, Array]:
+        state, obs = env.init(key, params)
+        return state, function(obs)
+
+    def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        state, now = env.step(key, params, state, action)
+        obs = function(now.final_obs)
+        return state, now._replace(obs=obs, final_obs=obs)
+
+    return env._replace(observation=space, init=init, step=step)
+
+
+def normalize_observation(env: Environment, mean: Any, scale: Any) -> Environment:
+    """Show `(obs - mean) / scale` as float32, with constants known beforehand.
+
+    An Environment is one episode and forgets it; statistics that are learnt while running belong to
+    agents.
+
+    Args:
+        env: what to wrap.
+        mean, scale: numbers or arrays that broadcast to the observation; `scale` positive.
+
+    Raises:
+        ValueError: they do not broadcast, are not finite, or `scale` is not positive.
+    """
+    shape = env.observation.shape
+    mean, scale = _constant("mean", mean, shape), _constant("scale", scale, shape)
+    if np.any(scale <= 0):
+        raise ValueError(f"scale: {scale}, expected positive numbers")
+    low = _per_channel(np.min, (np.asarray(env.observation.low, np.float32) - mean) / scale)
+    high = _per_channel(np.max, (np.asarray(env.observation.high, np.float32) - mean) / scale)
+    space = Box(shape, "float32", low, high)
+    return transform_observation(env, lambda obs: (obs.astype(jnp.float32) - mean) / scale, space)
+
+
+def frame_stack(env: Environment, frames: int) -> Environment:
+    """Show the last `frames` observations, concatenated on the last axis, the newest last.
+
+    At the start of an episode its first observation fills the stack.
+
+    Raises:
+        ValueError: `frames` is less than 1, or observations are scalars.
+    """
+    if frames < 1:
+        raise ValueError(f"frames: {frames}, expected at least 1")
+    if not env.observation.shape:
+        raise ValueError(f"env: {env.name} has scalar observations, expected at least one axis")
+    *leading, channels = env.observation.shape
+
+    def tiled(values: Any) -> Any:
+        return tuple(values) * frames if isinstance(values, tuple) else values
+
+    box = env.observation
+    space = Box(
+        (*leading, channels * frames),
+        box.dtype,
+        tiled(box.low),
+        tiled(box.high),
+        tiled(box.categories),
+    )
+
+    def init(key: Key, params: PyTree) -> tuple[Stacked, Array]:
+        state, obs = env.init(key, params)
+        stack = jnp.concatenate([obs] * frames, axis=-1)
+        return Stacked(state, stack), stack
+
+    def step(key: Key, params: PyTree, state: Stacked, action: Array) -> tuple[Stacked, TimeStep]:
+        inner, now = env.step(key, params, state.env, action)
+        stack = jnp.concatenate([state.frames[..., channels:], now.final_obs], axis=-1)
+        return Stacked(inner, stack), now._replace(obs=stack, final_obs=stack)
+
+    return env._replace(observation=space, init=init, step=step, render=_inner_render(env))
+
+
+def sticky_actions(env: Environment, probability: float = 0.25) -> Environment:
+    """With `probability`, execute the action executed last in place of the one given.
+
+    Machado et al. 2018, "Revisiting the Arcade Learning Environment" (arXiv 1709.06009), section 5.
+    The first action of an episode is always executed: there is none to repeat (the ALE repeats its
+    no-op there).
+
+    Raises:
+        ValueError: `probability` is not in [0, 1].
+    """
+    if not 0.0 <= probability <= 1.0:
+        raise ValueError(f"probability: {probability}, expected a number in [0, 1]")
+    blank = abstract(env.action)
+
+    def init(key: Key, params: PyTree) -> tuple[Repeating, Array]:
+        state, obs = env.init(key, params)
+        return Repeating(state, jnp.zeros(blank.shape, blank.dtype), jnp.zeros((), bool)), obs
+
+    def step(
+        key: Key, params: PyTree, state: Repeating, action: Array
+    ) -> tuple[Repeating, TimeStep]:
+        key_repeat, key_step = jax.random.split(key)
+        repeat = state.started & jax.random.bernoulli(key_repeat, probability)
+        action = jnp.where(repeat, state.action, jnp.asarray(action, blank.dtype))
+        inner, now = env.step(key_step, params, state.env, action)
+        return Repeating(inner, action, jnp.ones((), bool)), now
+
+    return env._replace(init=init, step=step, render=_inner_render(env))
+
+
+def time_limit(env: Environment, steps: int) -> Environment:
+    """Truncate episodes after `steps` steps, if they have not ended by then.
+
+    Raises:
+        ValueError: `steps` is less than 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: {steps}, expected at least 1")
+
+    def init(key: Key, params: PyTree) -> tuple[Timed, Array]:
+        state, obs = env.init(key, params)
+        return Timed(state, jnp.int32(0)), obs
+
+    def step(key: Key, params: PyTree, state: Timed, action: Array) -> tuple[Timed, TimeStep]:
+        inner, now = env.step(key, params, state.env, action)
+        time = state.time + 1
+        return Timed(inner, time), now._replace(truncated=now.truncated | (time >= steps))
+
+    limit = min(steps, env.time_limit or steps)
+    return env._replace(time_limit=limit, init=init, step=step, render=_inner_render(env))
+
+
+def scale_reward(env: Environment, scale: float) -> Environment:
+    """Multiply rewards by `scale`.
+
+    Raises:
+        ValueError: `scale` is not finite.
+    """
+    if not math.isfinite(scale):
+        raise ValueError(f"scale: {scale}, expected a finite number")
+    return _transform_reward(env, lambda reward: reward * scale)
+
+
+def clip_reward(env: Environment, low: float = -1.0, high: float = 1.0) -> Environment:
+    """Clip rewards to [low, high], by default as Mnih et al. 2015 (Nature 518, 529-533) do.
+
+    Raises:
+        ValueError: `low` is not below `high`.
+    """
+    if not low < high:
+        raise ValueError(f"low: {low}, expected less than high = {high}")
+    return _transform_reward(env, lambda reward: jnp.clip(reward, low, high))
+
+
+def _transform_reward(env: Environment, function: Callable[[Array], Array]) -> Environment:
+    def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        state, now = env.step(key, params, state, action)
+        return state, now._replace(reward=function(now.reward))
+
+    return env._replace(step=step)
+
+
+def _inner_render(env: Environment) -> Callable[[PyTree, PyTree], Array] | None:
+    """The picture of the state inside a wrapper's own."""
+    render = env.render
+    return None if render is None else lambda params, state: render(params, state.env)
+
+
+def _constant(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        constant = np.broadcast_to(np.asarray(value, np.float32), shape)
+    except ValueError as error:
+        raise ValueError(f"{name}: {value}, expected to broadcast to {shape}") from error
+    if not np.all(np.isfinite(constant)):
+        raise ValueError(f"{name}: {value}, expected finite numbers")
+    return constant
+
+
+def _per_channel(reduce: Callable[..., np.ndarray], bound: np.ndarray) -> tuple[float, ...] | float:
+    """The outermost bound of each entry of the last axis."""
+    if bound.ndim == 0:
+        return float(bound)
+    return tuple(float(value) for value in reduce(bound.reshape(-1, bound.shape[-1]), axis=0))

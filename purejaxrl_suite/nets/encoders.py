@@ -1,0 +1,108 @@
+"""Encoders: from stored observations to a flat float32 vector.
+
+An encoder is a function (observation: Box, style: Style) -> Part; the builders below return such
+functions. Observations are stored packed (uint8, bool) and expanded here, inside the network.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array, Box
+from purejaxrl_suite.nets.layers import Activation, ConvLayer, Part, Style, stack
+
+Encoder = Callable[[Box, Style], Part]
+NATURE = (ConvLayer(32, (8, 8), (4, 4)), ConvLayer(64, (4, 4), (2, 2)), ConvLayer(64))
+NATURE_SIZE = 36  # pixels: the smallest image that NATURE's kernels fit into
+
+
+def flat() -> Encoder:
+    """Cast to float32 and flatten (PureJaxRL's input on MinAtar); category codes become one-hot."""
+
+    def build(observation: Box, style: Style) -> Part:
+        prepare, shape = _expansion(observation)
+        return stack(prepare, shape, (), jax.nn.relu, style)
+
+    return build
+
+
+def minatar_cnn(channels: int = 16, activation: Activation = jax.nn.relu) -> Encoder:
+    """One 3x3 convolution, as Young and Tian 2019 (arXiv 1903.03176) use on MinAtar."""
+    return cnn((ConvLayer(channels),), activation)
+
+
+def nature_cnn(activation: Activation = jax.nn.relu) -> Encoder:
+    """The three convolutions of Mnih et al. 2015 (Nature 518), for images of 36 pixels or more."""
+    return cnn(NATURE, activation)
+
+
+def symbolic(
+    channels: tuple[int, ...] = (16, 32),
+    kernel: tuple[int, int] = (2, 2),
+    embedding: int = 0,
+    activation: Activation = jax.nn.relu,
+) -> Encoder:
+    """Convolutions on grids of category codes, such as MiniGrid's (object, colour, state).
+
+    The channels of a cell are one-hot; with `embedding` > 0 they are first embedded in that many
+    numbers, the sum of one learned vector per channel (a linear 1x1 convolution of the one-hot
+    codes is that sum).
+    """
+    first = (ConvLayer(embedding, (1, 1), linear=True),) if embedding else ()
+    return cnn((*first, *(ConvLayer(n, kernel) for n in channels)), activation)
+
+
+def cnn(layers: tuple[ConvLayer, ...], activation: Activation = jax.nn.relu) -> Encoder:
+    """Any convolutions on (height, width, channels); codes one-hot, uint8 images over `high`."""
+
+    def build(observation: Box, style: Style) -> Part:
+        prepare, shape = _expansion(observation)
+        return stack(prepare, shape, layers, activation, style)
+
+    return build
+
+
+def default_encoder(observation: Box) -> Encoder:
+    """The encoder for a Box: `symbolic` for codes, a CNN for images, `flat` for the rest."""
+    if len(observation.shape) != 3 or min(observation.shape[:2]) < 3:
+        return flat()
+    if observation.categories:
+        return symbolic()
+    return nature_cnn() if min(observation.shape[:2]) >= NATURE_SIZE else minatar_cnn()
+
+
+def _expansion(observation: Box) -> tuple[Callable[[Array], Array], tuple[int, ...]]:
+    """How stored observations become float32, and the shape of one of them then."""
+    shape = tuple(observation.shape)
+    categories = observation.categories
+    if categories:
+        if not shape or len(categories) != shape[-1]:
+            raise ValueError(
+                f"observation.categories={categories}: expected one number per entry of the last "
+                f"axis of shape {shape}"
+            )
+        return lambda obs: _one_hot(obs, categories), (*shape[:-1], sum(categories))
+    scale = _scale(observation)
+    # A scalar observation is a vector of one entry.
+    return lambda obs: _cast(obs, shape or (1,), scale), shape or (1,)
+
+
+def _scale(observation: Box) -> float:
+    """255 for uint8 images; other quantities are taken as they are."""
+    high = observation.high
+    image = observation.dtype == "uint8" and len(observation.shape) == 3
+    if image and isinstance(high, int | float) and math.isfinite(high) and high > 1:
+        return float(high)
+    return 1.0
+
+
+def _cast(obs: Array, shape: tuple[int, ...], scale: float) -> Array:
+    x = jnp.reshape(obs, (obs.shape[0], *shape)).astype(jnp.float32)
+    return x if scale == 1.0 else x / scale
+
+
+def _one_hot(obs: Array, categories: tuple[int, ...]) -> Array:
+    codes = [jax.nn.one_hot(obs[..., i], n, dtype=jnp.float32) for i, n in enumerate(categories)]
+    return jnp.concatenate(codes, axis=-1)

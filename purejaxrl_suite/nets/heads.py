@@ -1,0 +1,82 @@
+"""Heads and what they put out."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array, Box, Discrete, Space
+
+
+class Gaussian(NamedTuple):
+    """mean, log_std: f32[B, d], a diagonal normal distribution over continuous actions."""
+
+    mean: Array
+    log_std: Array
+
+
+class ActorCritic(NamedTuple):
+    """policy: logits f32[B, A] or Gaussian. value: f32[B]."""
+
+    policy: Array | Gaussian
+    value: Array
+
+
+class Linear(nn.Module):
+    """f32[B, D] -> f32[B, units]."""
+
+    units: int
+    kernel_init: Callable[..., Array]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Apply to a batch."""
+        return _linear(self, x)
+
+
+class GaussianHead(nn.Module):
+    """f32[B, D] -> Gaussian; the standard deviation is a parameter and not a function of x."""
+
+    units: int
+    kernel_init: Callable[..., Array]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Gaussian:
+        """Apply to a batch."""
+        mean = _linear(self, x)
+        log_std = self.param("log_std", nn.initializers.zeros, (self.units,), jnp.float32)
+        return Gaussian(mean, jnp.broadcast_to(log_std[None], mean.shape))
+
+
+def _linear(head: Linear | GaussianHead, x: Array) -> Array:
+    shape = (x.shape[-1], head.units)
+    kernel = head.param("kernel", head.kernel_init, shape, jnp.float32)
+    bias = head.param("bias", nn.initializers.zeros, (head.units,), jnp.float32)
+    product = x.astype(head.dtype) @ kernel.astype(head.dtype)
+    # The output is float32 whatever the products are: softmax and targets need the digits.
+    return product.astype(jnp.float32) + bias[None]
+
+
+def distribution(action: Space) -> Callable[[Any], Any]:
+    """The function from a policy to a distrax distribution over actions [B, ...].
+
+    `log_prob` and `entropy` of the distribution are f32[B]. distrax is imported at this call.
+    """
+    distrax = _import_distrax()
+    if isinstance(action, Discrete):
+        return lambda logits: distrax.Categorical(logits=logits)
+    if isinstance(action, Box) and len(action.shape) == 1:
+        return lambda policy: distrax.MultivariateNormalDiag(policy.mean, jnp.exp(policy.log_std))
+    raise ValueError(f"action={action}: expected Discrete, or Box with one axis")
+
+
+def _import_distrax() -> Any:
+    with warnings.catch_warnings():
+        # tensorflow-probability, which distrax imports, reads a JAX name that is on its way out.
+        warnings.filterwarnings("ignore", ".*pytype_aval_mappings.*", DeprecationWarning)
+        import distrax
+    return distrax

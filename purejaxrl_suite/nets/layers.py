@@ -1,0 +1,156 @@
+"""Stacks of hidden layers that name their features, accept taps and know their own wiring."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array, Edge, Path
+from purejaxrl_suite.nets.conv import Conv, output_size
+
+Activation = Callable[[Array], Array]
+
+
+class Style(NamedTuple):
+    """What a network decides for all its hidden layers.
+
+    kernel_init: of hidden kernels. layer_norm: before the activation. dtype: of matrix products;
+    parameters and features are float32.
+    """
+
+    kernel_init: Callable[..., Array]
+    layer_norm: bool
+    dtype: Any
+
+
+class Part(NamedTuple):
+    """A piece of a network, with paths and layer names relative to where it is placed.
+
+    module: flax module, (x[B, ...], taps) -> (y f32[B, D], features {layer: f32[B, ..., H]}).
+    edges: wiring inside the part; an edge without `outgoing` feeds whatever reads the part's
+    output.
+    inputs: paths of the kernels that read the part's input; () when it passes its input through.
+    """
+
+    module: nn.Module
+    edges: tuple[Edge, ...]
+    inputs: tuple[Path, ...]
+
+
+class ConvLayer(NamedTuple):
+    """One convolution; `activation` None takes the stack's."""
+
+    features: int
+    kernel: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "VALID"
+    linear: bool = False
+
+
+class DenseLayer(NamedTuple):
+    """One fully connected layer."""
+
+    features: int
+    linear: bool = False
+
+
+Layer = ConvLayer | DenseLayer
+
+
+def _names(layers: tuple[Layer, ...]) -> list[str]:
+    """conv_0, conv_1, dense_0 ...: numbered by kind."""
+    kinds = ["conv" if isinstance(layer, ConvLayer) else "dense" for layer in layers]
+    return [f"{kind}_{kinds[:i].count(kind)}" for i, kind in enumerate(kinds)]
+
+
+def _flatten(x: Array) -> Array:
+    return jnp.reshape(x, (x.shape[0], -1))
+
+
+class Stack(nn.Module):
+    """`prepare`, then layers of (matrix product, LayerNorm, activation), then flatten.
+
+    The LayerNorm of layer `conv_0` has its parameters in `conv_0_norm`. Linear layers have
+    neither norm nor activation. Convolutions come before dense layers.
+    """
+
+    prepare: Callable[[Array], Array]
+    layers: tuple[Layer, ...]
+    activation: Activation
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: Array, taps: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """Return the flat output f32[B, D] and every layer's feature, float32 with taps added."""
+        x = self.prepare(x)
+        features = {}
+        for name, layer in zip(_names(self.layers), self.layers, strict=True):
+            x = self._product(name, layer, x)
+            if not layer.linear:
+                if self.style.layer_norm:
+                    x = nn.LayerNorm(dtype=self.style.dtype, name=f"{name}_norm")(x)
+                x = self.activation(x)
+            x = x.astype(jnp.float32)
+            features[name] = x = x + taps[name] if name in taps else x
+        return _flatten(x), features
+
+    def _product(self, name: str, layer: Layer, x: Array) -> Array:
+        init, dtype = self.style.kernel_init, self.style.dtype
+        if isinstance(layer, ConvLayer):
+            return Conv(*layer[:4], kernel_init=init, dtype=dtype, name=name)(x)
+        dense = nn.Dense(layer.features, kernel_init=init, dtype=dtype, name=name)
+        return dense(_flatten(x))
+
+
+def stack(
+    prepare: Callable[[Array], Array],
+    shape: tuple[int, ...],
+    layers: tuple[Layer, ...],
+    activation: Activation,
+    style: Style,
+) -> Part:
+    """A `Stack` with its wiring; `shape` is that of one prepared observation.
+
+    Raises ValueError when a size is not positive or a convolution does not fit.
+    """
+    names = _names(layers)
+    edges = []
+    for i, (name, layer) in enumerate(zip(names, layers, strict=True)):
+        shape = _output_shape(name, layer, shape)
+        norm = style.layer_norm and not layer.linear
+        leaves = [(name, "kernel"), (name, "bias")]
+        leaves += [(f"{name}_norm", "scale"), (f"{name}_norm", "bias")] if norm else []
+        reader = layers[i + 1] if i + 1 < len(layers) else None
+        flattened = 1 if isinstance(reader, ConvLayer) else _positions(shape)
+        outgoing = () if reader is None else ((names[i + 1], "kernel"),)
+        edges.append(
+            Edge(name, layer.features, tuple(leaves), outgoing, flattened, not layer.linear)
+        )
+    inputs = ((names[0], "kernel"),) if names else ()
+    return Part(Stack(prepare, layers, activation, style), tuple(edges), inputs)
+
+
+def _positions(shape: tuple[int, ...]) -> int:
+    """Rows per unit when a feature of this shape is flattened: height * width, 1 for a vector."""
+    product = 1
+    for size in shape[:-1]:
+        product *= size
+    return product
+
+
+def _output_shape(name: str, layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if layer.features < 1:
+        raise ValueError(f"{name}: {layer.features} units, expected at least one")
+    if isinstance(layer, DenseLayer):
+        return (layer.features,)
+    if len(shape) != 3:
+        raise ValueError(f"{name}: input shape {shape}, expected (height, width, channels)")
+    sizes = [
+        output_size(shape[i], layer.kernel[i], layer.strides[i], layer.padding) for i in (0, 1)
+    ]
+    if min(sizes) < 1:
+        raise ValueError(
+            f"{name}: kernel {layer.kernel} does not fit into {shape[:2]}; pass another `encoder`"
+        )
+    return (*sizes, layer.features)

@@ -1,0 +1,114 @@
+"""A gated recurrent unit between trunk and heads.
+
+Formulas: Cho et al. 2014 (arXiv 1406.1078), in the form of cuDNN and flax, where the reset gate
+multiplies the recurrent product. Each gate has its own leaves, so that the last axis of every
+kernel indexes the units; they are joined at use, for one matrix product instead of three.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array, Edge, Key, Path
+
+GATES = ("reset", "update", "candidate")
+
+
+class Gru(NamedTuple):
+    """units: of the memory f32[B, units]. dtype: of matrix products."""
+
+    units: int
+    dtype: Any
+
+
+def init(gru: Gru, key: Key, inputs: int) -> dict[str, dict[str, Array]]:
+    """Parameters: input kernels LeCun normal, recurrent kernels orthogonal, biases zero."""
+    keys = jax.random.split(key, (len(GATES), 2))
+    params = {}
+    for i, gate in enumerate(GATES):
+        key_input, key_recurrent = keys[i]
+        params[gate] = {
+            "input": nn.initializers.lecun_normal()(key_input, (inputs, gru.units)),
+            "recurrent": nn.initializers.orthogonal()(key_recurrent, (gru.units, gru.units)),
+            "bias": jnp.zeros((gru.units,), jnp.float32),
+        }
+    # The candidate's recurrent product is gated, so it has a bias of its own.
+    params["candidate"]["recurrent_bias"] = jnp.zeros((gru.units,), jnp.float32)
+    return params
+
+
+class Joined(NamedTuple):
+    """The leaves of all gates side by side: kernels [., 3 H] in the dtype of the products."""
+
+    input: Array
+    bias: Array
+    recurrent: Array
+    recurrent_bias: Array
+
+
+def join(gru: Gru, params: Mapping[str, Mapping[str, Array]]) -> Joined:
+    """Put the gates side by side; outside a scan, so that it is done once."""
+
+    def leaves(name: str) -> Array:
+        return jnp.concatenate([params[gate][name] for gate in GATES], axis=-1)
+
+    return Joined(
+        leaves("input").astype(gru.dtype),
+        leaves("bias"),
+        leaves("recurrent").astype(gru.dtype),
+        params["candidate"]["recurrent_bias"],
+    )
+
+
+def project(joined: Joined, x: Array) -> Array:
+    """The part of the gates that does not depend on the memory: f32[B, D] -> f32[B, 3 H]."""
+    return _product(x, joined.input) + joined.bias[None]
+
+
+def step(joined: Joined, projected: Array, memory: Array) -> Array:
+    """One step of the cell: the next memory f32[B, H]."""
+    reset_x, update_x, candidate_x = jnp.split(projected, 3, axis=-1)
+    reset_h, update_h, candidate_h = jnp.split(_product(memory, joined.recurrent), 3, axis=-1)
+    reset = jax.nn.sigmoid(reset_x + reset_h)
+    update = jax.nn.sigmoid(update_x + update_h)
+    candidate = jnp.tanh(candidate_x + reset * (candidate_h + joined.recurrent_bias[None]))
+    return (1.0 - update) * candidate + update * memory
+
+
+def unroll(
+    joined: Joined, projected: Array, memory: Array, starts: Array, tap: Array | None
+) -> Array:
+    """Memories f32[T, B, H] after each step, forgotten before the steps with `starts` bool[T, B].
+
+    projected: f32[T, B, 3 H] from `project`. tap: f32[T, B, H], added to every memory, or None.
+    """
+
+    def body(memory: Array, inputs: Any) -> tuple[Array, Array]:
+        projected, start, tap = inputs
+        memory = step(joined, projected, jnp.where(start[:, None], 0.0, memory))
+        memory = memory if tap is None else memory + tap
+        return memory, memory
+
+    return jax.lax.scan(body, memory, (projected, starts, tap))[1]
+
+
+def edge(gru: Gru, path: Path, readers: tuple[Path, ...]) -> Edge:
+    """Wiring of the memory's units; they can't be re-initialised one by one."""
+    incoming = [(*path, gate, leaf) for gate in GATES for leaf in ("input", "recurrent", "bias")]
+    incoming.append((*path, "candidate", "recurrent_bias"))
+    recurrent = tuple((*path, gate, "recurrent") for gate in GATES)
+    return Edge(
+        "/".join(path), gru.units, tuple(incoming), (*readers, *recurrent), recyclable=False
+    )
+
+
+def input_kernels(path: Path) -> tuple[Path, ...]:
+    """Kernels that read what feeds the cell."""
+    return tuple((*path, gate, "input") for gate in GATES)
+
+
+def _product(x: Array, kernel: Array) -> Array:
+    return (x.astype(kernel.dtype) @ kernel).astype(jnp.float32)

@@ -1,0 +1,160 @@
+"""Returns and advantages of one trajectory; `jax.vmap(..., 1, 1)` serves [T, N].
+
+One convention for all of them. `next_values[t]` is the value of the true successor of step t,
+also where the episode was cut and obs[t + 1] is a start observation. `terminated` removes that
+value, `done = terminated | truncated` ends the recursion, and the end of the arrays is treated
+like a truncation. Discounts and lambdas may be traced scalars.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array
+
+UNROLL = 8
+
+
+def _bootstrap(next_values: Array, terminated: Array, gamma: Array | float) -> Array:
+    # A select and not a product: a value that is not finite must not leak through 0 * inf.
+    return jnp.where(terminated, 0.0, gamma * next_values)
+
+
+def _reverse_linear(additive: Array, decay: Array) -> Array:
+    """Solve x[t] = additive[t] + decay[t] * x[t + 1] with x[T] = 0."""
+
+    def step(following: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        constant, factor = inputs
+        current = constant + factor * following
+        return current, current
+
+    start = jnp.zeros_like(additive[0])
+    return jax.lax.scan(step, start, (additive, decay), reverse=True, unroll=UNROLL)[1]
+
+
+def _shift(x: Array, last: Array) -> Array:
+    return jnp.concatenate([x[1:], last[None]])
+
+
+def gae(
+    rewards: Array,
+    values: Array,
+    next_values: Array,
+    terminated: Array,
+    done: Array,
+    gamma: Array | float,
+    lambda_: Array | float,
+) -> Array:
+    """Generalised advantage estimates f32[T] (Schulman et al. 2016, arXiv 1506.02438, equation 16).
+
+    A[t] = delta[t] + gamma * lambda * A[t + 1] within an episode,
+    delta[t] = r[t] + gamma * v'[t] - v[t].
+    """
+    errors = rewards + _bootstrap(next_values, terminated, gamma) - values
+    return _reverse_linear(errors, jnp.where(done, 0.0, gamma * lambda_))
+
+
+def lambda_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Array,
+    done: Array,
+    gamma: Array | float,
+    lambda_: Array | float,
+) -> Array:
+    """TD(lambda) returns f32[T] (Sutton and Barto 2018, section 12.1).
+
+    G[t] = r[t] + gamma * ((1 - lambda) * v'[t] + lambda * G[t + 1]) within an episode,
+    G[t] = r[t] + gamma * v'[t] at its truncation or at t = T - 1, G[t] = r[t] at its termination.
+    Peng's Q(lambda) of PQN (arXiv 2407.04811) is this with v' = max over actions of Q(s').
+    """
+    last = jnp.arange(rewards.shape[0]) == rewards.shape[0] - 1
+    decay = jnp.where(done | last, 0.0, lambda_)
+    one_step = (1.0 - decay) * _bootstrap(next_values, terminated, gamma)
+    return _reverse_linear(rewards + one_step, gamma * decay)
+
+
+def n_step_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Array,
+    done: Array,
+    gamma: Array | float,
+    n: int,
+) -> Array:
+    """Returns f32[T] over n rewards and one bootstrap; fewer where the episode or data end.
+
+    n is static (Sutton and Barto 2018, section 7.1). Raises ValueError when n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: expected at least one step")
+    bootstrap = _bootstrap(next_values, terminated, gamma)
+
+    def longer(_: Array, returns: Array) -> Array:
+        return rewards + jnp.where(done, bootstrap, gamma * _shift(returns, next_values[-1]))
+
+    return jax.lax.fori_loop(1, n, longer, rewards + bootstrap)
+
+
+class VTrace(NamedTuple):
+    """targets f32[T] of the value function; advantages f32[T], importance weights included."""
+
+    targets: Array
+    advantages: Array
+
+
+def vtrace(
+    rewards: Array,
+    values: Array,
+    next_values: Array,
+    terminated: Array,
+    done: Array,
+    log_ratios: Array,
+    gamma: Array | float,
+    lambda_: Array | float = 1.0,
+    rho_clip: Array | float = 1.0,
+    c_clip: Array | float = 1.0,
+    advantage_clip: Array | float = 1.0,
+) -> VTrace:
+    """V-trace (Espeholt et al. 2018, arXiv 1802.01561, equation 1 and remark 2).
+
+    log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy. The three clips
+    bound the importance weights of the errors, of the traces and of the policy gradient.
+    """
+    ratios = jnp.exp(log_ratios)
+    rho = jnp.minimum(rho_clip, ratios)
+    traces = lambda_ * jnp.minimum(c_clip, ratios)
+    errors = rho * (rewards + _bootstrap(next_values, terminated, gamma) - values)
+    corrections = _reverse_linear(errors, jnp.where(done, 0.0, gamma * traces))
+    # Mixed with lambda as the critic's target is; the paper's remark 2 is lambda = 1.
+    following = next_values + jnp.where(
+        done, 0.0, lambda_ * _shift(corrections, jnp.zeros_like(corrections[0]))
+    )
+    successor = _bootstrap(following, terminated, gamma)
+    weights = jnp.minimum(advantage_clip, ratios)
+    return VTrace(values + corrections, weights * (rewards + successor - values))
+
+
+def retrace(
+    rewards: Array,
+    q_values: Array,
+    next_values: Array,
+    terminated: Array,
+    done: Array,
+    log_ratios: Array,
+    gamma: Array | float,
+    lambda_: Array | float,
+) -> Array:
+    """Retrace(lambda) targets f32[T] of Q(s[t], a[t]).
+
+    Munos et al. 2016, arXiv 1606.02647, equations 3 and 4.
+
+    q_values: f32[T], Q(s[t], a[t]). next_values: f32[T], the expectation of Q(s', .) under the
+    target policy.
+    log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy.
+    """
+    traces = lambda_ * jnp.minimum(1.0, jnp.exp(log_ratios))
+    errors = rewards + _bootstrap(next_values, terminated, gamma) - q_values
+    decay = jnp.where(done, 0.0, gamma * _shift(traces, jnp.zeros_like(traces[0])))
+    return q_values + _reverse_linear(errors, decay)
