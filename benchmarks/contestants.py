@@ -13,7 +13,7 @@ from benchmarks.harness import Contestant
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
-from purejaxrl_suite.core.types import Agent, Clock, Environment, Learner
+from purejaxrl_suite.core.types import Agent, Clock, Environment, Learner, Network
 from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make
@@ -50,26 +50,22 @@ def ours(
     return Contestant("purejaxrl_suite", fleet(member, members), steps, (hypers, env.params, clock))
 
 
+def mlp(env: Environment, **options: Any) -> Network:
+    """Separate actor and critic, 64-64 tanh, on the flattened observation."""
+    return nets.actor_critic(env.observation, env.action, encoder=nets.flat(), **options)
+
+
 def our_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -> Contestant:
     """PPO at the settings of the reference loop."""
     s, env = settings, make(settings.env_id)
-    agent = ppo(
-        env,
-        PPOConfig(
-            num_envs=s.num_envs,
-            rollout_length=s.rollout_length,
-            epochs=s.epochs,
-            minibatches=s.minibatches,
-        ),
-        nets.actor_critic(
-            env.observation,
-            env.action,
-            hidden=s.widths,
-            activation=s.activation,
-            encoder=nets.flat(),
-        ),
-        PPOHypers(learning_rate=s.learning_rate, entropy_coefficient=s.entropy_coefficient),
+    config = PPOConfig(
+        num_envs=s.num_envs,
+        rollout_length=s.rollout_length,
+        epochs=s.epochs,
+        minibatches=s.minibatches,
     )
+    network = mlp(env, hidden=s.widths, activation=s.activation)
+    agent = ppo(env, config, network, PPOHypers(learning_rate=s.learning_rate))
     return ours(agent, env, updates, members)
 
 
@@ -110,9 +106,8 @@ def plain_navix(env_id: str) -> Environment:
 def our_navix_ppo(env_id: str, updates: int) -> Contestant:
     """PPO at the defaults of navix's `PPOHparams` and `MLPEncoder`."""
     env = plain_navix(env_id)
-    network = nets.actor_critic(env.observation, env.action, encoder=nets.flat())
     config = PPOConfig(num_envs=16, rollout_length=128, epochs=1, minibatches=8)
-    return ours(ppo(env, config, network), env, updates)
+    return ours(ppo(env, config, mlp(env)), env, updates)
 
 
 def random_agent(env: Environment, num_envs: int, rollout_length: int) -> Agent:
@@ -139,9 +134,9 @@ def random_agent(env: Environment, num_envs: int, rollout_length: int) -> Agent:
 
 
 def seen(obs: Array, reward: Array, done: Array) -> dict[str, Array]:
-    """Sums over a rollout, so that nothing of it is dead code."""
-    sums = {"obs": jnp.sum(obs, dtype=jnp.float32), "reward": jnp.sum(reward)}
-    return sums | {"done": jnp.sum(done, dtype=jnp.float32)}
+    """Read a little of a rollout [T, N], so that none of it is dead code and reading is cheap."""
+    last = jnp.max(obs[-1]).astype(jnp.float32)
+    return {"obs": last, "reward": jnp.sum(reward), "done": jnp.sum(done, dtype=jnp.float32)}
 
 
 def our_stepping(

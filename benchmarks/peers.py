@@ -71,7 +71,7 @@ def describe(settings: Any, updates: int, members: int) -> dict[str, Any]:
     return plain | {"updates": updates, "members": members}
 
 
-# Sizes are such that a peer's call lasts two or three seconds on one core; `--scale` multiplies them.
+# A peer's call lasts two or three seconds on one core; `--scale` multiplies the updates.
 JOBS: dict[str, Callable[[float], Any]] = {
     "ppo-cartpole": ppo_job("PPO_CARTPOLE", 700),
     "ppo-cartpole-64": ppo_job("PPO_CARTPOLE", 15, members=64),
@@ -90,7 +90,7 @@ JOBS: dict[str, Callable[[float], Any]] = {
 def table(data: dict[str, Any]) -> str:
     """A markdown table of a result file; the last column is ours over theirs."""
     lines = [
-        "| job | contestant | steps/s (median) | spread | compile s | output + temporary MB | ratio |",
+        "| job | contestant | steps/s (median) | spread | compile s | out + temp MB | ratio |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, job in data["jobs"].items():

@@ -1,19 +1,22 @@
 """Plain reference loops: what most end-to-end JAX training scripts do, step for step.
 
-Written from the published settings and structure of PureJaxRL (https://github.com/luchris429/purejaxrl,
-commit 31756b1, `ppo.py`) and purejaxql (https://github.com/mttga/purejaxql, commit 47af6d7, `pqn_minatar.py`,
-`pqn_gymnax.py` and their configs): those projects are scripts, not packages, so a benchmark cannot install
-them. What a ratio against these loops isolates is what the suite does differently:
+Written from the published settings and structure of PureJaxRL
+(https://github.com/luchris429/purejaxrl, commit 31756b1: `ppo.py`) and purejaxql
+(https://github.com/mttga/purejaxql, commit 47af6d7: `pqn_minatar.py`, `pqn_gymnax.py` and their
+configs). Those projects are scripts, not packages, so a benchmark cannot install them. What a ratio
+against these loops isolates is what the suite does differently:
 
-- auto-reset by selection: every environment is reset at every step, and the reset is mostly thrown away;
+- auto-reset by selection: every environment is reset at every step, nearly always for nothing;
 - the statistics of every step are returned (PPO) or stacked and averaged (PQN);
 - minibatches from a sorted random permutation and a shuffled copy of the rollout, each epoch;
-- observations are stored as the environment gives them (float32), and successors beside them (PQN);
+- observations are stored as the environment gives them (float32), with successors (PQN);
 - random keys are split inside the loops; a time limit counts as termination;
 - convolutions through `lax.conv`.
 
-Two kindnesses: gymnax 1.x puts `final_observation` into `info`, which the scripts would store (87 times the
-output of Breakout); it is dropped here. purejaxql's unused normalisation of the input is left out.
+Two kindnesses: gymnax 1.x puts `final_observation` into `info`, which the scripts would store (87
+times the output of Breakout), and purejaxql computes running moments of its input that nothing
+reads; neither is done here. `README.md` beside this file says how these loops compare in speed with
+the scripts themselves.
 """
 
 from collections.abc import Callable
@@ -45,7 +48,10 @@ class LogState(NamedTuple):
 
 
 class LoggedEnvironment(NamedTuple):
-    """reset: key -> (obs, state); step: (key, state, action) -> (obs, state, reward, done, info)."""
+    """reset: key -> (obs, state).
+
+    step: (key, state, action) -> (obs, state, reward, done, info).
+    """
 
     reset: Callable[..., Any]
     step: Callable[..., Any]

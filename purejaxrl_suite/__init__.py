@@ -10,6 +10,8 @@ Names are imported when they are first used, so importing the package is quick a
 device.
 """
 
+# ruff: noqa: F401 (the imports for type checkers are what `__getattr__` gives)
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -14,18 +14,8 @@ import optax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.normalize import normalize_observations, normalize_rewards
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    Environment,
-    Key,
-    Learner,
-    Memory,
-    Network,
-    Probe,
-    PyTree,
-    Transition,
-)
+from purejaxrl_suite.core import tree, types, validate
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.ops import losses, minibatch, returns, successors
 from purejaxrl_suite.ops.descent import descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -103,9 +93,9 @@ class Batch(NamedTuple):
 
 
 def ppo(
-    env: Environment,
+    env: types.Environment,
     config: PPOConfig | None = None,
-    network: Network | None = None,
+    network: types.Network | None = None,
     hypers: PPOHypers | None = None,
 ) -> Agent:
     """PPO for the spaces of `env`; `network` defaults to `nets.actor_critic` for them.
@@ -115,11 +105,12 @@ def ppo(
     config, hypers = config or PPOConfig(), hypers or PPOHypers()
     network = network or nets.actor_critic(env.observation, env.action)
     distribution = nets.distribution(env.action)
+    validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
     length = config.rollout_length if recurrent else 1
     sequences = config.rollout_length * config.num_envs // length
-    minibatch.check_division(sequences, config.minibatches)
+    validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
     def optimizer(hypers: PPOHypers) -> optax.GradientTransformation:
@@ -130,9 +121,7 @@ def ppo(
         params = network.init(key)
         return PPOState(Learner(params, optimizer(hypers).init(params)))
 
-    def act(
-        key: Key, hypers: PPOHypers, state: PPOState, memory: Memory, obs: Array, explore: bool
-    ):
+    def act(key: Key, hypers: Any, state: PPOState, memory: Memory, obs: Array, explore: bool):
         output, internals = network.apply(state.learner.params, obs, memory, {})
         policy = distribution(output.policy)
         action = policy.sample(seed=key) if explore else policy.mode()
@@ -141,8 +130,7 @@ def ppo(
     def prepare(hypers: PPOHypers, params: PyTree, transition: Transition) -> Batch:
         """Advantages and targets, outside the loss."""
         obs, _, reward, terminated, truncated, next_obs, extras = transition
-        memory = jax.tree.map(lambda x: x[0], extras["memory"])
-        done = transition.done
+        memory, done = tree.index(extras["memory"], 0), transition.done
         starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
         output, internals = network.unroll(params, obs, memory, starts, {})
         values, seen = output.value, (next_obs, internals.memory)
@@ -152,9 +140,8 @@ def ppo(
 
         following = successors.next_values(value, values, seen, terminated, truncated)
         gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
-        advantage = gae(
-            reward, values, following, terminated, done, hypers.gamma, hypers.gae_lambda
-        )
+        known = reward, values, following, terminated, done
+        advantage = gae(*known, hypers.gamma, hypers.gae_lambda)
         steps = (obs, starts, transition.action, extras["log_prob"], values, advantage)
         batch = Batch(*steps, advantage + values, memory)
         if recurrent:
@@ -192,7 +179,7 @@ def ppo(
         metrics["explained_variance"] = losses.explained_variance(batch.value, batch.target)
         return PPOState(learner), metrics
 
-    def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> Probe:
+    def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> types.Probe:
         batch = prepare(hypers, state.learner.params, transition)
 
         def objective(params: PyTree, taps: Any):

@@ -13,19 +13,8 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    Discrete,
-    Environment,
-    Key,
-    Learner,
-    Memory,
-    Network,
-    Probe,
-    PyTree,
-    Transition,
-)
+from purejaxrl_suite.core import tree, types, validate
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.ops import exploration, minibatch, returns, successors
 from purejaxrl_suite.ops.descent import descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -92,24 +81,25 @@ class Batch(NamedTuple):
 
 
 def pqn(
-    env: Environment,
+    env: types.Environment,
     config: PQNConfig | None = None,
-    network: Network | None = None,
+    network: types.Network | None = None,
     hypers: PQNHypers | None = None,
 ) -> Agent:
     """PQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
 
     Raises ValueError when actions are not Discrete or the minibatches do not divide the rollout.
     """
-    if not isinstance(env.action, Discrete):
+    if not isinstance(env.action, types.Discrete):
         raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
     config, hypers = config or PQNConfig(), hypers or PQNHypers()
     network = network or nets.q_network(env.observation, env.action)
+    validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
     length = config.rollout_length if recurrent else 1
     sequences = config.rollout_length * config.num_envs // length
-    minibatch.check_division(sequences, config.minibatches)
+    validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
     def optimizer(hypers: PQNHypers) -> optax.GradientTransformation:
@@ -120,9 +110,7 @@ def pqn(
         params = network.init(key)
         return PQNState(Learner(params, optimizer(hypers).init(params)))
 
-    def act(
-        key: Key, hypers: PQNHypers, state: PQNState, memory: Memory, obs: Array, explore: bool
-    ):
+    def act(key: Key, hypers: Any, state: PQNState, memory: Memory, obs: Array, explore: bool):
         q_values, internals = network.apply(state.learner.params, obs, memory, {})
         epsilon = hypers.epsilon if explore else 0.0
         action = exploration.epsilon_greedy(key, q_values, epsilon)
@@ -145,7 +133,7 @@ def pqn(
         reward = hypers.reward_scale * reward
         target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.lambda_)
         starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
-        memory = jax.tree.map(lambda x: x[0], before)
+        memory = tree.index(before, 0)
         batch = Batch(obs, starts, action, target, memory)
         if recurrent:
             return batch
@@ -164,7 +152,7 @@ def pqn(
         learner, metrics = descend(loss, optimizer(hypers), state.learner, batch, index)
         return PQNState(learner), metrics | {"epsilon": jnp.float32(hypers.epsilon)}
 
-    def probe(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition) -> Probe:
+    def probe(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition) -> types.Probe:
         batch = prepare(hypers, state.learner.params, transition)
 
         def objective(params: PyTree, taps: Any):

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     import xarray
 
 PACKAGES = ("purejaxrl_suite", "jax", "jaxlib", "flax", "optax", "gymnax", "navix", "distrax")
-UNITS = {"episode_return": "reward", "episode_length": "steps", "entropy": "nats"}
+UNITS = {
+    "episode_return": "reward",
+    "episode_length": "steps",
+    "entropy": "nats",
+    "steps_per_second": "1/s",
+}
 
 
 def versions() -> dict[str, str]:
@@ -47,10 +52,10 @@ def dataset(
 
     updates = len(steps_per_second)
     steps = np.arange(1, updates + 1) * agent.num_envs * agent.rollout_length
-    variables = {
-        name: (("seed", "step"), values, _attributes(name)) for name, values in history.items()
-    }
-    variables["steps_per_second"] = ("step", steps_per_second.astype(np.float32), {"units": "1/s"})
+    both = ("seed", "step")
+    variables = {name: (both, values, _attributes(name)) for name, values in history.items()}
+    rate = steps_per_second.astype(np.float32)
+    variables["steps_per_second"] = (("step",), rate, _attributes("steps_per_second"))
     coordinates = {
         "seed": ("seed", np.asarray(seeds), {"long_name": "seed"}),
         "step": ("step", steps, {"long_name": "environment steps", "units": "steps"}),

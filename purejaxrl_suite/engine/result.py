@@ -54,9 +54,7 @@ class Policy(NamedTuple):
     ) -> Evaluation:
         """One episode in each of `episodes` environments; see `make_evaluate`."""
         key = jax.random.key(key) if isinstance(key, int) else key
-        evaluate = make_evaluate(
-            self.agent, self.env, episodes=episodes, explore=explore, **budget
-        )
+        evaluate = make_evaluate(self.agent, self.env, episodes=episodes, explore=explore, **budget)
         return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
 
     def save(self, path: str | Path) -> None:
@@ -84,7 +82,9 @@ def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
         if saved[name] != ours[name]:
             raise ValueError(f"{path} was saved with {name} {saved[name]}, here it is {ours[name]}")
     hypers = jax.tree.map(jnp.float32, agent.hypers)
-    like = jax.eval_shape(lambda: {"state": agent.init(jax.random.key(0), hypers), "hypers": hypers})
+    like = jax.eval_shape(
+        lambda: {"state": agent.init(jax.random.key(0), hypers), "hypers": hypers}
+    )
     with orbax.checkpoint.StandardCheckpointer() as checkpointer:
         found = checkpointer.restore(path / "state", like)
     return Policy(agent, env, found["state"], found["hypers"], env.params)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, PyTree, Run
+from purejaxrl_suite.core.types import Agent, Clock, Environment, PyTree
 from purejaxrl_suite.engine import curves
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.train import make_train

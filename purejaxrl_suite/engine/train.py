@@ -80,6 +80,6 @@ def check_fit(agent: Agent, env: Environment) -> None:
         ours, theirs = getattr(agent, name), getattr(env, name)
         if ours != theirs:
             raise ValueError(
-                f"agent {agent.name!r} was built for {name} {spaces.describe(ours)}, but environment "
+                f"agent {agent.name!r} was built for {name} {spaces.describe(ours)}, environment "
                 f"{env.name!r} has {spaces.describe(theirs)}: build the agent from this environment"
             )

@@ -5,6 +5,7 @@ Families are told apart by the prefix of the id, and imported when one of their 
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ def make(id: str, **options: Any) -> Environment:
     """
     family = _family(id)
     if id in family.ids() or id in gymnax.REFUSED:
+        _refuse_unknown(id, options, family)
         return family.make(id, **options)
     lower = {known.lower(): known for known in ids()}
     nearest = difflib.get_close_matches(str(id).lower(), lower, n=3, cutoff=0.5)
@@ -62,6 +64,15 @@ def _family(id: str) -> ModuleType:
     """The module whose ids begin as this one does."""
     names = [name for prefix, name in _FAMILIES.items() if str(id).startswith(prefix)]
     return _load(names[0]) if names else gymnax
+
+
+def _refuse_unknown(id: str, options: dict[str, Any], family: ModuleType) -> None:
+    """ValueError for an option that `family` does not take; gymnax looks itself, id by id."""
+    _, *parameters = inspect.signature(family.make).parameters.values()
+    unknown = sorted(set(options) - {parameter.name for parameter in parameters})
+    if unknown and all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+        names = [parameter.name for parameter in parameters]
+        raise ValueError(f"{id} has no option {', '.join(unknown)}; it has {names}")
 
 
 def _load(name: str) -> ModuleType:

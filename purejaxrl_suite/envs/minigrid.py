@@ -1,9 +1,9 @@
-"""The environments of the `minigrid` package (version 3), with its rules, rewards, time limits and views.
+"""The environments of the `minigrid` package (version 3), with its rules, rewards and views.
 
-Starts come from navix wherever it draws them as MiniGrid does (minigrid_starts.py). Steps do not go through navix: on
-a grid with one byte per cell (minigrid_view.py) MiniGrid's rules are a handful of selects and one write, exact
-for every layout. docs/minigrid_parity.md lists what navix does differently, what remains different here, and
-the ids that are left out.
+Starts come from navix wherever it draws them as MiniGrid does (minigrid_starts.py). Steps do not go
+through navix: on a grid with one byte per cell (minigrid_view.py) MiniGrid's rules are a handful of
+selects and one write, exact for every layout. docs/minigrid_parity.md lists what navix does
+differently, what remains different here, and the ids that are left out.
 
 Source: minigrid 3 (arXiv:2306.13831), `MiniGridEnv.step` and `envs/*.py`.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, PyTree, TimeStep
 from purejaxrl_suite.envs import minigrid_starts as starts
 from purejaxrl_suite.envs import minigrid_view as view
 from purejaxrl_suite.envs import navix
@@ -27,8 +27,9 @@ LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
 class State(NamedTuple):
     """What one episode carries.
 
-    cells: u8[height, width] (see minigrid_view). position: i32[2] (row, column). direction: i32[], 0 east, 1
-    south, 2 west, 3 north. carrying: u8[], the cell of the carried object, 0 for empty hands. t: i32[].
+    cells: u8[height, width] (see minigrid_view). position: i32[2] (row, column). direction: i32[],
+    0 east, 1 south, 2 west, 3 north. carrying: u8[], the cell of the carried object, 0 for empty
+    hands. t: i32[].
     """
 
     cells: Array
@@ -39,7 +40,7 @@ class State(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One step as the task sees it: the states around it, and the cell in front before and after it."""
+    """One step as a task sees it: the states and the front cell before and after it."""
 
     action: Array
     before: State
@@ -54,8 +55,9 @@ Outcome = tuple[Array, Array]  # success bool[], failure bool[]
 class Task(NamedTuple):
     """What tells one id from another.
 
-    start: builds the start function (called when the environment is made). time_limit: steps. outcome: what ends
-    an episode beside goals and lava. see_through: walls hide nothing. pickup_toggles: as in MemoryEnv.
+    start: builds the start function (called when the environment is made). time_limit: steps.
+    outcome: what ends an episode beside goals and lava. see_through: walls hide nothing.
+    pickup_toggles: as in MemoryEnv.
     """
 
     start: Callable[[], starts.StartFunction]
@@ -74,54 +76,68 @@ def make(env_id: str, *, observation: str = "partial", max_steps: int | None = N
     """Build a MiniGrid environment.
 
     env_id: one of `ids()`.
-    observation: "partial" u8[7, 7, 3], MiniGrid's own: the view ahead with hidden cells 0 and the carried object in
-        the agent's cell (row 6, column 3); or "full" u8[height, width, 3], FullyObsWrapper's. Both are codes
-        of object, colour and state, indexed [row, column]; MiniGrid's arrays are [x, y], the transpose.
+    observation: "partial" u8[7, 7, 3], MiniGrid's own: the view ahead with hidden cells 0 and the
+        carried object in the agent's cell (row 6, column 3); or "full" u8[height, width, 3],
+        FullyObsWrapper's. Both are codes of object, colour and state, indexed [row, column];
+        MiniGrid's arrays are [x, y], the transpose.
     max_steps: time limit; None is MiniGrid's own. The reward of success is 1 - 0.9 * t / max_steps.
 
     `info["success"]` is 1.0 where the step terminated with a positive reward. `params` is ().
 
     Raises ValueError for an unknown id or observation, or a time limit below 1.
     """
+    task = _task(env_id)
+    views = {"partial": functools.partial(_look, task.see_through), "full": _look_at_all}
+    if observation not in views:
+        raise ValueError(f"observation={observation!r}: expected one of {sorted(views)}")
+    if max_steps is not None and max_steps < 1:
+        raise ValueError(f"max_steps={max_steps} must be at least 1")
+    limit = task.time_limit if max_steps is None else int(max_steps)
+    return _environment(env_id, task, limit, views[observation])
+
+
+def _task(env_id: str) -> Task:
     tasks = _tasks()
     if env_id not in tasks:
         close = difflib.get_close_matches(env_id, tasks, n=3, cutoff=0.4)
         raise ValueError(f"env_id={env_id!r} is not offered; nearest: {', '.join(close)}")
-    if observation not in ("partial", "full"):
-        raise ValueError(f"observation={observation!r}: expected 'partial' or 'full'")
-    if max_steps is not None and max_steps < 1:
-        raise ValueError(f"max_steps={max_steps} must be at least 1")
-    task = tasks[env_id]
-    limit = task.time_limit if max_steps is None else int(max_steps)
+    return tasks[env_id]
+
+
+def _look(see_through: bool, state: State) -> Array:
+    cells, position, direction, carrying, _ = state
+    return view.partial(cells, position, direction, carrying, see_through)
+
+
+def _look_at_all(state: State) -> Array:
+    return view.full(state.cells, state.position, state.direction)
+
+
+def _environment(
+    name: str, task: Task, limit: int, observe: Callable[[State], Array]
+) -> Environment:
     start = navix.as_navix_does(task.start())
 
-    def observe(state: State) -> Array:
-        if observation == "full":
-            return view.full(state.cells, state.position, state.direction)
-        seen = (state.cells, state.position, state.direction, state.carrying)
-        return view.partial(*seen, task.see_through)
-
     def init(key: Key, params: PyTree) -> tuple[State, Array]:
-        state = State(*start(key), jnp.zeros((), jnp.uint8), jnp.zeros((), jnp.int32))
+        cells, position, direction = start(key)
+        hands, t = jnp.zeros((), jnp.uint8), jnp.zeros((), jnp.int32)
+        state = State(cells, position, direction, hands, t)
         return state, observe(state)
 
     def step(key: Key, params: PyTree, state: State, action: Array) -> tuple[State, TimeStep]:
         event = act(state, action, pickup_toggles=task.pickup_toggles)
         success, failure = judge(event, task.outcome)
-        reward = jnp.where(success, 1.0 - 0.9 * (event.after.t / limit), 0.0)
-        truncated = event.after.t >= limit
-        return event.after, navix.timestep(
-            observe(event.after), reward, success | failure, truncated
-        )
+        after = event.after
+        reward = jnp.where(success, 1.0 - 0.9 * (after.t / limit), 0.0)
+        ends = success | failure, after.t >= limit
+        return after, navix.timestep(observe(after), reward, *ends)
 
     def render(params: PyTree, state: State) -> Array:
         return view.render(state.cells, state.position, state.direction)
 
     _, obs = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), ())
-    categories = navix.SYMBOLIC_CATEGORIES
-    high = tuple(float(n - 1) for n in categories)
-    box = Box(obs.shape, "uint8", 0.0, high, categories)
-    return Environment(env_id, box, Discrete(7), limit, (), init, step, render)
+    box = navix.box(obs.shape, navix.SYMBOLIC_CATEGORIES)
+    return Environment(name, box, Discrete(7), limit, (), init, step, render)
 
 
 def act(state: State, action: Array, *, pickup_toggles: bool = False) -> Event:
@@ -151,7 +167,7 @@ def act(state: State, action: Array, *, pickup_toggles: bool = False) -> Event:
 
 
 def _toggle(found: Array, hands: Array) -> Array:
-    """The cell after toggling: doors open and close, the right key unlocks, boxes leave what they hold."""
+    """Doors open and close, the right key unlocks, boxes leave what they hold."""
     kind, colour = found & 15, found >> 4
     fits = hands == view.cell(view.KEY, colour)
     opens = (kind == view.CLOSED) | (kind == view.LOCKED) & fits
@@ -201,7 +217,7 @@ def _remembered(event: Event) -> Outcome:
     row, column = event.after.position
     beside = cells[jnp.where(row < middle, middle - 2, middle + 2), column]
     kind = beside & 15
-    arrived = (row != middle) & ((kind == view.KEY) | (kind == view.BALL))
+    arrived = (jnp.abs(row - middle) == 1) & ((kind == view.KEY) | (kind == view.BALL))
     same = beside == cells[middle - 1, 1]
     return arrived & same, arrived & ~same
 

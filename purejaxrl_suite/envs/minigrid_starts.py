@@ -1,8 +1,9 @@
 """Start states of the MiniGrid environments.
 
-Where navix draws starts as minigrid 3 does, they are navix's. Where it does not (docs/minigrid_parity.md), the
-generator is written here after minigrid's `_gen_grid`: the same distribution, not the same random numbers.
-A start function is `key -> Start`, unbatched, without rejection loops.
+Where navix draws starts as minigrid 3 does, they are navix's. Where it does not
+(docs/minigrid_parity.md), the generator is written here after minigrid's `_gen_grid`: the same
+distribution, not the same random numbers. A start function is `key -> Start`, unbatched, without
+rejection loops.
 """
 
 import functools
@@ -18,7 +19,7 @@ from purejaxrl_suite.envs import navix
 
 
 class Start(NamedTuple):
-    """cells: u8[height, width] (see minigrid_view). position: i32[2] (row, column). direction: i32[]."""
+    """cells: u8[height, width] (minigrid_view). position: i32[2], row, column. direction: i32[]."""
 
     cells: Array
     position: Array
@@ -30,7 +31,7 @@ StartFunction = Callable[[Key], Start]
 
 def from_navix(env_id: str) -> StartFunction:
     """The starts of a navix environment."""
-    engine = navix.make_engine(env_id, None)
+    engine = navix.make_engine(env_id)
 
     def start(key: Key) -> Start:
         state = navix.reset(engine, key)
@@ -51,7 +52,7 @@ def _symbolic(state: Any) -> Array:
 
 
 def multi_room(env_id: str) -> StartFunction:
-    """navix's MultiRoom, without the walls that fill the space between rooms: there MiniGrid has floor."""
+    """navix's MultiRoom with floor between the rooms, as in MiniGrid, where navix has walls."""
     inner = from_navix(env_id)
 
     def start(key: Key) -> Start:
@@ -107,7 +108,7 @@ def door_key(size: int) -> StartFunction:
 
 
 def red_blue_doors(size: int) -> StartFunction:
-    """RedBlueDoorEnv: a square room in a grid twice as wide, red door on its left, blue door on its right."""
+    """RedBlueDoorEnv: a square room in a grid twice as wide, red door left, blue door right."""
 
     def start(key: Key) -> Start:
         key_rows, key_agent = jax.random.split(key)
@@ -126,10 +127,11 @@ def red_blue_doors(size: int) -> StartFunction:
 def two_rooms(
     target: int | None, *, blocked: bool = False, key_in_box: bool = False, maze: bool = False
 ) -> StartFunction:
-    """UnlockEnv (no target), UnlockPickupEnv, BlockedUnlockPickupEnv and ObstructedMaze_1Dlhb (maze).
+    """UnlockEnv (no target), UnlockPickupEnv, BlockedUnlockPickupEnv, ObstructedMaze_1Dlhb (maze).
 
-    target: kind of the object in the right-hand room. blocked: a ball stands before the door. key_in_box: the
-    key is hidden. maze: ball colours are the fixed ones of ObstructedMaze; otherwise they are drawn.
+    target: kind of the object in the right-hand room. blocked: a ball stands before the door.
+    key_in_box: the key is hidden. maze: ball colours are the fixed ones of ObstructedMaze;
+    otherwise they are drawn.
     """
     size = 6
 
@@ -139,7 +141,8 @@ def two_rooms(
         door, colours = 1 + jax.random.randint(key_door, (), 0, 4), _colours(key_colours, 3)
         cells = _put(cells, (door, 5), view.cell(view.LOCKED, colours[0]))
         if target is not None:
-            # Room (1, 0) holds RoomGrid's provisional agent position (3, 8): nothing is put on or beside it.
+            # Room (1, 0) holds RoomGrid's provisional agent position (3, 8): nothing is put on or
+            # beside it.
             code = view.cell(target, view.BLUE if maze else colours[1])
             rows, columns = jnp.indices(cells.shape)
             apart = jnp.abs(rows - 3) + jnp.abs(columns - 8) >= 2
@@ -156,7 +159,7 @@ def two_rooms(
 
 
 def key_corridor(size: int, rows: int) -> StartFunction:
-    """KeyCorridorEnv: three columns of rooms, the middle one a corridor; a ball behind the locked door."""
+    """KeyCorridorEnv: three columns of rooms, a corridor in the middle, a ball behind a lock."""
     # Walls that may get a door: (row, column, side) with side 0 to the right, 1 below.
     walls = [(j, i, 0) for j in range(rows) for i in (0, 1)]
     walls += [(j, i, 1) for j in range(rows - 1) for i in (0, 2)]
@@ -201,8 +204,8 @@ def key_corridor(size: int, rows: int) -> StartFunction:
 def _connect(key: Key, rows: int, ball_row: Array, ends: Array) -> Array:
     """bool[walls]: which walls get a door until every room is reached (RoomGrid.connect_all).
 
-    MiniGrid tries random walls, so doors are added in a random order of the walls. The locked room gets none: its
-    locked door already leads to the corridor.
+    MiniGrid tries random walls, so doors are added in a random order of the walls. The locked room
+    gets none: its locked door already leads to the corridor.
     """
     locked_room = 3 * ball_row + 2
     groups = jnp.arange(3 * rows)
@@ -223,7 +226,7 @@ def _connect(key: Key, rows: int, ball_row: Array, ends: Array) -> Array:
 def obstructed_maze(
     quarters: int, agent_room: tuple[int, int], *, key_in_box: bool, blocked: bool
 ) -> StartFunction:
-    """ObstructedMaze_Full_V1: side rooms with two locked doors each, and a blue ball in one of the corners.
+    """ObstructedMaze_Full_V1: side rooms with two locked doors each, a blue ball in a corner room.
 
     agent_room: (row, column) of the room in which the agent starts.
     """
@@ -268,7 +271,7 @@ def _room_grid(size: int, rows: int, columns: int) -> Array:
 
 
 def _door(size: int, row: int, column: int, side: int, offset: Any) -> tuple[Any, Any]:
-    """Cell of a door in a room's wall; side 0 right, 1 below, 2 left, 3 above; offset from the corner."""
+    """Cell of a door in a room's wall: side 0 right, 1 below, 2 left, 3 above."""
     top, left, step = (size - 1) * row, (size - 1) * column, size - 1
     if side in (0, 2):
         return top + offset, left + (step if side == 0 else 0)

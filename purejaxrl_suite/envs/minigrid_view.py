@@ -1,13 +1,15 @@
 """MiniGrid's grid as one byte per cell, and what an agent sees of it.
 
-A cell is `kind + 16 * colour`. Kinds are MiniGrid's object ids (minigrid.core.constants.OBJECT_TO_IDX), except that
-doors have one kind for each state and a box with a key inside is a kind of its own, with the key's colour.
-Views follow minigrid 3 (Grid.process_vis, MiniGridEnv.gen_obs, FullyObsWrapper) and are pure integer functions
-of one unbatched state.
+A cell is `kind + 16 * colour`. Kinds are MiniGrid's object ids
+(minigrid.core.constants.OBJECT_TO_IDX), except that doors have one kind for each state and a box
+with a key inside is a kind of its own, with the key's colour. Views follow minigrid 3
+(Grid.process_vis, MiniGridEnv.gen_obs, FullyObsWrapper) and are pure integer functions of one
+unbatched state.
 """
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array
@@ -49,7 +51,7 @@ def decode(cells: Array) -> Array:
 
 
 def full(cells: Array, position: Array, direction: Array) -> Array:
-    """The whole grid u8[height, width, 3] with the agent as (10, 0, direction), as FullyObsWrapper shows it."""
+    """FullyObsWrapper's grid u8[height, width, 3], with the agent as (10, 0, direction)."""
     agent = jnp.stack([jnp.asarray(AGENT), jnp.asarray(RED), direction]).astype(jnp.uint8)
     return decode(cells).at[position[0], position[1]].set(agent)
 
@@ -57,15 +59,16 @@ def full(cells: Array, position: Array, direction: Array) -> Array:
 def partial(
     cells: Array, position: Array, direction: Array, carrying: Array, see_through: bool
 ) -> Array:
-    """The agent's view u8[7, 7, 3]: row 6, column 3 is the agent's own cell and row 0 is furthest ahead.
+    """The agent's view u8[7, 7, 3]: row 6, column 3 is its own cell, row 0 is furthest ahead.
 
-    cells: u8[height, width]. position: i32[2]. direction: i32[]. carrying: u8[], the cell of the carried object
-    or 0, shown in the agent's own cell. see_through: walls and doors hide nothing. Hidden cells are (0, 0, 0), cells
-    outside the grid are walls. MiniGrid's `image` is indexed [x, y]: the transpose of ours.
+    cells: u8[height, width]. position: i32[2]. direction: i32[]. carrying: u8[], the cell of the
+    carried object or 0, shown in the agent's own cell. see_through: walls and doors hide nothing.
+    Hidden cells are (0, 0, 0), cells outside the grid are walls. MiniGrid's `image` is indexed [x,
+    y]: the transpose of ours.
     """
     view = _crop(cells, position, direction)
     if not see_through:
-        view = jnp.where(_visible(view), view, UNSEEN)
+        view = jnp.where(visible(view), view, UNSEEN)
     own = jnp.where(carrying == 0, EMPTY, carrying).astype(jnp.uint8)
     return decode(view.at[VIEW - 1, VIEW // 2].set(own))
 
@@ -84,11 +87,11 @@ def _crop(cells: Array, position: Array, direction: Array) -> Array:
     return jnp.where(inside, found, WALL_CELL).astype(jnp.uint8)
 
 
-def _visible(view: Array) -> Array:
+def visible(view: Array) -> Array:
     """bool[7, 7]: what process_vis leaves visible, from the agent's row upward.
 
-    A row is 7 bits. Light enters it from below, spreads sideways through see-through cells, lights the cell at which
-    it stops, and each see-through lit cell lights the three cells above it.
+    A row is 7 bits. Light enters it from below, spreads sideways through see-through cells, lights
+    the cell at which it stops, and each see-through lit cell lights the three cells above it.
     """
     kinds = view & 15
     see_behind = (kinds != WALL) & (kinds != CLOSED) & (kinds != LOCKED)
@@ -108,7 +111,9 @@ def _visible(view: Array) -> Array:
 
 def render(cells: Array, position: Array, direction: Array) -> Array:
     """u8[8 height, 8 width, 3]: the grid drawn with navix's tiles of 8 x 8 pixels."""
-    from navix.rendering.registry import SPRITES_REGISTRY as SPRITES
+    # Importing navix makes arrays, which must be real ones when this is being traced.
+    with jax.ensure_compile_time_eval():
+        from navix.rendering.registry import SPRITES_REGISTRY as SPRITES
 
     symbols = decode(cells)
     objects, colours, states = (symbols[..., i].astype(jnp.int32) for i in range(3))

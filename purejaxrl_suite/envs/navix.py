@@ -1,13 +1,13 @@
-"""Every environment of navix 4 (arXiv:2407.19396), behaving as navix releases it, as our `Environment`.
+"""Every environment of navix 4 (arXiv:2407.19396), behaving as navix releases it.
 
 What differs is the machinery, not the task:
 
-- The raw step is called, beneath navix's auto-reset, which ignores the action after an end and so adds one
-  transition (s_T, a, 0, s_0) to every episode.
+- The raw step is called, beneath navix's auto-reset, which ignores the action after an end and so
+  adds one transition (s_T, a, 0, s_0) to every episode.
 - `terminated` and `truncated` may both be True; navix reports termination alone.
-- The carried state holds the grid (int8), the entities and the mission. The rendering cache (12.5 of 13 kB in
-  DoorKey-8x8) is a function of the grid, the event record is cleared at every step, and the random key is the one
-  that `step` is given, so none of them is carried.
+- The carried state holds the grid (int8), the entities and the mission. The rendering cache (12.5
+  of 13 kB in DoorKey-8x8) is a function of the grid, the event record is cleared at every step, and
+  the random key is the one that `step` is given, so none of them is carried.
 """
 
 import difflib
@@ -21,8 +21,9 @@ import jax.numpy as jnp
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
 
-# Codes per channel of the symbolic grid: objects 0..10, colours 0..5, and a third channel with the door state
-# 0..2 or the agent's direction 0..3 (minigrid.core.constants: OBJECT_TO_IDX, COLOR_TO_IDX, STATE_TO_IDX).
+# Codes per channel of the symbolic grid: objects 0..10, colours 0..5, and a third channel with the
+# door state 0..2 or the agent's direction 0..3 (minigrid.core.constants: OBJECT_TO_IDX,
+# COLOR_TO_IDX, STATE_TO_IDX).
 SYMBOLIC_CATEGORIES = (11, 6, 4)
 _OUT_OF_GRID = 100  # what navix pads the categorical first-person view with
 
@@ -61,15 +62,15 @@ def make(
     """Build a navix environment.
 
     env_id: one of `ids()`.
-    observation: navix's observation functions by name. "symbolic" u8[height, width, 3] (navix's default) and
-        "symbolic_first_person" u8[7, 7, 3] (no occlusion) are codes of object, colour and state;
-        "categorical" u8[height, width, 1] holds 0 wall, 1 floor, 1 + object; "categorical_first_person"
-        u8[7, 7, 1] also 12, out of the grid; "rgb" u8[8 height, 8 width, 3] and "rgb_first_person" u8[56, 56, 3]
-        are images.
+    observation: navix's observation functions by name. "symbolic" u8[height, width, 3] (navix's
+        default) and "symbolic_first_person" u8[7, 7, 3] (no occlusion) are codes of object, colour
+        and state; "categorical" u8[height, width, 1] holds 0 wall, 1 floor, 1 + object;
+        "categorical_first_person" u8[7, 7, 1] also 12, out of the grid; "rgb" u8[8 height, 8 width,
+        3] and "rgb_first_person" u8[56, 56, 3] are images.
     max_steps: time limit; None is navix's own (mostly 4 * height * width).
 
-    `info["success"]` is 1.0 where the step terminated with a positive reward, else 0.0. There are no traced
-    parameters: `params` is ().
+    `info["success"]` is 1.0 where the step terminated with a positive reward, else 0.0. There are
+    no traced parameters: `params` is ().
 
     Raises ValueError for an unknown id or observation, or a time limit below 1.
     """
@@ -79,68 +80,56 @@ def make(
         raise ValueError(
             f"observation={observation!r} is not offered: expected one of {sorted(observations)}"
         )
-    function, categories = observations[observation]
-
-    def step(key: Key, params: PyTree, state: State, action: Array) -> tuple[State, TimeStep]:
-        before = unpack(state, key)
-        after = engine._step(_timestep(before, state.t), action)
-        terminated = after.step_type == 2
-        return pack(after.state, after.t), timestep(
-            function(after.state), after.reward, terminated, after.t >= engine.max_steps
-        )
-
-    return environment(env_id, engine, function, categories, step)
+    return _environment(env_id, engine, *observations[observation])
 
 
-def make_engine(env_id: str, max_steps: int | None, **options: Any) -> Any:
+def make_engine(env_id: str, max_steps: int | None = None) -> Any:
     """The navix environment object with checked arguments and without an observation of its own."""
     import navix
 
     if env_id not in navix.registry():
         close = difflib.get_close_matches(env_id, ids(), n=3, cutoff=0.4)
         raise ValueError(f"env_id={env_id!r} is unknown to navix; nearest: {', '.join(close)}")
-    if max_steps is not None:
-        if max_steps < 1:
-            raise ValueError(f"max_steps={max_steps} must be at least 1")
-        options["max_steps"] = int(max_steps)
-    return navix.make(env_id, observation_fn=navix.observations.none, **options)
+    if max_steps is not None and max_steps < 1:
+        raise ValueError(f"max_steps={max_steps} must be at least 1")
+    limit = {} if max_steps is None else {"max_steps": int(max_steps)}
+    return navix.make(env_id, observation_fn=navix.observations.none, **limit)
 
 
-def environment(
-    name: str,
-    engine: Any,
-    observe: Callable[[Any], Array],
-    categories: tuple[int, ...],
-    step: Callable[..., tuple[State, TimeStep]],
-    init_state: Callable[[Key], Any] | None = None,
+def _environment(
+    name: str, engine: Any, observe: Callable[[Any], Array], categories: tuple[int, ...]
 ) -> Environment:
-    """Join a navix engine, an observation function and a step to an `Environment`.
-
-    observe: navix state -> u8 array. categories: codes per channel of it, () for an image.
-    init_state: key -> navix state; None takes the engine's own reset.
-    """
-    start = init_state or functools.partial(reset, engine)
-
     @as_navix_does
     def init(key: Key, params: PyTree) -> tuple[State, Array]:
-        state = start(key)
-        return pack(state, jnp.zeros((), jnp.int32)), observe(state)
+        state = reset(engine, key)
+        return _pack(state, jnp.zeros((), jnp.int32)), observe(state)
+
+    @as_navix_does
+    def step(key: Key, params: PyTree, state: State, action: Array) -> tuple[State, TimeStep]:
+        after = engine._step(_timestep(_unpack(state, key), state.t), action)
+        ends = after.step_type == 2, after.t >= engine.max_steps
+        return _pack(after.state, after.t), timestep(observe(after.state), after.reward, *ends)
 
     @as_navix_does
     def render(params: PyTree, state: State) -> Array:
         # Drawing uses no randomness: any key completes the navix state.
-        return draw("rgb", unpack(state, jax.random.key(0)))
+        return _draw("rgb", _unpack(state, jax.random.key(0)))
 
-    # Traced, not computed: navix's declared heights and widths are not those of the grid in KeyCorridor.
+    # Traced, not computed: in KeyCorridor navix's height and width are not those of the grid.
     _, obs = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), ())
-    high = tuple(float(n - 1) for n in categories) or 255.0
-    box = Box(obs.shape, "uint8", 0.0, high, categories)
     actions = Discrete(len(engine.action_set))
-    return Environment(name, box, actions, engine.max_steps, (), init, as_navix_does(step), render)
+    space = box(obs.shape, categories)
+    return Environment(name, space, actions, engine.max_steps, (), init, step, render)
+
+
+def box(shape: tuple[int, ...], categories: tuple[int, ...]) -> Box:
+    """The space of grids u8[..., len(categories)] of codes, or of images where there are none."""
+    high = tuple(float(n - 1) for n in categories) or 255.0
+    return Box(shape, "uint8", 0.0, high, categories)
 
 
 def as_navix_does(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Trace with implicit rank promotion allowed, whatever the user's setting: navix relies on it."""
+    """Trace with implicit rank promotion, whatever the user's setting: navix relies on it."""
 
     @functools.wraps(function)
     def wrapped(*args: Any) -> Any:
@@ -151,19 +140,19 @@ def as_navix_does(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reset(engine: Any, key: Key) -> Any:
-    """A navix start state, without the rendering cache (any non-empty one keeps navix from drawing it)."""
+    """A navix start state; given any rendering cache, navix draws none."""
     from navix.rendering.cache import RenderingCache
 
     return engine.reset(key, RenderingCache(patches=jnp.zeros((), jnp.uint8))).state
 
 
-def pack(state: Any, t: Array) -> State:
+def _pack(state: Any, t: Array) -> State:
     """What is carried of a navix state."""
     return tree.strong(State(state.grid.astype(jnp.int8), state.entities, state.mission, t))
 
 
-def unpack(state: State, key: Key) -> Any:
-    """The navix state of a carried one, with `key` for its random streams, no cache and no events."""
+def _unpack(state: State, key: Key) -> Any:
+    """The navix state of a carried one: `key` for its random streams, no cache, no events."""
     from navix.states import State as NavixState
 
     # A new dict: navix's actions write into the one they are given.
@@ -177,14 +166,14 @@ def unpack(state: State, key: Key) -> Any:
 
 
 def timestep(obs: Array, reward: Array, terminated: Array, truncated: Array) -> TimeStep:
-    """One TimeStep of a navix or MiniGrid environment; success is termination with a positive reward."""
+    """One TimeStep of navix or MiniGrid; success is termination with a positive reward."""
     reward = jnp.asarray(reward, jnp.float32)
     success = (terminated & (reward > 0)).astype(jnp.float32)
     return TimeStep(obs, reward, terminated, truncated, obs, {"success": success})
 
 
-def draw(name: str, state: Any) -> Array:
-    """navix's image `name` of a state without cache: the cache is drawn from the grid, which never changes."""
+def _draw(name: str, state: Any) -> Array:
+    """navix's image `name` of a state; the cache is drawn anew from the grid."""
     import navix
     from navix.rendering.cache import RenderingCache
 
@@ -220,6 +209,6 @@ def _observations() -> dict[str, _Observation]:
         ),
         "categorical": _Observation(categorical, (12,)),
         "categorical_first_person": _Observation(categorical_first_person, (13,)),
-        "rgb": _Observation(functools.partial(draw, "rgb"), ()),
-        "rgb_first_person": _Observation(functools.partial(draw, "rgb_first_person"), ()),
+        "rgb": _Observation(functools.partial(_draw, "rgb"), ()),
+        "rgb_first_person": _Observation(functools.partial(_draw, "rgb_first_person"), ()),
     }

@@ -18,10 +18,16 @@ NATURE = (ConvLayer(32, (8, 8), (4, 4)), ConvLayer(64, (4, 4), (2, 2)), ConvLaye
 NATURE_SIZE = 36  # pixels: the smallest image that NATURE's kernels fit into
 
 
-def flat() -> Encoder:
-    """Cast to float32 and flatten (PureJaxRL's input on MinAtar); category codes become one-hot."""
+def flat(one_hot: bool = True) -> Encoder:
+    """Cast to float32 and flatten (PureJaxRL's input on MinAtar).
+
+    Category codes become one-hot, or with `one_hot=False` plain numbers: a smaller first layer that
+    must learn more (what navix's own agents do).
+    """
 
     def build(observation: Box, style: Style) -> Part:
+        if not one_hot:
+            observation = observation._replace(categories=())
         prepare, shape = _expansion(observation)
         return stack(prepare, shape, (), jax.nn.relu, style)
 

@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 class ConvLayer(NamedTuple):
-    """One convolution; `activation` None takes the stack's."""
+    """One convolution; a `linear` one has neither LayerNorm nor activation."""
 
     features: int
     kernel: tuple[int, int] = (3, 3)
@@ -49,7 +49,7 @@ class ConvLayer(NamedTuple):
 
 
 class DenseLayer(NamedTuple):
-    """One fully connected layer."""
+    """One fully connected layer; a `linear` one has neither LayerNorm nor activation."""
 
     features: int
     linear: bool = False

@@ -38,7 +38,7 @@ class Body(NamedTuple):
 
 
 class Blueprint(NamedTuple):
-    """All that is static about a network. With a `gru` there is one body, and the cell follows it."""
+    """All that is static about a network. A `gru` stands between one body and the heads."""
 
     observation: Box
     bodies: tuple[Body, ...]
@@ -131,8 +131,7 @@ def _init(blueprint: Blueprint, key: Key) -> PyTree:
     for body in blueprint.bodies:
         x = obs
         for path, part in body.parts:
-            variables = part.module.init(keys[path], x, {})
-            x, _ = part.module.apply(variables, x, {})
+            (x, _), variables = part.module.init_with_output(keys[path], x, {})
             _put(params, path, variables.get("params") or {})
         if blueprint.gru:
             _put(params, GRU, recurrent.init(blueprint.gru, key_gru, x.shape[-1]))

@@ -5,7 +5,7 @@ multiplies the recurrent product. Each gate has its own leaves, so that the last
 kernel indexes the units; they are joined at use, for one matrix product instead of three.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Key, Path
 
+Initializer = Callable[..., Array]
 GATES = ("reset", "update", "candidate")
 
 
@@ -26,18 +27,23 @@ class Gru(NamedTuple):
 
 def init(gru: Gru, key: Key, inputs: int) -> dict[str, dict[str, Array]]:
     """Parameters: input kernels LeCun normal, recurrent kernels orthogonal, biases zero."""
-    keys = jax.random.split(key, (len(GATES), 2))
-    params = {}
-    for i, gate in enumerate(GATES):
-        key_input, key_recurrent = keys[i]
-        params[gate] = {
-            "input": nn.initializers.lecun_normal()(key_input, (inputs, gru.units)),
-            "recurrent": nn.initializers.orthogonal()(key_recurrent, (gru.units, gru.units)),
-            "bias": jnp.zeros((gru.units,), jnp.float32),
-        }
+    key_input, key_recurrent = jax.random.split(key)
+    kernels = {
+        "input": _draw(nn.initializers.lecun_normal(), key_input, (inputs, gru.units)),
+        "recurrent": _draw(nn.initializers.orthogonal(), key_recurrent, (gru.units, gru.units)),
+        "bias": jnp.zeros((len(GATES), gru.units), jnp.float32),
+    }
+    params = {
+        gate: {name: leaf[i] for name, leaf in kernels.items()} for i, gate in enumerate(GATES)
+    }
     # The candidate's recurrent product is gated, so it has a bias of its own.
     params["candidate"]["recurrent_bias"] = jnp.zeros((gru.units,), jnp.float32)
     return params
+
+
+def _draw(initializer: Initializer, key: Key, shape: tuple[int, ...]) -> Array:
+    """One kernel per gate f32[3, *shape]; batched, since orthogonal ones are slow to compile."""
+    return jax.vmap(lambda key: initializer(key, shape))(jax.random.split(key, len(GATES)))
 
 
 class Joined(NamedTuple):

@@ -1,5 +1,23 @@
 """Formulas: pure functions of arrays, each with its source, tested by hand and by oracles."""
 
-from purejaxrl_suite.ops import exploration, losses, minibatch, probe, returns, statistics
+from purejaxrl_suite.ops import (
+    descent,
+    exploration,
+    losses,
+    minibatch,
+    probe,
+    returns,
+    statistics,
+    successors,
+)
 
-__all__ = ["exploration", "losses", "minibatch", "probe", "returns", "statistics"]
+__all__ = [
+    "descent",
+    "exploration",
+    "losses",
+    "minibatch",
+    "probe",
+    "returns",
+    "statistics",
+    "successors",
+]

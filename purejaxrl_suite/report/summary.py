@@ -66,7 +66,7 @@ def final_scores(curves: Any, metric: str = "episode_return", share: float = FIN
     NaN where it has shown nothing.
     """
     values = _values(curves, metric)
-    final = _mean(values[:, -max(1, round(share * values.shape[1])) :])
+    final = mean(values[:, -max(1, round(share * values.shape[1])) :])
     return np.where(np.isnan(final), _forward_fill(values)[:, -1], final)
 
 
@@ -89,10 +89,10 @@ def _values(curves: Any, metric: str) -> np.ndarray:
 
 def _window_means(values: np.ndarray, bins: int) -> np.ndarray:
     windows = np.array_split(values, min(bins, values.shape[1]), axis=1)
-    return np.stack([_mean(window) for window in windows], axis=1)
+    return np.stack([mean(window) for window in windows], axis=1)
 
 
-def _mean(window: np.ndarray) -> np.ndarray:
+def mean(window: np.ndarray) -> np.ndarray:
     """Mean over axis 1 of what is not NaN; NaN, and no warning, where everything is."""
     count = np.sum(~np.isnan(window), axis=1)
     return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)

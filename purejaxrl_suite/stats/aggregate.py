@@ -1,11 +1,12 @@
 """Point estimates over seeds, after Agarwal et al. 2021 (arXiv 2108.13264)."""
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from purejaxrl_suite.core.types import Array
 
 
-def iqm(x: Array, axis: int | None = None) -> Array:
+def iqm(x: ArrayLike, axis: int | None = None) -> Array:
     """Interquartile mean: the mean that is left when a quarter of the values is cut at each end.
 
     x: f32[...]. NaN marks a missing value, neither counted nor cut: n valid values lose

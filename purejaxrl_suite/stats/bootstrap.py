@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from purejaxrl_suite.core.types import Array, Key
 
@@ -13,7 +14,7 @@ CHUNK = 2**22
 
 def bootstrap_interval(
     key: Key,
-    scores: Array,
+    scores: ArrayLike,
     statistic: Callable[[Array], Array],
     confidence: float = 0.95,
     resamples: int = 2000,

@@ -1,6 +1,7 @@
-"""Every environment keeps the contract of `Environment`; an id in a list here is an id that works."""
+"""Every environment keeps the contract of `Environment`: the lists here are what works."""
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from purejaxrl_suite import envs
@@ -46,3 +47,50 @@ def test_every_grid(id: str):
 def test_every_gymnax_for_long(id: str):
     """Long enough to reach the time limit of most, and boards that seldom occur."""
     check_environment(envs.make(id), jax.random.key(1), steps=3000)
+
+
+def _breaks(env, promise: str):
+    with pytest.raises(AssertionError, match=promise):
+        check_environment(env, jax.random.key(0), steps=8)
+
+
+def _stepping(change):
+    """delayed_reward, with its steps changed by `change(state, timestep)`."""
+    env = probes.delayed_reward()
+
+    def step(key, params, state, action):
+        return change(*env.step(key, params, state, action))
+
+    return env._replace(step=step)
+
+
+def test_a_broken_signature_is_named():
+    probe = probes.delayed_reward()
+    _breaks(probe._replace(observation=probe.observation._replace(shape=(2,))), "init's obs is")
+    _breaks(probe._replace(observation=probe.observation._replace(low=2.0)), "observation.low")
+    _breaks(probe._replace(time_limit=0), "time_limit is None or a positive int")
+    _breaks(_stepping(lambda s, now: (s, now._replace(reward=jnp.int32(1)))), "reward is")
+    _breaks(_stepping(lambda s, now: (s, now._replace(info={"x": now.obs}))), "info holds scalars")
+    _breaks(_stepping(lambda s, now: (s.astype(jnp.float32), now)), "state keeps shapes and dtypes")
+    _breaks(_stepping(lambda s, now: ((s, s), now)), "state has one structure")
+
+
+def test_weak_state_is_named():
+    env = probes.delayed_reward()
+
+    def init(key, params):
+        return {"time": jnp.asarray(0)}, jnp.zeros(1)
+
+    def step(key, params, state, action):
+        return {"time": state["time"] + 1}, env.step(key, params, state["time"], action)[1]
+
+    _breaks(env._replace(init=init, step=step), r"strong dtypes, not so in .*time")
+
+
+def test_broken_behaviour_is_named():
+    probe = probes.delayed_reward()
+    _breaks(probe._replace(observation=probe.observation._replace(high=0.5)), "lie in the declared")
+    _breaks(probe._replace(time_limit=1), "ends within time_limit")
+    _breaks(_stepping(lambda s, now: (s, now._replace(final_obs=now.obs - 1))), "final_obs is obs")
+    infinite = _stepping(lambda s, now: (s, now._replace(reward=jnp.log(0.0 * now.reward))))
+    _breaks(infinite, "rewards are finite")

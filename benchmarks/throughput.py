@@ -1,0 +1,177 @@
+"""Environment steps per second, compile seconds and memory, over members x environments.
+
+    python -m benchmarks.throughput --quick
+    python -m benchmarks.throughput --gpu --out benchmarks/results/throughput-gpu.json
+
+For each point the engine's own segment is compiled (one program: vmap over members of a loop over
+updates, state donated) and called again and again, as training does. `random` acts at random and
+learns nothing: environments and rollout alone. `ppo` is full training at published settings.
+Writes JSON, and a figure beside it.
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks import harness
+
+ENVIRONMENTS = ("CartPole-v1", "Breakout-MinAtar", "Navix-DoorKey-8x8-v0")
+QUICK = (1, 8, 64)
+GPU = (1, 4, 16, 64, 256, 1024, 4096)
+MAX_UPDATES = 4096  # rows of history of one call: how many of them are run is data
+
+
+class Program(NamedTuple):
+    """A compiled segment: (keys, hypers, env_params, run, clock) -> (run, history)."""
+
+    executable: Any
+    compile_seconds: float
+    peak_bytes: int
+
+
+def training_agent(policy: str, env: Any) -> Any:
+    """An agent for `env`: at random, or PPO at the settings of PureJaxRL or navix."""
+    from benchmarks import contestants, reference
+    from purejaxrl_suite.agents.ppo import PPOConfig, ppo
+
+    if env.name.startswith("Navix-"):
+        config = PPOConfig(num_envs=16, rollout_length=128, epochs=1, minibatches=8)
+    else:
+        atari = env.name.endswith("MinAtar")
+        s = reference.PPO_BREAKOUT if atari else reference.PPO_CARTPOLE
+        config = PPOConfig(s.num_envs, s.rollout_length, s.epochs, s.minibatches)
+    if policy == "random":
+        return contestants.random_agent(env, config.num_envs, config.rollout_length)
+    network = contestants.mlp(env)
+    return ppo(env, config, network)
+
+
+def compile_segment(train: Any, arguments: tuple[Any, ...]) -> Program:
+    """Compile `train` for a fleet, its Run donated."""
+    import jax
+
+    start = time.perf_counter()
+    fleet = jax.vmap(train, (0, None, None, 0, None))
+    executable = jax.jit(fleet, donate_argnums=3).lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    memory = executable.memory_analysis()
+    sizes = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
+    return Program(executable, seconds, sum(sizes) - memory.alias_size_in_bytes)
+
+
+def measure(env_id: str, policy: str, members: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """One point: medians over `rounds` calls of about `seconds` each."""
+    import jax
+    import jax.numpy as jnp
+
+    from purejaxrl_suite.core.types import Clock
+    from purejaxrl_suite.engine.train import make_train
+    from purejaxrl_suite.envs import make
+
+    env = make(env_id)
+    agent = training_agent(policy, env)
+    init, train = make_train(agent, env, updates_per_call=MAX_UPDATES)
+    keys = jax.random.split(jax.random.key(0), members)
+    hypers = jax.tree.map(jnp.float32, agent.hypers)
+    run = jax.jit(jax.vmap(init, (0, None, None)))(keys, hypers, env.params)
+    clock = Clock(jnp.int32(0), jnp.int32(1))
+    program = compile_segment(train, (keys, hypers, env.params, run, clock))
+    call = partial(program.executable, keys, hypers, env.params)
+
+    def timed(run: Any, updates: int) -> tuple[Any, float, float]:
+        clock = Clock(jnp.int32(0), jnp.int32(updates))
+        wall, cpu = time.perf_counter(), time.process_time()
+        run, _ = jax.block_until_ready(call(run, clock))
+        return run, time.perf_counter() - wall, time.process_time() - cpu
+
+    run, *_ = timed(run, 1)
+    run, wall, _ = timed(run, 3)
+    updates = min(MAX_UPDATES, max(1, round(3 * seconds / wall)))
+    steps = members * updates * agent.num_envs * agent.rollout_length
+    times = []
+    for _ in range(rounds):
+        run, *pair = timed(run, updates)
+        times.append(pair)
+    return {
+        "env_id": env_id,
+        "policy": policy,
+        "members": members,
+        "num_envs": agent.num_envs,
+        "rollout_length": agent.rollout_length,
+        "steps_per_call": steps,
+        "steps_per_second": harness.spread([steps / wall for wall, _ in times]),
+        "steps_per_cpu_second": steps / median(cpu for _, cpu in times),
+        "compile_seconds": round(program.compile_seconds, 2),
+        "peak_bytes": program.peak_bytes,
+        "device_peak_bytes": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
+    }
+
+
+def figure(data: dict[str, Any], path: Path) -> None:
+    """Speed, memory per member and compile seconds against members, one colour per environment."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels = {
+        "environment steps / s": lambda row: row["steps_per_second"]["median"],
+        "bytes per member": lambda row: row["peak_bytes"] / row["members"],
+        "compile seconds": lambda row: row["compile_seconds"],
+    }
+    picture, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    env_ids = list(dict.fromkeys(row["env_id"] for row in data["points"]))
+    for axis, (label, value) in zip(axes, panels.items(), strict=True):
+        for policy, style in (("random", "o--"), ("ppo", "o-")):
+            for i, env_id in enumerate(env_ids):
+                rows = [r for r in data["points"] if (r["env_id"], r["policy"]) == (env_id, policy)]
+                x, y = [row["members"] for row in rows], [value(row) for row in rows]
+                axis.plot(x, y, style, color=f"C{i}", label=f"{env_id}, {policy}")
+        axis.set(xlabel="members", ylabel=label, xscale="log")
+        axis.set_yscale("linear" if "compile" in label else "log")
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize="x-small")
+    picture.suptitle(f"{data['context']['device']} ({data['context']['cpu']})", fontsize="small")
+    picture.savefig(path, dpi=150)
+
+
+def parse() -> argparse.Namespace:
+    text = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=text)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help=f"members {QUICK} (default)")
+    size.add_argument("--gpu", action="store_true", help=f"members {GPU}")
+    parser.add_argument("--members", type=int, nargs="+", help="instead of a preset")
+    parser.add_argument("--envs", nargs="+", default=list(ENVIRONMENTS))
+    parser.add_argument("--policies", nargs="+", default=["random", "ppo"])
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one call")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--core", type=int, help="core to run on; all of them by default")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/throughput.json"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    harness.pin(arguments.core)
+    data: dict[str, Any] = {"context": harness.context(), "points": []}
+    for env_id in arguments.envs:
+        for policy in arguments.policies:
+            for members in arguments.members or (GPU if arguments.gpu else QUICK):
+                row = measure(env_id, policy, members, arguments.seconds, arguments.rounds)
+                data["points"].append(row)
+                harness.write_json(arguments.out, data)
+                speed = row["steps_per_second"]["median"]
+                print(
+                    f"{env_id:24} {policy:7} {members:5} members {speed:13,.0f} steps/s "
+                    f"{row['compile_seconds']:6.1f} s to compile",
+                    flush=True,
+                )
+    figure(data, arguments.out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The gymnax adapter against gymnax itself, and where it must differ."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_suite import envs
+from purejaxrl_suite.core.check import sample
+from purejaxrl_suite.core.types import Box, Discrete
+
+KEY = jax.random.key(3)
+
+
+def play(env, actions, key=KEY):
+    """Timesteps of one episode [T, ...], actions as given."""
+
+    def step(state, inputs):
+        return env.step(inputs[0], env.params, state, inputs[1])
+
+    actions = jnp.asarray(actions)
+    state, _ = env.init(key, env.params)
+    _, steps = jax.lax.scan(step, state, (jax.random.split(key, len(actions)), actions))
+    return jax.tree.map(np.asarray, steps)
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["CartPole-v1", "Pendulum-v1", "Breakout-MinAtar", "DeepSea-bsuite", "FrozenLake-misc"],
+)
+def test_raw_step_equals_gymnax_until_the_first_end(id: str):
+    """gymnax splits its key into one for the step and one for the reset."""
+    import gymnax
+
+    env, (game, params) = envs.make(id), gymnax.make(id)
+    keys = jax.random.split(KEY, 250)
+    actions = jax.vmap(lambda key: sample(key, env.action))(keys)
+
+    def ours(state, inputs):
+        return env.step(jax.random.split(inputs[0])[0], env.params, state, inputs[1])
+
+    def theirs(state, inputs):
+        _, state, *rest, info = game.step(inputs[0], state, inputs[1], params)
+        return state, (info["final_observation"], *rest)
+
+    state, first = env.init(KEY, env.params)
+    _, now = jax.lax.scan(ours, state, (keys, actions))
+    their_first, state = game.reset(KEY, params)
+    _, (obs, reward, terminated, truncated) = jax.lax.scan(theirs, state, (keys, actions))
+    end = int(np.argmax(np.asarray(terminated | truncated))) + 1
+    assert (terminated | truncated)[end - 1]
+
+    expected = jnp.concatenate([their_first[None], obs])[: end + 1]
+    if id == "FrozenLake-misc":
+        expected = jax.nn.one_hot(expected, 16)
+    found = jnp.concatenate([first[None], now.final_obs])[: end + 1]
+    # Rounding differs between constant and strongly typed parameters, and Pendulum amplifies it.
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(now.reward[:end], reward[:end], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(now.terminated[:end], terminated[:end])
+    np.testing.assert_array_equal(now.truncated[:end], truncated[:end])
+
+
+def test_cartpole_truncation_is_not_termination():
+    """Pushing to both sides in turn keeps the pole up; pushing to one does not."""
+    env = envs.make("CartPole-v1", max_steps_in_episode=8)
+    assert env.time_limit == 8
+    steps = play(env, np.arange(8) % 2)
+    np.testing.assert_array_equal(steps.truncated, [False] * 7 + [True])
+    assert not np.any(steps.terminated)
+    steps = play(envs.make("CartPole-v1"), [1] * 15)
+    end = int(np.argmax(steps.terminated))
+    assert 7 <= end < 12 and not np.any(steps.truncated)
+    # The true successor: the state that fell, not the start of another episode.
+    assert abs(steps.final_obs[end, 2]) > 12 * np.pi / 180 >= abs(steps.final_obs[end - 1, 2])
+
+
+def test_time_limit_may_be_swept():
+    """Parameters are traced: one program, several limits."""
+    env = envs.make("CartPole-v1")
+
+    def first_truncation(limit):
+        params = env.params.replace(max_steps_in_episode=limit)
+        state, _ = env.init(KEY, params)
+
+        def step(state, action):
+            state, now = env.step(KEY, params, state, action)
+            return state, now.truncated
+
+        return jnp.argmax(jax.lax.scan(step, state, jnp.arange(8) % 2)[1]) + 1
+
+    limits = jnp.array([3, 5, 8])
+    np.testing.assert_array_equal(jax.vmap(first_truncation)(limits), limits)
+
+
+def test_deep_sea_terminates_and_truncates_at_once():
+    env = envs.make("DeepSea-bsuite", size=5)
+    steps = play(env, [0] * 5)
+    np.testing.assert_array_equal(steps.terminated, [False] * 4 + [True])
+    np.testing.assert_array_equal(steps.truncated, steps.terminated)
+
+
+def test_spaces_are_those_of_what_is_emitted():
+    """Where gymnax declares another dtype or bounds; the contract test checks the values."""
+    boards = envs.make("Asterix-MinAtar").observation, envs.make("Catch-bsuite").observation
+    assert [box.dtype for box in boards] == ["uint8", "uint8"]
+    assert envs.make("FrozenLake-misc").observation == Box((16,), "float32", 0.0, 1.0)
+    assert envs.make("MemoryChain-bsuite").observation.low == (0.0, 0.0, -1.0)
+    assert envs.make("FourRooms-misc").observation.dtype == "float32"
+    assert envs.make("BernoulliBandit-misc").time_limit == 100
+    assert envs.make("CartPole-v1").action == Discrete(2)
+
+
+def test_actions_are_clipped_before_they_are_charged():
+    env = envs.make("MountainCarContinuous-v0")
+    np.testing.assert_allclose(play(env, [[7.0], [-0.5]]).reward, [-0.1, -0.025], rtol=1e-6)
+
+
+def test_options_are_arguments_and_parameters():
+    env = envs.make("Catch-bsuite", rows=6, max_steps_in_episode=4)
+    assert env.observation.shape == (6, 5) and env.time_limit == 4
+    assert env.params.max_steps_in_episode.dtype == np.int32
+    assert envs.make("FourRooms-misc", use_visual_obs=True).observation.dtype == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("id", "options", "message"),
+    [
+        ("CartPole-v1", {"gravitas": 1}, "no option gravitas; .*gravity"),
+        ("CartPole-v1", {"max_steps_in_episode": 0}, "max_steps_in_episode: 0"),
+        ("CartPole-v1", {"max_steps_in_episode": 1.5}, "max_steps_in_episode: 1.5, expected int32"),
+        ("CartPole-v1", {"gravity": "low"}, "gravity: low, expected float32"),
+        ("Acrobot-v1", {"available_torque": [1.0]}, r"available_torque: .*shape \(3,\)"),
+        ("MetaMaze-misc", {"maze_size": 4}, "cannot build it with .*maze_size"),
+        ("Reacher-misc", {"num_joints": 3}, "cannot build it with .*num_joints"),
+    ],
+)
+def test_bad_options(id: str, options: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        envs.make(id, **options)
+
+
+def test_boards_are_drawn():
+    env = envs.make("Breakout-MinAtar")
+    state, obs = env.init(KEY, env.params)
+    picture = env.render(env.params, state)
+    assert picture.shape == (160, 160, 3) and picture.dtype == jnp.uint8
+    np.testing.assert_array_equal(
+        np.any(picture[::16, ::16] > 0, -1), np.any(np.asarray(obs) > 0, -1)
+    )
+    assert envs.make("CartPole-v1").render is None

@@ -1,0 +1,149 @@
+"""Wiring and taps of every architecture, audited by surgery on the network itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.core.types import Box, Discrete
+from purejaxrl_suite.ops.probe import probe, zero_taps
+
+VECTOR = Box((3,))
+IMAGE = Box((6, 5, 2), "uint8", 0, 1)
+CODES = Box((4, 5, 2), "uint8", 0, 3, (4, 3))
+TWO_CONVS = nets.cnn((nets.ConvLayer(3), nets.ConvLayer(4, (2, 2), (1, 2), "SAME")), jnp.tanh)
+EMBEDDED = nets.symbolic((3, 4), embedding=2, activation=jnp.tanh)
+ACTION, FORCE = Discrete(3), Box((2,), "float32", -1, 1)
+SMALL = {"hidden": (5, 4), "activation": jnp.tanh}
+
+NETWORKS = {
+    "separate": (VECTOR, nets.actor_critic(VECTOR, ACTION, **SMALL)),
+    "gaussian": (IMAGE, nets.actor_critic(IMAGE, FORCE, encoder=TWO_CONVS, **SMALL)),
+    "shared": (CODES, nets.actor_critic(CODES, ACTION, encoder=EMBEDDED, shared=True, **SMALL)),
+    "recurrent": (
+        IMAGE,
+        nets.actor_critic(
+            IMAGE, ACTION, encoder=nets.minatar_cnn(3, jnp.tanh), memory_units=4, **SMALL
+        ),
+    ),
+    "q": (IMAGE, nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, **SMALL)),
+    "no trunk": (IMAGE, nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, hidden=())),
+    "no trunk, recurrent": (
+        IMAGE, nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, hidden=(), memory_units=3),
+    ),
+    "linear": (VECTOR, nets.q_network(VECTOR, ACTION, hidden=())),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def case(request):
+    """A network with dense parameters, its unroll, and the names of its leaves' paths."""
+    observation, network = NETWORKS[request.param]
+    # Values do not matter here, so `init` is not compiled.
+    leaves, structure = jax.tree.flatten(jax.eval_shape(network.init, jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    dense = [jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), "f") for leaf in leaves]
+    high = 2 if observation.dtype == "uint8" else 1.0
+    obs = rng.integers(0, high, (3, 2, *observation.shape)) if high == 2 else None
+    obs = rng.normal(size=(3, 2, 3)) if obs is None else obs
+    obs = jnp.asarray(obs, observation.dtype)
+    starts = jnp.asarray(rng.random((3, 2)) < 0.3)
+
+    def unroll(params, taps):
+        output, internals = network.unroll(params, obs, network.memory(2), starts, taps)
+        return jnp.concatenate([x.ravel() for x in jax.tree.leaves(output)]), internals
+
+    return network, jax.tree.unflatten(structure, dense), jax.jit(unroll)
+
+
+def at(params, path):
+    for name in path:
+        params = params[name]
+    return np.asarray(params)
+
+
+def put(params, path, value):
+    if not path:
+        return jnp.asarray(value)
+    return params | {path[0]: put(params[path[0]], path[1:], value)}
+
+
+def silenced(params, edge, unit):
+    """Zero what the unit sends out."""
+    for path in edge.outgoing:
+        kernel = at(params, path).copy()
+        assert kernel.shape[-2] == edge.units * edge.tile
+        kernel[..., unit :: edge.units, :] = 0.0
+        params = put(params, path, kernel)
+    return params
+
+
+def perturbed(params, edge, unit, paths):
+    """Change what comes into the unit."""
+    for path in paths:
+        leaf = at(params, path).copy()
+        assert leaf.shape[-1] == edge.units
+        leaf[..., unit] += 0.7
+        params = put(params, path, leaf)
+    return params
+
+
+def test_a_unit_acts_through_its_outgoing_rows_only(case):
+    network, params, unroll = case
+    for edge in network.wiring:
+        # A unit's kernel reaches other units through the statistics of a LayerNorm behind it.
+        norm = tuple(path for path in edge.incoming if path[-2].endswith("_norm"))
+        for unit in (0, edge.units - 1):
+            mute = silenced(params, edge, unit)
+            before, after = (
+                unroll(p, {})[0] for p in (mute, perturbed(mute, edge, unit, norm or edge.incoming))
+            )
+            np.testing.assert_allclose(before, after, atol=1e-6, err_msg=edge.layer)
+            for path in edge.incoming:
+                changed = unroll(perturbed(params, edge, unit, (path,)), {})[0]
+                assert np.max(np.abs(changed - unroll(params, {})[0])) > 1e-5, path
+
+
+def test_every_leaf_is_wired_once(case):
+    network, params, _ = case
+    paths = [tuple(k.key for k in path) for path, _ in jax.tree.leaves_with_path(params)]
+    hidden = sorted(path for path in paths if path[0] != "heads")
+    assert sorted(path for edge in network.wiring for path in edge.incoming) == hidden
+    fed = {path for edge in network.wiring for path in edge.outgoing}
+    kernels = {path for path in paths if path[-1] in ("kernel", "input", "recurrent")}
+    # Only kernels that read the observation itself are fed by nobody.
+    unfed = {path[0] for path in kernels - fed}
+    assert len(unfed) == 1 and len(kernels - fed) <= 2
+
+
+def test_features_are_named_by_the_wiring(case):
+    network, params, unroll = case
+    features = unroll(params, {})[1].features
+    assert set(features) == {edge.layer for edge in network.wiring}
+    for edge in network.wiring:
+        feature = features[edge.layer]
+        assert feature.shape[:2] == (3, 2) and feature.shape[-1] == edge.units
+        assert feature.dtype == jnp.float32
+
+
+def test_a_tap_shows_the_gradient_of_its_feature(case):
+    network, params, unroll = case
+    if not network.wiring:
+        pytest.skip("no hidden layer")
+
+    def loss(params, taps):
+        output, internals = unroll(params, taps)
+        return jnp.mean(jnp.sin(3.0 * output)), internals.features
+
+    taps = zero_taps(lambda p: unroll(p, {})[1].features, params)
+    look = jax.jit(lambda params: probe(loss, params, taps))(params)
+    plain = unroll(params, {})[1].features
+    for edge in network.wiring:
+        grad = look.feature_grads[edge.layer]
+        assert look.features[edge.layer].shape == grad.shape == plain[edge.layer].shape
+        np.testing.assert_allclose(look.features[edge.layer], plain[edge.layer], atol=1e-6)
+        assert jnp.linalg.norm(grad) > 1e-4, edge.layer
+        step = 1e-2 * grad / jnp.linalg.norm(grad)
+        ahead, behind = (loss(params, taps | {edge.layer: sign * step})[0] for sign in (1, -1))
+        np.testing.assert_allclose((ahead - behind) / 2e-2, jnp.linalg.norm(grad), rtol=2e-2)
