@@ -24,10 +24,12 @@ GPU = (1, 4, 16, 64, 256, 1024, 4096)
 MAX_UPDATES = 4096  # rows of history of one call: how many of them are run is data
 
 
-class Program(NamedTuple):
-    """A compiled segment: (keys, hypers, env_params, run, clock) -> (run, history)."""
+class Segment(NamedTuple):
+    """A compiled segment. call: (run, clock) -> (run, history); run: where the fleet stands."""
 
-    executable: Any
+    agent: Any
+    call: Any
+    run: Any
     compile_seconds: float
     peak_bytes: int
 
@@ -49,25 +51,20 @@ def training_agent(policy: str, env: Any) -> Any:
     return ppo(env, config, network)
 
 
-def compile_segment(train: Any, arguments: tuple[Any, ...]) -> Program:
-    """Compile `train` for a fleet, its Run donated."""
-    import jax
-
-    start = time.perf_counter()
-    fleet = jax.vmap(train, (0, None, None, 0, None))
-    executable = jax.jit(fleet, donate_argnums=3).lower(*arguments).compile()
-    seconds = time.perf_counter() - start
-    memory = executable.memory_analysis()
-    sizes = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
-    return Program(executable, seconds, sum(sizes) - memory.alias_size_in_bytes)
-
-
-def measure(env_id: str, policy: str, members: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """One point: medians over `rounds` calls of about `seconds` each."""
-    import jax
+def clock(updates: int) -> Any:
+    """A clock that stands at the start of a run of so many updates."""
     import jax.numpy as jnp
 
     from purejaxrl_suite.core.types import Clock
+
+    return Clock(jnp.int32(0), jnp.int32(updates))
+
+
+def compile_segment(env_id: str, policy: str, members: int) -> Segment:
+    """Initialise a fleet and compile its training, the Run donated."""
+    import jax
+    import jax.numpy as jnp
+
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import make
 
@@ -75,25 +72,40 @@ def measure(env_id: str, policy: str, members: int, seconds: float, rounds: int)
     agent = training_agent(policy, env)
     init, train = make_train(agent, env, updates_per_call=MAX_UPDATES)
     keys = jax.random.split(jax.random.key(0), members)
-    hypers = jax.tree.map(jnp.float32, agent.hypers)
-    run = jax.jit(jax.vmap(init, (0, None, None)))(keys, hypers, env.params)
-    clock = Clock(jnp.int32(0), jnp.int32(1))
-    program = compile_segment(train, (keys, hypers, env.params, run, clock))
-    call = partial(program.executable, keys, hypers, env.params)
+    fixed = keys, jax.tree.map(jnp.float32, agent.hypers), env.params
+    run = jax.jit(jax.vmap(init, (0, None, None)))(*fixed)
+    start = time.perf_counter()
+    fleet = jax.jit(jax.vmap(train, (0, None, None, 0, None)), donate_argnums=3)
+    executable = fleet.lower(*fixed, run, clock(1)).compile()
+    seconds = time.perf_counter() - start
+    memory = executable.memory_analysis()
+    sizes = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
+    peak = sum(sizes) - memory.alias_size_in_bytes
+    return Segment(agent, partial(executable, *fixed), run, seconds, peak)
 
-    def timed(run: Any, updates: int) -> tuple[Any, float, float]:
-        clock = Clock(jnp.int32(0), jnp.int32(updates))
-        wall, cpu = time.perf_counter(), time.process_time()
-        run, _ = jax.block_until_ready(call(run, clock))
-        return run, time.perf_counter() - wall, time.process_time() - cpu
 
-    run, *_ = timed(run, 1)
-    run, wall, _ = timed(run, 3)
+def timed(segment: Segment, updates: int) -> tuple[Segment, float, float]:
+    """The segment after so many updates, and the (wall, process CPU) seconds they took."""
+    import jax
+
+    now = clock(updates)
+    wall, cpu = time.perf_counter(), time.process_time()
+    run, _ = jax.block_until_ready(segment.call(segment.run, now))
+    return segment._replace(run=run), time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure(env_id: str, policy: str, members: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """One point: medians over `rounds` calls of about `seconds` each."""
+    import jax
+
+    segment = compile_segment(env_id, policy, members)
+    segment, *_ = timed(segment, 1)
+    segment, wall, _ = timed(segment, 3)
     updates = min(MAX_UPDATES, max(1, round(3 * seconds / wall)))
+    agent, times = segment.agent, []
     steps = members * updates * agent.num_envs * agent.rollout_length
-    times = []
     for _ in range(rounds):
-        run, *pair = timed(run, updates)
+        segment, *pair = timed(segment, updates)
         times.append(pair)
     return {
         "env_id": env_id,
@@ -104,8 +116,8 @@ def measure(env_id: str, policy: str, members: int, seconds: float, rounds: int)
         "steps_per_call": steps,
         "steps_per_second": harness.spread([steps / wall for wall, _ in times]),
         "steps_per_cpu_second": steps / median(cpu for _, cpu in times),
-        "compile_seconds": round(program.compile_seconds, 2),
-        "peak_bytes": program.peak_bytes,
+        "compile_seconds": round(segment.compile_seconds, 2),
+        "peak_bytes": segment.peak_bytes,
         "device_peak_bytes": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
     }
 

@@ -181,7 +181,7 @@ def _run(agent: "Agent", env: "Environment", options: Train) -> Any:
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
         bars.TaskProgressColumn(),
-        bars.TextColumn("{task.fields[speed]} steps/s, IQM return {task.fields[score]}, left"),
+        bars.TextColumn("{task.fields[speed]} steps/s, IQM {task.fields[score]}, left"),
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as bar:

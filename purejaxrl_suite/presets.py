@@ -7,7 +7,12 @@ are marked so.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Agent, Environment, Network
 
 
@@ -53,7 +58,7 @@ PRESETS = {
         PQNConfig(num_envs=32, rollout_length=64, epochs=4, minibatches=16),
         PQNHypers(
             learning_rate=1e-4,
-            lambda_=0.95,
+            td_lambda=0.95,
             final_epsilon=0.2,
             epsilon_decay=0.2,
             reward_scale=0.1,

@@ -46,7 +46,7 @@ class PQNHypers(NamedTuple):
     Attributes:
         learning_rate: of RAdam, at the start of training.
         gamma: discount per step.
-        lambda_: decay of the lambda-return: 0 is one-step Q-learning, 1 is Monte Carlo.
+        td_lambda: decay of the lambda-return: 0 is one-step Q-learning, 1 is Monte Carlo.
         epsilon: probability of a random action, at the start of training.
         final_epsilon: the same after the decay.
         epsilon_decay: fraction of training over which epsilon decays linearly.
@@ -56,7 +56,7 @@ class PQNHypers(NamedTuple):
 
     learning_rate: float = 5e-4
     gamma: float = 0.99
-    lambda_: float = 0.65
+    td_lambda: float = 0.65
     epsilon: float = 1.0
     final_epsilon: float = 0.05
     epsilon_decay: float = 0.1
@@ -131,7 +131,7 @@ def pqn(
         )
         lambda_returns = jax.vmap(returns.lambda_returns, (1, 1, 1, 1, None, None), 1)
         reward = hypers.reward_scale * reward
-        target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.lambda_)
+        target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.td_lambda)
         starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
         memory = tree.index(before, 0)
         batch = Batch(obs, starts, action, target, memory)

@@ -1,4 +1,4 @@
-"""Contracts that anyone can check: does a new environment keep what its type promises?
+"""Contracts that anyone can check: does a new environment or agent keep its type's promises?
 
 A check raises AssertionError with the first promise that is broken; passing it means "added".
 """
@@ -11,7 +11,18 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.spaces import abstract
-from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, Space
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Box,
+    Discrete,
+    Environment,
+    Key,
+    Learner,
+    PyTree,
+    Space,
+    Transition,
+)
 
 _EPISODES = 4
 
@@ -159,3 +170,101 @@ def _rollout(
     _, (kept, trace) = jax.lax.scan(step, (start, jnp.int32(0)), jax.random.split(key_steps, steps))
     kept["the first observation lies in the declared space"] = contains(env.observation, first)
     return kept, (trace, jnp.sum(first.astype(jnp.float32)))
+
+
+def check_agent(agent: Agent, key: Key) -> None:
+    """Check the contract of `Agent` on made-up experience; compiles one program.
+
+    Checked: the state is arrays of strong dtypes and keeps its structure; `state.learner` is a
+    Learner; `act` gives actions of the declared space for any number of observations, greedily the
+    same whatever the key; metrics are finite f32 scalars; `update` changes the parameters and may
+    be vmapped over members with hypers of their own; the probe's features, feature gradients and
+    gradients fit each other and are finite; nothing traced outlives its trace.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    n, length = agent.num_envs, agent.rollout_length
+    hypers = jax.tree.map(lambda x: jnp.full(2, x, jnp.float32), agent.hypers)
+
+    def member(key: Key, hypers: Any) -> dict[str, PyTree]:
+        keys = jax.random.split(key, 6)
+        state = agent.init(keys[0], hypers)
+        transition = _experience(agent, keys[1], hypers, state)
+        memory, obs = agent.memory(n), transition.obs[0]
+        after, metrics = agent.update(keys[2], hypers, state, transition)
+        return {
+            "state": state,
+            "after": after,
+            "metrics": metrics,
+            "probe": agent.probe(keys[3], hypers, state, transition),
+            "action": agent.act(keys[4], hypers, state, memory, obs, True)[1],
+            "greedy": agent.act(keys[4], hypers, state, memory, obs, False)[1],
+            "again": agent.act(keys[5], hypers, state, memory, obs, False)[1],
+        }
+
+    with jax.checking_leaks():
+        found = jax.jit(jax.vmap(member))(jax.random.split(key, 2), hypers)
+    _require_agent(agent, length >= 1 and n >= 1, "num_envs and rollout_length are positive")
+    _check_found(agent, found)
+
+
+def _experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
+    """A rollout of random observations and rewards, with ends of both kinds."""
+    n, length = agent.num_envs, agent.rollout_length
+    obs_key, act_key, reward_key, end_key = jax.random.split(key, 4)
+
+    def observations(key: Key) -> Array:
+        keys = jax.random.split(key, (length + 1, n))
+        return jax.vmap(jax.vmap(lambda key: sample(key, agent.observation)))(keys)
+
+    def step(memory: Any, inputs: tuple[Array, Key]) -> tuple[Any, Any]:
+        obs, key = inputs
+        memory, action, extras = agent.act(key, hypers, state, memory, obs, True)
+        return memory, (action, extras)
+
+    obs = observations(obs_key)
+    keys = jax.random.split(act_key, length)
+    _, (action, extras) = jax.lax.scan(step, agent.memory(n), (obs[:-1], keys))
+    reward = jax.random.normal(reward_key, (length, n))
+    ends = jax.random.uniform(end_key, (2, length, n)) < 0.1
+    return Transition(obs[:-1], action, reward, ends[0], ends[1], obs[1:], extras)
+
+
+def _check_found(agent: Agent, found: dict[str, Any]) -> None:
+    state, after, look = found["state"], found["after"], found["probe"]
+    _require_agent(agent, isinstance(state.learner, Learner), "state.learner is a Learner")
+    _require_agent(agent, _signature(state) == _signature(after), "update keeps the state's shape")
+    weak = [name for name, signature in _signature(after).items() if signature[2]]
+    _require_agent(agent, not weak, f"state has strong dtypes, not so in {weak}")
+    for name, value in found["metrics"].items():
+        scalar = value.shape == (2,) and value.dtype == jnp.float32
+        _require_agent(agent, scalar, f"metric {name} is f32[]")
+    _require_agent(agent, _finite(found["metrics"]), "metrics are finite")
+    _require_agent(agent, _finite(state) and _finite(after), "state is finite")
+    moved = jax.tree.map(np.array_equal, state.learner.params, after.learner.params)
+    _require_agent(agent, not all(jax.tree.leaves(moved)), "update changes the parameters")
+    expected = abstract(agent.action, 2, agent.num_envs)
+    for name in ("action", "greedy"):
+        action = found[name]
+        fits = action.shape == expected.shape and action.dtype == expected.dtype
+        _require_agent(
+            agent, fits, f"act gives actions {expected}, not {action.dtype}{action.shape}"
+        )
+    same = np.array_equal(found["greedy"], found["again"])
+    _require_agent(agent, same, "greedy actions do not depend on the key")
+    same = _signature(look.grads) == _signature(state.learner.params)
+    _require_agent(agent, same, "probe.grads is like the parameters")
+    same = _signature(look.features) == _signature(look.feature_grads)
+    _require_agent(agent, same and len(look.features) > 0, "probe.feature_grads is like features")
+    _require_agent(agent, _finite(look), "the probe is finite")
+
+
+def _finite(x: PyTree) -> bool:
+    leaves = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves)
+
+
+def _require_agent(agent: Agent, condition: bool, promise: str) -> None:
+    if not condition:
+        raise AssertionError(f"agent {agent.name!r} breaks the contract of Agent: {promise}")

@@ -53,7 +53,9 @@ def dataset(
     updates = len(steps_per_second)
     steps = np.arange(1, updates + 1) * agent.num_envs * agent.rollout_length
     both = ("seed", "step")
-    variables = {name: (both, values, _attributes(name)) for name, values in history.items()}
+    variables: dict[str, Any] = {
+        name: (both, values, _attributes(name)) for name, values in history.items()
+    }
     rate = steps_per_second.astype(np.float32)
     variables["steps_per_second"] = (("step",), rate, _attributes("steps_per_second"))
     coordinates = {
@@ -81,12 +83,12 @@ def _attributes(name: str) -> dict[str, str]:
 
 def write(path: str | Path, curves: "xarray.Dataset") -> None:
     """Store curves in a zarr directory at `path`."""
-    curves.to_zarr(path, mode="w")
+    curves.to_zarr(path, mode="w", consolidated=False)
 
 
 def read(path: str | Path) -> "xarray.Dataset":
     """Curves that `write` has stored."""
     import xarray
 
-    with xarray.open_zarr(path) as curves:
+    with xarray.open_zarr(path, consolidated=False) as curves:
         return curves.load()

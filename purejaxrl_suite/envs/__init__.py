@@ -3,6 +3,6 @@
 gymnax and navix are imported when an environment of theirs is first made.
 """
 
-from purejaxrl_suite.envs.catalog import Row, describe, ids, make
+from purejaxrl_suite.envs.catalog import ids, make
 
-__all__ = ["Row", "describe", "ids", "make"]
+__all__ = ["ids", "make"]

@@ -1,4 +1,4 @@
-"""One entry point for every environment id, and what the command line shows of them.
+"""One entry point for every environment id.
 
 Families are told apart by the prefix of the id, and imported when one of their ids may be meant.
 """
@@ -6,24 +6,13 @@ Families are told apart by the prefix of the id, and imported when one of their 
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-from purejaxrl_suite.core.spaces import describe as describe_space
 from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import gymnax
 
 _FAMILIES = {"Navix-": "navix", "MiniGrid-": "minigrid"}
-
-
-class Row(NamedTuple):
-    """One line of the list of environments; time limit in steps, None where there is none."""
-
-    id: str
-    observation: str
-    action: str
-    time_limit: int | None
 
 
 def ids() -> tuple[str, ...]:
@@ -51,13 +40,6 @@ def make(id: str, **options: Any) -> Environment:
     nearest = difflib.get_close_matches(str(id).lower(), lower, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(lower[name] for name in nearest)}?" if nearest else "see ids()"
     raise ValueError(f"id: there is no environment {id!r}; {hint}")
-
-
-def describe() -> Iterator[Row]:
-    """One row per id, read from the made environment; lazily, since making all takes a while."""
-    for id in ids():
-        env = make(id)
-        yield Row(id, describe_space(env.observation), describe_space(env.action), env.time_limit)
 
 
 def _family(id: str) -> ModuleType:

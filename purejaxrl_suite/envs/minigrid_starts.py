@@ -167,36 +167,30 @@ def key_corridor(size: int, rows: int) -> StartFunction:
     step = size - 1
 
     def start(key: Key) -> Start:
-        key_row, key_walls, key_order, key_colours, key_ball, key_key, key_agent = jax.random.split(
-            key, 7
+        key_rows, key_doors, key_order, key_colours, key_ball, key_key, key_agent = (
+            jax.random.split(key, 7)
         )
-        ball_row, key_row_ = jax.random.randint(key_row, (2,), 0, rows)
-        offsets = 1 + jax.random.randint(key_walls, (len(walls),), 0, size - 2)
-        colours = _colours(key_colours, len(walls) + 2)
-        locked_wall = 2 * ball_row + 1
+        ball_row, key_row = jax.random.randint(key_rows, (2,), 0, rows)
+        *colours, ball_colour, lock_colour = _colours(key_colours, len(walls) + 2)
+        offsets = 1 + jax.random.randint(key_doors, (len(walls),), 0, size - 2)
+        doors = [_door(size, *wall, offset) for wall, offset in zip(walls, offsets, strict=True)]
+
         cells = _room_grid(size, rows, 3)
         for j in range(1, rows):
             cells = cells.at[step * j, step + 1 : 2 * step].set(view.EMPTY)
-        doors = [_door(size, *wall, offset) for wall, offset in zip(walls, offsets, strict=True)]
-        at_row, at_column = (
-            jnp.stack([jnp.asarray(door[axis]) for door in doors]) for axis in (0, 1)
-        )
-        locked = view.cell(view.LOCKED, colours[-1])
-        cells = _put(cells, (at_row[locked_wall], at_column[locked_wall]), locked)
-        ball = view.cell(view.BALL, colours[-2])
-        cells = _place(key_ball, cells, ball, _room(cells, size, ball_row, 2))
-        cells = _place(
-            key_key, cells, view.cell(view.KEY, colours[-1]), _room(cells, size, key_row_, 0)
-        )
+        is_locked = jnp.arange(len(walls)) == 2 * ball_row + 1
+        cells = _put_some(cells, doors, [view.cell(view.LOCKED, lock_colour)], is_locked)
+        ball_room, key_room = _room(cells, size, ball_row, 2), _room(cells, size, key_row, 0)
+        cells = _place(key_ball, cells, view.cell(view.BALL, ball_colour), ball_room)
+        cells = _place(key_key, cells, view.cell(view.KEY, lock_colour), key_room)
         # The corridor has no walls: the agent may also start where one was removed.
         middle = step * (rows // 2)
         corridor = _rectangle(cells, middle, middle + size, step, 2 * step + 1)
         agent = _place_agent(key_agent, cells, corridor, clear_front=True)
+
         added = _connect(key_order, rows, ball_row, jnp.asarray(ends))
-        closed = view.cell(view.CLOSED, colours[: len(walls)])
-        kept = agent.cells[at_row, at_column]
-        doors_added = jnp.where(added, closed, kept).astype(jnp.uint8)
-        return agent._replace(cells=agent.cells.at[at_row, at_column].set(doors_added))
+        closed = [view.cell(view.CLOSED, colour) for colour in colours]
+        return agent._replace(cells=_put_some(agent.cells, doors, closed, added))
 
     return start
 
@@ -300,6 +294,13 @@ def _colours(key: Key, n: int) -> Array:
 
 def _put(cells: Array, at: Any, code: Any) -> Array:
     return cells.at[at[0], at[1]].set(jnp.asarray(code).astype(jnp.uint8))
+
+
+def _put_some(cells: Array, places: Any, codes: Any, mask: Array) -> Array:
+    """Put codes at those places, n pairs, where the mask bool[n] says so."""
+    rows, columns = (jnp.stack([jnp.asarray(at[axis]) for at in places]) for axis in (0, 1))
+    new = jnp.where(mask, jnp.stack(codes), cells[rows, columns])
+    return cells.at[rows, columns].set(new.astype(jnp.uint8))
 
 
 def _draw(key: Key, mask: Array) -> Array:

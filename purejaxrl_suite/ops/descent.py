@@ -32,7 +32,7 @@ def descend(
         grads, (metrics, _) = jax.grad(loss, has_aux=True)(learner.params, part, {})
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
         params = optax.apply_updates(learner.params, updates)
-        return Learner(params, opt_state), metrics | {"gradient_norm": optax.global_norm(grads)}
+        return Learner(params, opt_state), metrics | {"gradient_norm": optax.tree.norm(grads)}
 
     learner, metrics = jax.lax.scan(step, learner, indices)
     return learner, {name: jnp.mean(x) for name, x in metrics.items()}

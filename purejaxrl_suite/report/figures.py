@@ -33,7 +33,7 @@ def learning_curves(
     """Plot the interquartile mean over seeds and its 95 % bootstrap interval against experience.
 
     curves: `Result.curves`, or {label: curves}. One panel per environment, one line per label.
-    metric: name of a variable of the curves; plotted as means over at most 100 windows.
+    metric: name of a variable of the curves; plotted as means over at most 50 windows.
     path: where to write the picture, if anywhere (PNG, PDF or SVG by its suffix).
     Raises ValueError for no curves, or a metric that some of them lack.
     """

@@ -13,7 +13,7 @@ import numpy as np
 
 from purejaxrl_suite.stats import bootstrap_interval, iqm
 
-BINS = 100
+BINS = 50
 FINAL = 0.05
 """Share of training, at its end, over which a final score is averaged."""
 

@@ -7,7 +7,6 @@ import pytest
 
 from purejaxrl_suite.envs import navix as ours
 
-# Loading navix reads sprites; the engine draws with implicit rank promotion.
 STOCHASTIC, LAVA, MISSION = (
     "Navix-Dynamic-Obstacles-5x5-v0",
     "Navix-LavaGapS5-v0",
@@ -23,7 +22,7 @@ def size_in_bytes(env):
 
 def play(env, actions, key=0):
     """One episode's TimeSteps for a list of actions."""
-    state, _ = env.init(jax.random.key(key), ())
+    state, _ = jax.jit(env.init)(jax.random.key(key), ())
     step = jax.jit(env.step)
     for action in actions:
         state, out = step(jax.random.key(1), (), state, action)
@@ -87,7 +86,7 @@ def test_goal_at_the_time_limit_sets_both_flags():
     assert bool(out.terminated) and not bool(out.truncated)
 
 
-def test_state_is_small_and_keeps_its_structure():
+def test_state_is_small():
     assert size_in_bytes(ours.make("Navix-DoorKey-8x8-v0")) == 169  # 13,157 in navix
     assert size_in_bytes(ours.make("Navix-FourRooms-v0")) == 664  # 72,678 in navix
 
@@ -137,8 +136,8 @@ def test_observations_stay_within_their_spaces():
             assert obs[..., channel].max() < n, name
 
 
-def test_starts_are_spread_and_solvable_by_sight():
-    """DoorKey-Random: agent and key in the left room, goal in the right one, all over the place."""
+def test_starts_are_spread():
+    """DoorKey-Random-5x5: one agent, key and goal each; the agent in any row of the left column."""
     env = ours.make("Navix-DoorKey-Random-5x5-v0")
     keys = jax.random.split(jax.random.key(3), 512)
     obs = np.asarray(jax.jit(jax.vmap(env.init, (0, None)))(keys, ())[1])
@@ -150,8 +149,8 @@ def test_starts_are_spread_and_solvable_by_sight():
 
 def test_pictures():
     env = ours.make("Navix-Empty-5x5-v0")
-    state, _ = env.init(jax.random.key(0), ())
-    image = env.render((), state)
+    state, _ = jax.jit(env.init)(jax.random.key(0), ())
+    image = jax.jit(env.render)((), state)
     assert image.shape == (40, 40, 3) and image.dtype == jnp.uint8
     assert len(np.unique(np.asarray(image).reshape(-1, 3), axis=0)) > 3
 

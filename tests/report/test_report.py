@@ -67,7 +67,7 @@ def test_learning_curves_has_a_panel_per_environment_and_a_line_per_label(tmp_pa
     assert left.get_xlabel() == "environment steps"
     assert "episode return" in left.get_ylabel() and "1-4 seeds" in left.get_ylabel()
     steps, line = left.lines[0].get_data()
-    assert len(steps) == 100 and steps[-1] == 3000
+    assert len(steps) == 50 and steps[-1] == 3000
     np.testing.assert_allclose(line, iqm(binned(curves(values), "episode_return")[1], axis=0))
     assert path.stat().st_size > 1000
 

@@ -1,0 +1,85 @@
+"""The contract of `Agent` over all agents, alone and inside the engine."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_suite.core.check import check_agent
+from purejaxrl_suite.core.types import Clock
+from purejaxrl_suite.engine.run import run
+from purejaxrl_suite.engine.train import make_train
+from tests.contract.agents import AGENTS
+
+each_agent = pytest.mark.parametrize("name", AGENTS)
+
+
+def build(name):
+    make_agent, make_env = AGENTS[name]
+    env = make_env()
+    return make_agent(env), env
+
+
+def equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@each_agent
+def test_contract(name):
+    check_agent(build(name)[0], jax.random.key(0))
+
+
+# Values that must show within a few updates, where half of the default would not.
+CHANGED = {
+    "max_gradient_norm": 1e-3,
+    "clip_range": 1e-4,
+    "final_epsilon": 0.9,
+    "epsilon_decay": 0.9,
+}
+
+
+@each_agent
+def test_every_hyper_matters_and_members_are_independent(name):
+    """One program: member 0 at the defaults, and one member for each hyper that is changed."""
+    agent, env = build(name)
+    init, train = make_train(agent, env, updates_per_call=4)
+    fields = agent.hypers._fields
+    rows = [agent.hypers]
+    for field, value in agent.hypers._asdict().items():
+        rows.append(agent.hypers._replace(**{field: CHANGED.get(field, 0.5 * value)}))
+    hypers = jax.tree.map(lambda *column: jnp.asarray(column), *rows)
+    keys = jnp.broadcast_to(jax.random.key(3), (len(fields) + 1,))
+    clock = Clock(jnp.int32(0), jnp.int32(8))
+
+    @jax.jit
+    def program(keys, hypers):
+        state = jax.vmap(init, (0, 0, None))(keys, hypers, env.params)
+        return jax.vmap(train, (0, 0, None, 0, None))(keys, hypers, env.params, state, clock)
+
+    params = program(keys, hypers)[0].agent.learner.params
+    for i, field in enumerate(fields, 1):
+        same = [np.array_equal(x[0], x[i]) for x in jax.tree.leaves(params)]
+        assert not all(same), f"hypers.{field} changes nothing"
+    # The same members in another order: bitwise the same results, each in its place.
+    order = np.arange(len(fields) + 1)[::-1]
+    shuffled = jax.tree.map(lambda x: x[order], hypers)
+    equal(jax.tree.map(lambda x: x[order], params), program(keys, shuffled)[0].agent.learner.params)
+
+
+@each_agent
+def test_segments_and_seeds_change_nothing(name):
+    agent, env = build(name)
+    steps = 8 * agent.num_envs * agent.rollout_length
+    whole = run(agent, env, seeds=3, steps=steps)
+    parts = run(agent, env, seeds=[2, 0, 1], steps=steps, segments=3)
+    order = np.asarray([1, 2, 0])
+    equal(whole.run, jax.tree.map(lambda x: x[order], parts.run))
+    parts = parts.curves.sortby("seed").drop_vars("steps_per_second")
+    whole_curves = whole.curves.drop_vars("steps_per_second")
+    assert whole_curves.equals(parts)
+    # Alone, in a program of another shape: the same random numbers, up to rounding.
+    alone = run(agent, env, seeds=[1], steps=2 * agent.num_envs * agent.rollout_length)
+    for metric in alone.curves.data_vars:
+        if metric != "steps_per_second":
+            ours = whole_curves[metric].sel(seed=1).values[:1]
+            np.testing.assert_allclose(alone.curves[metric].values[0, :1], ours, 1e-3, 1e-4)
