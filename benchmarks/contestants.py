@@ -97,15 +97,17 @@ def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> 
     return ours(agent, env, updates, members)
 
 
-def plain_navix(env_id: str) -> Environment:
-    """The symbolic grid as plain numbers and not as categories: what navix's own MLP is shown."""
+def plain(env_id: str) -> Environment:
+    """An environment whose codes are plain numbers, not categories: what navix's MLP is shown."""
     env = make(env_id)
+    if not env.observation.categories:
+        return env
     return env._replace(observation=env.observation._replace(categories=(), high=255.0))
 
 
 def our_navix_ppo(env_id: str, updates: int) -> Contestant:
     """PPO at the defaults of navix's `PPOHparams` and `MLPEncoder`."""
-    env = plain_navix(env_id)
+    env = plain(env_id)
     config = PPOConfig(num_envs=16, rollout_length=128, epochs=1, minibatches=8)
     return ours(ppo(env, config, mlp(env)), env, updates)
 

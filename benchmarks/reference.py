@@ -130,7 +130,7 @@ class PPOSettings(NamedTuple):
 
 
 PPO_CARTPOLE = PPOSettings()
-# PureJaxRL's MinAtar settings (its examples and `docs`): wider batch, larger step, relu.
+# PureJaxRL's MinAtar settings, from its `examples/brax_minatar.ipynb`.
 PPO_BREAKOUT = PPOSettings(
     "Breakout-MinAtar", num_envs=64, minibatches=8, learning_rate=5e-3, activation=nn.relu
 )

@@ -65,10 +65,10 @@ def compile_segment(env_id: str, policy: str, members: int) -> Segment:
     import jax
     import jax.numpy as jnp
 
+    from benchmarks import contestants
     from purejaxrl_suite.engine.train import make_train
-    from purejaxrl_suite.envs import make
 
-    env = make(env_id)
+    env = contestants.plain(env_id)
     agent = training_agent(policy, env)
     init, train = make_train(agent, env, updates_per_call=MAX_UPDATES)
     keys = jax.random.split(jax.random.key(0), members)
@@ -140,6 +140,8 @@ def figure(data: dict[str, Any], path: Path) -> None:
         for policy, style in (("random", "o--"), ("ppo", "o-")):
             for i, env_id in enumerate(env_ids):
                 rows = [r for r in data["points"] if (r["env_id"], r["policy"]) == (env_id, policy)]
+                if not rows:
+                    continue
                 x, y = [row["members"] for row in rows], [value(row) for row in rows]
                 axis.plot(x, y, style, color=f"C{i}", label=f"{env_id}, {policy}")
         axis.set(xlabel="members", ylabel=label, xscale="log")

@@ -169,7 +169,7 @@ def ppo(
         return total, (metrics, internals.features)
 
     def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
-        batch = prepare(hypers, state.learner.params, transition)
+        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
 
         def objective(params: PyTree, batch: Batch, taps: Any):
@@ -180,7 +180,7 @@ def ppo(
         return PPOState(learner), metrics
 
     def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> types.Probe:
-        batch = prepare(hypers, state.learner.params, transition)
+        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
 
         def objective(params: PyTree, taps: Any):
             total, (_, features) = loss(params, hypers, batch, taps)

@@ -147,13 +147,13 @@ def pqn(
         return error + internals.aux_loss, (metrics, internals.features)
 
     def update(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition):
-        batch = prepare(hypers, state.learner.params, transition)
+        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
         learner, metrics = descend(loss, optimizer(hypers), state.learner, batch, index)
         return PQNState(learner), metrics | {"epsilon": jnp.float32(hypers.epsilon)}
 
     def probe(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition) -> types.Probe:
-        batch = prepare(hypers, state.learner.params, transition)
+        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
 
         def objective(params: PyTree, taps: Any):
             total, (_, features) = loss(params, batch, taps)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 Array = jax.Array
 Key = jax.Array
@@ -236,8 +237,8 @@ class Clock(NamedTuple):
     update: i32[], updates done. updates: i32[], updates of the whole run.
     """
 
-    update: Array
-    updates: Array
+    update: Array | np.int32
+    updates: Array | np.int32
 
 
 class Run(NamedTuple):

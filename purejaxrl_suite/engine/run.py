@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core.types import Agent, Clock, Environment, PyTree
+from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, Key, PyTree, Run
 from purejaxrl_suite.engine import curves
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.train import make_train
@@ -63,12 +62,15 @@ def run(
     params = env.params if env_params is None else env_params
     train = make_train(agent, env, updates_per_call=-(-updates // segments), reset_pool=reset_pool)
 
+    def start(seeds: Array, hypers: Any, params: PyTree) -> tuple[Key, Run]:
+        keys = jax.vmap(jax.random.key)(seeds)
+        return keys, jax.vmap(train.init, (0, 0, None))(keys, hypers, params)
+
     began = time.perf_counter()
-    members = jax.tree.map(lambda x: jnp.full(len(seeds), x, jnp.float32), hypers)
-    keys = jax.jit(jax.vmap(jax.random.key))(np.asarray(seeds, np.uint32))
-    state = jax.jit(jax.vmap(train.init, (0, 0, None)))(keys, members, params)
+    members = jax.tree.map(lambda x: np.full(len(seeds), x, np.float32), hypers)
+    keys, state = jax.jit(start)(np.asarray(seeds, np.uint32), members, params)
     advance = jax.jit(jax.vmap(train.train, (0, 0, None, 0, None)), donate_argnums=3)
-    clock = Clock(jnp.int32(0), jnp.int32(updates))
+    clock = Clock(np.int32(0), np.int32(updates))
     advance = advance.lower(keys, members, params, state, clock).compile()
     compiled = time.perf_counter()
 
@@ -76,7 +78,7 @@ def run(
     per_update = agent.num_envs * agent.rollout_length
     for update in range(0, updates, -(-updates // segments)):
         started = time.perf_counter()
-        clock = clock._replace(update=jnp.int32(update))
+        clock = clock._replace(update=np.int32(update))
         state, history = advance(keys, members, params, state, clock)
         parts.append({name: np.asarray(x)[:, : updates - update] for name, x in history.items()})
         done = update + parts[-1]["episodes"].shape[1]

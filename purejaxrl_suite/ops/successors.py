@@ -15,17 +15,20 @@ def next_values(
     terminated: Array,
     truncated: Array,
 ) -> Array:
-    """Value of the successor of every step, f32[T, N]; without gradient.
+    """Value of the successor of every step, f32[T, N].
 
     Within an episode the successor of step t is what step t + 1 shows, so its value is
     `values[t + 1]`. Only the last step and truncated steps have successors that the rollout does
     not contain; they are evaluated N at a time, however many there are. Entries of terminated
     steps are finite and meaningless.
 
-    value: successors [N, ...] -> f32[N]. values: f32[T, N], of the observations acted on.
+    value: successors [N, ...] -> f32[N]; parameters that it closes over must be behind a
+        `stop_gradient` where they are differentiated, for the number of evaluations is not static.
+    values: f32[T, N], of the observations acted on.
     successors: leaves [T, N, ...], what `value` takes. terminated, truncated: bool[T, N].
     """
     length, n = values.shape
+    values, successors = jax.lax.stop_gradient((values, successors))
     rows = jax.tree.map(lambda x: jnp.reshape(x, (length * n, *x.shape[2:])), successors)
     last = jnp.arange(length)[:, None] == length - 1
     missing = jnp.ravel(~terminated & (truncated | last))
@@ -41,5 +44,5 @@ def next_values(
         known = known.at[index].set(found, mode="drop")
         return known, missing.at[index].set(False, mode="drop")
 
-    known, _ = jax.lax.while_loop(some_missing, fill, jax.lax.stop_gradient((known, missing)))
+    known, _ = jax.lax.while_loop(some_missing, fill, (known, missing))
     return jnp.reshape(known, (length, n))

@@ -1,0 +1,103 @@
+"""The rollout: successors, ends of episodes, and the reset pool."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_suite.core.types import Agent, Box, Discrete, Environment, TimeStep
+from purejaxrl_suite.engine.rollout import rollout, start
+
+
+def counter(limit=3):
+    """Episodes of `limit` steps that count up from a random start; truncated when that is odd."""
+
+    def observe(state):
+        return jnp.stack([state["start"], state["time"]])
+
+    def init(key, params):
+        first = jax.random.randint(key, (), 0, 1_000_000).astype(jnp.float32)
+        state = {"start": first, "time": jnp.float32(0)}
+        return state, observe(state)
+
+    def step(key, params, state, action):
+        state = state | {"time": state["time"] + 1}
+        end, odd = state["time"] == limit, state["start"] % 2 == 1
+        obs = observe(state)
+        info = {"start": state["start"]}
+        return state, TimeStep(obs, state["time"], end & ~odd, end & odd, obs, info)
+
+    return Environment("counter", Box((2,)), Discrete(2), limit, (), init, step)
+
+
+def idle(num_envs, length):
+    """An agent that does nothing, and remembers how often it acted."""
+
+    def act(key, hypers, state, memory, obs, explore):
+        return memory + 1, jnp.zeros(obs.shape[0], jnp.int32), {"memory": memory}
+
+    space = Box((2,)), Discrete(2)
+    functions = (lambda key, hypers: (), act, None, None, lambda n: jnp.zeros(n))
+    return Agent("idle", *space, (), num_envs, length, *functions)
+
+
+def roll(num_envs=8, length=10, reset_pool=1, seed=0):
+    env, agent = counter(), idle(num_envs, length)
+
+    @jax.jit
+    def program(key):
+        init_key, key = jax.random.split(key)
+        run = start(agent, env, init_key, (), ())
+        return run, *rollout(agent, env, key, (), (), run, reset_pool=reset_pool)
+
+    return program(jax.random.key(seed))
+
+
+@pytest.mark.parametrize("reset_pool", [0, 1, 2])
+def test_episodes_follow_each_other(reset_pool):
+    first, run, transition, metrics = roll(reset_pool=reset_pool)
+    obs, following = np.asarray(transition.obs), np.asarray(transition.next_obs)
+    done = np.asarray(transition.done)
+    time = np.arange(10) % 3
+    np.testing.assert_array_equal(obs[:, :, 1], np.repeat(time[:, None], 8, 1))
+    np.testing.assert_array_equal(obs[0], first.obs)
+    # The successor is the true one, also where the next observation starts another episode.
+    np.testing.assert_array_equal(following[:, :, 1], obs[:, :, 1] + 1)
+    np.testing.assert_array_equal(following[:, :, 0], obs[:, :, 0])
+    np.testing.assert_array_equal(obs[1:][~done[:-1]], following[:-1][~done[:-1]])
+    assert (obs[1:][done[:-1]][:, 1] == 0).all()
+    np.testing.assert_array_equal(done, np.repeat((time == 2)[:, None], 8, 1))
+    odd = obs[:, :, 0] % 2 == 1
+    np.testing.assert_array_equal(transition.truncated, done & odd)
+    np.testing.assert_array_equal(transition.terminated, done & ~odd)
+    # The memory is fresh at the start of each episode; returns are those of whole episodes.
+    np.testing.assert_array_equal(transition.extras["memory"], obs[:, :, 1])
+    assert metrics["episodes"] == 24
+    assert metrics["episode_return"] == 6 and metrics["episode_length"] == 3
+    np.testing.assert_allclose(metrics["start"], obs[:, :, 0][done].mean(), rtol=1e-6)
+    np.testing.assert_array_equal(run.episode_return, 1.0)
+
+
+@pytest.mark.parametrize(("reset_pool", "distinct"), [(0, 3), (1, 1), (2, 2), (3, 3)])
+def test_a_start_is_not_reused_before_the_pool_is_used_up(reset_pool, distinct):
+    _, _, transition, _ = roll(reset_pool=reset_pool)
+    starts = np.asarray(transition.obs[:, :, 0])[3::3]  # the three resets of each environment
+    assert all(len(set(column)) == distinct for column in starts.T)
+    assert len({column[0] for column in starts.T}) == 8  # environments do not share theirs
+    again = np.asarray(roll(reset_pool=reset_pool, seed=1)[2].obs[:, :, 0])
+    assert not set(again.ravel()) & set(starts.ravel())  # another rollout, another pool
+
+
+def test_the_pool_draws_from_the_distribution_of_exact_resets():
+    """Starts are uniform on a million integers: compare the deciles of 6,000 with a chi-square."""
+    for reset_pool in (0, 2):
+        obs = roll(num_envs=2000, reset_pool=reset_pool)[2].obs
+        starts = np.asarray(obs[:, :, 0])[3:7:3]
+        counts = np.histogram(starts, 10, (0, 1_000_000))[0]
+        expected = starts.size / 10
+        assert ((counts - expected) ** 2 / expected).sum() < 27.9, reset_pool  # p = 0.001
+
+
+def test_metrics_are_nan_where_no_episode_ended():
+    metrics = roll(length=2)[3]
+    assert metrics["episodes"] == 0 and np.isnan(metrics["episode_return"])

@@ -1,0 +1,149 @@
+"""`run`, from arguments to trained members."""
+
+import jax
+import numpy as np
+import pytest
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.envs import probes
+
+CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
+STEPS = CONFIG.num_envs * CONFIG.rollout_length
+
+
+@pytest.fixture(scope="module")
+def env():
+    return probes.delayed_reward()
+
+
+@pytest.fixture(scope="module")
+def agent(env):
+    return ppo(env, CONFIG, nets.actor_critic(env.observation, env.action, hidden=(8,)))
+
+
+@pytest.fixture(scope="module")
+def result(agent, env):
+    return pjs.run(agent, env, seeds=[5, 7], steps=6.5 * STEPS, segments=4)
+
+
+def test_curves_are_labelled(result):
+    curves = result.curves
+    assert curves.step.values.tolist() == [STEPS * i for i in range(1, 7)]
+    assert curves.seed.values.tolist() == [5, 7]
+    assert curves.steps_per_second.dims == ("step",)
+    # Every episode of this environment has two steps and returns 1.
+    np.testing.assert_array_equal(curves.episode_length, 2.0)
+    np.testing.assert_array_equal(curves.episode_return, 1.0)
+    np.testing.assert_array_equal(curves.episodes, STEPS / 2)
+    assert curves.attrs["agent"] == "ppo" and curves.attrs["environment"] == env_name(result)
+    for name, variable in curves.data_vars.items():
+        assert variable.dtype == np.float32 and variable.attrs.keys() == {"long_name", "units"}, (
+            name
+        )
+
+
+def env_name(result):
+    return result.env.name
+
+
+def test_progress_counts(agent, env):
+    told = []
+    pjs.run(agent, env, seeds=2, steps=5 * STEPS, segments=2, on_segment=told.append)
+    assert [(p.update, p.updates, p.step, p.steps) for p in told] == [
+        (3, 5, 3 * STEPS, 5 * STEPS),
+        (5, 5, 5 * STEPS, 5 * STEPS),
+    ]
+    assert [p.history["episodes"].shape for p in told] == [(2, 3), (2, 2)]
+
+
+def test_one_program_for_init_and_one_for_training(agent, env):
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    for seeds, segments in ((3, 1), (3, 5), (4, 1)):
+        compiled.clear()
+        pjs.run(agent, env, seeds=seeds, steps=5 * STEPS, segments=segments)
+        assert len(compiled) == 2, (seeds, segments, compiled)
+
+
+def test_output_memory_grows_with_updates_not_with_steps(env):
+    def bytes_out(length):
+        agent = ppo(env, CONFIG._replace(rollout_length=length))
+        init, train = pjs.make_train(agent, env, updates_per_call=10)
+        key = jax.random.key(0)
+        run = jax.eval_shape(init, key, agent.hypers, env.params)
+        clock = pjs.Clock(np.int32(0), np.int32(10))
+        history = jax.eval_shape(train, key, agent.hypers, env.params, run, clock)[1]
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(history))
+
+    assert bytes_out(8) == bytes_out(512)
+
+
+def test_policy_acts_evaluates_and_is_restored(result, tmp_path):
+    policy = result.policy(seed=7)
+    obs = np.zeros((3, *result.env.observation.shape), np.float32)
+    action, memory = policy.act(obs)
+    assert action.shape == (3,) and memory == ()
+    assert policy.act(obs, key=jax.random.key(1))[0].shape == (3,)
+    evaluation = policy.evaluate(8)
+    np.testing.assert_array_equal(evaluation.episode_return, np.ones(8))
+    np.testing.assert_array_equal(evaluation.episode_length, 2)
+    assert evaluation.completed.all()
+    policy.save(tmp_path / "member")
+    restored = pjs.load_policy(tmp_path / "member", result.agent, result.env)
+    jax.tree.map(np.testing.assert_array_equal, policy.state, restored.state)
+    with pytest.raises(ValueError, match="seed 3 was not trained, these were: .5, 7."):
+        result.policy(seed=3)
+    with pytest.raises(ValueError, match="expected a batch of"):
+        policy.act(obs[0])
+    wider = ppo(result.env, CONFIG, nets.actor_critic(result.env.observation, result.env.action))
+    with pytest.raises(ValueError, match="was saved with parameters"):
+        pjs.load_policy(tmp_path / "member", wider, result.env)
+    with pytest.raises(ValueError, match="holds no saved policy"):
+        pjs.load_policy(tmp_path, result.agent, result.env)
+
+
+def test_every_member_is_evaluated(result):
+    evaluation = result.evaluate(episodes=4)
+    assert evaluation.episode_return.dims == ("seed", "episode")
+    assert evaluation.seed.values.tolist() == [5, 7]
+    short = result.evaluate(episodes=4, steps=1)
+    assert not short.completed.any() and (short.episode_length == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seeds": 0}, "seeds must be"),
+        ({"seeds": [1, 1]}, "seeds must be"),
+        ({"seeds": [-1]}, "seeds must be"),
+        ({"steps": STEPS - 1}, "less than one update: 4 environments x 8 steps = 32"),
+        ({"steps": float("nan")}, "less than one update"),
+        ({"segments": 0}, "segments must be"),
+        ({"reset_pool": -1}, "reset_pool must be"),
+        ({"hypers": PPOHypers(gamma=float("nan"))}, "hypers.gamma must be one finite number"),
+        ({"hypers": PQNHypers()}, "hypers must be a PPOHypers"),
+        ({"env": probes.tracking()}, "was built for"),
+    ],
+)
+def test_bad_input_is_refused_before_compilation(agent, env, arguments, message):
+    with jax.log_compiles(False), pytest.raises(ValueError, match=message):
+        pjs.run(agent, **({"env": env, "seeds": 1, "steps": STEPS} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda env: ppo(env, CONFIG._replace(minibatches=3)), "minibatches=3 must divide the 32"),
+        (lambda env: ppo(env, CONFIG._replace(num_envs=0)), "num_envs must be"),
+        (lambda env: pqn(env, PQNConfig(minibatches=5)), "minibatches=5 must divide the 4096"),
+        (lambda env: pqn(probes.tracking()), "pqn needs Discrete actions"),
+    ],
+)
+def test_agents_refuse_bad_configurations(env, build, message):
+    with pytest.raises(ValueError, match=message):
+        build(env)
