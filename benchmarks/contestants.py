@@ -88,7 +88,7 @@ def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> 
         ),
         PQNHypers(
             learning_rate=s.learning_rate,
-            lambda_=s.trace_decay,
+            td_lambda=s.trace_decay,
             final_epsilon=s.epsilon_end,
             epsilon_decay=s.epsilon_fraction,
             reward_scale=s.reward_scale,
@@ -115,12 +115,15 @@ def our_navix_ppo(env_id: str, updates: int) -> Contestant:
 def random_agent(env: Environment, num_envs: int, rollout_length: int) -> Agent:
     """Acts uniformly at random and learns nothing."""
 
-    def act(key: Array, hypers: Any, state: Any, memory: Any, obs: Array, explore: bool) -> Any:
-        shape = (obs.shape[0], *getattr(env.action, "shape", ()))
+    def noise(key: Array, n: int) -> Array:
+        shape = (n, *getattr(env.action, "shape", ()))
         if hasattr(env.action, "n"):
-            return (), jax.random.randint(key, shape, 0, env.action.n), {}
+            return jax.random.randint(key, shape, 0, env.action.n)
         low, high = (jnp.clip(jnp.asarray(x), -1e3, 1e3) for x in env.action[2:4])
-        return (), jax.random.uniform(key, shape, jnp.float32, low, high), {}
+        return jax.random.uniform(key, shape, jnp.float32, low, high)
+
+    def act(noise: Array, hypers: Any, state: Any, memory: Any, obs: Array, explore: bool) -> Any:
+        return (), noise, {}
 
     def init(key: Array, hypers: Any) -> Learner:
         return Learner((), ())
@@ -132,7 +135,9 @@ def random_agent(env: Environment, num_envs: int, rollout_length: int) -> Agent:
         raise NotImplementedError("a random policy has nothing to probe")
 
     spaces = env.observation, env.action
-    return Agent("random", *spaces, (), num_envs, rollout_length, init, act, update, no_probe)
+    return Agent(
+        "random", *spaces, (), num_envs, rollout_length, init, act, update, no_probe, noise
+    )
 
 
 def seen(obs: Array, reward: Array, done: Array) -> dict[str, Array]:

@@ -49,8 +49,8 @@ def normalize_observations(agent: Agent) -> Agent:
     def init(key: Key, hypers: Any) -> NormalizedState:
         return _close(agent.init(key, hypers), statistics.init(agent.observation.shape), ())
 
-    def act(key: Key, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore: bool):
-        return agent.act(key, hypers, _open(state), memory, see(state, obs), explore)
+    def act(noise: Any, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore):
+        return agent.act(noise, hypers, _open(state), memory, see(state, obs), explore)
 
     def update(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
         inner, metrics = agent.update(key, hypers, _open(state), translate(state, transition))
@@ -85,8 +85,8 @@ def normalize_rewards(agent: Agent) -> Agent:
     def init(key: Key, hypers: Any) -> NormalizedState:
         return _close(agent.init(key, hypers), statistics.init(), jnp.zeros(agent.num_envs))
 
-    def act(key: Key, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore: bool):
-        return agent.act(key, hypers, _open(state), memory, obs, explore)
+    def act(noise: Any, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore):
+        return agent.act(noise, hypers, _open(state), memory, obs, explore)
 
     def update(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
         moments, carry, transition = translate(hypers, state, transition)

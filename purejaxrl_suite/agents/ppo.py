@@ -104,7 +104,7 @@ def ppo(
     """
     config, hypers = config or PPOConfig(), hypers or PPOHypers()
     network = network or nets.actor_critic(env.observation, env.action)
-    distribution = nets.distribution(env.action)
+    distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
     validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
@@ -121,10 +121,10 @@ def ppo(
         params = network.init(key)
         return PPOState(Learner(params, optimizer(hypers).init(params)))
 
-    def act(key: Key, hypers: Any, state: PPOState, memory: Memory, obs: Array, explore: bool):
+    def act(noise: Any, hypers: Any, state: PPOState, memory: Memory, obs: Array, explore: bool):
         output, internals = network.apply(state.learner.params, obs, memory, {})
         policy = distribution(output.policy)
-        action = policy.sample(seed=key) if explore else policy.mode()
+        action = sampler.sample(noise, output.policy) if explore else policy.mode()
         return internals.memory, action, {"log_prob": policy.log_prob(action), "memory": memory}
 
     def prepare(hypers: PPOHypers, params: PyTree, transition: Transition) -> Batch:
@@ -193,7 +193,7 @@ def ppo(
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, network.memory, anneal
+    functions = init, act, update, probe, sampler.noise, network.memory, anneal
     agent = Agent("ppo", env.observation, env.action, hypers, *rollout, *functions)
     if config.normalize_observations:
         agent = normalize_observations(agent)

@@ -110,10 +110,10 @@ def pqn(
         params = network.init(key)
         return PQNState(Learner(params, optimizer(hypers).init(params)))
 
-    def act(key: Key, hypers: Any, state: PQNState, memory: Memory, obs: Array, explore: bool):
+    def act(noise: Any, hypers: Any, state: PQNState, memory: Memory, obs: Array, explore: bool):
         q_values, internals = network.apply(state.learner.params, obs, memory, {})
         epsilon = hypers.epsilon if explore else 0.0
-        action = exploration.epsilon_greedy(key, q_values, epsilon)
+        action = exploration.epsilon_greedy(noise, q_values, epsilon)
         value = jnp.max(q_values, axis=-1)
         return internals.memory, action, {"value": value, "memory": (memory, internals.memory)}
 
@@ -168,5 +168,5 @@ def pqn(
         return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, network.memory, anneal
+    functions = init, act, update, probe, exploration.uniform, network.memory, anneal
     return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions)

@@ -177,7 +177,7 @@ def check_agent(agent: Agent, key: Key) -> None:
 
     Checked: the state is arrays of strong dtypes and keeps its structure; `state.learner` is a
     Learner; `act` gives actions of the declared space for any number of observations, greedily the
-    same whatever the key; metrics are finite f32 scalars; `update` changes the parameters and may
+    same whatever the noise; metrics are finite f32 scalars; `update` changes the parameters and may
     be vmapped over members with hypers of their own; the probe's features, feature gradients and
     gradients fit each other and are finite; nothing traced outlives its trace.
 
@@ -192,15 +192,16 @@ def check_agent(agent: Agent, key: Key) -> None:
         state = agent.init(keys[0], hypers)
         transition = _experience(agent, keys[1], hypers, state)
         memory, obs = agent.memory(n), transition.obs[0]
+        noise, other = agent.noise(keys[4], n), agent.noise(keys[5], n)
         after, metrics = agent.update(keys[2], hypers, state, transition)
         return {
             "state": state,
             "after": after,
             "metrics": metrics,
             "probe": agent.probe(keys[3], hypers, state, transition),
-            "action": agent.act(keys[4], hypers, state, memory, obs, True)[1],
-            "greedy": agent.act(keys[4], hypers, state, memory, obs, False)[1],
-            "again": agent.act(keys[5], hypers, state, memory, obs, False)[1],
+            "action": agent.act(noise, hypers, state, memory, obs, True)[1],
+            "greedy": agent.act(noise, hypers, state, memory, obs, False)[1],
+            "again": agent.act(other, hypers, state, memory, obs, False)[1],
         }
 
     with jax.checking_leaks():
@@ -220,7 +221,8 @@ def _experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
 
     def step(memory: Any, inputs: tuple[Array, Key]) -> tuple[Any, Any]:
         obs, key = inputs
-        memory, action, extras = agent.act(key, hypers, state, memory, obs, True)
+        noise = agent.noise(key, n)
+        memory, action, extras = agent.act(noise, hypers, state, memory, obs, True)
         return memory, (action, extras)
 
     obs = observations(obs_key)
@@ -252,7 +254,7 @@ def _check_found(agent: Agent, found: dict[str, Any]) -> None:
             agent, fits, f"act gives actions {expected}, not {action.dtype}{action.shape}"
         )
     same = np.array_equal(found["greedy"], found["again"])
-    _require_agent(agent, same, "greedy actions do not depend on the key")
+    _require_agent(agent, same, "greedy actions do not depend on the noise")
     same = _signature(look.grads) == _signature(state.learner.params)
     _require_agent(agent, same, "probe.grads is like the parameters")
     same = _signature(look.features) == _signature(look.feature_grads)

@@ -208,10 +208,12 @@ class Agent(NamedTuple):
     hypers: default Hypers, a NamedTuple of floats: what may be swept, annealed or differentiated.
     num_envs, rollout_length: N and T of the Transition that `update` takes.
     init: (key, hypers) -> state, arrays only; `state.learner` is a Learner.
-    act: (key, hypers, state, memory, obs[N, ...], explore) -> (memory, action[N, ...], extras).
+    act: (noise, hypers, state, memory, obs[N, ...], explore) -> (memory, action[N, ...], extras).
         `explore` is a Python bool: False acts greedily, with the same extras.
     update: (key, hypers, state, Transition[T, N]) -> (state, metrics {name: f32[]}).
     probe: (key, hypers, state, Transition[T, N]) -> Probe, on the agent's own loss.
+    noise: (key, N) -> all random numbers of one `act`, leaves [N, ...]. The engine draws those of
+        a whole rollout at once: threefry in the step loop would be a good part of its kernels.
     memory: N -> initial memory of a recurrent agent, leaves [N, ...]; () otherwise.
     anneal: (hypers, progress f32[] in [0, 1)) -> the hypers in force at that fraction of training.
     """
@@ -226,6 +228,7 @@ class Agent(NamedTuple):
     act: Callable[..., tuple[Memory, Array, Mapping[str, PyTree]]]
     update: Callable[[Key, Any, Any, Transition], tuple[Any, Mapping[str, Array]]]
     probe: Callable[[Key, Any, Any, Transition], Probe]
+    noise: Callable[[Key, int], PyTree]
     memory: Callable[[int], Memory] = lambda batch: ()
     anneal: Callable[[Any, Array], Any] = lambda hypers, progress: hypers
 

@@ -56,10 +56,11 @@ def make_evaluate(
         init_key, act_key, step_key = jax.random.split(key, 3)
         env_state, obs = jax.vmap(env.init, (0, None))(jax.random.split(init_key, episodes), params)
 
-        def step(carry, keys):
+        def step(carry, xs):
+            noise, step_keys = xs
             env_state, obs, memory, result = carry
-            memory, action, _ = agent.act(keys[0], hypers, state, memory, obs, explore)
-            env_state, time = step_env(keys[1], params, env_state, action)
+            memory, action, _ = agent.act(noise, hypers, state, memory, obs, explore)
+            env_state, time = step_env(step_keys, params, env_state, action)
             playing = ~result.completed
             info = {name: jnp.where(playing, x, result.info[name]) for name, x in time.info.items()}
             result = Evaluation(
@@ -73,8 +74,9 @@ def make_evaluate(
         zeros = jnp.zeros(episodes)
         info = {name: zeros for name in info_names(env, params)}
         result = Evaluation(zeros, zeros.astype(jnp.int32), zeros.astype(bool), info)
-        keys = jax.random.split(act_key, steps), jax.random.split(step_key, (steps, episodes))
+        noise = jax.vmap(agent.noise, (0, None))(jax.random.split(act_key, steps), episodes)
+        step_keys = jax.random.split(step_key, (steps, episodes))
         carry = env_state, obs, agent.memory(episodes), result
-        return jax.lax.scan(step, carry, keys)[0][-1]
+        return jax.lax.scan(step, carry, (noise, step_keys))[0][-1]
 
     return evaluate

@@ -45,8 +45,8 @@ class Policy(NamedTuple):
             )
         hypers = self.agent.anneal(self.hypers, jnp.float32(1.0))
         explore = key is not None
-        key = key if explore else jax.random.key(0)
-        memory, action, _ = self.agent.act(key, hypers, self.state, memory, obs, explore)
+        noise = self.agent.noise(key if explore else jax.random.key(0), len(obs))
+        memory, action, _ = self.agent.act(noise, hypers, self.state, memory, obs, explore)
         return action, memory
 
     def evaluate(

@@ -10,7 +10,7 @@ from purejaxrl_suite.nets.encoders import (
     nature_cnn,
     symbolic,
 )
-from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, distribution
+from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribution, sampler
 from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, stack
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Encoder",
     "Gaussian",
     "Part",
+    "Sampler",
     "Style",
     "actor_critic",
     "cnn",
@@ -29,6 +30,7 @@ __all__ = [
     "minatar_cnn",
     "nature_cnn",
     "q_network",
+    "sampler",
     "stack",
     "symbolic",
 ]

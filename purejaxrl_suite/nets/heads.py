@@ -4,10 +4,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from purejaxrl_suite.core.types import Array, Box, Discrete, Space
+from purejaxrl_suite.core.types import Array, Box, Discrete, Key, Space
 
 
 class Gaussian(NamedTuple):
@@ -72,6 +73,30 @@ def distribution(action: Space) -> Callable[[Any], Any]:
     if isinstance(action, Box) and len(action.shape) == 1:
         return lambda policy: distrax.MultivariateNormalDiag(policy.mean, jnp.exp(policy.log_std))
     raise ValueError(f"action={action}: expected Discrete, or Box with one axis")
+
+
+class Sampler(NamedTuple):
+    """Reparameterised sampling, so that the random numbers may be drawn beforehand.
+
+    noise: (key, B) -> f32[B, ...]. sample: (noise, policy) -> actions [B, ...], distributed as
+    `distribution` says.
+    """
+
+    noise: Callable[[Key, int], Array]
+    sample: Callable[[Array, Any], Array]
+
+
+def sampler(action: Space) -> Sampler:
+    """Gumbel-max for Discrete actions, mean + deviation * normal for a Box with one axis."""
+    if isinstance(action, Discrete):
+        return Sampler(
+            lambda key, batch: jax.random.gumbel(key, (batch, action.n)),
+            lambda noise, logits: jnp.argmax(logits + noise, axis=-1).astype(jnp.int32),
+        )
+    return Sampler(
+        lambda key, batch: jax.random.normal(key, (batch, *action.shape)),
+        lambda noise, policy: policy.mean + jnp.exp(policy.log_std) * noise,
+    )
 
 
 def _import_distrax() -> Any:

@@ -6,14 +6,18 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.types import Array, Key
 
 
-def epsilon_greedy(key: Key, q_values: Array, epsilon: Array | float) -> Array:
+def uniform(key: Key, batch: int) -> Array:
+    """What `epsilon_greedy` needs of chance: f32[N] in [0, 1)."""
+    return jax.random.uniform(key, (batch,))
+
+
+def epsilon_greedy(noise: Array, q_values: Array, epsilon: Array | float) -> Array:
     """Actions i32[N]: uniform with probability epsilon, else the first of the greatest values.
 
-    q_values: f32[N, A]. epsilon: f32[] or f32[N]. Batched, so that one draw each serves all N
-    environments.
+    noise: f32[N] from `uniform`; one number decides both whether to explore and where, since below
+    epsilon it is uniform again. q_values: f32[N, A]. epsilon: f32[] or f32[N].
     """
-    key_explore, key_action = jax.random.split(key)
-    batch, actions = q_values.shape
-    explore = jax.random.uniform(key_explore, (batch,)) < epsilon
-    random = jax.random.randint(key_action, (batch,), 0, actions, dtype=jnp.int32)
-    return jnp.where(explore, random, jnp.argmax(q_values, axis=-1).astype(jnp.int32))
+    actions = q_values.shape[-1]
+    fraction = noise / jnp.maximum(epsilon, jnp.finfo(jnp.float32).tiny)
+    random = jnp.minimum(fraction * actions, actions - 1).astype(jnp.int32)
+    return jnp.where(noise < epsilon, random, jnp.argmax(q_values, axis=-1).astype(jnp.int32))

@@ -33,11 +33,11 @@ def counter(limit=3):
 def idle(num_envs, length):
     """An agent that does nothing, and remembers how often it acted."""
 
-    def act(key, hypers, state, memory, obs, explore):
+    def act(noise, hypers, state, memory, obs, explore):
         return memory + 1, jnp.zeros(obs.shape[0], jnp.int32), {"memory": memory}
 
     space = Box((2,)), Discrete(2)
-    functions = (lambda key, hypers: (), act, None, None, lambda n: jnp.zeros(n))
+    functions = (lambda key, hypers: (), act, None, None, lambda key, n: (), lambda n: jnp.zeros(n))
     return Agent("idle", *space, (), num_envs, length, *functions)
 
 

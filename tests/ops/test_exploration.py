@@ -8,9 +8,14 @@ import pytest
 from purejaxrl_suite.ops import exploration
 
 
+def act(q_values, epsilon):
+    noise = exploration.uniform(jax.random.key(0), len(q_values))
+    return exploration.epsilon_greedy(noise, q_values, epsilon)
+
+
 def test_greedy_takes_the_first_greatest():
     q_values = jnp.array([[0.0, 3.0, 3.0], [5.0, -1.0, 2.0]])
-    actions = exploration.epsilon_greedy(jax.random.key(0), q_values, 0.0)
+    actions = act(q_values, 0.0)
     np.testing.assert_array_equal(actions, [1, 0])
     assert actions.dtype == jnp.int32
 
@@ -18,7 +23,7 @@ def test_greedy_takes_the_first_greatest():
 @pytest.mark.parametrize("epsilon", [0.3, 1.0])
 def test_every_other_action_is_taken_with_probability_epsilon_over_actions(epsilon):
     q_values = jnp.tile(jnp.array([[0.0, 1.0, 0.5, 0.2]]), (40_000, 1))
-    actions = exploration.epsilon_greedy(jax.random.key(0), q_values, jnp.float32(epsilon))
+    actions = act(q_values, jnp.float32(epsilon))
     rates = np.bincount(actions, minlength=4) / 40_000
     expected = epsilon / 4 + (1 - epsilon) * np.array([0, 1, 0, 0])
     np.testing.assert_allclose(rates, expected, atol=0.01)
@@ -27,6 +32,6 @@ def test_every_other_action_is_taken_with_probability_epsilon_over_actions(epsil
 def test_epsilon_may_differ_between_environments():
     q_values = jnp.tile(jnp.array([[0.0, 1.0]]), (2000, 1))
     epsilon = jnp.where(jnp.arange(2000) < 1000, 0.0, 1.0)
-    actions = exploration.epsilon_greedy(jax.random.key(0), q_values, epsilon)
+    actions = act(q_values, epsilon)
     assert np.mean(actions[:1000]) == 1.0
     assert 0.4 < np.mean(actions[1000:]) < 0.6
