@@ -97,19 +97,12 @@ def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> 
     return ours(agent, env, updates, members)
 
 
-def plain(env_id: str) -> Environment:
-    """An environment whose codes are plain numbers, not categories: what navix's MLP is shown."""
-    env = make(env_id)
-    if not env.observation.categories:
-        return env
-    return env._replace(observation=env.observation._replace(categories=(), high=255.0))
-
-
-def our_navix_ppo(env_id: str, updates: int) -> Contestant:
-    """PPO at the defaults of navix's `PPOHparams` and `MLPEncoder`."""
-    env = plain(env_id)
+def our_navix_ppo(env_id: str, updates: int, observation: str) -> Contestant:
+    """PPO at the defaults of navix's `PPOHparams` and `MLPEncoder`: codes as plain numbers."""
+    env = make(env_id, observation=observation)
     config = PPOConfig(num_envs=16, rollout_length=128, epochs=1, minibatches=8)
-    return ours(ppo(env, config, mlp(env)), env, updates)
+    network = nets.actor_critic(env.observation, env.action, encoder=nets.flat(one_hot=False))
+    return ours(ppo(env, config, network), env, updates)
 
 
 def random_agent(env: Environment, num_envs: int, rollout_length: int) -> Agent:
@@ -238,17 +231,18 @@ def rejax_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -
     )
 
 
-def navix_ppo(env_id: str, updates: int) -> Contestant:
-    """navix's own PPO with its own defaults, on the flattened symbolic grid; nothing is logged."""
+def navix_ppo(env_id: str, updates: int, observation: str) -> Contestant:
+    """navix's own PPO with its own defaults, on flattened observations; nothing is logged."""
     import navix
     from navix.agents import PPO, PPOHparams
     from navix.agents.models import ActorCritic
 
-    default = navix.make(env_id)
+    observe = getattr(navix.observations, observation)
+    default = navix.make(env_id, observation_fn=observe)
     shape = jax.eval_shape(default.reset, jax.random.key(0)).observation.size
     env = navix.make(
         env_id,
-        observation_fn=lambda state: jnp.ravel(navix.observations.symbolic(state)),
+        observation_fn=lambda state: jnp.ravel(observe(state)),
         observation_space=navix.spaces.Discrete.create(256, shape=(shape,), dtype=jnp.uint8),
     )
     hparams = PPOHparams(budget=updates * 16 * 128)

@@ -66,15 +66,18 @@ def partial(
     Hidden cells are (0, 0, 0), cells outside the grid are walls. MiniGrid's `image` is indexed [x,
     y]: the transpose of ours.
     """
-    view = _crop(cells, position, direction)
+    view = crop(cells, position, direction, WALL_CELL)
     if not see_through:
         view = jnp.where(visible(view), view, UNSEEN)
     own = jnp.where(carrying == 0, EMPTY, carrying).astype(jnp.uint8)
     return decode(view.at[VIEW - 1, VIEW // 2].set(own))
 
 
-def _crop(cells: Array, position: Array, direction: Array) -> Array:
-    """u8[7, 7]: the cells ahead of the agent, turned so that it looks up."""
+def crop(cells: Array, position: Array, direction: Array, outside: Any) -> Array:
+    """[7, 7] of [height, width]: the cells ahead of the agent, turned so that it looks up.
+
+    Cells beyond the grid are `outside`.
+    """
     height, width = cells.shape
     steps = jnp.asarray(STEPS)
     ahead, right = steps[direction], steps[(direction + 1) % 4]
@@ -84,7 +87,7 @@ def _crop(cells: Array, position: Array, direction: Array) -> Array:
     columns = position[1] + ahead[1] * forward + right[1] * aside
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     found = cells.reshape(-1).at[rows * width + columns].get(mode="clip")
-    return jnp.where(inside, found, WALL_CELL).astype(jnp.uint8)
+    return jnp.where(inside, found, outside).astype(cells.dtype)
 
 
 def visible(view: Array) -> Array:

@@ -20,11 +20,13 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.envs.minigrid_view import VIEW, crop
 
 # Codes per channel of the symbolic grid: objects 0..10, colours 0..5, and a third channel with the
 # door state 0..2 or the agent's direction 0..3 (minigrid.core.constants: OBJECT_TO_IDX,
 # COLOR_TO_IDX, STATE_TO_IDX).
 SYMBOLIC_CATEGORIES = (11, 6, 4)
+_FLOOR_CODE, _WALL_CODE = 1, 2 + 16 * 5  # object + 16 * colour + 256 * state
 _OUT_OF_GRID = 100  # what navix pads the categorical first-person view with
 
 
@@ -191,6 +193,18 @@ def _timestep(state: Any, t: Array) -> Any:
     )
 
 
+def _symbolic_first_person(state: Any) -> Array:
+    """navix's `symbolic_first_person`, which rotates the whole grid; this gathers 49 cells."""
+    from navix import observations
+
+    player, symbols = state.get_player(), observations.symbolic(state)
+    objects, colours, states = (symbols[..., i].astype(jnp.int32) for i in range(3))
+    codes = objects + 16 * colours + 256 * states  # one number per cell, gathered at once
+    view = crop(codes, player.position, player.direction, _WALL_CODE)
+    view = view.at[VIEW - 1, VIEW // 2].set(_FLOOR_CODE)  # not what is carried: as navix does
+    return jnp.stack([view & 15, view >> 4 & 15, view >> 8], axis=-1).astype(jnp.uint8)
+
+
 def _observations() -> dict[str, _Observation]:
     from navix import observations
 
@@ -204,9 +218,7 @@ def _observations() -> dict[str, _Observation]:
 
     return {
         "symbolic": _Observation(observations.symbolic, SYMBOLIC_CATEGORIES),
-        "symbolic_first_person": _Observation(
-            observations.symbolic_first_person, SYMBOLIC_CATEGORIES
-        ),
+        "symbolic_first_person": _Observation(_symbolic_first_person, SYMBOLIC_CATEGORIES),
         "categorical": _Observation(categorical, (12,)),
         "categorical_first_person": _Observation(categorical_first_person, (13,)),
         "rgb": _Observation(functools.partial(_draw, "rgb"), ()),

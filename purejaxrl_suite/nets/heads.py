@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Key, Space
+from purejaxrl_suite.nets.product import multiply
 
 
 class Gaussian(NamedTuple):
@@ -57,9 +58,9 @@ def _linear(head: Linear | GaussianHead, x: Array) -> Array:
     shape = (x.shape[-1], head.units)
     kernel = head.param("kernel", head.kernel_init, shape, jnp.float32)
     bias = head.param("bias", nn.initializers.zeros, (head.units,), jnp.float32)
-    product = x.astype(head.dtype) @ kernel.astype(head.dtype)
+    y = multiply(x.astype(head.dtype), kernel.astype(head.dtype))
     # The output is float32 whatever the products are: softmax and targets need the digits.
-    return product.astype(jnp.float32) + bias[None]
+    return y.astype(jnp.float32) + bias[None]
 
 
 def distribution(action: Space) -> Callable[[Any], Any]:

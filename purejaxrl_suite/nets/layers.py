@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets.conv import Conv, output_size
-from purejaxrl_suite.nets.product import dot_general
+from purejaxrl_suite.nets.product import multiply
 
 Activation = Callable[[Array], Array]
 
@@ -100,8 +100,9 @@ class Stack(nn.Module):
         init, dtype = self.style.kernel_init, self.style.dtype
         if isinstance(layer, ConvLayer):
             return Conv(*layer[:4], kernel_init=init, dtype=dtype, name=name)(x)
+        product = lambda x, kernel, *_, **__: multiply(x, kernel)  # noqa: E731
         dense = nn.Dense(
-            layer.features, kernel_init=init, dtype=dtype, dot_general=dot_general, name=name
+            layer.features, kernel_init=init, dtype=dtype, dot_general=product, name=name
         )
         return dense(_flatten(x))
 

@@ -26,8 +26,13 @@ def descend(
     Returns the learner and the mean of the metrics and of `gradient_norm`, before clipping.
     """
 
+    def take(x: Array, index: Array) -> Array:
+        # Rows with one axis are gathered faster than rows with several.
+        rows = jnp.reshape(x, (*x.shape[:2], -1))[:, index]
+        return jnp.reshape(rows, (x.shape[0], len(index), *x.shape[2:]))
+
     def step(learner: Learner, index: Array) -> tuple[Learner, dict[str, Array]]:
-        part = jax.tree.map(lambda x: x[:, index], batch._replace(memory=()))
+        part = jax.tree.map(lambda x: take(x, index), batch._replace(memory=()))
         part = part._replace(memory=jax.tree.map(lambda x: x[index], batch.memory))
         grads, (metrics, _) = jax.grad(loss, has_aux=True)(learner.params, part, {})
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
