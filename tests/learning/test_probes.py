@@ -1,0 +1,75 @@
+"""Agents learn probe environments to their known values: seconds each, and the first to break."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.envs import probes
+
+GAMMA = 0.5
+SIZES = {"num_envs": 16, "rollout_length": 16, "epochs": 4, "minibatches": 4}
+# name: (environment, observations, their optimal values)
+VALUES = {
+    "constant": (probes.constant_reward, [0.0], [1.0]),
+    "observation": (probes.observation_reward, [-1.0, 1.0], [-1.0, 1.0]),
+    "delayed": (probes.delayed_reward, [0.0, 1.0], [GAMMA, 1.0]),
+    "action": (probes.action_reward, [0.0], [1.0]),
+    "observation-action": (probes.observation_action_reward, [-1.0, 1.0], [1.0, 1.0]),
+}
+
+
+def ppo_with_values(env):
+    network = nets.actor_critic(env.observation, env.action, hidden=(16,))
+    hypers = PPOHypers(learning_rate=2e-2, gamma=GAMMA, entropy_coefficient=0.0)
+    agent = ppo(env, PPOConfig(**SIZES), network, hypers)
+    return agent, lambda params, obs: network.apply(params, obs, (), {})[0].value
+
+
+def pqn_with_values(env):
+    network = nets.q_network(env.observation, env.action, hidden=(16,), layer_norm=False)
+    hypers = PQNHypers(learning_rate=2e-2, gamma=GAMMA, epsilon_decay=0.5)
+    agent = pqn(env, PQNConfig(**SIZES), network, hypers)
+    return agent, lambda params, obs: jnp.max(network.apply(params, obs, (), {})[0], -1)
+
+
+@pytest.mark.parametrize("build", [ppo_with_values, pqn_with_values])
+@pytest.mark.parametrize("probe", VALUES)
+def test_values_are_learnt(build, probe):
+    make_env, observations, expected = VALUES[probe]
+    env = make_env()
+    agent, value = build(env)
+    result = pjs.run(agent, env, seeds=2, steps=100 * 256)
+    obs = jnp.asarray(observations)[:, None]
+    values = jax.vmap(value, (0, None))(result.run.agent.learner.params, obs)
+    np.testing.assert_allclose(values, [expected] * 2, atol=0.1)
+    best = {"delayed": 1.0, "observation": 0.0}.get(probe, 1.0)
+    if probe != "observation":  # whose return is the coin that the start has tossed
+        np.testing.assert_array_equal(result.evaluate(16).episode_return, best)
+
+
+def test_continuous_actions_are_learnt():
+    env = probes.tracking()
+    hypers = PPOHypers(learning_rate=1e-2, entropy_coefficient=0.0)
+    network = nets.actor_critic(env.observation, env.action, hidden=(16,))
+    agent = ppo(env, PPOConfig(**SIZES, normalize_observations=True), network, hypers)
+    result = pjs.run(agent, env, seeds=2, steps=200 * 256)
+    assert result.evaluate(64).episode_return.min() > -0.05
+
+
+@pytest.mark.parametrize("kind", ["ppo", "pqn"])
+def test_a_memory_recalls(kind):
+    env = probes.recall()
+    options = {"hidden": (16,), "memory_units": 16}
+    if kind == "ppo":
+        network = nets.actor_critic(env.observation, env.action, **options)
+        agent = ppo(env, PPOConfig(**SIZES), network, PPOHypers(learning_rate=1e-2))
+    else:
+        network = nets.q_network(env.observation, env.action, **options)
+        agent = pqn(env, PQNConfig(**SIZES), network, PQNHypers(learning_rate=1e-2))
+    result = pjs.run(agent, env, seeds=2, steps=200 * 256)
+    np.testing.assert_array_equal(result.evaluate(32).episode_return, 1.0)
