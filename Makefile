@@ -28,9 +28,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 # Two fleets, trained from scratch on this machine, then one table and one figure of both.
 demo: $(STAMP)
-	$(CLI) train ppo --env Navix-Empty-8x8-v0 --seeds 8 --steps 2e5 --out $(DEMO)/ppo --overwrite
-	$(CLI) train pqn --env Breakout-MinAtar --seeds 4 --steps 5e5 --out $(DEMO)/pqn --overwrite
-	$(CLI) report $(DEMO)/ppo $(DEMO)/pqn --figure $(DEMO)/learning_curves.png
+	$(CLI) train ppo --preset minigrid --env Navix-Empty-8x8-v0 --seeds 16 --steps 1e5 \
+	    --out $(DEMO)/navix --overwrite
+	$(CLI) train ppo --preset purejaxrl-minatar --env Breakout-MinAtar --seeds 8 --steps 5e5 \
+	    --out $(DEMO)/minatar --overwrite
+	$(CLI) report $(DEMO)/navix $(DEMO)/minatar --figure $(DEMO)/learning_curves.png
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2

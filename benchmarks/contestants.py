@@ -52,7 +52,9 @@ def ours(
 
 def mlp(env: Environment, **options: Any) -> Network:
     """Separate actor and critic, 64-64 tanh, on the flattened observation."""
-    return nets.actor_critic(env.observation, env.action, encoder=nets.flat(), **options)
+    return nets.actor_critic(
+        env.observation, env.action, encoder=nets.flat(one_hot=False), **options
+    )
 
 
 def our_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -> Contestant:
@@ -101,8 +103,7 @@ def our_navix_ppo(env_id: str, updates: int, observation: str) -> Contestant:
     """PPO at the defaults of navix's `PPOHparams` and `MLPEncoder`: codes as plain numbers."""
     env = make(env_id, observation=observation)
     config = PPOConfig(num_envs=16, rollout_length=128, epochs=1, minibatches=8)
-    network = nets.actor_critic(env.observation, env.action, encoder=nets.flat(one_hot=False))
-    return ours(ppo(env, config, network), env, updates)
+    return ours(ppo(env, config, mlp(env)), env, updates)
 
 
 def random_agent(env: Environment, num_envs: int, rollout_length: int) -> Agent:

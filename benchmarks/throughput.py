@@ -65,10 +65,10 @@ def compile_segment(env_id: str, policy: str, members: int) -> Segment:
     import jax
     import jax.numpy as jnp
 
-    from benchmarks import contestants
     from purejaxrl_suite.engine.train import make_train
+    from purejaxrl_suite.envs import make
 
-    env = contestants.plain(env_id)
+    env = make(env_id)
     agent = training_agent(policy, env)
     init, train = make_train(agent, env, updates_per_call=MAX_UPDATES)
     keys = jax.random.split(jax.random.key(0), members)

@@ -53,6 +53,19 @@ PRESETS = {
         _actor_critic(hidden=(64, 64), activation=jax.nn.relu, encoder=nets.flat()),
         "PureJaxRL, brax_minatar notebook: MinAtar games, 1e7 steps",
     ),
+    "minigrid": Preset(
+        ppo,
+        PPOConfig(
+            num_envs=32,
+            rollout_length=128,
+            epochs=4,
+            minibatches=8,
+            anneal_learning_rate=False,
+        ),
+        PPOHypers(learning_rate=1e-3, entropy_coefficient=0.03),
+        _actor_critic(hidden=(64, 64), activation=jax.nn.relu, shared=True),
+        "our setting: navix and MiniGrid",
+    ),
     "purejaxql-cartpole": Preset(
         pqn,
         PQNConfig(num_envs=32, rollout_length=64, epochs=4, minibatches=16),

@@ -26,6 +26,7 @@ from purejaxrl_suite.envs.minigrid_view import VIEW, crop
 # door state 0..2 or the agent's direction 0..3 (minigrid.core.constants: OBJECT_TO_IDX,
 # COLOR_TO_IDX, STATE_TO_IDX).
 SYMBOLIC_CATEGORIES = (11, 6, 4)
+_FLOOR, _WALL = (1, 0, 0), (2, 5, 0)  # object, colour, state
 _FLOOR_CODE, _WALL_CODE = 1, 2 + 16 * 5  # object + 16 * colour + 256 * state
 _OUT_OF_GRID = 100  # what navix pads the categorical first-person view with
 
@@ -36,19 +37,26 @@ class State(NamedTuple):
     grid: i8[height, width], 0 floor, -1 wall.
     entities: {name: navix entity}. mission: navix's targets, () where there is none.
     t: i32[], steps since the start.
+    background: u8[height * width * 3], the symbols of floor and walls, which no step changes; u8[0]
+        where the observation is not "symbolic".
     """
 
     grid: Array
     entities: PyTree
     mission: PyTree
     t: Array
+    background: Array
 
 
 class _Observation(NamedTuple):
-    """function: navix state -> array. categories: codes per channel, () for images."""
+    """function: (navix state, background) -> array. categories: codes per channel, () for images.
 
-    function: Callable[[Any], Array]
+    background: grid -> what of the observation is constant in an episode.
+    """
+
+    function: Callable[[Any, Array], Array]
     categories: tuple[int, ...]
+    background: Callable[[Array], Array] = lambda grid: jnp.zeros(0, jnp.uint8)
 
 
 def ids() -> tuple[str, ...]:
@@ -82,7 +90,7 @@ def make(
         raise ValueError(
             f"observation={observation!r} is not offered: expected one of {sorted(observations)}"
         )
-    return _environment(env_id, engine, *observations[observation])
+    return _environment(env_id, engine, observations[observation])
 
 
 def make_engine(env_id: str, max_steps: int | None = None) -> Any:
@@ -98,19 +106,21 @@ def make_engine(env_id: str, max_steps: int | None = None) -> Any:
     return navix.make(env_id, observation_fn=navix.observations.none, **limit)
 
 
-def _environment(
-    name: str, engine: Any, observe: Callable[[Any], Array], categories: tuple[int, ...]
-) -> Environment:
+def _environment(name: str, engine: Any, observation: _Observation) -> Environment:
+    observe = observation.function
+
     @as_navix_does
     def init(key: Key, params: PyTree) -> tuple[State, Array]:
         state = reset(engine, key)
-        return _pack(state, jnp.zeros((), jnp.int32)), observe(state)
+        background = observation.background(state.grid)
+        return _pack(state, jnp.zeros((), jnp.int32), background), observe(state, background)
 
     @as_navix_does
     def step(key: Key, params: PyTree, state: State, action: Array) -> tuple[State, TimeStep]:
         after = engine._step(_timestep(_unpack(state, key), state.t), action)
         ends = after.step_type == 2, after.t >= engine.max_steps
-        return _pack(after.state, after.t), timestep(observe(after.state), after.reward, *ends)
+        obs = observe(after.state, state.background)
+        return _pack(after.state, after.t, state.background), timestep(obs, after.reward, *ends)
 
     @as_navix_does
     def render(params: PyTree, state: State) -> Array:
@@ -120,7 +130,7 @@ def _environment(
     # Traced, not computed: in KeyCorridor navix's height and width are not those of the grid.
     _, obs = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), ())
     actions = Discrete(len(engine.action_set))
-    space = box(obs.shape, categories)
+    space = box(obs.shape, observation.categories)
     return Environment(name, space, actions, engine.max_steps, (), init, step, render)
 
 
@@ -148,9 +158,10 @@ def reset(engine: Any, key: Key) -> Any:
     return engine.reset(key, RenderingCache(patches=jnp.zeros((), jnp.uint8))).state
 
 
-def _pack(state: Any, t: Array) -> State:
+def _pack(state: Any, t: Array, background: Array) -> State:
     """What is carried of a navix state."""
-    return tree.strong(State(state.grid.astype(jnp.int8), state.entities, state.mission, t))
+    grid = state.grid.astype(jnp.int8)
+    return tree.strong(State(grid, state.entities, state.mission, t, background))
 
 
 def _unpack(state: State, key: Key) -> Any:
@@ -174,7 +185,7 @@ def timestep(obs: Array, reward: Array, terminated: Array, truncated: Array) -> 
     return TimeStep(obs, reward, terminated, truncated, obs, {"success": success})
 
 
-def _draw(name: str, state: Any) -> Array:
+def _draw(name: str, state: Any, background: Array | None = None) -> Array:
     """navix's image `name` of a state; the cache is drawn anew from the grid."""
     import navix
     from navix.rendering.cache import RenderingCache
@@ -193,7 +204,34 @@ def _timestep(state: Any, t: Array) -> Any:
     )
 
 
-def _symbolic_first_person(state: Any) -> Array:
+def _background(grid: Array) -> Array:
+    """u8[height * width * 3]: (object, colour, state) of walls and floor.
+
+    Flat, so that replacing it at a reset is one long loop and not many of three numbers.
+    """
+    symbols = jnp.where(grid[..., None] == -1, jnp.asarray(_WALL), jnp.asarray(_FLOOR))
+    return symbols.astype(jnp.uint8).reshape(-1)
+
+
+def _symbolic(state: Any, background: Array) -> Array:
+    """navix's `symbolic`, which draws floor and walls anew at every step."""
+    from navix.components import HasColour
+
+    height, width = state.grid.shape
+    symbols = background.reshape(height, width, 3)
+    entities: Any = state.entities
+    for entity in entities.values():
+        coloured = isinstance(entity, HasColour)
+        colour = entity.colour if coloured else jnp.zeros(entity.shape)
+        codes = jnp.stack([entity.tag, colour, entity.symbolic_state], -1, dtype=jnp.uint8)
+        row, column = entity.position[..., 0], entity.position[..., 1]
+        # What is carried or gone stands at (0, -1), which would wrap around: move it out.
+        row = jnp.where((row < 0) | (column < 0), height, row)
+        symbols = symbols.at[row, column].set(codes, mode="drop")
+    return symbols
+
+
+def _symbolic_first_person(state: Any, background: Array) -> Array:
     """navix's `symbolic_first_person`, which rotates the whole grid; this gathers 49 cells."""
     from navix import observations
 
@@ -208,16 +246,16 @@ def _symbolic_first_person(state: Any) -> Array:
 def _observations() -> dict[str, _Observation]:
     from navix import observations
 
-    def categorical(state: Any) -> Array:
+    def categorical(state: Any, background: Array) -> Array:
         return (observations.categorical(state) + 1).astype(jnp.uint8)[..., None]
 
-    def categorical_first_person(state: Any) -> Array:
+    def categorical_first_person(state: Any, background: Array) -> Array:
         codes = observations.categorical_first_person(state) + 1
         outside = codes == _OUT_OF_GRID + 1
         return jnp.where(outside, 12, codes).astype(jnp.uint8)[..., None]
 
     return {
-        "symbolic": _Observation(observations.symbolic, SYMBOLIC_CATEGORIES),
+        "symbolic": _Observation(_symbolic, SYMBOLIC_CATEGORIES, _background),
         "symbolic_first_person": _Observation(_symbolic_first_person, SYMBOLIC_CATEGORIES),
         "categorical": _Observation(categorical, (12,)),
         "categorical_first_person": _Observation(categorical_first_person, (13,)),

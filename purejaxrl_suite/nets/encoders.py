@@ -45,16 +45,17 @@ def nature_cnn(activation: Activation = jax.nn.relu) -> Encoder:
 
 
 def symbolic(
-    channels: tuple[int, ...] = (16, 32),
+    channels: tuple[int, ...] = (),
     kernel: tuple[int, int] = (2, 2),
-    embedding: int = 0,
+    embedding: int = 8,
     activation: Activation = jax.nn.relu,
 ) -> Encoder:
-    """Convolutions on grids of category codes, such as MiniGrid's (object, colour, state).
+    """Grids of category codes, such as MiniGrid's (object, colour, state): embedded, then flat.
 
-    The channels of a cell are one-hot; with `embedding` > 0 they are first embedded in that many
-    numbers, the sum of one learned vector per channel (a linear 1x1 convolution of the one-hot
-    codes is that sum).
+    A cell becomes `embedding` numbers, the sum of one learned vector per channel (a linear 1x1
+    convolution of the one-hot codes is that sum); with embedding 0 it stays one-hot. Convolutions
+    with `channels` may follow, as in torch-ac's networks for MiniGrid; they cost several times
+    more than all the rest.
     """
     first = (ConvLayer(embedding, (1, 1), linear=True),) if embedding else ()
     return cnn((*first, *(ConvLayer(n, kernel) for n in channels)), activation)

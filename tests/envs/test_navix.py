@@ -29,11 +29,16 @@ def play(env, actions, key=0):
         yield state, out
 
 
-@pytest.mark.parametrize("env_id", [STOCHASTIC, LAVA, MISSION])
-def test_steps_as_navix_does_until_the_episode_ends(env_id):
+@pytest.mark.parametrize(
+    ("env_id", "observation"),
+    [(STOCHASTIC, "symbolic"), (LAVA, "symbolic_first_person"), (MISSION, "symbolic")],
+)
+def test_steps_as_navix_does_until_the_episode_ends(env_id, observation):
     import navix
 
-    env, engine = ours.make(env_id, max_steps=30), navix.make(env_id, max_steps=30)
+    env = ours.make(env_id, max_steps=30, observation=observation)
+    shown = getattr(navix.observations, observation)
+    engine = navix.make(env_id, max_steps=30, observation_fn=shown)
 
     @jax.jit
     @jax.vmap
@@ -87,8 +92,8 @@ def test_goal_at_the_time_limit_sets_both_flags():
 
 
 def test_state_is_small():
-    assert size_in_bytes(ours.make("Navix-DoorKey-8x8-v0")) == 169  # 13,157 in navix
-    assert size_in_bytes(ours.make("Navix-FourRooms-v0")) == 664  # 72,678 in navix
+    assert size_in_bytes(ours.make("Navix-DoorKey-8x8-v0")) == 361  # 13,157 in navix
+    assert size_in_bytes(ours.make("Navix-FourRooms-v0")) == 1747  # 72,678 in navix
 
 
 @pytest.mark.parametrize("env_id", ["Navix-DoorKey-8x8-v0", "Navix-Playground-v0", STOCHASTIC])

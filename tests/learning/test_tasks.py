@@ -24,7 +24,7 @@ def test_pqn_solves_cartpole():
 
 
 def test_ppo_solves_empty_8x8():
-    result = train("navix", "Navix-Empty-8x8-v0", 8, 1e5)
+    result = train("minigrid", "Navix-Empty-8x8-v0", 8, 1e5)
     assert result.evaluate().success.mean("episode").median() >= 0.95
 
 
