@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxrl_suite.core.types import Array, PyTree
 
@@ -44,11 +43,6 @@ def map_moments(update: Callable[[PyTree], PyTree], opt_state: PyTree, params: P
     return jax.tree.map(
         lambda node: update(node) if is_moment(node) else node, opt_state, is_leaf=is_moment
     )
-
-
-def size(tree: PyTree) -> int:
-    """Number of scalars in a tree of arrays."""
-    return sum(int(np.prod(jnp.shape(leaf))) for leaf in jax.tree.leaves(tree))
 
 
 def strong(tree: PyTree) -> PyTree:
