@@ -21,8 +21,21 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
     from purejaxrl_suite.engine.evaluate import make_evaluate
-    from purejaxrl_suite.engine.result import Policy, Result, load_policy
-    from purejaxrl_suite.engine.run import Progress, run
+    from purejaxrl_suite.engine.axes import (
+        choice,
+        grid,
+        log_uniform,
+        one_at_a_time,
+        random,
+        sobol,
+        uniform,
+    )
+    from purejaxrl_suite.engine.execute import Progress
+    from purejaxrl_suite.engine.plan import Plan
+    from purejaxrl_suite.engine.policy import Policy, load_policy
+    from purejaxrl_suite.engine.result import Result
+    from purejaxrl_suite.engine.run import run
+    from purejaxrl_suite.engine.sweep import plan, sweep
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
 
@@ -31,8 +44,21 @@ _HOMES = {
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
     "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
     "engine.evaluate": ("make_evaluate",),
-    "engine.result": ("Policy", "Result", "load_policy"),
-    "engine.run": ("Progress", "run"),
+    "engine.axes": (
+        "choice",
+        "grid",
+        "log_uniform",
+        "one_at_a_time",
+        "random",
+        "sobol",
+        "uniform",
+    ),
+    "engine.execute": ("Progress",),
+    "engine.plan": ("Plan",),
+    "engine.policy": ("Policy", "load_policy"),
+    "engine.result": ("Result",),
+    "engine.run": ("run",),
+    "engine.sweep": ("plan", "sweep"),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
 }

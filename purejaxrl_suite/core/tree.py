@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite.core.types import Array, PyTree
 
@@ -52,3 +53,26 @@ def strong(tree: PyTree) -> PyTree:
         return jax.lax.convert_element_type(leaf, jnp.result_type(leaf))
 
     return jax.tree.map(convert, tree)
+
+
+def key_data(tree: PyTree) -> PyTree:
+    """The tree with typed keys replaced by their data."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """Numpy copies of `key_data`, which no later donation can touch."""
+    return jax.tree.map(np.array, key_data(tree))
+
+
+def from_host(like: PyTree, tree: PyTree) -> PyTree:
+    """`to_host` undone, with typed keys where `like` (arrays or their shapes) has them."""
+
+    def wrap(x: Any, leaf: Any) -> Any:
+        return jax.random.wrap_key_data(leaf) if _is_key(x) else leaf
+
+    return jax.tree.map(wrap, like, tree)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,14 +1,17 @@
 """Training curves as a labelled xarray.Dataset, and their storage in zarr."""
 
 import json
+import os
+import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
-from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.engine.layout import Group, Layout, label
 
 if TYPE_CHECKING:
     import xarray
@@ -22,9 +25,25 @@ UNITS = {
 }
 
 
+class GroupRows(NamedTuple):
+    """What a group measured.
+
+    rows: {metric: f32[C * S, U]}; `diverged` among them says whether the parameters of a member
+    were not finite. steps_per_second: f32[U], of all members that were trained at once.
+    """
+
+    rows: dict[str, np.ndarray]
+    steps_per_second: np.ndarray
+
+
 def versions() -> dict[str, str]:
     """Versions of the packages that can change a result."""
     return {name: version(name) for name in PACKAGES}
+
+
+def made_with() -> dict[str, Any]:
+    """What else can change a result, for the record."""
+    return {"versions": versions(), "device": device()}
 
 
 def device() -> str:
@@ -34,56 +53,115 @@ def device() -> str:
 
 
 def dataset(
-    agent: Agent,
-    env: Environment,
-    hypers: Any,
-    seeds: list[int],
-    history: dict[str, np.ndarray],
-    steps_per_second: np.ndarray,
-    compile_seconds: float,
-    wall_seconds: float,
+    laid: Layout, groups: list[GroupRows], compile_seconds: float, wall_seconds: float
 ) -> "xarray.Dataset":
-    """Curves of one run.
+    """Curves of a layout: variables over (static axes ..., traced axes ..., seed, step).
 
-    history {metric: f32[S, U]} becomes variables over (seed, step); step counts the environment
-    steps of one seed at the end of each update. steps_per_second f32[U] counts all seeds.
+    `step` counts the environment steps of one member at the end of each update; where groups count
+    differently, a group has NaN at the steps of the others. `diverged` says which members ended
+    with parameters that are not finite.
     """
+    made = [_one_group(laid, *both) for both in zip(laid.groups, groups, strict=True)]
+    curves = join(laid, made)
+    agents, environments = (
+        ", ".join(dict.fromkeys(names))
+        for names in ([g.agent.name for g in laid.groups], [g.env.name for g in laid.groups])
+    )
+    total = sum(len(g.members.seeds) * g.updates * g.per_update for g in laid.groups)
+    first = laid.groups[0]
+    return curves.assign_attrs(
+        {
+            "agent": agents,
+            "environment": environments,
+            "hypers": json.dumps({k: float(x) for k, x in first.agent.hypers._asdict().items()}),
+            "num_envs": first.agent.num_envs,
+            "rollout_length": first.agent.rollout_length,
+            "compile_seconds": compile_seconds,
+            "wall_seconds": wall_seconds,
+            "steps_per_second": total / wall_seconds,
+            "device": device(),
+            "versions": json.dumps(versions()),
+        }
+    )
+
+
+def _one_group(laid: Layout, group: Group, made: GroupRows) -> "xarray.Dataset":
     import xarray
 
-    updates = len(steps_per_second)
-    steps = np.arange(1, updates + 1) * agent.num_envs * agent.rollout_length
-    both = ("seed", "step")
-    variables: dict[str, Any] = {
-        name: (both, values, _attributes(name)) for name, values in history.items()
+    rows = dict(made.rows)
+    diverged = rows.pop("diverged")[:, -1] > 0
+    both = {name: (values, ("step",)) for name, values in rows.items()} | {
+        "diverged": (diverged, ())
     }
-    rate = steps_per_second.astype(np.float32)
-    variables["steps_per_second"] = (("step",), rate, _attributes("steps_per_second"))
-    coordinates = {
-        "seed": ("seed", np.asarray(seeds), {"long_name": "seed"}),
-        "step": ("step", steps, {"long_name": "environment steps", "units": "steps"}),
-    }
-    attributes = {
-        "agent": agent.name,
-        "environment": env.name,
-        "hypers": json.dumps({name: float(x) for name, x in hypers._asdict().items()}),
-        "num_envs": agent.num_envs,
-        "rollout_length": agent.rollout_length,
-        "compile_seconds": compile_seconds,
-        "wall_seconds": wall_seconds,
-        "steps_per_second": steps[-1] * len(seeds) / wall_seconds,
-        "device": device(),
-        "versions": json.dumps(versions()),
-    }
-    return xarray.Dataset(variables, coordinates, attributes)
+    variables = {name: variable(laid, name, x, dims) for name, (x, dims) in both.items()}
+    rates = made.steps_per_second.astype(np.float32)
+    variables["steps_per_second"] = (("step",), rates, _attributes("steps_per_second"))
+    steps = np.arange(1, group.updates + 1) * group.per_update
+    step = ("step", steps, {"long_name": "environment steps", "units": "steps"})
+    found = xarray.Dataset(variables, coordinates(laid) | {"step": step})
+    return found.expand_dims({axis: [label(x)] for axis, x in group.labels.items()})
+
+
+def coordinates(laid: Layout) -> dict[str, Any]:
+    """The labels of the traced axes, what lies along them, and the seeds."""
+    found = {axis: (axis, _labels(labels), _name(axis)) for axis, labels in laid.traced.items()}
+    for name, (axis, values) in laid.along.items():
+        if axis in laid.traced:
+            found[name] = (axis, _labels(values), _name(name))
+    return found | {"seed": ("seed", np.asarray(laid.seeds), {"long_name": "seed"})}
+
+
+def join(laid: Layout, made: list["xarray.Dataset"]) -> "xarray.Dataset":
+    """One dataset of those of all groups, along the static axes."""
+    import xarray
+
+    if not laid.static:
+        return made[0]
+    nested: Any = list(made)
+    for labels in reversed(list(laid.static.values())[1:]):  # innermost axis first
+        nested = [nested[i : i + len(labels)] for i in range(0, len(nested), len(labels))]
+    joined = xarray.combine_nested(
+        nested,
+        list(laid.static),
+        join="outer",
+        compat="no_conflicts",
+        coords="minimal",
+        data_vars="all",
+        combine_attrs="override",
+    )
+    for name, (axis, values) in laid.along.items():
+        if axis in laid.static:
+            joined = joined.assign_coords({name: (axis, _labels(values), _name(name))})
+    return joined
+
+
+def variable(laid: Layout, name: str, values: np.ndarray, dims: tuple[str, ...]) -> Any:
+    """Values [C * S, ...] as a variable over the traced axes, seeds and `dims`."""
+    sizes = [len(labels) for labels in laid.traced.values()]
+    shape = (*sizes, len(laid.seeds), *values.shape[1:])
+    return (*laid.traced, "seed", *dims), values.reshape(shape), _attributes(name)
+
+
+def _labels(values: Sequence[Any]) -> np.ndarray:
+    return np.asarray([label(x) for x in values])
+
+
+def _name(name: str) -> dict[str, str]:
+    return {"long_name": name.replace("_", " ")}
 
 
 def _attributes(name: str) -> dict[str, str]:
-    return {"long_name": name.replace("_", " "), "units": UNITS.get(name, "1")}
+    return _name(name) | {"units": UNITS.get(name, "1")}
 
 
 def write(path: str | Path, curves: "xarray.Dataset") -> None:
-    """Store curves in a zarr directory at `path`."""
-    curves.to_zarr(path, mode="w", consolidated=False)
+    """Store curves in a zarr directory at `path`, which appears when it is complete."""
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    curves.to_zarr(partial, mode="w", consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(partial, path)
 
 
 def read(path: str | Path) -> "xarray.Dataset":

@@ -1,145 +1,136 @@
-"""What a run leaves behind: curves, and trained members that act, evaluate and save."""
+"""What a run or a sweep leaves behind: labelled curves, and members to evaluate and to act with."""
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.types import Agent, Array, Environment, Key, Memory, PyTree, Run
-from purejaxrl_suite.engine.curves import versions
-from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Agent, Environment, Run
+from purejaxrl_suite.engine import curves as labelled
+from purejaxrl_suite.engine import fleet
+from purejaxrl_suite.engine.evaluate import make_evaluate
+from purejaxrl_suite.engine.layout import Group, Layout, label
+from purejaxrl_suite.engine.policy import Policy
 
 if TYPE_CHECKING:
     import xarray
 
 
-class Policy(NamedTuple):
-    """One trained member.
-
-    state: the agent's. hypers: those it was trained with, f32[] each.
-    """
-
-    agent: Agent
-    env: Environment
-    state: Any
-    hypers: Any
-    env_params: PyTree
-
-    def memory(self, batch: int) -> Memory:
-        """Memory before the first step of `batch` episodes; () unless the agent is recurrent."""
-        return self.agent.memory(batch)
-
-    def act(self, obs: Array, memory: Memory = (), key: Key | None = None) -> tuple[Array, Memory]:
-        """Actions [N, ...] for obs [N, ...] and the next memory: greedy, or sampled with a `key`.
-
-        Raises ValueError when obs is not a batch of the environment's observations.
-        """
-        obs, space = jnp.asarray(obs), self.agent.observation
-        if obs.shape[1:] != tuple(space.shape) or obs.ndim != len(space.shape) + 1:
-            raise ValueError(
-                f"obs has shape {obs.shape}, expected a batch of {spaces.describe(space)}"
-            )
-        hypers = self.agent.anneal(self.hypers, jnp.float32(1.0))
-        explore = key is not None
-        noise = self.agent.noise(key if explore else jax.random.key(0), len(obs))
-        memory, action, _ = self.agent.act(noise, hypers, self.state, memory, obs, explore)
-        return action, memory
-
-    def evaluate(
-        self, episodes: int = 128, *, key: Key | int = 0, explore: bool = False, **budget: int
-    ) -> Evaluation:
-        """One episode in each of `episodes` environments; see `make_evaluate`."""
-        key = jax.random.key(key) if isinstance(key, int) else key
-        evaluate = make_evaluate(self.agent, self.env, episodes=episodes, explore=explore, **budget)
-        return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
-
-    def save(self, path: str | Path) -> None:
-        """Write the member to a new directory, from which `load_policy` restores it."""
-        import orbax.checkpoint
-
-        path = Path(path).resolve()
-        with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path / "state", {"state": self.state, "hypers": self.hypers})
-        (path / "policy.json").write_text(json.dumps(_identity(self.agent, self.env), indent=2))
-
-
-def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
-    """Restore a member that `Policy.save` wrote, for an agent built like the one that trained it.
-
-    Raises ValueError naming what differs when the agent, the spaces or the network do not fit.
-    """
-    import orbax.checkpoint
-
-    path = Path(path).resolve()
-    if not (path / "policy.json").exists():
-        raise ValueError(f"{path} holds no saved policy (no policy.json)")
-    saved, ours = json.loads((path / "policy.json").read_text()), _identity(agent, env)
-    for name in ("agent", "observation", "action", "parameters"):
-        if saved[name] != ours[name]:
-            raise ValueError(f"{path} was saved with {name} {saved[name]}, here it is {ours[name]}")
-    hypers = jax.tree.map(jnp.float32, agent.hypers)
-    like = jax.eval_shape(
-        lambda: {"state": agent.init(jax.random.key(0), hypers), "hypers": hypers}
-    )
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        found = checkpointer.restore(path / "state", like)
-    return Policy(agent, env, found["state"], found["hypers"], env.params)
-
-
-def _identity(agent: Agent, env: Environment) -> dict[str, Any]:
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
-    leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
-    return {
-        "agent": agent.name,
-        "environment": env.name,
-        "observation": spaces.describe(agent.observation),
-        "action": spaces.describe(agent.action),
-        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
-        "versions": versions(),
-    }
-
-
 class Result(NamedTuple):
-    """A finished run of S members.
+    """A finished run or sweep.
 
-    curves: xarray.Dataset over (seed, step). run: final state, leaves [S, ...]. hypers: leaves
-    f32[S]. keys: the members' keys, [S].
+    curves: xarray.Dataset over (what was varied ..., seed, step). layout: its groups and members.
+    sizes: members that were trained at once, of each group. chunks: where their states are.
     """
 
     curves: "xarray.Dataset"
-    run: Run
-    agent: Agent
-    env: Environment
-    hypers: Any
-    env_params: PyTree
-    keys: Key
+    layout: Layout
+    sizes: tuple[int, ...]
+    chunks: tuple[tuple[Any, ...], ...]
 
-    def policy(self, seed: int = 0) -> Policy:
-        """The member of one seed (a value of the coordinate `seed`), ready to act."""
-        seeds = self.curves.seed.values.tolist()
-        if seed not in seeds:
-            raise ValueError(f"seed {seed} was not trained, these were: {seeds}")
-        state, hypers = tree.index((self.run.agent, self.hypers), seeds.index(seed))
-        return Policy(self.agent, self.env, state, hypers, self.env_params)
+    @property
+    def agent(self) -> Agent:
+        """The agent; of several groups, that of the first."""
+        return self.layout.groups[0].agent
+
+    @property
+    def env(self) -> Environment:
+        """The environment; of several groups, that of the first."""
+        return self.layout.groups[0].env
+
+    def state(self, group: int = 0, chunk: int = 0) -> Run:
+        """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding."""
+        found, size = self.layout.groups[group], self.sizes[group]
+        shape = fleet.abstract_run(found.agent, found.env, found.members.chunk(0, size))
+        return tree.from_host(shape, self.chunks[group][chunk].restore(shape)[1])
+
+    def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
+        """One member, ready to act: `result.policy({"learning_rate": 3e-4}, seed=2)`.
+
+        config: a value for each axis that was varied, as the coordinates of `curves` have them.
+        Raises ValueError, naming what there is, if that is not one member.
+        """
+        group, member = self._find(config or {}, seed)
+        found = self.layout.groups[group]
+        chunk, row = divmod(member, self.sizes[group])
+        state = tree.index(self.state(group, chunk).agent, row)
+        hypers = tree.index(found.members.hypers, member)
+        return Policy(found.agent, found.env, state, hypers, found.members.params(member))
 
     def evaluate(
         self, episodes: int = 128, *, explore: bool = False, steps: int | None = None
     ) -> "xarray.Dataset":
-        """Evaluate every member: variables over (seed, episode); see `make_evaluate`."""
+        """Evaluate every member: variables over (what was varied ..., seed, episode).
+
+        See `make_evaluate`.
+        """
         import xarray
 
+        made = []
+        for number, group in enumerate(self.layout.groups):
+            rows = self._evaluate(number, group, episodes, explore, steps)
+            variables = {
+                name: labelled.variable(self.layout, name, x, ("episode",))
+                for name, x in rows.items()
+            }
+            found = xarray.Dataset(variables, labelled.coordinates(self.layout))
+            made.append(found.expand_dims({axis: [label(x)] for axis, x in group.labels.items()}))
+        return labelled.join(self.layout, made)
+
+    def _evaluate(
+        self, number: int, group: Group, episodes: int, explore: bool, steps: int | None
+    ) -> dict[str, np.ndarray]:
+        """{name: [C * S, episodes]} of one group."""
         evaluate = make_evaluate(
-            self.agent, self.env, episodes=episodes, explore=explore, steps=steps
+            group.agent, group.env, episodes=episodes, explore=explore, steps=steps
         )
-        # 2**31 is no update: these keys are not among those of training.
-        keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(self.keys)
-        evaluate = jax.jit(jax.vmap(evaluate, (0, 0, None, 0)))
-        found = evaluate(keys, self.hypers, self.env_params, self.run.agent)
-        found = found._asdict() | found.info
-        del found["info"]
-        variables = {name: (("seed", "episode"), np.asarray(x)) for name, x in found.items()}
-        return xarray.Dataset(variables, {"seed": self.curves.seed})
+        in_axes = fleet.in_axes(group.members)
+
+        @jax.jit
+        def evaluate_all(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
+            keys = jax.vmap(jax.random.key)(seeds)
+            # 2**31 is no update: these keys are not among those of training.
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys)
+            return jax.vmap(evaluate, (0, 0, in_axes, 0))(keys, hypers, params, states)
+
+        size, parts = self.sizes[number], []
+        for chunk in range(len(self.chunks[number])):
+            members = group.members.chunk(chunk * size, size)
+            states = self.state(number, chunk).agent
+            found = evaluate_all(members.seeds, members.hypers, members.env_params, states)
+            found = found._asdict() | found.info
+            parts.append({name: np.asarray(x) for name, x in found.items() if name != "info"})
+        count = len(group.members.seeds)
+        return {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
+
+    def _find(self, config: Mapping[str, Any], seed: int) -> tuple[int, int]:
+        """Group and member of a configuration and a seed."""
+        axes = {**self.layout.static, **self.layout.traced}
+        unknown = sorted(set(config) - set(axes))
+        if unknown:
+            raise ValueError(
+                f"config: {', '.join(unknown)} was not varied; "
+                f"the axes are: {', '.join(axes) or 'none'}"
+            )
+        group = _position(self.layout.static, config)
+        row = _position(self.layout.traced, config)
+        seeds = self.layout.seeds
+        if seed not in seeds:
+            raise ValueError(f"seed {seed} was not trained, these were: {list(seeds)}")
+        return group, row * len(seeds) + seeds.index(seed)
+
+
+def _position(axes: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    """Index of a point in the product of the axes."""
+    position = 0
+    for name, labels in axes.items():
+        known = [label(x) for x in labels]
+        if name not in config and len(known) > 1:
+            raise ValueError(f"config: {name} is not given, expected one of {known}")
+        wanted = label(config.get(name, known[0]))
+        if wanted not in known:
+            raise ValueError(f"config: {name}={wanted!r} was not trained, expected one of {known}")
+        position = position * len(known) + known.index(wanted)
+    return position

@@ -40,9 +40,8 @@ def test_curves_are_labelled(result):
     np.testing.assert_array_equal(curves.episodes, STEPS / 2)
     assert curves.attrs["agent"] == "ppo" and curves.attrs["environment"] == env_name(result)
     for name, variable in curves.data_vars.items():
-        assert variable.dtype == np.float32 and variable.attrs.keys() == {"long_name", "units"}, (
-            name
-        )
+        expected = np.bool_ if name == "diverged" else np.float32
+        assert variable.dtype == expected and variable.attrs.keys() == {"long_name", "units"}, name
 
 
 def env_name(result):

@@ -45,7 +45,7 @@ def test_values_are_learnt(build, probe):
     agent, value = build(env)
     result = pjs.run(agent, env, seeds=2, steps=100 * 256)
     obs = jnp.asarray(observations)[:, None]
-    values = jax.vmap(value, (0, None))(result.run.agent.learner.params, obs)
+    values = jax.vmap(value, (0, None))(result.state().agent.learner.params, obs)
     np.testing.assert_allclose(values, [expected] * 2, atol=0.1)
     best = {"delayed": 1.0, "observation": 0.0}.get(probe, 1.0)
     if probe != "observation":  # whose return is the coin that the start has tossed

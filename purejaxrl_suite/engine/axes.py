@@ -1,0 +1,164 @@
+"""What a sweep varies: labelled points in the space of a NamedTuple's fields.
+
+`grid`, `random`, `sobol` and `one_at_a_time` make `Points` from default values and the fields that
+vary. Points of Hypers or of environment parameters become members of one program; points of a
+Config become groups, which are compiled one by one.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+CONFIGURATION = "configuration"
+"""The axis of points that do not form a grid."""
+
+Quantile = Callable[[np.ndarray], np.ndarray]
+
+
+class Points(NamedTuple):
+    """C settings of one NamedTuple, dataclass or mapping.
+
+    base: the defaults. values: {field: C values} of the fields that vary. dims: {axis: its
+    labels}; the product of their lengths is C, the last axis varies fastest. varied: of
+    `one_at_a_time`, the field that each point changes.
+    """
+
+    base: Any
+    values: Mapping[str, Sequence[Any]] = {}
+    dims: Mapping[str, Sequence[Any]] = {}
+    varied: Sequence[str] = ()
+
+    @property
+    def count(self) -> int:
+        """C, the number of points."""
+        return math.prod(len(labels) for labels in self.dims.values())
+
+    def settings(self) -> list[Any]:
+        """The C settings themselves: `base` with the fields of each point."""
+        rows = [
+            {name: values[i] for name, values in self.values.items()} for i in range(self.count)
+        ]
+        return [replace(self.base, row) for row in rows]
+
+
+def grid(base: Any, /, **values: Iterable[Any]) -> Points:
+    """Every combination of the values, one axis per field: `grid(PPOHypers(), gamma=[0.9, 0.99])`.
+
+    Raises ValueError for a field that `base` does not have, and for no or repeated values.
+    """
+    axes = {name: _distinct(base, name, list(options)) for name, options in values.items()}
+    rows = list(itertools.product(*axes.values()))
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(axes)}
+    return Points(base, columns, axes)
+
+
+def one_at_a_time(base: Any, /, **values: Iterable[Any]) -> Points:
+    """The defaults, then each field varied by itself: how sensitivity is usually measured.
+
+    A value equal to the default is not repeated; the first point is the defaults.
+    """
+    axes = {name: _distinct(base, name, list(options)) for name, options in values.items()}
+    rows, varied = [{}], [""]
+    for name, options in axes.items():
+        default = fields(base)[name]
+        rows += [{name: option} for option in options if option != default]
+        varied += [name] * (len(rows) - len(varied))
+    columns = {name: [row.get(name, fields(base)[name]) for row in rows] for name in axes}
+    return Points(base, columns, {CONFIGURATION: range(len(rows))}, varied)
+
+
+def uniform(low: float, high: float) -> Quantile:
+    """Values spread evenly over [low, high], for `random` and `sobol`."""
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"uniform: expected finite low < high, got {low} and {high}")
+    return lambda u: low + u * (high - low)
+
+
+def log_uniform(low: float, high: float) -> Quantile:
+    """Values whose logarithm is spread evenly over [log low, log high]."""
+    if not (math.isfinite(high) and 0 < low < high):
+        raise ValueError(f"log_uniform: expected 0 < low < high, got {low} and {high}")
+    return lambda u: low * (high / low) ** u
+
+
+def choice(options: Sequence[Any]) -> Quantile:
+    """One of the options, each with the same probability."""
+    if not len(options):
+        raise ValueError("choice: expected at least one option")
+    return lambda u: np.asarray(options)[
+        np.minimum((u * len(options)).astype(int), len(options) - 1)
+    ]
+
+
+def random(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
+    """Independent draws: `random(PPOHypers(), 64, learning_rate=log_uniform(1e-5, 1e-2))`."""
+    _check_draw(base, count, ranges)
+    return _drawn(base, np.random.default_rng(seed).random((count, len(ranges))), ranges)
+
+
+def sobol(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
+    """`count` points of a scrambled Sobol sequence: more even than `random`, best for 2^k points.
+
+    Owen scrambling, from scipy.stats.qmc.
+    """
+    from scipy.stats import qmc
+
+    _check_draw(base, count, ranges)
+    sequence = qmc.Sobol(len(ranges), scramble=True, rng=seed)
+    return _drawn(base, sequence.random_base2(math.ceil(math.log2(count)))[:count], ranges)
+
+
+def fields(base: Any) -> dict[str, Any]:
+    """The fields of a NamedTuple, dataclass or mapping with their values."""
+    if hasattr(base, "_asdict"):
+        return base._asdict()
+    if dataclasses.is_dataclass(base):
+        return {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    return dict(base) if isinstance(base, Mapping) else {}
+
+
+def replace(base: Any, changes: Mapping[str, Any]) -> Any:
+    """`base` with some fields changed."""
+    if hasattr(base, "_replace"):
+        return base._replace(**changes)
+    if dataclasses.is_dataclass(base):
+        return dataclasses.replace(base, **changes)  # pyright: ignore[reportArgumentType]
+    return {**base, **changes} if changes else base
+
+
+def _check_field(base: Any, name: str) -> None:
+    known = fields(base)
+    if name not in known:
+        raise ValueError(
+            f"{name!r} is not a field of {type(base).__name__}, "
+            f"which has: {', '.join(known) or 'none'}"
+        )
+
+
+def _distinct(base: Any, name: str, options: list[Any]) -> list[Any]:
+    _check_field(base, name)
+    if not options or any(option in options[:i] for i, option in enumerate(options)):
+        raise ValueError(f"{name}: expected distinct values, at least one, got {options}")
+    return options
+
+
+def _check_draw(base: Any, count: int, ranges: Mapping[str, Quantile]) -> None:
+    if count < 1 or not ranges:
+        raise ValueError(
+            f"expected at least one point and one range, got {count} and {len(ranges)}"
+        )
+    for name, quantile in ranges.items():
+        _check_field(base, name)
+        if not callable(quantile):
+            raise ValueError(
+                f"{name}: expected uniform(...), log_uniform(...) or choice(...), got {quantile!r}"
+            )
+
+
+def _drawn(base: Any, unit: np.ndarray, ranges: Mapping[str, Quantile]) -> Points:
+    values = {name: ranges[name](unit[:, i]).tolist() for i, name in enumerate(ranges)}
+    return Points(base, values, {CONFIGURATION: range(len(unit))})

@@ -1,0 +1,275 @@
+"""Running a layout: plan, chunks, segments, checkpoints; `run` and `sweep` both end here."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.engine import curves, plan
+from purejaxrl_suite.engine.fleet import Program, Segment, compile_fleet, segments
+from purejaxrl_suite.engine.interrupt import Interrupted, interruptible
+from purejaxrl_suite.engine.layout import Layout
+from purejaxrl_suite.engine.plan import GroupPlan, Plan
+from purejaxrl_suite.engine.result import Result
+from purejaxrl_suite.engine.store import InMemory, Sweep
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class Settings(NamedTuple):
+    """How a sweep is run; nothing here changes a number."""
+
+    segments: int = 1
+    checkpoint_every: int = 1
+    keep: int = 2
+    memory: str | int | float | None = None
+    reset_pool: int = 1
+
+
+class Progress(NamedTuple):
+    """What `on_segment` is told after each segment.
+
+    group, chunk: what is being trained, of `groups` and `chunks`. update, updates and step, steps:
+    of each of its members, done and in all. done: share of the whole sweep, in environment steps.
+    seconds: since training started. steps_per_second: of this segment, all its members together.
+    left: predicted seconds to the end. diverged: members of this chunk with parameters that are not
+    finite. history: {metric: f32[B, updates of this segment]}.
+    """
+
+    group: int
+    groups: int
+    chunk: int
+    chunks: int
+    update: int
+    updates: int
+    step: int
+    steps: int
+    done: float
+    seconds: float
+    steps_per_second: float
+    left: float
+    diverged: int
+    history: dict[str, np.ndarray]
+
+
+def make_plan(
+    laid: Layout, settings: Settings, *, checkpoints: bool, saved: dict[str, Any] | None = None
+) -> Plan:
+    """Compile the programs of every group for as many members at once as fit.
+
+    saved: chunk sizes and segment lengths of the sweep that is resumed.
+    Raises ValueError if a group can never fit.
+    """
+    began = time.perf_counter()
+    limit = plan.memory_limit(settings.memory)
+    groups = []
+    for number, group in enumerate(laid.groups):
+        if not 1 <= settings.segments <= group.updates:
+            raise ValueError(
+                f"segments must be between 1 and the {group.updates} updates, "
+                f"got {settings.segments}"
+            )
+        length = saved["length"][number] if saved else -(-group.updates // settings.segments)
+
+        def compile_at(size: int, group=group, length=length) -> Program:
+            members = group.members.chunk(0, size)
+            return compile_fleet(
+                group.agent, group.env, members, length=length, reset_pool=settings.reset_pool
+            )
+
+        count = len(group.members.seeds)
+        program, predicted = plan.choose_chunk(
+            compile_at,
+            count,
+            limit,
+            fixed=saved["chunk"][number] if saved else None,
+            state_bytes=plan.state_bytes(group),
+            checkpoints=checkpoints,
+            what=f"{group.agent.name} on {group.env.name}",
+        )
+        chunks = -(-count // program.size)
+        each = program.bytes * len(jax.local_devices()) // program.size
+        parameters = plan.parameters(group.agent)
+        groups.append(
+            GroupPlan(
+                group.labels,
+                parameters,
+                group.updates,
+                program.size,
+                chunks,
+                each,
+                predicted,
+                program,
+            )
+        )
+    seconds = time.perf_counter() - began
+    sizes = laid.configurations, len(laid.seeds)
+    return Plan(tuple(groups), *sizes, curves.device(), limit, laid.steps, seconds)
+
+
+def execute(
+    laid: Layout,
+    settings: Settings,
+    folder: Path | None,
+    *,
+    resuming: bool = False,
+    announce: Callable[[object], None] = lambda what: None,
+    on_segment: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Train all members of a layout, in a folder or in memory."""
+    check(settings)
+    sweep = Sweep(folder) if folder else None
+    saved = None
+    if sweep is not None:
+        saved = sweep.open(laid.identity()) if resuming else sweep.check_new()
+    if sweep is not None and saved is not None and sweep.finished():
+        announce(f"{folder} is finished: nothing is left to train")
+        chunks = _chunks(laid, saved["chunk"], sweep, settings)
+        return Result(curves.read(sweep.path / "curves.zarr"), laid, tuple(saved["chunk"]), chunks)
+    made = make_plan(laid, settings, checkpoints=sweep is not None, saved=saved)
+    announce(made)
+    sizes = [group.chunk for group in made.groups]
+    if sweep is not None and saved is None:
+        lengths = [group.program.length for group in made.groups]
+        saved = {"chunk": sizes, "length": lengths}
+        sweep.create(laid.identity(), saved, curves.made_with())
+    chunks = _chunks(laid, sizes, sweep, settings)
+    training = Training(laid, made, chunks, settings, on_segment)
+    training.all()
+    found = training.dataset()
+    if sweep is not None:
+        curves.write(sweep.path / "curves.zarr", found)
+    return Result(found, laid, tuple(sizes), chunks)
+
+
+def _chunks(
+    laid: Layout, sizes: list[int], sweep: Sweep | None, settings: Settings
+) -> tuple[tuple[Any, ...], ...]:
+    """Where each chunk of each group is kept."""
+
+    def one(g: int, k: int) -> Any:
+        return InMemory() if sweep is None else sweep.chunk(g, k, settings.keep)
+
+    counts = [
+        -(-len(group.members.seeds) // size) for group, size in zip(laid.groups, sizes, strict=True)
+    ]
+    return tuple(tuple(one(g, k) for k in range(count)) for g, count in enumerate(counts))
+
+
+class Training:
+    """The chunks of one call, trained one after the other."""
+
+    def __init__(
+        self,
+        laid: Layout,
+        made: Plan,
+        chunks: tuple[tuple[Any, ...], ...],
+        settings: Settings,
+        on_segment: Callable[[Progress], None] | None,
+    ):
+        """Nothing is trained before `all`."""
+        self.laid, self.plan, self.chunks = laid, made, chunks
+        self.settings, self.on_segment = settings, on_segment
+        self.began, self.trained, self.before = 0.0, 0, 0
+
+    def all(self) -> None:
+        """Train every chunk that is not complete."""
+        self.began = time.perf_counter()
+        with interruptible() as stop:
+            for g, group in enumerate(self.plan.groups):
+                for k in range(group.chunks):
+                    self.one(g, k, stop)
+
+    def one(self, g: int, k: int, stop: Callable[[], bool], until: int | None = None) -> None:
+        """Train one chunk from its last checkpoint to the end, or to the update `until`."""
+        group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
+        members = group.members.chunk(k * made.chunk, made.chunk)
+        start, run = self._begin(made.program, members, store)
+        self.before += start * group.per_update * made.chunk
+        every = self.settings.checkpoint_every * made.program.length
+        end = group.updates if until is None else until
+
+        def due(update: int) -> bool:
+            return update == end or update % every == 0
+
+        clock = start, end, group.updates
+        for segment in segments(made.program, members, run, clock, due, stop):
+            run = None  # donated
+            count = segment.stop - segment.start
+            steps = count * group.per_update * made.chunk
+            self.trained += steps
+            rate = np.full((1, count), steps / segment.seconds, np.float32)
+            diverged = np.repeat(~segment.finite[:, None], count, axis=1).astype(np.float32)
+            rows = segment.history | {"steps_per_second": rate, "diverged": diverged}
+            store.append(segment.start, group.updates, made.program.length, rows)
+            if segment.run is not None:
+                store.save(segment.stop, segment.run)
+            if self.on_segment is not None:
+                self.on_segment(self._progress(g, k, segment, steps))
+            if stop() and segment.run is not None:
+                store.close()
+                raise Interrupted(f"stopped at update {segment.stop} of {group.updates}")
+        store.close()
+
+    def _begin(self, program: Program, members: Any, store: Any) -> tuple[int, Run]:
+        shape = program.init.out_info
+        found = store.restore(shape)
+        if found is None:
+            store.clear()
+            return 0, program.init(members.seeds, members.hypers, members.env_params)
+        return found[0], jax.device_put(tree.from_host(shape, found[1]), program.sharding)
+
+    def _progress(self, g: int, k: int, segment: Segment, steps: int) -> Progress:
+        group, made = self.laid.groups[g], self.plan.groups[g]
+        total = sum(
+            one.per_update * one.updates * planned.chunk * planned.chunks
+            for one, planned in zip(self.laid.groups, self.plan.groups, strict=True)
+        )
+        seconds = time.perf_counter() - self.began
+        done = (self.before + self.trained) / total
+        return Progress(
+            group=g,
+            groups=len(self.plan.groups),
+            chunk=k,
+            chunks=made.chunks,
+            update=segment.stop,
+            updates=group.updates,
+            step=segment.stop * group.per_update,
+            steps=group.updates * group.per_update,
+            done=done,
+            seconds=seconds,
+            steps_per_second=steps / segment.seconds,
+            left=seconds * (total - self.before - self.trained) / self.trained,
+            diverged=int(np.sum(~segment.finite)),
+            history=segment.history,
+        )
+
+    def dataset(self) -> "xarray.Dataset":
+        """The labelled curves of all chunks."""
+        groups, seconds = [], 0.0
+        for group, made, stores in zip(
+            self.laid.groups, self.plan.groups, self.chunks, strict=True
+        ):
+            parts = [store.curves() for store in stores]
+            rates = np.stack([part.pop("steps_per_second")[0] for part in parts])
+            seconds += float(np.sum(group.per_update * made.chunk / rates))
+            count = len(group.members.seeds)
+            rows = {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
+            groups.append(curves.GroupRows(rows, np.mean(rates, axis=0)))
+        return curves.dataset(self.laid, groups, self.plan.compile_seconds, seconds)
+
+
+def check(settings: Settings) -> None:
+    """Raise ValueError for settings that make no sense."""
+    for name in ("segments", "checkpoint_every", "keep"):
+        value = getattr(settings, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    if settings.reset_pool < 0:
+        raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {settings.reset_pool}")

@@ -1,0 +1,190 @@
+"""A fleet: B members as one compiled program on the local devices, advanced segment by segment.
+
+Members are one flat batch axis. It is split over the devices with `shard_map`, so a device holds
+whole members and no program contains a collective.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, PyTree, Run
+from purejaxrl_suite.engine.train import make_train
+
+AXIS = "members"
+
+
+class Members(NamedTuple):
+    """What tells B members apart; numpy arrays, on the host.
+
+    seeds: u32[B]. hypers: a Hypers, leaves f32[B]. env_params: environment parameters; leaves
+    [B, ...] where `varied` (the same tree, of bool) says so, without a batch axis elsewhere.
+    """
+
+    seeds: np.ndarray
+    hypers: Any
+    env_params: PyTree
+    varied: PyTree
+
+    def take(self, index: np.ndarray) -> "Members":
+        """The members at these positions."""
+
+        def pick(varied: bool, leaf: Any) -> Any:
+            return np.asarray(leaf)[index] if varied else leaf
+
+        return self._replace(
+            seeds=self.seeds[index],
+            hypers=jax.tree.map(lambda leaf: leaf[index], self.hypers),
+            env_params=jax.tree.map(pick, self.varied, self.env_params),
+        )
+
+    def params(self, member: int) -> PyTree:
+        """The environment parameters of one member."""
+        return jax.tree.map(lambda v, x: x[member] if v else x, self.varied, self.env_params)
+
+    def chunk(self, start: int, size: int) -> "Members":
+        """`size` members from `start` on; past the end the last one is repeated."""
+        return self.take(np.minimum(np.arange(start, start + size), len(self.seeds) - 1))
+
+
+def in_axes(members: Members) -> PyTree:
+    """`in_axes` of `jax.vmap` for the environment parameters."""
+    return jax.tree.map(lambda varied: 0 if varied else None, members.varied)
+
+
+def abstract_run(agent: Agent, env: Environment, members: Members) -> Run:
+    """Shapes and dtypes of the state of these members, found without compiling."""
+    train = make_train(agent, env, updates_per_call=1)
+
+    def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
+        keys = jax.vmap(jax.random.key)(seeds)
+        return jax.vmap(train.init, (0, 0, in_axes(members)))(keys, hypers, params)
+
+    return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
+
+
+class Program(NamedTuple):
+    """Two compiled programs for B members.
+
+    init: (seeds, hypers, env_params) -> Run. train: (seeds, hypers, env_params, run, clock) ->
+    (run, history {name: f32[B, U]}, finite bool[B]); consumes `run`. size: B. length: U, the
+    updates of a segment. sharding: of every leaf with a member axis. bytes: needed on each device,
+    at the peak of either program. state_bytes: of a Run, on each device.
+    """
+
+    init: Any
+    train: Any
+    size: int
+    length: int
+    sharding: NamedSharding
+    bytes: int
+    state_bytes: int
+
+
+def compile_fleet(
+    agent: Agent, env: Environment, members: Members, *, length: int, reset_pool: int
+) -> Program:
+    """Compile the programs of a fleet like `members`; the local devices must divide them."""
+    train = make_train(agent, env, updates_per_call=length, reset_pool=reset_pool)
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    each, all_alike = P(AXIS), P()
+    axes = in_axes(members)
+    env_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)
+
+    def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
+        keys = jax.vmap(jax.random.key)(seeds)
+        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, params)
+
+    def advance(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
+        keys = jax.vmap(jax.random.key)(seeds)
+        step = jax.vmap(train.train, (0, 0, axes, 0, None))
+        run, history = step(keys, hypers, params, run, clock)
+        return run, history, jax.vmap(_finite)(run.agent.learner.params)
+
+    def shard(function: Any, specs: Any) -> Any:
+        # Nothing is replicated but the clock and shared parameters, so there is nothing to check.
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
+
+    arguments = members.seeds, members.hypers, members.env_params
+    start = jax.jit(shard(init, (each, each, env_specs))).lower(*arguments).compile()
+    sharding = NamedSharding(mesh, each)
+    run = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), start.out_info
+    )
+    go = jax.jit(shard(advance, (each, each, env_specs, each, all_alike)), donate_argnums=3)
+    clock = Clock(np.int32(0), np.int32(1))
+    go = go.lower(*arguments, run, clock).compile()
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(run))
+    peak = max(_peak(start), _peak(go))
+    return Program(start, go, len(members.seeds), length, sharding, peak, size // mesh.size)
+
+
+def _finite(params: PyTree) -> Array:
+    leaves = [x for x in jax.tree.leaves(params) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+
+
+def _peak(compiled: Any) -> int:
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return 0
+    kept = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return kept + memory.temp_size_in_bytes - memory.alias_size_in_bytes
+
+
+class Segment(NamedTuple):
+    """What a segment gave: updates start .. stop - 1, history {name: f32[B, stop - start]}.
+
+    run: the state after it where it was asked for, on the host (`tree.to_host`), else None.
+    finite bool[B]: whether all parameters of a member are finite. seconds: its wall time.
+    """
+
+    start: int
+    stop: int
+    run: Run | None
+    history: dict[str, np.ndarray]
+    finite: np.ndarray
+    seconds: float
+
+
+def segments(
+    program: Program,
+    members: Members,
+    run: Run,
+    clock: tuple[int, int, int],
+    wanted: Callable[[int], bool],
+    halt: Callable[[], bool] = lambda: False,
+) -> Iterator[Segment]:
+    """Train segment by segment; consumes `run`.
+
+    clock: (first update, update to stop before, updates of the whole training). wanted: update ->
+    whether the state after it is to be copied to the host. The next segment is already running
+    while the caller works on one. `halt` is asked after each segment: True makes it the last, and
+    its state is copied.
+    """
+    arguments = members.seeds, members.hypers, members.env_params
+    start, until, updates = clock
+
+    def advance(run: Run, start: int) -> Any:
+        return program.train(*arguments, run, Clock(np.int32(start), np.int32(updates)))
+
+    began = time.perf_counter()
+    pending = advance(run, start) if start < until else None
+    while pending is not None:
+        run, history, finite = pending
+        stop = min(start + program.length, until)
+        rows = {name: np.asarray(x)[:, : stop - start] for name, x in history.items()}
+        finite = np.asarray(finite)
+        last = halt()
+        copy = tree.to_host(run) if last or wanted(stop) else None
+        ended = time.perf_counter()
+        pending = advance(run, stop) if stop < until and not last else None
+        yield Segment(start, stop, copy, rows, finite, ended - began)
+        start, began = stop, ended

@@ -1,0 +1,222 @@
+"""What a sweep will need, known before it runs: programs, members, bytes, chunks.
+
+Bytes come from the compiled programs themselves (XLA's memory analysis), device memory from the
+backend, on CPU from what the system has left.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from purejaxrl_suite.core.types import Agent
+from purejaxrl_suite.engine.fleet import Program, abstract_run
+from purejaxrl_suite.engine.layout import Group
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+SAFETY = 0.9
+"""Share of the memory found that a plan may use; a limit given by the user is used whole."""
+COPIES = 2
+"""Copies of the state on the host while a checkpoint is written: ours, and what is compressed."""
+
+
+class GroupPlan(NamedTuple):
+    """One compiled group of a sweep.
+
+    labels: its static choices. parameters: {namespace: parameters of one member}. updates: of each
+    member. program: the compiled programs, for `chunk` members at once, in `chunks` turns.
+    bytes_per_member: on its device, at the peak. predicted: bytes of the whole process on CPU, of
+    each device elsewhere.
+    """
+
+    labels: Mapping[str, Any]
+    parameters: dict[str, int]
+    updates: int
+    chunk: int
+    chunks: int
+    bytes_per_member: int
+    predicted: int
+    program: Program
+
+
+class Plan(NamedTuple):
+    """A sweep before it runs; prints as a text of a few lines.
+
+    configurations: traced ones, in each group. seeds: of each. limit: bytes the sweep may use, in
+    the sense of `GroupPlan.predicted`. steps: environment steps of each member.
+    """
+
+    groups: tuple[GroupPlan, ...]
+    configurations: int
+    seeds: int
+    devices: str
+    limit: int
+    steps: float
+    compile_seconds: float
+
+    @property
+    def members(self) -> int:
+        """Members of the whole sweep."""
+        return len(self.groups) * self.configurations * self.seeds
+
+    def __str__(self) -> str:
+        """What a user wants to know before starting."""
+        lines = [
+            f"{self.members:,} members = {len(self.groups)} groups (one program each) x "
+            f"{self.configurations} configurations x {self.seeds} seeds; "
+            f"{self.steps:,.0f} steps each",
+            f"{self.devices}; limit {describe_bytes(self.limit)}; "
+            f"compiled in {self.compile_seconds:.1f} s",
+        ]
+        return "\n".join(lines + [_line(group) for group in self.groups])
+
+
+def _line(group: GroupPlan) -> str:
+    name = ", ".join(f"{key}={value}" for key, value in group.labels.items()) or "all members"
+    total = sum(group.parameters.values())
+    parts = ", ".join(f"{key} {count:,}" for key, count in group.parameters.items())
+    return (
+        f"  {name}: {total:,} parameters ({parts}); {describe_bytes(group.bytes_per_member)} a "
+        f"member; {group.chunk:,} at once in {group.chunks} chunk{'s' * (group.chunks > 1)}, peak "
+        f"{describe_bytes(group.predicted)}"
+    )
+
+
+def parse_bytes(memory: str | int | float) -> int:
+    """`"8GiB"`, `"512 MB"` (read as MiB) or a number of bytes; ValueError for anything else."""
+    if isinstance(memory, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)(i?B)?\s*", memory, re.IGNORECASE)
+        number = match and re.fullmatch(r"\d+\.?\d*", match[1])
+        memory = float(number[0]) * UNITS[match[2].upper()] if match and number else math.nan
+    if not (math.isfinite(memory) and memory >= 1):
+        raise ValueError(f"memory: expected bytes such as '8GiB', got {memory!r}")
+    return int(memory)
+
+
+def describe_bytes(count: float) -> str:
+    """Bytes for people: `1.50 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1000:
+            break
+        count, unit = count / 1024, {"B": "KiB", "KiB": "MiB", "MiB": "GiB", "GiB": "TiB"}[unit]
+    return f"{count:.3g} {unit}"
+
+
+def memory_limit(memory: str | int | float | None) -> int:
+    """Bytes a sweep may use: `memory` if given, else what the backend or the system has to give."""
+    if memory is not None:
+        return parse_bytes(memory)
+    stats = [device.memory_stats() for device in jax.local_devices()]
+    if all(stat and "bytes_limit" in stat for stat in stats):
+        return int(SAFETY * min(stat["bytes_limit"] for stat in stats if stat))
+    return resident() + int(SAFETY * _available())
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def _available() -> int:
+    """Bytes that the system, or the container around us, can still give."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists() and limit.read_text().strip().isdigit():
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free
+
+
+def on_host() -> bool:
+    """Whether the devices are the host itself, so that they share its memory."""
+    return jax.local_devices()[0].platform == "cpu"
+
+
+def predict(program: Program, checkpoints: bool) -> int:
+    """Bytes at the peak: of each device, or of the whole process where the host is the device."""
+    if not on_host():
+        return program.bytes
+    devices = len(jax.local_devices())
+    copies = COPIES * program.state_bytes if checkpoints else program.state_bytes
+    return resident() + devices * (program.bytes + copies)
+
+
+def state_bytes(group: Group) -> int:
+    """Bytes of one member's state, found without compiling."""
+    run = abstract_run(group.agent, group.env, group.members.chunk(0, 1))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
+
+
+def parameters(agent: Agent) -> dict[str, int]:
+    """Parameters of one member by namespace of its network."""
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
+    params = state.learner.params
+    parts = params if isinstance(params, dict) else {"all": params}
+    return {name: sum(x.size for x in jax.tree.leaves(part)) for name, part in parts.items()}
+
+
+def choose_chunk(
+    compile_at: Callable[[int], Program],
+    members: int,
+    limit: int,
+    *,
+    fixed: int | None,
+    state_bytes: int,
+    checkpoints: bool,
+    what: str,
+) -> tuple[Program, int]:
+    """Compile for as many members as fit at once: (program, bytes predicted).
+
+    fixed: how many, if that is not to be chosen. state_bytes: of one member, for a first guess.
+    Chunks are made equal in size, so that no member
+    is computed more often than needed.
+    Raises ValueError if a single member per device cannot fit.
+    """
+    devices = len(jax.local_devices())
+    if fixed is not None:
+        if fixed % devices:
+            raise ValueError(f"{what}: chunks of {fixed} do not divide over {devices} devices")
+        program = compile_at(fixed)
+        need = predict(program, checkpoints)
+        if need > limit:
+            raise ValueError(_too_large(what, need, limit))
+        return program, need
+    best, too_many = None, members + devices
+    room = limit // (4 * state_bytes)
+    for _ in range(6):
+        size = _even(members, min(room, too_many - devices), devices)
+        if best is not None and size < 1.2 * best[0].size:
+            break
+        program = compile_at(size)
+        need = predict(program, checkpoints)
+        base = resident() if on_host() else 0
+        room = int(0.97 * size * max(limit - base, 0) / max(need - base, 1))
+        if need <= limit:
+            best = program, need
+        elif size <= devices:
+            raise ValueError(_too_large(what, need, limit))
+        else:
+            too_many = size
+    if best is None:
+        raise ValueError(_too_large(what, need, limit))
+    return best
+
+
+def _too_large(what: str, need: int, limit: int) -> str:
+    return (
+        f"{what} does not fit: it needs {describe_bytes(need)} with the fewest members at once, "
+        f"the limit is {describe_bytes(limit)}. Fewer environments, a shorter rollout, a smaller "
+        "network or replay, or more memory would change that"
+    )
+
+
+def _even(members: int, room: int, devices: int) -> int:
+    """A size of about `room` at most (a multiple of `devices`) that splits the members evenly."""
+    chunks = math.ceil(members / max(room, 1))
+    return math.ceil(math.ceil(members / chunks) / devices) * devices

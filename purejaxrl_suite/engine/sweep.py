@@ -1,0 +1,102 @@
+"""Sweeps: every configuration and seed of an experiment, planned, stored, resumed.
+
+A sweep is a list of groups (one compiled program each) of members (one flat batch axis); what does
+not fit into memory at once is split into chunks of one size. A chunk is trained from its first to
+its last update in segments; after each segment its curves are stored, and its state when a
+checkpoint is due. So at any moment the folder holds all that is needed to go on, and going on
+gives the same bits.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.engine.execute import Progress, Settings, execute, make_plan
+from purejaxrl_suite.engine.layout import lay_out
+from purejaxrl_suite.engine.plan import Plan
+from purejaxrl_suite.engine.result import Result
+
+
+def sweep(
+    builder: Callable[..., Agent],
+    env: Environment | Sequence[Environment],
+    *,
+    seeds: int | Sequence[int],
+    steps: float,
+    hypers: Any = None,
+    config: Any = None,
+    network: Any = None,
+    env_params: Any = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    segments: int = 20,
+    checkpoint_every: int = 1,
+    keep: int = 2,
+    memory: str | int | float | None = None,
+    reset_pool: int = 1,
+    announce: Callable[[object], None] = print,
+    on_segment: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Train every configuration with every seed; returns curves labelled by what was varied.
+
+    builder: (env, config, network, hypers) -> Agent, such as `ppo`.
+    env: one, or several with distinct names (a group each).
+    hypers, env_params: values, or points of them (`grid`, `random`, `sobol`, `one_at_a_time`): all
+        members of one program.
+    config: a Config, a list of them, or points: a group each. network: a function Environment ->
+        Network, or {name: function}, a group each.
+    seeds: how many, or which. A member's random numbers depend on its own seed only, so
+        configurations with equal seeds are paired.
+    steps: environment steps of each member, rounded down to whole updates.
+    out: a new folder for curves and checkpoints; without one everything stays in memory.
+    resume: the folder of a sweep with the same arguments, to go on where it stopped.
+    segments: parts in which a chunk is trained. checkpoint_every: segments between checkpoints.
+    keep: checkpoints that stay. memory: such as "8GiB"; what the device has by default.
+    announce: told the Plan before training, or that a sweep is finished already. on_segment: told
+        progress.
+
+    Raises ValueError before anything is compiled if an argument makes no sense, or if the folder
+    holds another sweep; KeyboardInterrupt after Ctrl-C, when the state is saved.
+    """
+    settings = Settings(
+        segments=segments,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        memory=memory,
+        reset_pool=reset_pool,
+    )
+    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
+    if out is not None and resume is not None:
+        raise ValueError("out and resume: pass out for a new sweep, resume to go on with one")
+    folder = out if resume is None else resume
+    return execute(
+        laid,
+        settings,
+        None if folder is None else Path(folder),
+        resuming=resume is not None,
+        announce=announce,
+        on_segment=on_segment,
+    )
+
+
+def plan(
+    builder: Callable[..., Agent],
+    env: Environment | Sequence[Environment],
+    *,
+    seeds: int | Sequence[int],
+    steps: float,
+    hypers: Any = None,
+    config: Any = None,
+    network: Any = None,
+    env_params: Any = None,
+    segments: int = 20,
+    memory: str | int | float | None = None,
+    reset_pool: int = 1,
+) -> Plan:
+    """The plan of a sweep with these arguments: compiles its programs and runs nothing."""
+    settings = Settings(segments=segments, memory=memory, reset_pool=reset_pool)
+    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
+    return make_plan(laid, settings, checkpoints=True)
