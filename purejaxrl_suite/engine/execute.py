@@ -122,30 +122,51 @@ def execute(
     announce: Callable[[object], None] = lambda what: None,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Result:
-    """Train all members of a layout, in a folder or in memory."""
+    """Train all members of a layout, in a folder or in memory.
+
+    Where JAX runs in several processes, each trains its share of the chunks in the same folder; the
+    first one plans and joins.
+    """
     check(settings)
-    sweep = Sweep(folder) if folder else None
+    sweep, first = Sweep(folder) if folder else None, jax.process_index() == 0
+    if sweep is None and jax.process_count() > 1:
+        raise ValueError("several processes share a sweep through its folder: pass out")
     saved = None
     if sweep is not None:
         saved = sweep.open(laid.identity()) if resuming else sweep.check_new()
+    _meet("the folder is checked")
     if sweep is not None and saved is not None and sweep.finished():
         announce(f"{folder} is finished: nothing is left to train")
         chunks = _chunks(laid, saved["chunk"], sweep, settings)
         return Result(curves.read(sweep.path / "curves.zarr"), laid, tuple(saved["chunk"]), chunks)
+    if sweep is not None and not first:
+        _meet("the sweep is planned")
+        saved = sweep.open(laid.identity())
     made = make_plan(laid, settings, checkpoints=sweep is not None, saved=saved)
     announce(made)
     sizes = [group.chunk for group in made.groups]
     if sweep is not None and saved is None:
         lengths = [group.program.length for group in made.groups]
-        saved = {"chunk": sizes, "length": lengths}
-        sweep.create(laid.identity(), saved, curves.made_with())
+        sweep.create(laid.identity(), {"chunk": sizes, "length": lengths}, curves.made_with())
+    if first:
+        _meet("the sweep is planned")
     chunks = _chunks(laid, sizes, sweep, settings)
     training = Training(laid, made, chunks, settings, on_segment)
     training.all()
+    _meet("all chunks are trained")
     found = training.dataset()
-    if sweep is not None:
+    if sweep is not None and first:
         curves.write(sweep.path / "curves.zarr", found)
+    _meet("the curves are joined")
     return Result(found, laid, tuple(sizes), chunks)
+
+
+def _meet(point: str) -> None:
+    """Wait for the other processes, if there are any."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(point)
 
 
 def _chunks(
@@ -182,9 +203,9 @@ class Training:
         """Train every chunk that is not complete."""
         self.began = time.perf_counter()
         with interruptible() as stop:
-            for g, group in enumerate(self.plan.groups):
-                for k in range(group.chunks):
-                    self.one(g, k, stop)
+            units = [(g, k) for g, one in enumerate(self.plan.groups) for k in range(one.chunks)]
+            for g, k in units[jax.process_index() :: jax.process_count()]:
+                self.one(g, k, stop)
 
     def one(self, g: int, k: int, stop: Callable[[], bool], until: int | None = None) -> None:
         """Train one chunk from its last checkpoint to the end, or to the update `until`."""

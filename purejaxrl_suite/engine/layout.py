@@ -62,6 +62,13 @@ class Layout(NamedTuple):
         """C, the traced configurations of a group."""
         return math.prod(len(labels) for labels in self.traced.values())
 
+    def only(self, number: int) -> "Layout":
+        """The layout of one of its groups."""
+        group = self.groups[number]
+        static = {axis: [value] for axis, value in group.labels.items()}
+        along = {name: x for name, x in self.along.items() if x[0] not in static}
+        return self._replace(groups=(group,), static=static, along=along)
+
     def identity(self) -> dict[str, Any]:
         """What makes this sweep this sweep, as JSON: compared before anything is resumed."""
         return json.loads(

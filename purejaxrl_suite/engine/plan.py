@@ -190,7 +190,8 @@ def choose_chunk(
     best, too_many = None, members + devices
     room = limit // (4 * state_bytes)
     for _ in range(6):
-        size = _even(members, min(room, too_many - devices), devices)
+        share = -(-members // jax.process_count())  # every process has a chunk to train
+        size = _even(members, min(room, too_many - devices, share), devices)
         if best is not None and size < 1.2 * best[0].size:
             break
         program = compile_at(size)

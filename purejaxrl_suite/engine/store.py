@@ -206,7 +206,18 @@ class Chunk:
         import orbax.checkpoint as ocp
 
         if self._open is None:
-            options = ocp.CheckpointManagerOptions(max_to_keep=self.keep, create=True)
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            # Each process writes the chunks that it owns by itself, whatever the others do.
+            alone = jax.process_index()
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self.keep,
+                create=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=alone,
+                    active_processes={alone},
+                    barrier_sync_key_prefix=f"process-{alone}",
+                ),
+            )
             self._open = ocp.CheckpointManager(self.path / "checkpoints", options=options)
         return self._open
 

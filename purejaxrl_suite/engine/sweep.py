@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.engine.cluster import execute_on_ray
 from purejaxrl_suite.engine.execute import Progress, Settings, execute, make_plan
 from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.plan import Plan
@@ -33,6 +34,7 @@ def sweep(
     segments: int = 20,
     checkpoint_every: int = 1,
     keep: int = 2,
+    ray_gpus: float | None = None,
     memory: str | int | float | None = None,
     reset_pool: int = 1,
     announce: Callable[[object], None] = print,
@@ -53,6 +55,8 @@ def sweep(
     resume: the folder of a sweep with the same arguments, to go on where it stopped.
     segments: parts in which a chunk is trained. checkpoint_every: segments between checkpoints.
     keep: checkpoints that stay. memory: such as "8GiB"; what the device has by default.
+    ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
+        which all workers must see; a lost worker's group is tried again from its checkpoint.
     announce: told the Plan before training, or that a sweep is finished already. on_segment: told
         progress.
 
@@ -71,6 +75,10 @@ def sweep(
     if out is not None and resume is not None:
         raise ValueError("out and resume: pass out for a new sweep, resume to go on with one")
     folder = out if resume is None else resume
+    if ray_gpus is not None:
+        if folder is None:
+            raise ValueError("ray_gpus: workers share a sweep through its folder: pass out")
+        return execute_on_ray(laid, settings, Path(folder), gpus=ray_gpus)
     return execute(
         laid,
         settings,

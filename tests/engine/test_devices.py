@@ -1,0 +1,64 @@
+"""The same sweep on one device, on eight, and in two processes."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+
+WORKER = Path(__file__).with_name("worker.py")
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "jax"
+
+
+def start(*arguments, devices=1):
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
+    command = [sys.executable, str(WORKER), *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    """[devices of the process, members at once, chunks]."""
+    out, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-3000:]
+    return [int(word) for word in out.split()[-3:]]
+
+
+def curves(folder):
+    return xarray.open_zarr(folder / "curves.zarr", consolidated=False).load()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "x"
+    assert finish(start(folder)) == [1, 10, 1]
+    return curves(folder)
+
+
+def assert_close(found, expected):
+    for name in expected.data_vars:
+        if name != "steps_per_second":
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_members_are_split_over_devices_that_do_not_divide_them(alone, tmp_path):
+    assert finish(start(tmp_path / "x", devices=8)) == [8, 16, 1]
+    assert_close(curves(tmp_path / "x"), alone)
+
+
+def test_two_processes_share_a_sweep(alone, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = [start(tmp_path / "x", port, number) for number in (0, 1)]
+    assert [finish(process) for process in processes] == [[1, 5, 2]] * 2
+    assert_close(curves(tmp_path / "x"), alone)
