@@ -1,6 +1,83 @@
-"""Statistics over seeds, on device: the interquartile mean and its bootstrap interval."""
+"""Statistics over seeds and tasks, on device: estimates, intervals, comparisons, tests, verdicts.
 
-from purejaxrl_suite.stats.aggregate import iqm
-from purejaxrl_suite.stats.bootstrap import bootstrap_interval
+Scores are f32[S, tasks], seeds first, NaN where missing; `matrix`, `matrices` and `curves` make
+them from dictionaries and from learning curves. What draws random numbers takes a key first.
+"""
 
-__all__ = ["bootstrap_interval", "iqm"]
+from purejaxrl_suite.stats.aggregate import (
+    area_under_curve,
+    average_score_profile,
+    final_score,
+    iqm,
+    mean,
+    median,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+)
+from purejaxrl_suite.stats.bootstrap import (
+    Effect,
+    Estimate,
+    bootstrap_interval,
+    compare,
+    difference,
+    estimate,
+    sample_efficiency,
+)
+from purejaxrl_suite.stats.inputs import curves, matrices, matrix
+from purejaxrl_suite.stats.normalization import normalize, normalize_tasks
+from purejaxrl_suite.stats.proportion import clopper_pearson
+from purejaxrl_suite.stats.references import REFERENCES, Reference, Score
+from purejaxrl_suite.stats.thc import (
+    Consistency,
+    Null,
+    consistency_interval,
+    consistency_null,
+    consistency_of_intervals,
+    hyperparameter_consistency,
+    overlap_ranks,
+)
+from purejaxrl_suite.stats.trend import Trend, jonckheere, page
+from purejaxrl_suite.stats.verdicts import Verdict, equivalent, seeds_to_decide, verdict
+
+__all__ = [
+    "REFERENCES",
+    "Consistency",
+    "Effect",
+    "Estimate",
+    "Null",
+    "Reference",
+    "Score",
+    "Trend",
+    "Verdict",
+    "area_under_curve",
+    "average_score_profile",
+    "bootstrap_interval",
+    "clopper_pearson",
+    "compare",
+    "consistency_interval",
+    "consistency_null",
+    "consistency_of_intervals",
+    "curves",
+    "difference",
+    "equivalent",
+    "estimate",
+    "final_score",
+    "hyperparameter_consistency",
+    "iqm",
+    "jonckheere",
+    "matrices",
+    "matrix",
+    "mean",
+    "median",
+    "normalize",
+    "normalize_tasks",
+    "optimality_gap",
+    "overlap_ranks",
+    "page",
+    "performance_profile",
+    "probability_of_improvement",
+    "sample_efficiency",
+    "seeds_to_decide",
+    "verdict",
+]

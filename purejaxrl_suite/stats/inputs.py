@@ -1,0 +1,97 @@
+"""The forms that scores come in, as one: float32 arrays with seeds first, padded with NaN.
+
+Tasks with fewer runs than others get NaN below their runs; every function of the package takes such
+arrays. Everything here happens on the host.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jax.typing import ArrayLike
+
+
+def matrix(scores: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
+    """Scores f32[S, tasks], from an array or from {task: scores[runs]} in the order of the mapping.
+
+    An array [S] is one task. Tasks of a mapping may differ in their number of runs, and have more
+    axes behind it ({task: curves[runs, T]} becomes f32[S, tasks, T]), in which they agree.
+    Raises ValueError for a mapping without tasks and for shapes that do not fit.
+    """
+    if not isinstance(scores, Mapping):
+        array = np.asarray(scores, np.float32)
+        if array.ndim == 0:
+            raise ValueError(f"scores: expected [S] or [S, tasks], got the number {array}")
+        return array[:, None] if array.ndim == 1 else array
+    columns = {task: np.asarray(column, np.float32) for task, column in scores.items()}
+    if not columns:
+        raise ValueError("scores: expected at least one task, got none")
+    shapes = {task: column.shape for task, column in columns.items()}
+    if not all(shapes.values()) or len({shape[1:] for shape in shapes.values()}) > 1:
+        raise ValueError(f"scores: expected [runs, ...] with one shape of the rest, got {shapes}")
+    return _padded(list(columns.values()))
+
+
+def matrices(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """{algorithm: f32[S, tasks]}, from {algorithm: what `matrix` takes}, as rliable takes it.
+
+    Where algorithms are mappings {task: scores}, their tasks are put in the order of the first.
+    Raises ValueError where algorithms differ in their tasks.
+    """
+    if not scores:
+        raise ValueError("scores: expected at least one algorithm, got none")
+    tasks = {name: list(of) for name, of in scores.items() if isinstance(of, Mapping)}
+    order = next(iter(tasks.values()), [])
+    if any(set(names) != set(order) for names in tasks.values()):
+        raise ValueError(f"scores: expected the same tasks for every algorithm, got {tasks}")
+    found = {
+        name: matrix({task: of[task] for task in order} if name in tasks else of)
+        for name, of in scores.items()
+    }
+    if len({array.shape[1:] for array in found.values()}) > 1:
+        shapes = {name: array.shape for name, array in found.items()}
+        raise ValueError(f"scores: expected the same tasks for every algorithm, got {shapes}")
+    return found
+
+
+def curves(datasets: Any, metric: str = "episode_return") -> tuple[np.ndarray, np.ndarray]:
+    """Learning curves as (steps [T], values f32[S, ..., T]), from what `run` and `sweep` return.
+
+    datasets: `Result.curves` (variables over (..., seed, step)), whose other axes stay in their
+        order between seeds and steps; or {task: such a dataset}, whose tasks become the last axis
+        before steps, with NaN for seeds that a task does not have.
+    Raises ValueError for an unknown metric, and for tasks that differ in steps or other axes.
+    """
+    if hasattr(datasets, "data_vars"):  # a dataset is a mapping too
+        return _curve(datasets, metric)
+    if not datasets:
+        raise ValueError("datasets: expected at least one task, got none")
+    steps, values = zip(*(_curve(x, metric) for x in datasets.values()), strict=True)
+    if not all(np.array_equal(steps[0], other) for other in steps):
+        raise ValueError(f"datasets: expected the same steps in {', '.join(datasets)}")
+    if len({x.shape[1:] for x in values}) > 1:
+        shapes = dict(zip(datasets, (x.shape for x in values), strict=True))
+        raise ValueError(f"datasets: expected the same axes beside seeds, got {shapes}")
+    return steps[0], _padded(values, axis=-2)
+
+
+def _curve(dataset: Any, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    if metric not in dataset:
+        known = ", ".join(sorted(map(str, dataset.data_vars)))
+        raise ValueError(f"metric: {metric!r} is not among the curves ({known})")
+    if not {"seed", "step"} <= set(dataset[metric].dims):
+        raise ValueError(
+            f"metric: expected {metric!r} over seed and step, got {dataset[metric].dims}"
+        )
+    values = dataset[metric].transpose("seed", ..., "step").values
+    return np.asarray(dataset["step"].values), np.asarray(values, np.float32)
+
+
+def _padded(columns: Sequence[np.ndarray], axis: int = 1) -> np.ndarray:
+    """Stack along a new axis; NaN below those with fewer rows."""
+    rows = max(len(column) for column in columns)
+    padding = [[(0, rows - len(x)), *[(0, 0)] * (x.ndim - 1)] for x in columns]
+    full = [
+        np.pad(x, width, constant_values=np.nan) for x, width in zip(columns, padding, strict=True)
+    ]
+    return np.stack(full, axis=axis)

@@ -1,0 +1,62 @@
+"""Scores that others are measured against: of a random policy and of a reference agent, per task.
+
+Every number has its source and version, and says whether we measured it. A published comparison
+names `VERSION`; a number is never changed without a new version.
+"""
+
+from typing import NamedTuple
+
+VERSION = "1"
+
+
+class Score(NamedTuple):
+    """A mean episode return, undiscounted, in the task's own units.
+
+    source: who measured what, and where it is written. version: of that source, or of the
+    environments. ours: measured by this project.
+    """
+
+    value: float
+    source: str
+    version: str
+    ours: bool
+
+
+class Reference(NamedTuple):
+    """What counts as 0 (random) and as 1 (reference) on a task."""
+
+    random: Score
+    reference: Score
+
+
+def _random(value: float, error: float, episodes: int) -> Score:
+    source = f"uniformly random actions, mean of {episodes} episodes, standard error {error}"
+    return Score(value, source, "gymnax 1.0.1", True)
+
+
+def _gymnax(value: float) -> Score:
+    source = "gymnax README, table of environments: return of the gymnax-blines checkpoints"
+    return Score(value, source, "RobertTLange/gymnax 012251b", False)
+
+
+def _open(value: float) -> Score:
+    source = (
+        "PPO with Adam, baseline of OPEN (arXiv 2407.07082): PPO_TEMP in rl_optimizer/configs.py"
+    )
+    return Score(value, source, "AlexGoldie/rl-learned-optimization 0e847c5", False)
+
+
+REFERENCES = {
+    "CartPole-v1": Reference(_random(22.02, 0.13, 8192), _gymnax(500.0)),
+    "Acrobot-v1": Reference(_random(-499.07, 0.28, 1024), _gymnax(-80.0)),
+    "MountainCar-v0": Reference(_random(-200.0, 0.0, 256), _gymnax(-118.0)),
+    "MountainCarContinuous-v0": Reference(_random(-33.10, 0.22, 512), _gymnax(92.0)),
+    "Pendulum-v1": Reference(_random(-1219.9, 6.3, 2048), _gymnax(-130.0)),
+    "Catch-bsuite": Reference(_random(-0.595, 0.006, 16384), _gymnax(1.0)),
+    "FourRooms-misc": Reference(_random(0.436, 0.011, 2048), _gymnax(1.0)),
+    "Asterix-MinAtar": Reference(_random(0.492, 0.009, 8192), _open(15.0353)),
+    "Breakout-MinAtar": Reference(_random(0.419, 0.007, 8192), _open(50.0822)),
+    "Freeway-MinAtar": Reference(_random(0.398, 0.037, 256), _open(61.8369)),
+    "SpaceInvaders-MinAtar": Reference(_random(4.25, 0.05, 4096), _open(167.0913)),
+}
+"""By the id that `make` takes. The random scores are ours, the others are not."""
