@@ -149,7 +149,7 @@ class Edge(NamedTuple):
     outgoing: paths of the kernels whose second-to-last axis is fed by the units.
     tile: an outgoing row r belongs to unit r % units, and there are units * tile rows: 1 for dense
         -> dense and conv -> conv, height * width where an NHWC feature is flattened into a dense
-        layer.
+        layer. Where the same units feed convolutions too, it is that of the dense reader.
     recyclable: False for units that must not be re-initialised one by one (gates of a recurrent
         cell).
     """

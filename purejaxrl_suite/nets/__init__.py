@@ -11,7 +11,11 @@ from purejaxrl_suite.nets.encoders import (
     symbolic,
 )
 from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribution, sampler
+from purejaxrl_suite.nets.impala import impala
+from purejaxrl_suite.nets.implicit import implicit_quantile_network
 from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, stack
+from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise
+from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
 
 __all__ = [
     "ActorCritic",
@@ -19,18 +23,25 @@ __all__ = [
     "DenseLayer",
     "Encoder",
     "Gaussian",
+    "Noise",
     "Part",
     "Sampler",
+    "SelfPredictive",
     "Style",
     "actor_critic",
+    "add_noise",
     "cnn",
     "default_encoder",
     "distribution",
+    "draw_noise",
     "flat",
+    "impala",
+    "implicit_quantile_network",
     "minatar_cnn",
     "nature_cnn",
     "q_network",
     "sampler",
+    "self_predictive",
     "stack",
     "symbolic",
 ]

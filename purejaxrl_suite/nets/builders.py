@@ -10,8 +10,8 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Network, Space
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
-from purejaxrl_suite.nets.heads import ActorCritic, GaussianHead, Linear
-from purejaxrl_suite.nets.layers import Activation, DenseLayer, Style, stack
+from purejaxrl_suite.nets.heads import ActorCritic, GaussianHead, Linear, value_heads
+from purejaxrl_suite.nets.layers import Activation, Initializer, Style, dense
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
 from purejaxrl_suite.nets.recurrent import Gru
 
@@ -45,7 +45,7 @@ def actor_critic(
         layer_norm: before each hidden activation.
         dtype: of matrix products; parameters and outputs are float32.
     """
-    _check(observation, hidden, memory_units)
+    check(observation, hidden, memory_units)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
     build = encoder or default_encoder(observation)
 
@@ -80,27 +80,36 @@ def q_network(
     encoder: Encoder | None = None,
     memory_units: int = 0,
     layer_norm: bool = True,
+    atoms: int = 0,
+    dueling: bool = False,
+    noisy: bool = False,
+    kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
 ) -> Network:
-    """Action values; `apply` puts out f32[B, A].
+    """Action values; `apply` puts out f32[B, A], or f32[B, A, atoms].
 
     Initialised as in purejaxql: He normal in hidden layers, LeCun normal in the head, zero biases.
-    The arguments are those of `actor_critic`; the action space must be Discrete.
+    The other arguments are those of `actor_critic`; the action space must be Discrete. The network
+    of Young and Tian for MinAtar is `encoder=minatar_cnn(), hidden=(128,), layer_norm=False`.
+
+    Args:
+        atoms: numbers for each action: logits of C51's atoms, or quantiles of QR-DQN. 0 is one
+            value.
+        dueling: a value and advantages from the same last layer, joined by `heads.combine`.
+        noisy: dense layers and heads are `noisy.NoisyLinear`; see `nets.add_noise`.
+        kernel_init: of all kernels that are not noisy, in place of the two above.
     """
-    _check(observation, hidden, memory_units)
-    if not isinstance(action, Discrete):
-        raise ValueError(f"action={action}: expected Discrete")
-    style = Style(nn.initializers.he_normal(), layer_norm, dtype)
+    check(observation, hidden, memory_units)
+    actions = check_discrete(action).n
+    if atoms < 0:
+        raise ValueError(f"atoms={atoms}: expected 0 for plain values, or more")
+    style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype, noisy)
     build = encoder or default_encoder(observation)
-    return assemble(
-        Blueprint(
-            observation,
-            (_body(observation, build, hidden, activation, style, (), ("q",)),),
-            {"q": Linear(action.n, nn.initializers.lecun_normal(), dtype)},
-            lambda outputs: outputs["q"],
-            Gru(memory_units, dtype) if memory_units else None,
-        )
-    )
+    of_heads = kernel_init or nn.initializers.lecun_normal()
+    heads = value_heads(actions, atoms, dueling, noisy, of_heads, dtype)
+    body = _body(observation, build, hidden, activation, style, (), tuple(heads.modules))
+    gru = Gru(memory_units, dtype) if memory_units else None
+    return assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru))
 
 
 def _body(
@@ -112,9 +121,7 @@ def _body(
     stream: tuple[str, ...],
     heads: tuple[str, ...],
 ) -> Body:
-    # The trunk reads the encoder's flat output, whatever its size, and its wiring does not need it.
-    layers = tuple(DenseLayer(units) for units in hidden)
-    trunk = stack(lambda x: x, (), layers, activation, style)
+    trunk = dense(hidden, activation, style)
     parts = ((("encoder", *stream), encoder(observation, style)), (("trunk", *stream), trunk))
     return Body(parts, heads)
 
@@ -127,10 +134,18 @@ def _policy_head(action: Space, kernel_init: Callable[..., Array], dtype: Any) -
     raise ValueError(f"action={action}: expected Discrete, or Box with one axis")
 
 
-def _check(observation: Box, hidden: tuple[int, ...], memory_units: int) -> None:
+def check(observation: Box, hidden: tuple[int, ...], memory_units: int) -> None:
+    """Raise ValueError for what no network can be built from."""
     if not isinstance(observation, Box):
         raise ValueError(f"observation={observation}: expected a Box")
     if any(units < 1 for units in hidden):
         raise ValueError(f"hidden={hidden}: expected positive numbers of units")
     if memory_units < 0:
         raise ValueError(f"memory_units={memory_units}: expected 0 for none, or more")
+
+
+def check_discrete(action: Space) -> Discrete:
+    """The action space of action values; raise ValueError for any other."""
+    if not isinstance(action, Discrete):
+        raise ValueError(f"action={action}: expected Discrete")
+    return action

@@ -28,7 +28,7 @@ def flat(one_hot: bool = True) -> Encoder:
     def build(observation: Box, style: Style) -> Part:
         if not one_hot:
             observation = observation._replace(categories=())
-        prepare, shape = _expansion(observation)
+        prepare, shape = expansion(observation)
         return stack(prepare, shape, (), jax.nn.relu, style)
 
     return build
@@ -39,9 +39,13 @@ def minatar_cnn(channels: int = 16, activation: Activation = jax.nn.relu) -> Enc
     return cnn((ConvLayer(channels),), activation)
 
 
-def nature_cnn(activation: Activation = jax.nn.relu) -> Encoder:
-    """The three convolutions of Mnih et al. 2015 (Nature 518), for images of 36 pixels or more."""
-    return cnn(NATURE, activation)
+def nature_cnn(activation: Activation = jax.nn.relu, width: int = 1) -> Encoder:
+    """The three convolutions of Mnih et al. 2015 (Nature 518), for images of 36 pixels or more.
+
+    width: factor on the number of channels, 32, 64 and 64 in the paper.
+    """
+    layers = (layer._replace(features=width * layer.features) for layer in NATURE)
+    return cnn(tuple(layers), activation)
 
 
 def symbolic(
@@ -65,7 +69,7 @@ def cnn(layers: tuple[ConvLayer, ...], activation: Activation = jax.nn.relu) -> 
     """Any convolutions on (height, width, channels); codes one-hot, uint8 images over `high`."""
 
     def build(observation: Box, style: Style) -> Part:
-        prepare, shape = _expansion(observation)
+        prepare, shape = expansion(observation)
         return stack(prepare, shape, layers, activation, style)
 
     return build
@@ -80,7 +84,7 @@ def default_encoder(observation: Box) -> Encoder:
     return nature_cnn() if min(observation.shape[:2]) >= NATURE_SIZE else minatar_cnn()
 
 
-def _expansion(observation: Box) -> tuple[Callable[[Array], Array], tuple[int, ...]]:
+def expansion(observation: Box) -> tuple[Callable[[Array], Array], tuple[int, ...]]:
     """How stored observations become float32, and the shape of one of them then."""
     shape = tuple(observation.shape)
     categories = observation.categories

@@ -1,7 +1,7 @@
 """Heads and what they put out."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Key, Space
+from purejaxrl_suite.nets.noisy import NoisyLinear
 from purejaxrl_suite.nets.product import multiply
 
 
@@ -61,6 +62,53 @@ def _linear(head: Linear | GaussianHead, x: Array) -> Array:
     y = multiply(x.astype(head.dtype), kernel.astype(head.dtype))
     # The output is float32 whatever the products are: softmax and targets need the digits.
     return y.astype(jnp.float32) + bias[None]
+
+
+class ValueHeads(NamedTuple):
+    """modules: linear heads by name. output: from what they give to f32[B, A] or f32[B, A, M]."""
+
+    modules: Mapping[str, nn.Module]
+    output: Callable[[Mapping[str, Array]], Array]
+
+
+def value_heads(
+    actions: int,
+    atoms: int,
+    dueling: bool,
+    noisy: bool,
+    kernel_init: Callable[..., Array],
+    dtype: Any,
+) -> ValueHeads:
+    """Heads for `actions` action values, each of `atoms` numbers; 0 for a plain value.
+
+    dueling: two heads, joined by `combine`. noisy: with the parameters of `nets.add_noise`.
+    """
+    shape = (actions, atoms) if atoms else (actions,)
+
+    def linear(units: int) -> nn.Module:
+        return NoisyLinear(units, dtype) if noisy else Linear(units, kernel_init, dtype)
+
+    def plain(outputs: Mapping[str, Array]) -> Array:
+        return jnp.reshape(outputs["q"], (-1, *shape))
+
+    def joined(outputs: Mapping[str, Array]) -> Array:
+        value = jnp.reshape(outputs["value"], (-1, 1, *shape[1:]))
+        return combine(value, jnp.reshape(outputs["advantage"], (-1, *shape)))
+
+    units = actions * max(atoms, 1)
+    if not dueling:
+        return ValueHeads({"q": linear(units)}, plain)
+    heads = {"value": linear(max(atoms, 1)), "advantage": linear(units)}
+    return ValueHeads(heads, joined)
+
+
+def combine(value: Array, advantages: Array) -> Array:
+    """Dueling action values: value f32[B, 1, ...] + advantages f32[B, A, ...] less their mean.
+
+    Wang et al. 2016, arXiv 1511.06581, equation 9; of distributions atom by atom, as in Rainbow
+    (arXiv 1710.02298).
+    """
+    return value + advantages - jnp.mean(advantages, axis=1, keepdims=True)
 
 
 def distribution(action: Space) -> Callable[[Any], Any]:

@@ -1,42 +1,47 @@
 """Stacks of hidden layers that name their features, accept taps and know their own wiring."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Path
+from purejaxrl_suite.nets import noisy
 from purejaxrl_suite.nets.conv import Conv, output_size
 from purejaxrl_suite.nets.product import multiply
 
 Activation = Callable[[Array], Array]
+Initializer = Callable[..., Array]
+READERS: Path = ()  # among the `outgoing` of an edge of a Part: whatever reads the part's output
 
 
 class Style(NamedTuple):
     """What a network decides for all its hidden layers.
 
     kernel_init: of hidden kernels. layer_norm: before the activation. dtype: of matrix products;
-    parameters and features are float32.
+    parameters and features are float32. noisy: dense layers are `noisy.NoisyLinear`.
     """
 
-    kernel_init: Callable[..., Array]
+    kernel_init: Initializer
     layer_norm: bool
     dtype: Any
+    noisy: bool = False
 
 
 class Part(NamedTuple):
     """A piece of a network, with paths and layer names relative to where it is placed.
 
     module: flax module, (x[B, ...], taps) -> (y f32[B, D], features {layer: f32[B, ..., H]}).
-    edges: wiring inside the part; an edge without `outgoing` feeds whatever reads the part's
-    output.
+    edges: wiring inside the part, with READERS for the kernels that read the part's output.
     inputs: paths of the kernels that read the part's input; () when it passes its input through.
+    shape: of one output before it is flattened; () where only its module knows.
     """
 
     module: nn.Module
     edges: tuple[Edge, ...]
     inputs: tuple[Path, ...]
+    shape: tuple[int, ...] = ()
 
 
 class ConvLayer(NamedTuple):
@@ -100,6 +105,8 @@ class Stack(nn.Module):
         init, dtype = self.style.kernel_init, self.style.dtype
         if isinstance(layer, ConvLayer):
             return Conv(*layer[:4], kernel_init=init, dtype=dtype, name=name)(x)
+        if self.style.noisy:
+            return noisy.NoisyLinear(layer.features, dtype, name=name)(_flatten(x))
         product = lambda x, kernel, *_, **__: multiply(x, kernel)  # noqa: E731
         dense = nn.Dense(
             layer.features, kernel_init=init, dtype=dtype, dot_general=product, name=name
@@ -122,20 +129,38 @@ def stack(
     edges = []
     for i, (name, layer) in enumerate(zip(names, layers, strict=True)):
         shape = _output_shape(name, layer, shape)
-        norm = style.layer_norm and not layer.linear
-        leaves = [(name, "kernel"), (name, "bias")]
-        leaves += [(f"{name}_norm", "scale"), (f"{name}_norm", "bias")] if norm else []
         reader = layers[i + 1] if i + 1 < len(layers) else None
-        flattened = 1 if isinstance(reader, ConvLayer) else _positions(shape)
-        outgoing = () if reader is None else ((names[i + 1], "kernel"),)
-        edges.append(
-            Edge(name, layer.features, tuple(leaves), outgoing, flattened, not layer.linear)
-        )
-    inputs = ((names[0], "kernel"),) if names else ()
-    return Part(Stack(prepare, layers, activation, style), tuple(edges), inputs)
+        flattened = 1 if isinstance(reader, ConvLayer) else positions(shape)
+        outgoing = _inputs(names[i + 1 :], layers[i + 1 :], style) or (READERS,)
+        incoming = _leaves(name, layer, style)
+        edges.append(Edge(name, layer.features, incoming, outgoing, flattened, not layer.linear))
+    inputs = _inputs(names, layers, style)
+    return Part(Stack(prepare, layers, activation, style), tuple(edges), inputs, shape)
 
 
-def _positions(shape: tuple[int, ...]) -> int:
+def dense(hidden: tuple[int, ...], activation: Activation, style: Style) -> Part:
+    """Dense layers on the flat output of another part, whose size the wiring needs not know."""
+    return stack(lambda x: x, (), tuple(DenseLayer(units) for units in hidden), activation, style)
+
+
+def _leaves(name: str, layer: Layer, style: Style) -> tuple[Path, ...]:
+    """Leaves whose last axis indexes the units of a layer."""
+    dense = isinstance(layer, DenseLayer)
+    own = noisy.LEAVES if dense and style.noisy else ("kernel", "bias")
+    norm = ("scale", "bias") if style.layer_norm and not layer.linear else ()
+    return (*((name, leaf) for leaf in own), *((f"{name}_norm", leaf) for leaf in norm))
+
+
+def _inputs(names: Sequence[str], layers: Sequence[Layer], style: Style) -> tuple[Path, ...]:
+    """Kernels that read the input of the first of some layers; () where there is none."""
+    if not layers:
+        return ()
+    both = isinstance(layers[0], DenseLayer) and style.noisy
+    leaves = ("kernel", "kernel_sigma") if both else ("kernel",)
+    return tuple((names[0], leaf) for leaf in leaves)
+
+
+def positions(shape: tuple[int, ...]) -> int:
     """Rows per unit when a feature of this shape is flattened: height * width, 1 for a vector."""
     product = 1
     for size in shape[:-1]:

@@ -16,6 +16,8 @@ TWO_CONVS = nets.cnn((nets.ConvLayer(3), nets.ConvLayer(4, (2, 2), (1, 2), "SAME
 EMBEDDED = nets.symbolic((3, 4), embedding=2, activation=jnp.tanh)
 ACTION, FORCE = Discrete(3), Box((2,), "float32", -1, 1)
 SMALL = {"hidden": (5, 4), "activation": jnp.tanh}
+RESIDUAL = nets.impala((3, 4), blocks=1, activation=jnp.tanh)
+IMPLICIT = {"fractions": 2, "cosines": 3, "activation": jnp.tanh}
 
 NETWORKS = {
     "separate": (VECTOR, nets.actor_critic(VECTOR, ACTION, **SMALL)),
@@ -33,12 +35,30 @@ NETWORKS = {
         IMAGE, nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, hidden=(), memory_units=3),
     ),
     "linear": (VECTOR, nets.q_network(VECTOR, ACTION, hidden=())),
+    "dueling": (VECTOR, nets.q_network(VECTOR, ACTION, atoms=2, dueling=True, **SMALL)),
+    "noisy": (
+        IMAGE, nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, dueling=True, noisy=True, **SMALL)
+    ),
+    "residual": (IMAGE, nets.q_network(IMAGE, ACTION, encoder=RESIDUAL, **SMALL)),
+    "implicit": (
+        IMAGE, nets.implicit_quantile_network(
+            IMAGE, ACTION, encoder=TWO_CONVS, mixed=(5, 4), layer_norm=True, **IMPLICIT
+        ),
+    ),
+    "implicit, no layer after the product": (
+        VECTOR, nets.implicit_quantile_network(VECTOR, ACTION, hidden=(4,), mixed=(), **IMPLICIT),
+    ),
+    "self-predictive": (
+        IMAGE, nets.self_predictive(IMAGE, ACTION, encoder=TWO_CONVS, atoms=2, **SMALL).network,
+    ),
 }  # fmt: skip
+# Layers whose units are tied together behind them, so that one cannot be silenced alone.
+TIED = {"self-predictive": {"encoder/conv_1"}}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def case(request):
-    """A network with dense parameters, its unroll, and the names of its leaves' paths."""
+    """A network with dense parameters, its unroll with noise, and the layers that are tied."""
     observation, network = NETWORKS[request.param]
     # Values do not matter here, so `init` is not compiled.
     leaves, structure = jax.tree.flatten(jax.eval_shape(network.init, jax.random.key(0)))
@@ -50,11 +70,15 @@ def case(request):
     obs = jnp.asarray(obs, observation.dtype)
     starts = jnp.asarray(rng.random((3, 2)) < 0.3)
 
+    noise = nets.draw_noise(jax.random.key(1), jax.tree.unflatten(structure, dense))
+
     def unroll(params, taps):
+        params = nets.add_noise(params, noise)
         output, internals = network.unroll(params, obs, network.memory(2), starts, taps)
         return jnp.concatenate([x.ravel() for x in jax.tree.leaves(output)]), internals
 
-    return network, jax.tree.unflatten(structure, dense), jax.jit(unroll)
+    params = jax.tree.unflatten(structure, dense)
+    return network, params, jax.jit(unroll), TIED.get(request.param, set())
 
 
 def at(params, path):
@@ -73,7 +97,9 @@ def silenced(params, edge, unit):
     """Zero what the unit sends out."""
     for path in edge.outgoing:
         kernel = at(params, path).copy()
-        assert kernel.shape[-2] == edge.units * edge.tile
+        # A stream may feed a convolution too, which reads each unit once.
+        tiles = (edge.tile,) if edge.recyclable else (edge.tile, 1)
+        assert kernel.shape[-2] in [edge.units * tile for tile in tiles]
         kernel[..., unit :: edge.units, :] = 0.0
         params = put(params, path, kernel)
     return params
@@ -90,8 +116,11 @@ def perturbed(params, edge, unit, paths):
 
 
 def test_a_unit_acts_through_its_outgoing_rows_only(case):
-    network, params, unroll = case
+    network, params, unroll, tied = case
+    assert not any(edge.recyclable for edge in network.wiring if edge.layer in tied)
     for edge in network.wiring:
+        if edge.layer in tied:
+            continue
         # A unit's kernel reaches other units through the statistics of a LayerNorm behind it.
         norm = tuple(path for path in edge.incoming if path[-2].endswith("_norm"))
         for unit in (0, edge.units - 1):
@@ -106,19 +135,21 @@ def test_a_unit_acts_through_its_outgoing_rows_only(case):
 
 
 def test_every_leaf_is_wired_once(case):
-    network, params, _ = case
+    network, params, *_ = case
     paths = [tuple(k.key for k in path) for path, _ in jax.tree.leaves_with_path(params)]
-    hidden = sorted(path for path in paths if path[0] != "heads")
+    hidden = sorted(path for path in paths if path[0] not in ("heads", "aux"))
     assert sorted(path for edge in network.wiring for path in edge.incoming) == hidden
     fed = {path for edge in network.wiring for path in edge.outgoing}
-    kernels = {path for path in paths if path[-1] in ("kernel", "input", "recurrent")}
-    # Only kernels that read the observation itself are fed by nobody.
-    unfed = {path[0] for path in kernels - fed}
+    assert fed <= set(paths)
+    names = ("kernel", "kernel_sigma", "input", "recurrent")
+    kernels = {path for path in paths if path[-1] in names and path[0] != "aux"}
+    # Only kernels that read the observation itself, or a fraction, are fed by nobody.
+    unfed = {path[0] for path in kernels - fed} - {"bridge"}
     assert len(unfed) == 1 and len(kernels - fed) <= 2
 
 
 def test_features_are_named_by_the_wiring(case):
-    network, params, unroll = case
+    network, params, unroll, _ = case
     features = unroll(params, {})[1].features
     assert set(features) == {edge.layer for edge in network.wiring}
     for edge in network.wiring:
@@ -128,7 +159,7 @@ def test_features_are_named_by_the_wiring(case):
 
 
 def test_a_tap_shows_the_gradient_of_its_feature(case):
-    network, params, unroll = case
+    network, params, unroll, _ = case
     if not network.wiring:
         pytest.skip("no hidden layer")
 
@@ -138,11 +169,12 @@ def test_a_tap_shows_the_gradient_of_its_feature(case):
 
     look = jax.jit(lambda params: probe(loss, params))(params)
     plain = unroll(params, {})[1].features
+    zeros = jax.tree.map(jnp.zeros_like, plain)
     for edge in network.wiring:
         grad = look.feature_grads[edge.layer]
         assert look.features[edge.layer].shape == grad.shape == plain[edge.layer].shape
         np.testing.assert_allclose(look.features[edge.layer], plain[edge.layer], atol=1e-6)
         assert jnp.linalg.norm(grad) > 1e-4, edge.layer
         step = 1e-2 * grad / jnp.linalg.norm(grad)
-        ahead, behind = (loss(params, {edge.layer: sign * step})[0] for sign in (1, -1))
+        ahead, behind = (loss(params, zeros | {edge.layer: sign * step})[0] for sign in (1, -1))
         np.testing.assert_allclose((ahead - behind) / 2e-2, jnp.linalg.norm(grad), rtol=2e-2)

@@ -1,0 +1,119 @@
+"""C51: a distributional perspective on RL (Bellemare et al. 2017, arXiv 1707.06887).
+
+DQN with the distribution of the return on fixed atoms in place of its mean: the target's
+distribution is projected onto the atoms, and cross entropy takes the place of the error. The
+learning rate, Adam's epsilon and the atoms are the paper's; all else is as in DQN here.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.ops import distributional
+
+
+class C51Config(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: in an update: the replay ratio is gradient_steps / (N * T).
+        batch_size: transitions in a gradient step.
+        capacity: transitions that the replay holds.
+        max_n_step: the largest n_step that hypers may ask for.
+        probe_size: replayed transitions that the probe looks at.
+        atoms: of a distribution.
+        double: the online network chooses the action whose returns the target network gives.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 4
+    gradient_steps: int = 1
+    batch_size: int = 32
+    capacity: int = 100_000
+    max_n_step: int = 1
+    probe_size: int = 256
+    atoms: int = 51
+    double: bool = False
+
+
+class C51Hypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of Adam.
+        adam_epsilon: of Adam's denominator.
+        gamma: discount per step.
+        n_step: rewards in a return, rounded.
+        epsilon: probability of a random action when learning begins.
+        final_epsilon: the same after the decay.
+        epsilon_decay: fraction of training over which epsilon decays linearly.
+        min_history: transitions before learning begins; until then actions are random.
+        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_rate: how far it then moves to the online network; 1 copies.
+        recent: fraction of the capacity that is sampled, newest first.
+        value_low: return of the first atom; returns below count as this.
+        value_high: return of the last atom.
+    """
+
+    learning_rate: float = 2.5e-4
+    adam_epsilon: float = 3.125e-4
+    gamma: float = 0.99
+    n_step: float = 1.0
+    epsilon: float = 1.0
+    final_epsilon: float = 0.01
+    epsilon_decay: float = 0.1
+    min_history: float = 1000.0
+    target_update_period: float = 1000.0
+    target_update_rate: float = 1.0
+    recent: float = 1.0
+    value_low: float = -10.0
+    value_high: float = 10.0
+
+
+def c51(
+    env: types.Environment,
+    config: C51Config | None = None,
+    network: types.Network | None = None,
+    hypers: C51Hypers | None = None,
+) -> Agent:
+    """C51 for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
+
+    It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
+    has a memory, or sizes do not fit.
+    """
+    config, hypers = config or C51Config(), hypers or C51Hypers()
+    action = check("c51", env, config, "atoms")
+    network = network or nets.q_network(
+        env.observation, action, atoms=config.atoms, layer_norm=False
+    )
+
+    def support(hypers: C51Hypers) -> Array:
+        return distributional.support(hypers.value_low, hypers.value_high, config.atoms)
+
+    def q_values(hypers: C51Hypers, params: PyTree, obs: Array, chance: Any) -> Array:
+        return distributional.expectation(network.apply(params, obs)[0], support(hypers))
+
+    def targets(key: Key, hypers: C51Hypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
+        """Probabilities f32[B, atoms] of the atoms."""
+        judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
+        following = network.apply(target, batch.next_obs)[0]
+        best = taken(following, jnp.argmax(judge, axis=-1))
+        return jax.vmap(distributional.categorical_target, (0, 0, 0, 0, None))(
+            batch.reward, batch.discount, batch.terminated, jax.nn.softmax(best), support(hypers)
+        )
+
+    def errors(key: Key, hypers: C51Hypers, params: PyTree, batch: Batch, target: Array, taps: Any):
+        logits, internals = network.apply(params, batch.obs, (), taps)
+        chosen = taken(logits, batch.action)
+        q = distributional.expectation(chosen, support(hypers))
+        return jax.vmap(distributional.cross_entropy)(target, chosen), q, internals
+
+    return q_learning("c51", env, config, hypers, network, Rule(q_values, targets, errors))

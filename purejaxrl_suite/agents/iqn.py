@@ -1,0 +1,140 @@
+"""IQN: implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923).
+
+QR-DQN at fractions that are drawn anew for every use. The learning rate, Adam's epsilon and the
+numbers of fractions are the paper's; all else is as in DQN here. Without exploration, actions are
+chosen at the network's own fractions, midpoints of equal intervals, instead of at random ones (our
+setting).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Internals, Key, Network, PyTree
+from purejaxrl_suite.ops import distributional, value
+
+
+class IQNConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: in an update: the replay ratio is gradient_steps / (N * T).
+        batch_size: transitions in a gradient step.
+        capacity: transitions that the replay holds.
+        max_n_step: the largest n_step that hypers may ask for.
+        probe_size: replayed transitions that the probe looks at.
+        fractions: at which quantiles are learnt (N in the paper).
+        target_fractions: at which the target's quantiles are taken (N').
+        policy_fractions: whose mean is an action's value (K).
+        double: the online network chooses the action whose returns the target network gives.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 4
+    gradient_steps: int = 1
+    batch_size: int = 32
+    capacity: int = 100_000
+    max_n_step: int = 1
+    probe_size: int = 256
+    fractions: int = 64
+    target_fractions: int = 64
+    policy_fractions: int = 32
+    double: bool = False
+
+
+class IQNHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of Adam.
+        adam_epsilon: of Adam's denominator.
+        gamma: discount per step.
+        n_step: rewards in a return, rounded.
+        epsilon: probability of a random action when learning begins.
+        final_epsilon: the same after the decay.
+        epsilon_decay: fraction of training over which epsilon decays linearly.
+        min_history: transitions before learning begins; until then actions are random.
+        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_rate: how far it then moves to the online network; 1 copies.
+        recent: fraction of the capacity that is sampled, newest first.
+        kappa: errors below it count quadratically; 0 is plain quantile regression.
+    """
+
+    learning_rate: float = 5e-5
+    adam_epsilon: float = 3.125e-4
+    gamma: float = 0.99
+    n_step: float = 1.0
+    epsilon: float = 1.0
+    final_epsilon: float = 0.01
+    epsilon_decay: float = 0.1
+    min_history: float = 1000.0
+    target_update_period: float = 1000.0
+    target_update_rate: float = 1.0
+    recent: float = 1.0
+    kappa: float = 1.0
+
+
+def iqn(
+    env: types.Environment,
+    config: IQNConfig | None = None,
+    network: types.Network | None = None,
+    hypers: IQNHypers | None = None,
+) -> Agent:
+    """IQN for the spaces of `env`; `network` defaults to `nets.implicit_quantile_network`.
+
+    Raises ValueError when actions are not Discrete or sizes do not fit.
+    """
+    config, hypers = config or IQNConfig(), hypers or IQNHypers()
+    action = check("iqn", env, config, "fractions", "target_fractions", "policy_fractions")
+    network = network or nets.implicit_quantile_network(env.observation, action)
+
+    def chance(key: Key, batch: int) -> Array:
+        return jax.random.uniform(key, (batch, config.policy_fractions))
+
+    def q_values(hypers: IQNHypers, params: PyTree, obs: Array, chance: Array | None) -> Array:
+        return means(network, params, obs, chance)
+
+    def targets(key: Key, hypers: IQNHypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
+        """Samples f32[B, target_fractions] of the return."""
+        choose_key, value_key = jax.random.split(key)
+        taus = chance(choose_key, len(batch.reward))
+        judge = means(network, online if config.double else target, batch.next_obs, taus)
+        taus = jax.random.uniform(value_key, (len(batch.reward), config.target_fractions))
+        following = network.apply(target, batch.next_obs, (), {}, taus)[0]
+        return jax.vmap(value.q_target)(
+            batch.reward, batch.discount, batch.terminated, following, judge
+        )
+
+    def errors(key: Key, hypers: IQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any):
+        taus = jax.random.uniform(key, (len(batch.reward), config.fractions))
+        return quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
+
+    return q_learning("iqn", env, config, hypers, network, Rule(q_values, targets, errors, chance))
+
+
+def means(network: Network, params: PyTree, obs: Array, taus: Array | None) -> Array:
+    """Action values f32[B, A]: means over the fractions f32[B, K]; None for the network's own."""
+    return jnp.mean(network.apply(params, obs, (), {}, taus)[0], axis=-1)
+
+
+def quantile_errors(
+    network: Network,
+    params: PyTree,
+    batch: Batch,
+    taus: Array,
+    target: Array,
+    kappa: Array | float,
+    taps: Any,
+) -> tuple[Array, Array, Internals]:
+    """`Rule.errors` of an implicit quantile network at the fractions f32[B, N]."""
+    quantiles, internals = network.apply(params, batch.obs, (), taps, taus)
+    chosen = taken(quantiles, batch.action)
+    loss = jax.vmap(distributional.quantile_huber, (0, 0, 0, None))
+    return loss(chosen, taus, target, kappa), jnp.mean(chosen, axis=-1), internals

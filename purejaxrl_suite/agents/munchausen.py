@@ -1,0 +1,163 @@
+"""Munchausen RL: M-DQN and M-IQN (Vieillard et al. 2020, arXiv 2007.14430).
+
+Soft Q-learning whose reward has the scaled log-probability of the action added, under the softmax
+of the target network's own values. Alpha, the temperature, the clipping and the optimizer are the
+paper's; all else is as in DQN and IQN here, with epsilon-greedy actions.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents import iqn
+from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Key, Network, PyTree
+from purejaxrl_suite.ops import losses, value
+
+
+class MunchausenConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: in an update: the replay ratio is gradient_steps / (N * T).
+        batch_size: transitions in a gradient step.
+        capacity: transitions that the replay holds.
+        max_n_step: the largest n_step that hypers may ask for.
+        probe_size: replayed transitions that the probe looks at.
+        distributional: M-IQN, else M-DQN.
+        fractions: at which quantiles are learnt (N in the paper).
+        target_fractions: at which the target's quantiles are taken (N').
+        policy_fractions: whose mean is an action's value (K).
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 4
+    gradient_steps: int = 1
+    batch_size: int = 32
+    capacity: int = 100_000
+    max_n_step: int = 1
+    probe_size: int = 256
+    distributional: bool = False
+    fractions: int = 64
+    target_fractions: int = 64
+    policy_fractions: int = 32
+
+
+class MunchausenHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of Adam.
+        adam_epsilon: of Adam's denominator.
+        gamma: discount per step.
+        n_step: rewards in a return, rounded.
+        epsilon: probability of a random action when learning begins.
+        final_epsilon: the same after the decay.
+        epsilon_decay: fraction of training over which epsilon decays linearly.
+        min_history: transitions before learning begins; until then actions are random.
+        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_rate: how far it then moves to the online network; 1 copies.
+        recent: fraction of the capacity that is sampled, newest first.
+        alpha: weight of the log-policy in the reward; 0 is soft Q-learning.
+        temperature: of the softmax policy.
+        lowest: bound below the scaled log-policy.
+        kappa: errors below it count quadratically.
+    """
+
+    learning_rate: float = 5e-5
+    adam_epsilon: float = 3.125e-4
+    gamma: float = 0.99
+    n_step: float = 1.0
+    epsilon: float = 1.0
+    final_epsilon: float = 0.01
+    epsilon_decay: float = 0.1
+    min_history: float = 1000.0
+    target_update_period: float = 1000.0
+    target_update_rate: float = 1.0
+    recent: float = 1.0
+    alpha: float = 0.9
+    temperature: float = 0.03
+    lowest: float = -1.0
+    kappa: float = 1.0
+
+
+def munchausen(
+    env: types.Environment,
+    config: MunchausenConfig | None = None,
+    network: types.Network | None = None,
+    hypers: MunchausenHypers | None = None,
+) -> Agent:
+    """M-DQN or M-IQN for the spaces of `env`.
+
+    `network` defaults to `nets.q_network`, or `nets.implicit_quantile_network` for M-IQN. Raises
+    ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
+    """
+    config, hypers = config or MunchausenConfig(), hypers or MunchausenHypers()
+    action = check("munchausen", env, config, "fractions", "target_fractions", "policy_fractions")
+    if config.distributional:
+        network = network or nets.implicit_quantile_network(env.observation, action)
+        rule = _m_iqn(config, network)
+    else:
+        network = network or nets.q_network(env.observation, action, layer_norm=False)
+        rule = _m_dqn(network)
+    return q_learning("munchausen", env, config, hypers, network, rule)
+
+
+def _target(hypers: MunchausenHypers, batch: Batch, q: Array, values: Array, next_q: Array):
+    """Targets f32[B] or f32[B, M] from the target network's values, `values` at next_obs."""
+    bound = jax.vmap(value.munchausen_target, (0,) * 7 + (None,) * 3)
+    policy = hypers.alpha, hypers.temperature, hypers.lowest
+    transition = batch.reward, batch.discount, batch.terminated, batch.action
+    return bound(*transition, q, values, next_q, *policy)
+
+
+def _m_dqn(network: Network) -> Rule:
+    def q_values(hypers: MunchausenHypers, params: PyTree, obs: Array, chance: Any) -> Array:
+        return network.apply(params, obs)[0]
+
+    def targets(
+        key: Key, hypers: MunchausenHypers, online: PyTree, target: PyTree, batch: Batch
+    ) -> Array:
+        q, next_q = (q_values(hypers, target, obs, None) for obs in (batch.obs, batch.next_obs))
+        return _target(hypers, batch, q, next_q, next_q)
+
+    def errors(
+        key: Key, hypers: MunchausenHypers, params: PyTree, batch: Batch, target: Array, taps: Any
+    ):
+        values, internals = network.apply(params, batch.obs, (), taps)
+        chosen = taken(values, batch.action)
+        return losses.huber(chosen - target, hypers.kappa), chosen, internals
+
+    return Rule(q_values, targets, errors)
+
+
+def _m_iqn(config: MunchausenConfig, network: Network) -> Rule:
+    def chance(key: Key, batch: int) -> Array:
+        return jax.random.uniform(key, (batch, config.policy_fractions))
+
+    def q_values(hypers: Any, params: PyTree, obs: Array, chance: Array | None) -> Array:
+        return iqn.means(network, params, obs, chance)
+
+    def targets(
+        key: Key, hypers: MunchausenHypers, online: PyTree, target: PyTree, batch: Batch
+    ) -> Array:
+        q_key, next_key, value_key = jax.random.split(key, 3)
+        size = len(batch.reward)
+        q = q_values(hypers, target, batch.obs, chance(q_key, size))
+        next_q = q_values(hypers, target, batch.next_obs, chance(next_key, size))
+        taus = jax.random.uniform(value_key, (size, config.target_fractions))
+        values = network.apply(target, batch.next_obs, (), {}, taus)[0]
+        return _target(hypers, batch, q, values, next_q)
+
+    def errors(
+        key: Key, hypers: MunchausenHypers, params: PyTree, batch: Batch, target: Array, taps: Any
+    ):
+        taus = jax.random.uniform(key, (len(batch.reward), config.fractions))
+        return iqn.quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
+
+    return Rule(q_values, targets, errors, chance)

@@ -1,0 +1,119 @@
+"""QR-DQN: quantile regression (Dabney et al. 2018, arXiv 1710.10044).
+
+DQN with quantiles of the return at fixed fractions in place of its mean, learnt by the quantile
+Huber loss. The learning rate, Adam's epsilon and the quantiles are the paper's; all else is as in
+DQN here.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.ops import distributional, value
+
+
+class QRDQNConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: in an update: the replay ratio is gradient_steps / (N * T).
+        batch_size: transitions in a gradient step.
+        capacity: transitions that the replay holds.
+        max_n_step: the largest n_step that hypers may ask for.
+        probe_size: replayed transitions that the probe looks at.
+        quantiles: of a distribution.
+        double: the online network chooses the action whose returns the target network gives.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 4
+    gradient_steps: int = 1
+    batch_size: int = 32
+    capacity: int = 100_000
+    max_n_step: int = 1
+    probe_size: int = 256
+    quantiles: int = 200
+    double: bool = False
+
+
+class QRDQNHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of Adam.
+        adam_epsilon: of Adam's denominator.
+        gamma: discount per step.
+        n_step: rewards in a return, rounded.
+        epsilon: probability of a random action when learning begins.
+        final_epsilon: the same after the decay.
+        epsilon_decay: fraction of training over which epsilon decays linearly.
+        min_history: transitions before learning begins; until then actions are random.
+        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_rate: how far it then moves to the online network; 1 copies.
+        recent: fraction of the capacity that is sampled, newest first.
+        kappa: errors below it count quadratically; 0 is plain quantile regression.
+    """
+
+    learning_rate: float = 5e-5
+    adam_epsilon: float = 3.125e-4
+    gamma: float = 0.99
+    n_step: float = 1.0
+    epsilon: float = 1.0
+    final_epsilon: float = 0.01
+    epsilon_decay: float = 0.1
+    min_history: float = 1000.0
+    target_update_period: float = 1000.0
+    target_update_rate: float = 1.0
+    recent: float = 1.0
+    kappa: float = 1.0
+
+
+def qr_dqn(
+    env: types.Environment,
+    config: QRDQNConfig | None = None,
+    network: types.Network | None = None,
+    hypers: QRDQNHypers | None = None,
+) -> Agent:
+    """QR-DQN for the spaces of `env`; `network` puts out quantiles f32[B, A, quantiles].
+
+    It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
+    has a memory, or sizes do not fit.
+    """
+    config, hypers = config or QRDQNConfig(), hypers or QRDQNHypers()
+    action = check("qr_dqn", env, config, "quantiles")
+    network = network or nets.q_network(
+        env.observation, action, atoms=config.quantiles, layer_norm=False
+    )
+
+    def q_values(hypers: QRDQNHypers, params: PyTree, obs: Array, chance: Any) -> Array:
+        return jnp.mean(network.apply(params, obs)[0], axis=-1)
+
+    def targets(
+        key: Key, hypers: QRDQNHypers, online: PyTree, target: PyTree, batch: Batch
+    ) -> Array:
+        """Samples f32[B, quantiles] of the return."""
+        judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
+        following = network.apply(target, batch.next_obs)[0]
+        return jax.vmap(value.q_target)(
+            batch.reward, batch.discount, batch.terminated, following, judge
+        )
+
+    def errors(
+        key: Key, hypers: QRDQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any
+    ):
+        quantiles, internals = network.apply(params, batch.obs, (), taps)
+        chosen = taken(quantiles, batch.action)
+        fractions = distributional.midpoints(config.quantiles)
+        loss = jax.vmap(distributional.quantile_huber, (0, None, 0, None))
+        sizes = loss(chosen, fractions, target, hypers.kappa)
+        return sizes, jnp.mean(chosen, axis=-1), internals
+
+    return q_learning("qr_dqn", env, config, hypers, network, Rule(q_values, targets, errors))

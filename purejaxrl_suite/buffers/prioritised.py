@@ -1,0 +1,105 @@
+"""Prioritised replay, proportional variant (Schaul et al. 2016, arXiv 1511.05952).
+
+A window is drawn with probability p^alpha / sum of p^alpha, stratified over the batch; what that
+does to a loss is undone by `ops.value.importance_weights`. New steps have the largest priority p
+seen so far, starting at 1.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.buffers import pyramid
+from purejaxrl_suite.buffers import uniform as uniforms
+from purejaxrl_suite.buffers.pyramid import Pyramid
+from purejaxrl_suite.buffers.ring import Layout, Ring
+from purejaxrl_suite.buffers.uniform import Drawn
+from purejaxrl_suite.buffers.windows import Batch, Sequence
+from purejaxrl_suite.core.types import Array, Key, Transition
+
+
+class PrioritisedState(NamedTuple):
+    """ring: the experience. masses: p^alpha of each slot. largest: f32[], of all p so far."""
+
+    ring: Ring
+    masses: Pyramid
+    largest: Array
+
+
+class Prioritised(NamedTuple):
+    """Functions of a PrioritisedState; those of `Uniform` mean the same here.
+
+    add: (state, Transition[T, N], alpha) -> state.
+    draw: (key, state, batch) -> Drawn, windows of which `max_n` steps are stored.
+    update: (state, slot i32[B], priority f32[B] >= 0, alpha, where=True) -> state: new priorities
+        of slots drawn since the last `add`; nothing changes where not `where`.
+    """
+
+    layout: Layout
+    init: Callable[[], PrioritisedState]
+    add: Callable[[PrioritisedState, Transition, Array | float], PrioritisedState]
+    ready: Callable[[PrioritisedState, Array | float, Array | int], Array]
+    draw: Callable[[Key, PrioritisedState, int], Drawn]
+    read: Callable[[PrioritisedState, Array, Array | int, Array | float], Batch]
+    sequences: Callable[[PrioritisedState, Array, int], Sequence]
+    stats_batch: Callable[[Key, PrioritisedState, int], Array]
+    update: Callable[..., PrioritisedState]
+
+
+def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
+    """Prioritised replay; the arguments are those of `ring.layout`."""
+    plain = uniforms.uniform(*spaces, **sizes)
+    at = plain.layout
+
+    def init() -> PrioritisedState:
+        return PrioritisedState(plain.init(), pyramid.init(at.slots), jnp.ones((), jnp.float32))
+
+    def add(state: PrioritisedState, transition: Transition, alpha: Array | float):
+        """Steps may be drawn once max_n steps follow them: the newest rows have no mass yet."""
+        ring = state.ring
+        row = jnp.arange(-at.max_n, at.rollout_length)
+        complete = (row < at.rollout_length - at.max_n) & (row >= -ring.filled)
+        mass = jnp.where(complete, state.largest**alpha, 0.0)
+        slot = (ring.row + row) % at.rows * at.num_envs
+        slot = jnp.ravel(slot[:, None] + jnp.arange(at.num_envs)[None])
+        masses = pyramid.put(state.masses, slot, jnp.repeat(mass, at.num_envs))
+        return PrioritisedState(plain.add(ring, transition), masses, state.largest)
+
+    def ready(state: PrioritisedState, min_history: Array | float, n: Array | int) -> Array:
+        return plain.ready(state.ring, min_history, at.max_n)
+
+    def draw(key: Key, state: PrioritisedState, batch: int) -> Drawn:
+        share = (jnp.arange(batch) + jax.random.uniform(key, (batch,))) / batch
+        slot = jnp.minimum(pyramid.find(state.masses, share), at.slots - 1)
+        # What reads the masses must come before what writes them, or XLA copies them all: through
+        # the barrier whatever depends on the slots also depends on their masses having been read.
+        slot, mass = jax.lax.optimization_barrier((slot, pyramid.get(state.masses, slot)))
+        tiny = jnp.finfo(jnp.float32).tiny  # nothing is 0 / 0 while the replay is not ready
+        total = jnp.maximum(pyramid.total(state.masses), tiny)
+        return Drawn(slot, jnp.maximum(mass / total, tiny))
+
+    def update(
+        state: PrioritisedState,
+        slot: Array,
+        priority: Array,
+        alpha: Array | float,
+        where: Array | bool = True,
+    ) -> PrioritisedState:
+        # Of a slot that was drawn twice the greatest counts, whatever the order of the device.
+        same = slot[:, None] == slot[None]
+        priority = jnp.max(jnp.where(same, priority[None], 0.0), axis=1)
+        mass = jnp.where(where, priority**alpha, pyramid.get(state.masses, slot))
+        largest = jnp.where(where, jnp.maximum(state.largest, jnp.max(priority)), state.largest)
+        return PrioritisedState(state.ring, pyramid.put(state.masses, slot, mass), largest)
+
+    def of_ring(function: Callable[..., Any], state: PrioritisedState, *arguments: Any) -> Any:
+        return function(state.ring, *arguments)
+
+    def stats_batch(key: Key, state: PrioritisedState, batch: int) -> Array:
+        return plain.stats_batch(key, state.ring, batch)
+
+    readers = partial(of_ring, plain.read), partial(of_ring, plain.sequences), stats_batch
+    return Prioritised(at, init, add, ready, draw, *readers, update)

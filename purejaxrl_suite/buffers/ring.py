@@ -1,0 +1,218 @@
+"""The ring that every replay keeps its experience in.
+
+A ring has rows of N slots, one slot for each environment: slot = row * N + environment, so the next
+step of an environment is N slots further on. An observation is stored once, and the successor of a
+step is what the next slot shows, except where an episode was cut. There the next slot shows a start
+observation, and the true successor is kept aside: one place for the cuts of each environment within
+`spacing` consecutive rows. Cuts by a time limit are at least that far apart, so none is lost while
+its rows are; of cuts that lie closer together the last is kept, and windows end before a lost one.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.buffers.packing import packing
+from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core.types import Array, Box, Discrete, Space, Transition
+
+SPACING = 64  # about: one observation kept aside for 64 steps is 1.6 % more memory
+TERMINATED, TRUNCATED = 1, 2
+
+
+class Ring(NamedTuple):
+    """C slots of experience; arrays only.
+
+    obs: [C + F, size], rows of `packing`: the observations, then F successors of cut steps.
+    action: [C, ...]. reward: f32[C]. end: u8[C], a sum of 1 (terminated) and 2 (truncated).
+    extras: {name: [C, ...]}. cut: i32[F], which of its rows each kept successor belongs to.
+    row: i32[], where the next step is written. filled: i32[], rows written, at most C / N.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    end: Array
+    extras: Mapping[str, Array]
+    cut: Array
+    row: Array
+    filled: Array
+
+
+class Layout(NamedTuple):
+    """What is static about a ring; made by `layout`."""
+
+    observation: Box
+    action: Space
+    extras: Mapping[str, Space]
+    rows: int
+    num_envs: int
+    rollout_length: int
+    max_n: int
+    spacing: int
+
+    @property
+    def slots(self) -> int:
+        """C: steps that are kept, of all environments together."""
+        return self.rows * self.num_envs
+
+    @property
+    def kept(self) -> int:
+        """F: places for successors of cut steps."""
+        return self.rows // self.spacing * self.num_envs
+
+
+def layout(
+    observation: Box,
+    action: Space,
+    *,
+    capacity: int,
+    num_envs: int,
+    rollout_length: int,
+    max_n: int = 1,
+    time_limit: int | None = None,
+    extras: Mapping[str, Space] | None = None,
+) -> Layout:
+    """A ring for rollouts of T = rollout_length steps in N = num_envs environments.
+
+    Args:
+        observation: space of `Transition.obs`.
+        action: space of `Transition.action`.
+        capacity: steps that are kept, of all environments together, in whole rollouts.
+        num_envs: N.
+        rollout_length: T.
+        max_n: length of the longest window that will be read.
+        time_limit: steps between two cuts of an environment, where that is known.
+        extras: spaces of what is kept of `Transition.extras`, by name.
+
+    Raises ValueError when a size is not positive, or a rollout and a window do not fit.
+    """
+    sizes = {"num_envs": num_envs, "rollout_length": rollout_length, "max_n": max_n}
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name}={value}: expected at least 1")
+    rows = capacity // (num_envs * rollout_length) * rollout_length
+    if rows < rollout_length + max_n:
+        raise ValueError(
+            f"capacity={capacity}: expected whole rollouts of {num_envs} environments x "
+            f"{rollout_length} steps, and max_n={max_n} steps more than one of them"
+        )
+    spacing = _spacing(rows, rollout_length, time_limit)
+    return Layout(
+        observation, action, dict(extras or {}), rows, num_envs, rollout_length, max_n, spacing
+    )
+
+
+def init(at: Layout) -> Ring:
+    """An empty ring."""
+    rows = packing(at.observation)
+    return Ring(
+        obs=jnp.zeros((at.slots + at.kept, rows.size), rows.dtype),
+        action=_empty(at.action, at.slots),
+        reward=jnp.zeros(at.slots, jnp.float32),
+        end=jnp.zeros(at.slots, jnp.uint8),
+        extras={name: _empty(space, at.slots) for name, space in at.extras.items()},
+        cut=jnp.full(at.kept, -1, jnp.int32),
+        row=jnp.zeros((), jnp.int32),
+        filled=jnp.zeros((), jnp.int32),
+    )
+
+
+def add(at: Layout, ring: Ring, transition: Transition) -> Ring:
+    """The ring after a rollout, leaves [T, N, ...]; written in place where the ring is donated."""
+    end = TERMINATED * transition.terminated.astype(jnp.uint8)
+    end = end + TRUNCATED * transition.truncated.astype(jnp.uint8)
+    start = ring.row * at.num_envs
+
+    def write(x: Array, new: Array) -> Array:
+        block = jnp.reshape(new, (at.rollout_length * at.num_envs, *x.shape[1:]))
+        return jax.lax.dynamic_update_slice_in_dim(x, block.astype(x.dtype), start, 0)
+
+    obs, cut = _keep_cuts(at, ring, transition, end == TRUNCATED)
+    return Ring(
+        obs=write(obs, packing(at.observation).pack(transition.obs)),
+        action=write(ring.action, transition.action),
+        reward=write(ring.reward, transition.reward),
+        end=write(ring.end, end),
+        extras={name: write(x, transition.extras[name]) for name, x in ring.extras.items()},
+        cut=cut,
+        row=(ring.row + at.rollout_length) % at.rows,
+        filled=jnp.minimum(ring.filled + at.rollout_length, at.rows),
+    )
+
+
+def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tuple[Array, Array]:
+    """Keep the successor of the last cut in each group of `spacing` rows that a rollout touches."""
+    groups = max(at.rollout_length // at.spacing, 1)
+    length = at.rollout_length // groups
+    cut = jnp.reshape(cut, (groups, length, at.num_envs))
+    which = length - 1 - jnp.argmax(cut[:, ::-1], axis=1)  # the last one
+    found = jnp.ravel(jnp.any(cut, axis=1))
+    time = jnp.arange(groups)[:, None] * length + which
+    successor = transition.next_obs[time, jnp.arange(at.num_envs)]
+    successor = packing(at.observation).pack(successor)
+    start = ring.row // at.spacing * at.num_envs
+
+    def merge(x: Array, new: Array, start: Array) -> Array:
+        old = jax.lax.dynamic_slice_in_dim(x, start, groups * at.num_envs)
+        mask = jnp.reshape(found, (-1,) + (1,) * (x.ndim - 1))
+        new = jnp.where(mask, jnp.reshape(new, old.shape), old)
+        return jax.lax.dynamic_update_slice_in_dim(x, new, start, 0)
+
+    owner = (ring.row % at.spacing + which).astype(jnp.int32)
+    return merge(ring.obs, successor, at.slots + start), merge(ring.cut, owner, start)
+
+
+def place_of_cut(at: Layout, slot: Array) -> tuple[Array, Array]:
+    """Where the successor of a cut step is kept (0 .. F-1), and the `Ring.cut` it then has."""
+    row, env = slot // at.num_envs, slot % at.num_envs
+    return row // at.spacing * at.num_envs + env, row % at.spacing
+
+
+def ahead(at: Layout, slot: Array, steps: Array | int) -> Array:
+    """The slot so many steps of its environment later."""
+    return (slot + at.num_envs * steps) % at.slots
+
+
+def observations(at: Layout, ring: Ring, place: Array) -> Array:
+    """Observations [..., *shape] at places [...] of `Ring.obs`."""
+    return packing(at.observation).unpack(take(ring.obs, place))
+
+
+def actions(at: Layout, ring: Ring, slot: Array) -> Array:
+    """Actions at slots [...], in the dtype of their space."""
+    return _widen(at.action, take(ring.action, slot))
+
+
+def extras(at: Layout, ring: Ring, slot: Array) -> dict[str, Array]:
+    """What was kept beside, at slots [...]."""
+    return {name: _widen(at.extras[name], take(x, slot)) for name, x in ring.extras.items()}
+
+
+def take(x: Array, index: Array) -> Array:
+    """Rows of x at indices that are certainly valid."""
+    return x.at[index].get(mode="promise_in_bounds")
+
+
+def _spacing(rows: int, rollout_length: int, time_limit: int | None) -> int:
+    """Rows that share a kept successor: whole rollouts, or a whole fraction of one."""
+    fits = [
+        p
+        for p in range(1, min(time_limit or rows, rows) + 1)
+        if rows % p == 0 and (p % rollout_length == 0 or rollout_length % p == 0)
+    ]
+    return min(fits, key=lambda p: abs(math.log(p / SPACING)))
+
+
+def _empty(space: Space, slots: int) -> Array:
+    shape = spaces.abstract(space, slots).shape
+    # Few actions need few bits; Discrete is int32 everywhere else.
+    narrow = isinstance(space, Discrete) and space.n <= 256
+    return jnp.zeros(shape, jnp.uint8 if narrow else spaces.abstract(space).dtype)
+
+
+def _widen(space: Space, x: Array) -> Array:
+    return x.astype(spaces.abstract(space).dtype)

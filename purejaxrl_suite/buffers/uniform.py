@@ -1,0 +1,78 @@
+"""Uniform replay (Lin 1992; Mnih et al. 2015, Nature 518): every stored window is as likely."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.buffers import ring as rings
+from purejaxrl_suite.buffers import windows
+from purejaxrl_suite.buffers.ring import Layout, Ring
+from purejaxrl_suite.buffers.windows import Batch, Sequence
+from purejaxrl_suite.core.types import Array, Key, Transition
+
+
+class Drawn(NamedTuple):
+    """Where windows start; several learners may read the same ones.
+
+    slot: i32[B]. probability: f32[B], with which each was drawn, for importance weights.
+    """
+
+    slot: Array
+    probability: Array
+
+
+class Uniform(NamedTuple):
+    """Functions of a Ring.
+
+    layout: its sizes. init: () -> Ring. add: (ring, Transition[T, N]) -> ring.
+    ready: (ring, min_history, n) -> bool[]: it holds so many steps (or is full) and a window of n.
+    draw: (key, ring, batch, n, recent=1) -> Drawn, windows of which n steps are stored, among the
+        newest `recent` (fraction of the capacity).
+    read: (ring, slot, n, gamma) -> Batch. sequences: (ring, slot, length) -> Sequence.
+    stats_batch: (key, ring, batch) -> observations [batch, ...].
+    """
+
+    layout: Layout
+    init: Callable[[], Ring]
+    add: Callable[[Ring, Transition], Ring]
+    ready: Callable[[Ring, Array | float, Array | int], Array]
+    draw: Callable[..., Drawn]
+    read: Callable[[Ring, Array, Array | int, Array | float], Batch]
+    sequences: Callable[[Ring, Array, int], Sequence]
+    stats_batch: Callable[[Key, Ring, int], Array]
+
+
+def uniform(*spaces: Any, **sizes: Any) -> Uniform:
+    """Uniform replay; the arguments are those of `ring.layout`.
+
+    The cost of a sample does not depend on the capacity. What is drawn before the replay is ready
+    is finite and means nothing.
+    """
+    at = rings.layout(*spaces, **sizes)
+
+    def draw(
+        key: Key, ring: Ring, batch: int, n: Array | int, recent: Array | float = 1.0
+    ) -> Drawn:
+        newest = jnp.ceil(jnp.asarray(recent, jnp.float32) * at.rows).astype(jnp.int32)
+        rows = jnp.minimum(ring.filled, jnp.maximum(newest, n + 1))
+        # The last n rows start no window yet: what follows them has not been seen.
+        starts = jnp.maximum(rows - n, 1) * at.num_envs
+        oldest = (ring.row - rows) % at.rows * at.num_envs
+        slot = (oldest + jax.random.randint(key, (batch,), 0, starts)) % at.slots
+        return Drawn(slot, jnp.full(batch, 1.0 / starts, jnp.float32))
+
+    def stats_batch(key: Key, ring: Ring, batch: int) -> Array:
+        return rings.observations(at, ring, draw(key, ring, batch, 0).slot)
+
+    writers = partial(rings.init, at), partial(rings.add, at), partial(ready, at)
+    readers = partial(windows.transitions, at), partial(windows.sequences, at)
+    return Uniform(at, *writers, draw, *readers, stats_batch)
+
+
+def ready(at: Layout, ring: Ring, min_history: Array | float, n: Array | int) -> Array:
+    """Whether a ring holds `min_history` steps, or is full, and at least one window of n steps."""
+    enough = ring.filled * at.num_envs >= jnp.minimum(min_history, at.slots)
+    return enough & (ring.filled > n)

@@ -1,0 +1,131 @@
+"""What is read from a ring: n-step transitions and sequences, each within one episode.
+
+A window starts at a slot and ends after n steps or with the episode. Termination leaves nothing to
+bootstrap from. At a cut the value is bootstrapped from the true successor; if that was lost (see
+`ring`), the window stops a step earlier, at the last observation of the episode. Only a window of
+nothing but the lost step itself is then empty: its weight is 0.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from purejaxrl_suite.buffers import ring as rings
+from purejaxrl_suite.buffers.ring import TERMINATED, TRUNCATED, Layout, Ring
+from purejaxrl_suite.core.types import Array
+
+
+class Batch(NamedTuple):
+    """B windows of up to n steps as one transition each.
+
+    obs, action, extras: of the first step. reward: f32[B], the discounted sum of rewards.
+    discount: f32[B], gamma to the power of the steps: the factor of the value of next_obs.
+    next_obs: the observation after the last step. terminated: bool[B], next_obs has no value (it is
+    any finite observation). truncated: bool[B], the episode was cut after the last step.
+    steps: i32[B], how many. weight: f32[B], 1, or 0 of an empty window. slot: i32[B], its start.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    discount: Array
+    next_obs: Array
+    terminated: Array
+    truncated: Array
+    steps: Array
+    weight: Array
+    slot: Array
+    extras: Mapping[str, Array]
+
+
+class Sequence(NamedTuple):
+    """B windows of up to L steps, step by step.
+
+    obs: [L + 1, B, ...], up to the observation after the last step. action, reward, terminated,
+    truncated, extras: [L, B, ...]. mask: f32[L, B], 1 for steps of the window, 0 after its episode;
+    what is masked is finite and means nothing, so is obs[steps] after a termination.
+    weight: f32[B], 1, or 0 of an empty window. slot: i32[B], its start.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    mask: Array
+    weight: Array
+    slot: Array
+    extras: Mapping[str, Array]
+
+
+class Walk(NamedTuple):
+    """path: i32[B, L], slots. end: u8[B, L]. steps: i32[B] of the window. after: i32[B], the place
+    of the observation after the last of them. end_last: u8[B], how the window ended.
+    """
+
+    path: Array
+    end: Array
+    steps: Array
+    after: Array
+    end_last: Array
+
+
+def walk(at: Layout, ring: Ring, slot: Array, length: int, n: Array | int) -> Walk:
+    """Up to n <= length steps from each slot i32[B], within its episode; n may be traced."""
+    ahead = jnp.arange(length)[None]
+    path = rings.ahead(at, slot[:, None], ahead)
+    end = rings.take(ring.end, path)
+    before = jnp.cumsum(end > 0, axis=1) - (end > 0)
+    steps = jnp.sum((before == 0) & (ahead < n), axis=1).astype(jnp.int32)
+    last = rings.ahead(at, slot, steps - 1)
+    end_last = rings.take(ring.end, last)
+    place, owner = rings.place_of_cut(at, last)
+    cut = end_last == TRUNCATED
+    known = cut & (rings.take(ring.cut, place) == owner)
+    lost = cut & ~known
+    steps = steps - lost.astype(jnp.int32)
+    after = jnp.where(known, at.slots + place, rings.ahead(at, slot, steps))
+    return Walk(path, end, steps, after, jnp.where(lost, 0, end_last))
+
+
+def transitions(at: Layout, ring: Ring, slot: Array, n: Array | int, gamma: Array | float) -> Batch:
+    """n-step transitions from slots i32[B]; n <= at.max_n and gamma may be traced."""
+    found = walk(at, ring, slot, at.max_n, n)
+    powers = jnp.asarray(gamma, jnp.float32) ** jnp.arange(at.max_n + 1)
+    inside = jnp.arange(at.max_n)[None] < found.steps[:, None]
+    reward = powers[None, :-1] * rings.take(ring.reward, found.path)
+    return Batch(
+        obs=rings.observations(at, ring, slot),
+        action=rings.actions(at, ring, slot),
+        reward=jnp.sum(jnp.where(inside, reward, 0.0), axis=1),
+        discount=powers[found.steps],
+        next_obs=rings.observations(at, ring, found.after),
+        terminated=found.end_last & TERMINATED > 0,
+        truncated=found.end_last & TRUNCATED > 0,
+        steps=found.steps,
+        weight=(found.steps > 0).astype(jnp.float32),
+        slot=slot,
+        extras=rings.extras(at, ring, slot),
+    )
+
+
+def sequences(at: Layout, ring: Ring, slot: Array, length: int) -> Sequence:
+    """Windows of L = length <= at.max_n steps from slots i32[B], time first."""
+    found = walk(at, ring, slot, length, length)
+    times = jnp.arange(length + 1)[:, None]
+    after = times == found.steps[None]
+    path = rings.ahead(at, slot[None], times)
+    mask = times[:-1] < found.steps[None]
+    end = jnp.where(mask, found.end.T, 0)
+    return Sequence(
+        obs=rings.observations(at, ring, jnp.where(after, found.after[None], path)),
+        action=rings.actions(at, ring, path[:-1]),
+        reward=rings.take(ring.reward, path[:-1]),
+        terminated=end & TERMINATED > 0,
+        truncated=end & TRUNCATED > 0,
+        mask=mask.astype(jnp.float32),
+        weight=(found.steps > 0).astype(jnp.float32),
+        slot=slot,
+        extras=rings.extras(at, ring, path[:-1]),
+    )

@@ -1,0 +1,147 @@
+"""Implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923, section 3 and equation 4).
+
+Z(s, a, tau) = head(mixed(psi(s) * phi(tau))): psi is the encoder (and perhaps dense layers), phi
+one dense layer on cos(pi * i * tau), i = 0 ... cosines - 1, and `mixed` are dense layers.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import (
+    Array,
+    Box,
+    Internals,
+    Key,
+    Memory,
+    Network,
+    Path,
+    PyTree,
+    Space,
+)
+from purejaxrl_suite.nets import chain
+from purejaxrl_suite.nets.builders import check, check_discrete
+from purejaxrl_suite.nets.chain import Chain, Taps
+from purejaxrl_suite.nets.encoders import Encoder, default_encoder
+from purejaxrl_suite.nets.heads import Linear
+from purejaxrl_suite.nets.layers import (
+    Activation,
+    DenseLayer,
+    Initializer,
+    Part,
+    Style,
+    dense,
+    stack,
+)
+
+HEAD: Path = ("heads", "quantile")
+
+
+def implicit_quantile_network(
+    observation: Box,
+    action: Space,
+    *,
+    hidden: tuple[int, ...] | None = None,
+    mixed: tuple[int, ...] = (512,),
+    fractions: int = 32,
+    cosines: int = 64,
+    activation: Activation = jax.nn.relu,
+    encoder: Encoder | None = None,
+    layer_norm: bool = False,
+    kernel_init: Initializer | None = None,
+    dtype: Any = jnp.float32,
+) -> Network:
+    """Quantiles of returns at any fractions; `apply` puts out f32[B, A, K].
+
+    `apply` has one more argument: (params, obs, memory, taps, taus), taus f32[B, K] the fractions
+    in (0, 1). Without it they are the midpoints of `fractions` equal intervals, and the network is
+    one like any other. Features of `mixed` layers and of phi are f32[B, K, H].
+
+    Args:
+        observation: what the network reads, without batch axes.
+        action: Discrete.
+        hidden: units of dense layers of psi behind the encoder. None is no layer where the encoder
+            has some, as in the paper, and one of 256 where it has none: a product with a few raw
+            numbers would carry little of tau.
+        mixed: units of the dense layers that read psi * phi.
+        fractions: K where `taus` are not given.
+        cosines: inputs of phi.
+        activation: of the dense layers; encoders have their own.
+        encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
+        layer_norm: before each hidden activation, but not in phi.
+        kernel_init: of all kernels; None is He normal in hidden layers, LeCun normal in the head.
+        dtype: of matrix products; parameters and outputs are float32.
+    """
+    check(observation, (*(hidden or ()), *mixed), 0)
+    actions = check_discrete(action).n
+    if fractions < 1 or cosines < 1:
+        raise ValueError(f"fractions={fractions}, cosines={cosines}: expected at least 1")
+    style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype)
+    first = (encoder or default_encoder(observation))(observation, style)
+    hidden = (() if first.edges else (256,)) if hidden is None else hidden
+    psi: Chain = (
+        (("encoder",), first),
+        (("trunk", "state"), dense(hidden, activation, style)),
+    )
+    units = hidden[-1] if hidden else math.prod(first.shape)
+    phi: Chain = ((("bridge",), _embedding(units, cosines, activation, style)),)
+    after: Chain = ((("trunk", "mixed"), dense(mixed, activation, style)),)
+    head = Linear(actions, kernel_init or nn.initializers.lecun_normal(), dtype)
+
+    def init(key: Key) -> PyTree:
+        paths: list[Path] = [path for path, _ in (*psi, *phi, *after)]
+        *keys, key_head = jax.random.split(key, len(paths) + 1)
+        places = dict(zip(paths, keys, strict=True))
+        params: dict[str, Any] = {}
+        obs = jnp.zeros((1, *observation.shape), observation.dtype)
+        x = chain.start(psi, places, params, obs)
+        x = x * chain.start(phi, places, params, jnp.zeros(1))
+        x = chain.start(after, places, params, x)
+        chain.put(params, HEAD, head.init(key_head, x)["params"])
+        return params
+
+    def apply(
+        params: PyTree,
+        obs: Array,
+        memory: Memory = (),
+        taps: Taps | None = None,
+        taus: Array | None = None,
+    ) -> tuple[Array, Internals]:
+        taps = taps or {}
+        if taus is None:
+            middle = (jnp.arange(fractions, dtype=jnp.float32) + 0.5) / fractions
+            taus = jnp.broadcast_to(middle[None], (obs.shape[0], fractions))
+        state, features = chain.run(psi, params, obs, taps)
+        wide = {name: chain.merge(tap) for name, tap in taps.items() if name not in features}
+        embedded, of_phi = chain.run(phi, params, jnp.ravel(taus), wide)
+        x = state[:, None] * jnp.reshape(embedded, (*taus.shape, -1))
+        x, of_mixed = chain.run(after, params, chain.merge(x), wide)
+        features |= chain.separate(of_phi | of_mixed, taus.shape)
+        output = head.apply({"params": chain.at(params, HEAD)}, x)
+        output = jnp.swapaxes(chain.separate(output, taus.shape), 1, 2)
+        return output, Internals(features, memory, {}, 0.0)
+
+    def unroll(
+        params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
+    ) -> tuple[Array, Internals]:
+        taps = chain.merge(taps or {})
+        output, internals = apply(params, chain.merge(obs), memory, taps)
+        features = chain.separate(internals.features, obs.shape[:2])
+        return chain.separate(output, obs.shape[:2]), internals._replace(features=features)
+
+    edges, readers = chain.wire(after, ((*HEAD, "kernel"),))
+    before = chain.wire(psi, readers)[0]
+    # A unit of phi multiplies one of psi: to silence one silences the other.
+    gates = tuple(edge._replace(recyclable=False) for edge in chain.wire(phi, readers)[0])
+    return Network(init, apply, unroll, (*before, *gates, *edges))
+
+
+def _embedding(units: int, cosines: int, activation: Activation, style: Style) -> Part:
+    def expand(taus: Array) -> Array:
+        return jnp.cos(jnp.pi * taus[:, None] * jnp.arange(cosines, dtype=jnp.float32)[None])
+
+    plain = style._replace(layer_norm=False)
+    return stack(expand, (cosines,), (DenseLayer(units),), activation, plain)

@@ -1,0 +1,119 @@
+"""NoisyNet: linear layers with learnt, factorised Gaussian noise.
+
+Fortunato et al. 2018, arXiv 1706.10295, sections 3 and 3.2. A noisy layer keeps the deviations of
+its kernel and bias beside them, and its forward pass reads the means. Noise is added to the
+parameters before a network is applied, so that `Network.apply` stays a function of parameters and
+observations:
+
+    noise = draw_noise(key, params)
+    output, internals = network.apply(add_noise(params, noise), obs)
+
+Differentiated through `add_noise`, the loss reaches means and deviations. One draw serves a whole
+batch, as in the paper; leave it out to act without noise.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array, Key, Path, PyTree
+from purejaxrl_suite.nets.product import multiply
+
+SIGMA = 0.5  # deviations start at this over the root of the number of inputs
+LEAVES = ("kernel", "bias", "kernel_sigma", "bias_sigma")
+
+
+class NoisyLinear(nn.Module):
+    """f32[B, D] -> f32[B, units] by the means; `add_noise` moves them.
+
+    Initialised as in the paper, whatever the style of the network: means uniform within
+    1 / sqrt(D), deviations 0.5 / sqrt(D). dtype is that of the product.
+    """
+
+    units: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Apply to a batch."""
+        inputs = x.shape[-1]
+        bound = 1.0 / inputs**0.5
+        mean, deviation = _uniform(bound), nn.initializers.constant(SIGMA * bound)
+        kernel = self.param("kernel", mean, (inputs, self.units), jnp.float32)
+        bias = self.param("bias", mean, (self.units,), jnp.float32)
+        self.param("kernel_sigma", deviation, (inputs, self.units), jnp.float32)
+        self.param("bias_sigma", deviation, (self.units,), jnp.float32)
+        y = multiply(x.astype(self.dtype), kernel.astype(self.dtype))
+        return y.astype(jnp.float32) + bias[None]
+
+
+class Noise(NamedTuple):
+    """Scaled noise of one layer: inputs f32[D], outputs f32[units]."""
+
+    inputs: Array
+    outputs: Array
+
+
+def draw_noise(key: Key, params: PyTree) -> dict[str, Noise]:
+    """Noise of every noisy layer, by its name (`trunk/dense_0`); {} where there is none.
+
+    Of `params` only the shapes are read, so those of `jax.eval_shape(network.init, key)` do.
+    """
+    layers = list(_layers(params, ()))
+    keys = jax.random.split(key, 2 * len(layers))
+    return {
+        "/".join(path): Noise(
+            _scaled(keys[2 * i], layer["kernel"].shape[0]),
+            _scaled(keys[2 * i + 1], layer["kernel"].shape[1]),
+        )
+        for i, (path, layer) in enumerate(layers)
+    }
+
+
+def add_noise(params: PyTree, noise: Mapping[str, Noise]) -> PyTree:
+    """Parameters whose noisy kernels and biases are mean + deviation * noise (equation 9)."""
+
+    def visit(node: PyTree, path: Path) -> PyTree:
+        if not isinstance(node, Mapping):
+            return node
+        node = {name: visit(child, (*path, name)) for name, child in node.items()}
+        if "kernel_sigma" not in node:
+            return node
+        drawn = noise["/".join(path)]
+        product = drawn.inputs[:, None] * drawn.outputs[None]
+        return node | {
+            "kernel": node["kernel"] + node["kernel_sigma"] * product,
+            "bias": node["bias"] + node["bias_sigma"] * drawn.outputs,
+        }
+
+    return visit(params, ())
+
+
+def kernels(module: nn.Module) -> tuple[str, ...]:
+    """Names of the leaves of a linear module whose rows are fed by its input."""
+    return ("kernel", "kernel_sigma") if isinstance(module, NoisyLinear) else ("kernel",)
+
+
+def _layers(node: PyTree, path: Path) -> Iterator[tuple[Path, Mapping[str, Array]]]:
+    """Noisy layers in the order of their names, which jit and grad do not change."""
+    if not isinstance(node, Mapping):
+        return
+    if "kernel_sigma" in node:
+        yield path, node
+    for name in sorted(node):
+        yield from _layers(node[name], (*path, name))
+
+
+def _scaled(key: Key, size: int) -> Array:
+    x = jax.random.normal(key, (size,))
+    return jnp.sign(x) * jnp.sqrt(jnp.abs(x))
+
+
+def _uniform(bound: float):
+    def draw(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return draw

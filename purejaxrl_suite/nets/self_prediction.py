@@ -1,0 +1,196 @@
+"""Action values with the self-predictive head of SPR (arXiv 2007.05929) and BBF (2305.19452).
+
+The encoder's output, scaled to [0, 1] for each observation, is the latent state. A convolutional
+model predicts the latents after each of some actions; they are projected by the first dense layer
+of the trunk, without its activation, and a linear predictor follows. The targets are projected
+latents of the observations that did follow, by the target network.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import (
+    Array,
+    Box,
+    Edge,
+    Key,
+    Network,
+    PyTree,
+    Space,
+)
+from purejaxrl_suite.nets.builders import check, check_discrete
+from purejaxrl_suite.nets.chain import Chain
+from purejaxrl_suite.nets.conv import convolve
+from purejaxrl_suite.nets.encoders import Encoder
+from purejaxrl_suite.nets.heads import value_heads
+from purejaxrl_suite.nets.impala import impala
+from purejaxrl_suite.nets.layers import READERS, Activation, Initializer, Part, Style, dense
+from purejaxrl_suite.nets.network import Blueprint, Body, assemble
+from purejaxrl_suite.nets.product import multiply
+
+PROJECTION = ("trunk", "dense_0")
+TRANSITION = ("aux", "transition")
+PREDICTOR = ("aux", "predictor")
+
+
+class SelfPredictive(NamedTuple):
+    """A network, and what self-prediction makes of the features of its forward pass.
+
+    network: action values; `init` gives the parameters of all, those below under `aux`.
+    predict: (params, features, actions i32[B, K]) -> f32[B, K, D], predicted projections of the
+        observations after each of the actions.
+    project: (params, features) -> f32[B, D], the projection of the observations themselves.
+
+    `features` are `Internals.features` of `network.apply` with the same parameters.
+    """
+
+    network: Network
+    predict: Callable[[PyTree, Mapping[str, Array], Array], Array]
+    project: Callable[[PyTree, Mapping[str, Array]], Array]
+
+
+def self_predictive(
+    observation: Box,
+    action: Space,
+    *,
+    hidden: tuple[int, ...] = (512,),
+    encoder: Encoder | None = None,
+    atoms: int = 51,
+    dueling: bool = True,
+    activation: Activation = jax.nn.relu,
+    kernel_init: Initializer | None = None,
+    dtype: Any = jnp.float32,
+) -> SelfPredictive:
+    """The network of BBF; `network.apply` puts out f32[B, A, atoms], or f32[B, A] for 0 atoms.
+
+    The units of the encoder's last layer are not recyclable: scaling a latent ties them together.
+    A unit of the first dense layer that is dead behind its activation is dead for the values, and
+    not for self-prediction, which reads it before.
+
+    Args:
+        observation: (height, width, channels), without batch axes.
+        action: Discrete.
+        hidden: units of the dense layers; the first projects, and has D units.
+        encoder: with a convolutional output; None is `impala()`. BBF's is `impala(width=4)` with
+            hidden (2048,).
+        atoms: numbers for each action.
+        dueling: value and advantages, joined by `heads.combine`.
+        activation: of dense layers and of the transition model.
+        kernel_init: of all kernels; None is Xavier uniform.
+        dtype: of matrix products; parameters and outputs are float32.
+    """
+    check(observation, hidden, 0)
+    actions = check_discrete(action).n
+    if not hidden or atoms < 0:
+        raise ValueError(f"hidden={hidden}, atoms={atoms}: expected a layer, and 0 atoms or more")
+    kernel_init = kernel_init or nn.initializers.xavier_uniform()
+    style = Style(kernel_init, False, dtype)
+    first = (encoder or impala())(observation, style)
+    if len(first.shape) != 3:
+        raise ValueError(f"encoder: output shape {first.shape}, expected (height, width, channels)")
+    parts: Chain = (
+        (("encoder",), first),
+        (("bridge",), Part(Scaled(), (), ())),
+        (("trunk",), dense(hidden, activation, style)),
+    )
+    heads = value_heads(actions, atoms, dueling, False, kernel_init, dtype)
+    body = Body(parts, tuple(heads.modules))
+    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, None))
+    last = next(f"encoder/{edge.layer}" for edge in first.edges if READERS in edge.outgoing)
+    channels = first.shape[-1]
+
+    def init(key: Key) -> PyTree:
+        key_network, key_aux = jax.random.split(key)
+        return network.init(key_network) | {
+            "aux": _init_aux(key_aux, kernel_init, channels, actions, hidden[0])
+        }
+
+    def project(params: PyTree, features: Mapping[str, Array]) -> Array:
+        latent = scaled(features[last])
+        return _affine(
+            params["trunk"]["dense_0"], jnp.reshape(latent, (latent.shape[0], -1)), dtype
+        )
+
+    def predict(params: PyTree, features: Mapping[str, Array], actions: Array) -> Array:
+        def step(latent: Array, action: Array) -> tuple[Array, Array]:
+            latent = _transition(params["aux"]["transition"], latent, action, activation, dtype)
+            return latent, latent
+
+        latents = jax.lax.scan(step, scaled(features[last]), actions.T)[1]
+        rows = jnp.reshape(latents, (actions.size, -1))
+        projected = _affine(params["trunk"]["dense_0"], rows, dtype)
+        predicted = _affine(params["aux"]["predictor"], projected, dtype)
+        return jnp.swapaxes(jnp.reshape(predicted, (*actions.T.shape, -1)), 0, 1)
+
+    wiring = tuple(_with_aux(edge, last) for edge in network.wiring)
+    return SelfPredictive(network._replace(init=init, wiring=wiring), predict, project)
+
+
+def _with_aux(edge: Edge, last: str) -> Edge:
+    """The edge with what reads its units under `aux`."""
+    if edge.layer == "/".join(PROJECTION):
+        return edge._replace(outgoing=(*edge.outgoing, (*PREDICTOR, "kernel")))
+    if edge.layer == last:
+        outgoing = (*edge.outgoing, (*TRANSITION, "conv_0", "kernel"))
+        return edge._replace(outgoing=outgoing, recyclable=False)
+    return edge
+
+
+class Scaled(nn.Module):
+    """`scaled`, as the module of a part without parameters."""
+
+    @nn.compact
+    def __call__(self, x: Array, taps: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """Scale a batch."""
+        return scaled(x), {}
+
+
+def scaled(x: Array) -> Array:
+    """Every x[i] of a batch moved and scaled to [0, 1] (Schrittwieser et al. 2020, 1911.08265)."""
+    axes = tuple(range(1, x.ndim))
+    low, high = jnp.min(x, axes, keepdims=True), jnp.max(x, axes, keepdims=True)
+    return (x - low) / (high - low + 1e-5)
+
+
+def _init_aux(
+    key: Key, kernel_init: Initializer, channels: int, actions: int, units: int
+) -> dict[str, Any]:
+    """Both convolutions keep the channels; rows of actions are apart, for they are no units."""
+    keys = jax.random.split(key, 3)
+    first = kernel_init(keys[0], (3, 3, channels + actions, channels), jnp.float32)
+    zeros = jnp.zeros(channels, jnp.float32)
+    conv_0 = {"kernel": first[:, :, :channels], "action": first[:, :, channels:], "bias": zeros}
+    second = kernel_init(keys[1], (3, 3, channels, channels), jnp.float32)
+    predictor = kernel_init(keys[2], (units, units), jnp.float32)
+    return {
+        "transition": {"conv_0": conv_0, "conv_1": {"kernel": second, "bias": jnp.copy(zeros)}},
+        "predictor": {"kernel": predictor, "bias": jnp.zeros(units, jnp.float32)},
+    }
+
+
+def _transition(
+    params: PyTree, latent: Array, action: Array, activation: Activation, dtype: Any
+) -> Array:
+    """The latent [B, height, width, C] after one action i32[B]."""
+    first, second = params["conv_0"], params["conv_1"]
+    one_hot = jax.nn.one_hot(action, first["action"].shape[2], dtype=latent.dtype)
+    planes = jnp.broadcast_to(one_hot[:, None, None], (*latent.shape[:3], one_hot.shape[-1]))
+    kernel = jnp.concatenate([first["kernel"], first["action"]], axis=2)
+    x = jnp.concatenate([latent, planes], axis=-1)
+    x = activation(_convolution(x, kernel, first["bias"], dtype))
+    x = activation(_convolution(x, second["kernel"], second["bias"], dtype))
+    return scaled(x)
+
+
+def _convolution(x: Array, kernel: Array, bias: Array, dtype: Any) -> Array:
+    y = convolve(x.astype(dtype), kernel.astype(dtype), (1, 1), "SAME")
+    return y.astype(jnp.float32) + jnp.expand_dims(bias, (0, 1, 2))
+
+
+def _affine(params: Mapping[str, Array], x: Array, dtype: Any) -> Array:
+    y = multiply(x.astype(dtype), params["kernel"].astype(dtype))
+    return y.astype(jnp.float32) + params["bias"][None]

@@ -1,0 +1,52 @@
+"""Schedules: pure functions of a step, a clock that whoever owns it may set back to 0.
+
+Every argument may be traced. Before `delay` a schedule is at its start, from `delay + duration` on
+at its end.
+"""
+
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array
+
+Scalar = Array | float
+
+
+def passed(step: Array | int, duration: Scalar, delay: Scalar = 0.0) -> Array:
+    """Fraction f32[] in [0, 1] of a schedule that is over; a duration of 0 is over at `delay`."""
+    since = jnp.asarray(step, jnp.float32) - delay
+    return jnp.where(since < duration, jnp.clip(since / jnp.maximum(duration, 1e-9), 0.0, 1.0), 1.0)
+
+
+def linear(
+    step: Array | int, start: Scalar, end: Scalar, duration: Scalar, delay: Scalar = 0.0
+) -> Array:
+    """Straight from start to end: the epsilon of DQN (Mnih et al. 2015, Nature 518)."""
+    return start + passed(step, duration, delay) * (end - start)
+
+
+def exponential(
+    step: Array | int, start: Scalar, end: Scalar, duration: Scalar, delay: Scalar = 0.0
+) -> Array:
+    """By equal factors from start to end, which are positive."""
+    return start * (end / jnp.asarray(start, jnp.float32)) ** passed(step, duration, delay)
+
+
+def annealed_n_step(
+    step: Array | int, start: Scalar = 10.0, end: Scalar = 3.0, duration: Scalar = 10_000.0
+) -> Array:
+    """n of BBF's n-step returns, i32[] (Schwarzer et al. 2023, arXiv 2305.19452, section 3).
+
+    step: gradient steps since the last reset. By default 10 goes to 9, 8, 7, 6, 5, 4, 3 at steps
+    427, 1350, 2390, 3579, 4966, 6633, 8720.
+    """
+    return jnp.round(exponential(step, start, end, duration)).astype(jnp.int32)
+
+
+def annealed_discount(
+    step: Array | int, start: Scalar = 0.97, end: Scalar = 0.997, duration: Scalar = 10_000.0
+) -> Array:
+    """Discount of BBF, f32[]: 1 - gamma falls by equal factors (arXiv 2305.19452, section 3).
+
+    step: gradient steps since the last reset.
+    """
+    return 1.0 - exponential(step, 1.0 - start, 1.0 - end, duration)
