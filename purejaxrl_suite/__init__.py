@@ -16,11 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from purejaxrl_suite import agents, core, engine, envs, nets, ops, report, stats
+    from purejaxrl_suite import agents, buffers, core, engine, envs, nets, ops, report, stats
+    from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+    from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+    from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
-    from purejaxrl_suite.engine.evaluate import make_evaluate
     from purejaxrl_suite.engine.axes import (
         choice,
         grid,
@@ -30,18 +34,30 @@ if TYPE_CHECKING:
         sobol,
         uniform,
     )
+    from purejaxrl_suite.engine.evaluate import make_evaluate
     from purejaxrl_suite.engine.execute import Progress
     from purejaxrl_suite.engine.plan import Plan
     from purejaxrl_suite.engine.policy import Policy, load_policy
+    from purejaxrl_suite.engine.population import evolve
     from purejaxrl_suite.engine.result import Result
     from purejaxrl_suite.engine.run import run
+    from purejaxrl_suite.engine.selection import (
+        Selection,
+        population_based_training,
+        successive_halving,
+    )
     from purejaxrl_suite.engine.sweep import plan, sweep
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
 
 _HOMES = {
+    "agents.c51": ("C51Config", "C51Hypers", "c51"),
+    "agents.dqn": ("DQNConfig", "DQNHypers", "dqn"),
+    "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
+    "agents.munchausen": ("MunchausenConfig", "MunchausenHypers", "munchausen"),
     "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
+    "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),
     "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
     "engine.evaluate": ("make_evaluate",),
     "engine.axes": (
@@ -55,14 +71,16 @@ _HOMES = {
     ),
     "engine.execute": ("Progress",),
     "engine.plan": ("Plan",),
+    "engine.population": ("evolve",),
     "engine.policy": ("Policy", "load_policy"),
     "engine.result": ("Result",),
     "engine.run": ("run",),
+    "engine.selection": ("Selection", "population_based_training", "successive_halving"),
     "engine.sweep": ("plan", "sweep"),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
 }
-_PACKAGES = ("agents", "core", "engine", "envs", "nets", "ops", "report", "stats")
+_PACKAGES = ("agents", "buffers", "core", "engine", "envs", "nets", "ops", "report", "stats")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [*_PACKAGES, *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

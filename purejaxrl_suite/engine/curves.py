@@ -93,7 +93,9 @@ def _one_group(laid: Layout, group: Group, made: GroupRows) -> "xarray.Dataset":
     both = {name: (values, ("step",)) for name, values in rows.items()} | {
         "diverged": (diverged, ())
     }
-    variables = {name: variable(laid, name, x, dims) for name, (x, dims) in both.items()}
+    taken = {*laid.static, *laid.traced, *laid.along}  # a metric may be called like what is varied
+    names = {name: f"measured_{name}" if name in taken else name for name in both}
+    variables = {names[n]: variable(laid, n, x, dims) for n, (x, dims) in both.items()}
     rates = made.steps_per_second.astype(np.float32)
     variables["steps_per_second"] = (("step",), rates, _attributes("steps_per_second"))
     steps = np.arange(1, group.updates + 1) * group.per_update

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """How a sweep is run; nothing here changes a number."""
+    """How a sweep is run; none of it changes a number."""
 
     segments: int = 1
     checkpoint_every: int = 1
@@ -217,26 +217,32 @@ class Training:
         end = group.updates if until is None else until
 
         def due(update: int) -> bool:
-            return update == end or update % every == 0
+            return update == end or (store.durable and update % every == 0)
 
         clock = start, end, group.updates
-        for segment in segments(made.program, members, run, clock, due, stop):
-            run = None  # donated
-            count = segment.stop - segment.start
-            steps = count * group.per_update * made.chunk
-            self.trained += steps
-            rate = np.full((1, count), steps / segment.seconds, np.float32)
-            diverged = np.repeat(~segment.finite[:, None], count, axis=1).astype(np.float32)
-            rows = segment.history | {"steps_per_second": rate, "diverged": diverged}
-            store.append(segment.start, group.updates, made.program.length, rows)
-            if segment.run is not None:
-                store.save(segment.stop, segment.run)
-            if self.on_segment is not None:
-                self.on_segment(self._progress(g, k, segment, steps))
-            if stop() and segment.run is not None:
-                store.close()
-                raise Interrupted(f"stopped at update {segment.stop} of {group.updates}")
-        store.close()
+        try:
+            for segment in segments(made.program, members, run, clock, due, stop):
+                run = None  # donated
+                self._keep(g, k, segment)
+                if stop() and segment.run is not None:
+                    raise Interrupted(f"stopped at update {segment.stop} of {group.updates}")
+        finally:
+            store.close()
+
+    def _keep(self, g: int, k: int, segment: Segment) -> None:
+        """Store what a segment gave, then its state, then tell."""
+        group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
+        count = segment.stop - segment.start
+        steps = count * group.per_update * made.chunk
+        self.trained += steps
+        rate = np.full((1, count), steps / segment.seconds, np.float32)
+        diverged = np.repeat(~segment.finite[:, None], count, axis=1).astype(np.float32)
+        rows = segment.history | {"steps_per_second": rate, "diverged": diverged}
+        store.append(segment.start, group.updates, made.program.length, rows)
+        if segment.run is not None:
+            store.save(segment.stop, segment.run)
+        if self.on_segment is not None:
+            self.on_segment(self._progress(g, k, segment, steps))
 
     def _begin(self, program: Program, members: Any, store: Any) -> tuple[int, Run]:
         shape = program.init.out_info

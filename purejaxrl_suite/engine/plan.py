@@ -19,8 +19,9 @@ from purejaxrl_suite.engine.layout import Group
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SAFETY = 0.9
 """Share of the memory found that a plan may use; a limit given by the user is used whole."""
-COPIES = 2
-"""Copies of the state on the host while a checkpoint is written: ours, and what is compressed."""
+COPIES = 2.5
+"""Copies of the state that the host holds while checkpoints are written (measured, see
+benchmarks/sweeps.py: 2 where most of it compresses to nothing, 3 where nothing does)."""
 
 
 class GroupPlan(NamedTuple):
@@ -138,13 +139,20 @@ def on_host() -> bool:
     return jax.local_devices()[0].platform == "cpu"
 
 
-def predict(program: Program, checkpoints: bool) -> int:
-    """Bytes at the peak: of each device, or of the whole process where the host is the device."""
+def predict(program: Program, chunks: int, checkpoints: bool) -> int:
+    """Bytes at the peak: of each device, or of the whole process where the host is the device.
+
+    There the states that the host holds count too: those of a checkpoint while the next segment
+    runs, or without a folder the final ones of all chunks.
+    """
     if not on_host():
         return program.bytes
-    devices = len(jax.local_devices())
-    copies = COPIES * program.state_bytes if checkpoints else program.state_bytes
-    return resident() + devices * (program.bytes + copies)
+    need, state = program.bytes, program.state_bytes
+    if checkpoints:
+        need += int(COPIES * state)
+    else:
+        need = max(need, 2 * state) + (chunks - 1) * state
+    return resident() + len(jax.local_devices()) * need
 
 
 def state_bytes(group: Group) -> int:
@@ -179,11 +187,15 @@ def choose_chunk(
     Raises ValueError if a single member per device cannot fit.
     """
     devices = len(jax.local_devices())
+
+    def predicted(program: Program) -> int:
+        return predict(program, -(-members // program.size), checkpoints)
+
     if fixed is not None:
         if fixed % devices:
             raise ValueError(f"{what}: chunks of {fixed} do not divide over {devices} devices")
         program = compile_at(fixed)
-        need = predict(program, checkpoints)
+        need = predicted(program)
         if need > limit:
             raise ValueError(_too_large(what, need, limit))
         return program, need
@@ -195,7 +207,7 @@ def choose_chunk(
         if best is not None and size < 1.2 * best[0].size:
             break
         program = compile_at(size)
-        need = predict(program, checkpoints)
+        need = predicted(program)
         base = resident() if on_host() else 0
         room = int(0.97 * size * max(limit - base, 0) / max(need - base, 1))
         if need <= limit:

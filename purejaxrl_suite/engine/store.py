@@ -78,6 +78,8 @@ class Sweep:
 class InMemory:
     """What `Chunk` is, without a folder: keeps the last state and all rows."""
 
+    durable = False
+
     def __init__(self):
         """Holds nothing yet."""
         self.rows: dict[str, list[np.ndarray]] = {}
@@ -113,6 +115,8 @@ class InMemory:
 
 class Chunk:
     """Curves and checkpoints of one chunk of members."""
+
+    durable = True
 
     def __init__(self, path: Path, *, keep: int = 2):
         """Open or create the folder; `keep` checkpoints stay."""

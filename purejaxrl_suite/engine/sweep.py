@@ -63,30 +63,23 @@ def sweep(
     Raises ValueError before anything is compiled if an argument makes no sense, or if the folder
     holds another sweep; KeyboardInterrupt after Ctrl-C, when the state is saved.
     """
-    settings = Settings(
-        segments=segments,
-        checkpoint_every=checkpoint_every,
-        keep=keep,
-        memory=memory,
-        reset_pool=reset_pool,
-    )
+    settings = Settings(segments, checkpoint_every, keep, memory, reset_pool)
     arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
     laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
-    if out is not None and resume is not None:
-        raise ValueError("out and resume: pass out for a new sweep, resume to go on with one")
-    folder = out if resume is None else resume
+    folder = _folder(out, resume)
     if ray_gpus is not None:
         if folder is None:
             raise ValueError("ray_gpus: workers share a sweep through its folder: pass out")
-        return execute_on_ray(laid, settings, Path(folder), gpus=ray_gpus)
-    return execute(
-        laid,
-        settings,
-        None if folder is None else Path(folder),
-        resuming=resume is not None,
-        announce=announce,
-        on_segment=on_segment,
-    )
+        return execute_on_ray(laid, settings, folder, gpus=ray_gpus)
+    told = {"announce": announce, "on_segment": on_segment}
+    return execute(laid, settings, folder, resuming=resume is not None, **told)
+
+
+def _folder(out: str | Path | None, resume: str | Path | None) -> Path | None:
+    if out is not None and resume is not None:
+        raise ValueError("out and resume: pass out for a new sweep, resume to go on with one")
+    folder = out if resume is None else resume
+    return None if folder is None else Path(folder)
 
 
 def plan(

@@ -21,8 +21,7 @@ def network(env):
 
 @pytest.fixture
 def local_ray():
-    import ray
-
+    ray = pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False)
     yield ray
     ray.shutdown()
@@ -53,6 +52,7 @@ def ppo_whose_first_worker_dies(folder):
     return build
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_groups_are_ray_tasks_that_survive_their_workers(local_ray, tmp_path):
     arguments = {

@@ -1,0 +1,318 @@
+"""Populations: sweeps that drop, replace or change configurations while they train.
+
+Training is cut into phases at the rungs. A phase is one chunk of a sweep: its configurations as one
+batch, advanced in segments, stored and resumed like any other. Between two phases a pure function
+of the scores decides who goes on (`successive_halving`, `population_based_training`); it can,
+because hyper-parameters are an argument of the program and states are rows of a batch.
+
+A decision is stored before the next phase begins, so going on after kill -9 gives the same bits:
+
+    sweep.json, curves.zarr       as of a sweep
+    group-000/chunk-00P/          phase P: curves and checkpoints, as of a chunk
+        selection.json            who is in it, with which hyper-parameters, and why
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Environment, Run
+from purejaxrl_suite.engine import curves
+from purejaxrl_suite.engine.axes import Points
+from purejaxrl_suite.engine.cohort import (
+    Cohort,
+    Phase,
+    Schedule,
+    first_cohort,
+    lay_out_cohort,
+    make_schedule,
+)
+from purejaxrl_suite.engine.execute import Progress, Settings, Training, check, make_plan
+from purejaxrl_suite.engine.history import dataset, last_id
+from purejaxrl_suite.engine.interrupt import interruptible
+from purejaxrl_suite.engine.layout import Layout, label, lay_out
+from purejaxrl_suite.engine.plan import Plan, describe_bytes
+from purejaxrl_suite.engine.result import Result
+from purejaxrl_suite.engine.selection import Rules, Select, identities, scores
+from purejaxrl_suite.engine.store import InMemory, Sweep, write_json
+
+if TYPE_CHECKING:
+    import xarray
+
+Told = Callable[[Progress], None] | None
+
+
+def evolve(
+    builder: Callable[..., Any],
+    env: Environment,
+    *,
+    hypers: Points,
+    seeds: int | Sequence[int],
+    steps: float,
+    select: Select,
+    rungs: Sequence[int],
+    segments: int = 20,
+    metric: str = "episode_return",
+    window: int = 1,
+    selection_seed: int = 0,
+    config: Any = None,
+    network: Any = None,
+    env_params: Any = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    checkpoint_every: int = 1,
+    keep: int = 2,
+    memory: str | int | float | None = None,
+    reset_pool: int = 1,
+    announce: Callable[[object], None] = print,
+    on_segment: Told = None,
+) -> Result:
+    """Train configurations, of which `select` decides at each rung who goes on; else as `sweep`.
+
+    select: (key, scores f32[C], hypers {name: f32[C]}) -> Selection, such as
+        `successive_halving()`; how many go on must depend on C only.
+    rungs: after which of the `segments` it is asked.
+    metric, window: a configuration's score is the interquartile mean over its seeds of the mean of
+        the metric over so many segments before the rung; -inf if one of its members diverged.
+    selection_seed: what `select` draws depends on it and on the rung only.
+
+    A copy goes on from the state of the member with its seed, with the random numbers of that seed.
+    What is fresh gets the start of its seed and the rest of training, schedules included. Returns
+    curves as `dataset` describes them, and the members of the last phase. In `on_segment` a chunk
+    is a phase. Raises what `sweep` does; ValueError for more than one group, or if not all members
+    fit into memory at once, or if nothing is known of anybody's score.
+    """
+    settings = Settings(segments, checkpoint_every, keep, memory, reset_pool)
+    check(settings)
+    if isinstance(env_params, Points):
+        raise ValueError("env_params: a population varies hypers only, pass values")
+    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
+    rules = Rules(select, tuple(rungs), metric, window, selection_seed)
+    return _evolve(laid, rules, settings, out, resume, announce, on_segment)
+
+
+def _evolve(
+    laid: Layout,
+    rules: Rules,
+    settings: Settings,
+    out: str | Path | None,
+    resume: str | Path | None,
+    announce: Callable[[object], None],
+    on_segment: Told,
+) -> Result:
+    if out is not None and resume is not None:
+        raise ValueError("out and resume: pass out for a new population, resume to go on with one")
+    schedule = make_schedule(laid, rules, settings.segments)
+    folder = out if resume is None else resume
+    sweep = None if folder is None else Sweep(Path(folder))
+    identity, saved = _identity(laid, rules, schedule), None
+    if sweep is not None:
+        saved = sweep.check_new() if resume is None else sweep.open(identity)
+    if saved is not None:
+        schedule = schedule._replace(length=saved["length"][0], sizes=tuple(saved["chunk"]))
+    population = Population(laid, rules, schedule, settings, sweep)
+    if saved is not None:
+        population.load()
+    if sweep is not None and sweep.finished():
+        announce(f"{folder} is finished: nothing is left to train")
+        return population.result(curves.read(sweep.path / "curves.zarr"))
+    announce(schedule)
+    announce(population.plan())
+    if sweep is not None and saved is None:
+        sizes = {"length": [schedule.length], "chunk": list(schedule.sizes)}
+        sweep.create(identity, sizes, curves.made_with())
+    return population.train(on_segment)
+
+
+def _identity(laid: Layout, rules: Rules, schedule: Schedule) -> dict[str, Any]:
+    """What makes this population this one; no sweep has the same."""
+    population = {
+        "select": label(rules.select),
+        "metric": rules.metric,
+        "selection seed": rules.seed,
+        "rungs, in updates": list(schedule.edges[1:-1]),
+        "window, in updates": schedule.window,
+        "configurations": list(schedule.counts),
+    }
+    return {"sweep": laid.identity(), "population": population}
+
+
+class Population:
+    """The phases of one call, trained one after the other; the last of them is the present one."""
+
+    def __init__(
+        self,
+        laid: Layout,
+        rules: Rules,
+        schedule: Schedule,
+        settings: Settings,
+        sweep: Sweep | None,
+    ):
+        """Nothing is read, compiled or trained yet."""
+        self.laid, self.rules, self.schedule = laid, rules, schedule
+        self.settings, self.sweep = settings, sweep
+        self.cohorts: list[Cohort] = []
+        self.phases: list[Phase] = []
+        self.compiled: Plan | None = None
+        self.resumed = False
+        self.compile_seconds, self.began, self.trained = 0.0, 0.0, 0
+        self._add(first_cohort(laid))
+
+    @property
+    def last(self) -> bool:
+        """Whether the present phase is the last one."""
+        return len(self.cohorts) == len(self.schedule.counts)
+
+    def load(self) -> None:
+        """Take up the decisions that are stored; raises ValueError if `select` now differs."""
+        self.resumed = True
+        while not self.last and self._record().exists():
+            cohort = Cohort.of(json.loads(self._record().read_text()))
+            if not cohort.agrees(self._decide()):
+                raise ValueError(
+                    f"select decides otherwise than it did after update {self.phases[-1].until}: "
+                    "resume with the function and the arguments that the population began with"
+                )
+            self._add(cohort)
+
+    def plan(self) -> Plan:
+        """The plan of the present phase; compiled if its batch is of another size than before."""
+        number = len(self.cohorts) - 1
+        size = self.schedule.sizes[number]
+        if self.compiled is not None and self.compiled.groups[0].chunk == size:
+            return self.compiled
+        # On the first compilation of all it is found out how many would fit.
+        known = number > 0 or self.resumed
+        saved = {"chunk": [size], "length": [self.schedule.length]} if known else None
+        checkpoints = self.sweep is not None
+        made = make_plan(self._layout(), self.settings, checkpoints=checkpoints, saved=saved)
+        if made.groups[0].chunk != size:
+            raise ValueError(
+                f"a population is trained at once: {size} members, but {made.groups[0].chunk} fit "
+                f"into {describe_bytes(made.limit)}. Fewer configurations or seeds, or more memory "
+                "would change that"
+            )
+        names = made.groups[0].program.train.out_info[1]
+        if self.rules.metric not in names:
+            raise ValueError(f"metric: {self.rules.metric!r} is none of {', '.join(sorted(names))}")
+        self.compiled = made
+        self.compile_seconds += made.compile_seconds
+        return made
+
+    def train(self, on_segment: Told) -> Result:
+        """Train every phase that is not complete, deciding between them."""
+        self.began = time.perf_counter()
+        with interruptible() as stop:
+            self._phase(on_segment, stop)
+            while not self.last:
+                record, cohort = self._record(), self._decide()
+                self._add(cohort)
+                self.phases[-1].clear()  # of what it might hold, nothing follows from this
+                if self.sweep is not None:
+                    write_json(record, cohort.record())
+                self._phase(on_segment, stop)
+        parts = [phase.curves() for phase in self.phases]
+        found = dataset(self.laid, self.schedule, self.cohorts, parts, self.compile_seconds)
+        if self.sweep is not None:
+            curves.write(self.sweep.path / "curves.zarr", found)
+        return self.result(found)
+
+    def result(self, found: "xarray.Dataset") -> Result:
+        """What is left: curves of all, and the members of the last phase."""
+        self.phases[-1].carry = None  # what is left must not hold the programs
+        return Result(found, self._layout(), self.schedule.sizes[-1:], ((self.phases[-1],),))
+
+    def _phase(self, on_segment: Told, stop: Callable[[], bool]) -> None:
+        """Train the present phase to its end."""
+        made, phase = self.plan(), self.phases[-1]
+        told = None if on_segment is None else self._told(on_segment)
+        training = Training(self._layout(), made, ((phase,),), self.settings, told)
+        try:
+            training.one(0, 0, stop, phase.until)
+        finally:
+            phase.close()  # so that whoever stopped this can go on from what is saved
+        if len(self.phases) > 1:  # from now on this one has states of its own
+            self.phases[-2].inner.drop_states()
+
+    def _decide(self) -> Cohort:
+        """Who follows the present cohort, from its stored curves."""
+        rung, before = len(self.cohorts), self.cohorts[-1]
+        seeds, stored = len(self.laid.seeds), self.phases[-1].curves()
+        rows = {
+            name: stored[name][: len(before.configuration) * seeds]
+            for name in (self.rules.metric, "diverged")
+        }
+        found = scores(rows, self.rules.metric, seeds, self.schedule.window)
+        selection = self.rules.choose(rung, found, before.hypers)
+        if len(selection.source) != self.schedule.counts[rung]:
+            raise ValueError(
+                f"select: how many go on must not depend on scores, got {len(selection.source)} "
+                f"where equal scores gave {self.schedule.counts[rung]}"
+            )
+        ids = identities(before.configuration, selection, 1 + last_id(self.cohorts))
+        return Cohort(ids, dict(selection.hypers), selection.source, selection.fresh, found)
+
+    def _add(self, cohort: Cohort) -> None:
+        number = len(self.cohorts)
+        carry = self._carry if number else None
+        if number:
+            self.phases[-1].carry = None  # complete: it has its own last state, or none at all
+        self.phases.append(Phase(self._store(number), self.schedule.spans[number], cohort, carry))
+        self.cohorts.append(cohort)
+
+    def _store(self, number: int) -> Any:
+        if self.sweep is None:
+            return InMemory()
+        return self.sweep.chunk(0, number, self.settings.keep)
+
+    def _record(self) -> Path:
+        """Where the decision at the end of the present phase is stored."""
+        folder = Path() if self.sweep is None else self._store(len(self.cohorts)).path
+        return folder / "selection.json"
+
+    def _layout(self) -> Layout:
+        return lay_out_cohort(self.laid, self.cohorts[-1])
+
+    def _carry(self, like: Run) -> Run:
+        """The state that the present phase begins with, from the end of the one before."""
+        before, (old, new) = self.phases[-2], self.schedule.sizes[len(self.cohorts) - 2 :][:2]
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((old, *x.shape[1:]), x.dtype), like)
+        found = before.restore(shapes)
+        if found is None or found[0] != before.until:
+            raise ValueError(f"the state after update {before.until} is gone: start anew")
+        before.close()
+        rows, fresh = self.cohorts[-1].rows_before(len(self.laid.seeds), new)
+        carried = tree.index(found[1], rows)
+        if not np.any(fresh):
+            return carried
+        members = self._layout().groups[0].members.chunk(0, new)
+        program = self.plan().groups[0].program
+        begun = program.init(members.seeds, members.hypers, members.env_params)
+
+        def pick(begun: np.ndarray, carried: np.ndarray) -> np.ndarray:
+            return np.where(fresh.reshape(-1, *[1] * (begun.ndim - 1)), begun, carried)
+
+        return jax.tree.map(pick, tree.to_host(begun), carried)
+
+    def _told(self, on_segment: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """Told of the present phase, tells of the whole population."""
+        sizes, edges = np.asarray(self.schedule.sizes), self.schedule.edges
+        work = np.concatenate([[0], np.cumsum(sizes * np.diff(edges))])
+        number = len(self.cohorts) - 1
+
+        def tell(progress: Progress) -> None:
+            self.trained += next(iter(progress.history.values())).size
+            done = work[number] + sizes[number] * (progress.update - edges[number])
+            seconds = time.perf_counter() - self.began
+            left = float(seconds * (work[-1] - done) / self.trained)
+            place = {"chunk": number, "chunks": len(sizes), "seconds": seconds, "left": left}
+            on_segment(progress._replace(**place, done=float(done / work[-1])))
+
+        return tell
