@@ -1,6 +1,6 @@
 """Learning curves with confidence bands, in one consistent style."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from purejaxrl_suite.report.summary import binned, estimate, labelled
+from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.report.ranking import shortlist
+from purejaxrl_suite.report.summary import binned, diverged, estimate, spread
 
 # Okabe and Ito 2008, "Color universal design": told apart by colour-blind readers; yellow left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,6 +27,10 @@ STYLE: Any = {
     "lines.linewidth": 1.8,
     "savefig.dpi": 200,
 }
+FEW = 5
+"""Lines that are drawn of more than there are colours for."""
+CHARACTER = 0.075
+"""Width of one in inches, about."""
 
 
 def learning_curves(
@@ -32,40 +38,59 @@ def learning_curves(
 ) -> Figure:
     """Plot the interquartile mean over seeds and its 95 % bootstrap interval against experience.
 
-    curves: `Result.curves`, or {label: curves}. One panel per environment, one line per label.
+    curves: `Result.curves`, or {label: curves}. One panel per environment, one line per
+        configuration; of more than seven the best five, by final score.
     metric: name of a variable of the curves; plotted as means over at most 50 windows.
     path: where to write the picture, if anywhere (PNG, PDF or SVG by its suffix).
     Raises ValueError for no curves, or a metric that some of them lack.
     """
-    panels: dict[str, dict[str, Any]] = {}
-    for label, dataset in labelled(curves).items():
-        panels.setdefault(str(dataset.attrs.get("environment", "")), {})[label] = dataset
-    if not panels:
+    found = configurations(curves)
+    if not found:
         raise ValueError("curves: expected at least one dataset, got none")
+    panels = shortlist(found, metric, len(COLOURS), FEW)
+    labels = list(dict.fromkeys(one.label for few in panels.values() for one in few))
+    beside = max(CHARACTER * (len(_name(one)) - 8) for few in panels.values() for one in few)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.0 + 4.6 * len(panels), 3.4), layout="constrained")
+        size = 1.0 + (4.6 + max(0.0, beside)) * len(panels), 3.4
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for ax, (environment, datasets) in zip(axes, panels.items(), strict=True):
-            _panel(ax, environment, datasets, metric)
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path)
+        for ax, (environment, few) in zip(axes, panels.items(), strict=True):
+            order = labels if len(labels) <= len(COLOURS) else [one.label for one in few]
+            _panel(ax, [(COLOURS[order.index(one.label)], one) for one in few], metric)
+            count = sum(one.environment == environment for one in found)
+            best = f"the best {len(few)} of {count} configurations"
+            parts = [environment] + [best] * (count > len(few))
+            ax.set_title(": ".join(part for part in parts if part))
+        save(figure, path)
     return figure
 
 
-def _panel(ax: Axes, environment: str, datasets: Mapping[str, Any], metric: str) -> None:
+def save(figure: Figure, path: str | Path | None) -> None:
+    """Write a figure, and the folder that it is in; nothing where there is no path."""
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+
+
+def axis_label(attributes: Mapping[str, str], metric: str) -> str:
+    """`episode return [reward]`, from the attributes of a variable."""
+    name = attributes.get("long_name", metric.replace("_", " "))
+    units = attributes.get("units", "")
+    return name + (f" [{units}]" if units not in ("", "1") else "")
+
+
+def _panel(ax: Axes, lines: Sequence[tuple[str, Configuration]], metric: str) -> None:
     ends = {}
-    for i, (label, dataset) in enumerate(datasets.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        steps, values = binned(dataset, metric)
+    for colour, one in lines:
+        steps, values = binned(one.curves, metric)
         value, low, high = estimate(values)
         ax.plot(steps, value, color=colour)
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-        ends[label] = (float(value[-1]), colour)
-    attributes = next(iter(datasets.values()))[metric].attrs
-    ax.set_title(environment)
+        ends[_name(one)] = (float(value[-1]), colour)
+    datasets = [one.curves for _, one in lines]
     ax.set_xlabel("environment steps")
-    ax.set_ylabel(_axis_label(attributes, metric, {d.sizes["seed"] for d in datasets.values()}))
+    seeds = {d.sizes["seed"] for d in datasets}
+    ax.set_ylabel(f"{axis_label(datasets[0][metric].attrs, metric)}\n{spread(seeds)}")
     ax.xaxis.set_major_formatter(EngFormatter())
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.margins(x=0)
@@ -73,20 +98,25 @@ def _panel(ax: Axes, environment: str, datasets: Mapping[str, Any], metric: str)
     _label_lines(ax, ends)
 
 
-def _axis_label(attributes: Mapping[str, str], metric: str, seeds: set[int]) -> str:
-    name = attributes.get("long_name", metric.replace("_", " "))
-    units = attributes.get("units", "")
-    unit = f" [{units}]" if units not in ("", "1") else ""
-    count = "-".join(str(n) for n in sorted({min(seeds), max(seeds)}))
-    spread = "95 % interval" if max(seeds) > 1 else "no interval"
-    return f"{name}{unit}\nIQM and {spread}, {count} seed{'s' * (max(seeds) > 1)}"
+def _name(one: Configuration) -> str:
+    """The label, and how many members are not in the line."""
+    lost = int(diverged(one.curves).sum())
+    return one.label + f" ({lost}/{one.curves.sizes['seed']} diverged)" * (lost > 0)
 
 
 def _label_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Write each label beside the end of its line, moved up where it would cover the one below."""
+    """Write each label beside the end of its line, moved where it would cover another."""
     bottom, top = ax.get_ylim()
     gap, free = 0.06, -1.0
-    for label, (y, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
-        height = max((y - bottom) / (top - bottom), free) if y == y else max(0.0, free)
-        free = height + gap
-        ax.text(1.02, height, label, transform=ax.transAxes, color=colour, va="center")
+    heights = {}
+    places = {
+        label: (y - bottom) / (top - bottom) if y == y else 0.0 for label, (y, _) in ends.items()
+    }
+    for label, height in sorted(places.items(), key=lambda item: item[1]):
+        free = heights[label] = max(height, free + gap)
+    ceiling = max(1.0, gap * (len(ends) - 1))
+    for label in reversed(heights):
+        heights[label] = min(heights[label], ceiling)
+        ceiling = heights[label] - gap
+        style: Any = {"transform": ax.transAxes, "color": ends[label][1], "va": "center"}
+        ax.text(1.02, heights[label], label, **style)

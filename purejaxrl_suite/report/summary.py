@@ -1,35 +1,30 @@
 """From curves over updates to what is shown: windows, final scores, estimates with intervals.
 
-`curves` is always `Result.curves`: an xarray.Dataset over (seed, step) with attributes. NaN marks
-an update in which a seed finished no episode; what a seed last showed stands until it shows
-something new, and a seed that has shown nothing yet is left out of the statistics.
+NaN marks an update in which a seed finished no episode; what a seed last showed stands until it
+shows something new, and a seed that has shown nothing yet is left out of the statistics. So is a
+member that diverged (its parameters are no longer finite): what it showed before says nothing about
+the configuration, and figures and tables count such members instead.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from purejaxrl_suite.stats import bootstrap_interval, iqm
+from purejaxrl_suite.stats import bootstrap_interval, final_score, iqm
+from purejaxrl_suite.stats.aggregate import FINAL
 
 BINS = 50
-FINAL = 0.05
-"""Share of training, at its end, over which a final score is averaged."""
 
 
-class Estimate(NamedTuple):
-    """An interquartile mean over seeds with its 95 % bootstrap interval (NaN for a single seed)."""
+def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(interquartile mean, low, high) of each column of scores f32[S, ...], over seeds.
 
-    value: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
-def estimate(scores: np.ndarray) -> Estimate:
-    """Interquartile mean and interval of each column of scores f32[S, ...], over seeds."""
+    low and high are its 95 % bootstrap interval, NaN for a single seed.
+    """
     value, (low, high) = _estimate(jax.random.key(0), np.asarray(scores, np.float32))
-    return Estimate(*(np.asarray(x) for x in (value, low, high)))
+    return np.asarray(value), np.asarray(low), np.asarray(high)
 
 
 @jax.jit
@@ -38,18 +33,11 @@ def _estimate(key: jax.Array, scores: jax.Array) -> tuple[jax.Array, tuple[jax.A
     return statistic(scores), bootstrap_interval(key, scores, statistic)
 
 
-def labelled(curves: Any) -> dict[str, Any]:
-    """{label: dataset}, also from one dataset alone, which is labelled by its agent."""
-    if hasattr(curves, "data_vars"):  # a dataset is a mapping too
-        return {str(curves.attrs.get("agent", "agent")): curves}
-    return dict(curves)
-
-
 def binned(curves: Any, metric: str, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
     """Window means of a metric: (environment steps at the end of each window [W], f32[S, W]).
 
-    Windows hold equally many updates (the first ones one more, where that does not divide), and
-    there are at most `bins` of them.
+    curves: over (seed, step). Windows hold equally many updates (the first ones one more, where
+    that does not divide), and there are at most `bins` of them.
     Raises ValueError for a metric that the curves do not have.
     """
     values = _forward_fill(_window_means(_values(curves, metric), bins))
@@ -60,14 +48,27 @@ def binned(curves: Any, metric: str, bins: int = BINS) -> tuple[np.ndarray, np.n
 
 
 def final_scores(curves: Any, metric: str = "episode_return", share: float = FINAL) -> np.ndarray:
-    """One score per seed, f32[S]: its mean over the last `share` of training.
+    """One score per seed and configuration: its mean over the last `share` of training.
 
-    Never less than one update. A seed that finished no episode there keeps what it showed last;
-    NaN where it has shown nothing.
+    Never less than one update. A member that finished no episode there keeps what it showed last;
+    NaN where it has shown nothing, or has diverged.
+    Returns f32[S, ...]: seeds, then the other axes of the curves in their order.
     """
-    values = _values(curves, metric)
-    final = mean(values[:, -max(1, round(share * values.shape[1])) :])
-    return np.where(np.isnan(final), _forward_fill(values)[:, -1], final)
+    return np.asarray(final_score(_values(curves, metric), share))
+
+
+def diverged(curves: Any) -> np.ndarray:
+    """Which members ended with parameters that are not finite: bool[S, ...]."""
+    if "diverged" not in curves:
+        return np.zeros(curves.sizes["seed"], bool)
+    return np.asarray(curves["diverged"].transpose("seed", ...).values, bool)
+
+
+def spread(seeds: set[int]) -> str:
+    """`IQM and 95 % interval, 8 seeds`."""
+    count = "-".join(str(n) for n in sorted({min(seeds), max(seeds)}))
+    interval = "95 % interval" if max(seeds) > 1 else "no interval"
+    return f"IQM and {interval}, {count} seed{'s' * (max(seeds) > 1)}"
 
 
 def engineering(x: float, digits: int = 3) -> str:
@@ -80,22 +81,25 @@ def engineering(x: float, digits: int = 3) -> str:
     return f"{x:.{digits}g}"
 
 
+def mean(window: np.ndarray) -> np.ndarray:
+    """Mean over axis 1 of what is not NaN; NaN, and no warning, where everything is."""
+    count = np.sum(~np.isnan(window), axis=1)
+    return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)
+
+
 def _values(curves: Any, metric: str) -> np.ndarray:
-    if metric not in curves:
-        known = ", ".join(sorted(map(str, curves.data_vars)))
-        raise ValueError(f"metric: {metric!r} is not among the curves ({known})")
-    return np.asarray(curves[metric].transpose("seed", "step").values, np.float32)
+    """f32[S, ..., U] of a metric, NaN for members that diverged."""
+    known = [str(name) for name, x in curves.data_vars.items() if {"seed", "step"} <= set(x.dims)]
+    if metric not in known:
+        raise ValueError(f"metric: {metric!r} is not among the curves ({', '.join(sorted(known))})")
+    values = np.asarray(curves[metric].transpose("seed", ..., "step").values, np.float32)
+    lost = diverged(curves)
+    return np.where(lost.reshape(lost.shape + (1,) * (values.ndim - lost.ndim)), np.nan, values)
 
 
 def _window_means(values: np.ndarray, bins: int) -> np.ndarray:
     windows = np.array_split(values, min(bins, values.shape[1]), axis=1)
     return np.stack([mean(window) for window in windows], axis=1)
-
-
-def mean(window: np.ndarray) -> np.ndarray:
-    """Mean over axis 1 of what is not NaN; NaN, and no warning, where everything is."""
-    count = np.sum(~np.isnan(window), axis=1)
-    return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)
 
 
 def _forward_fill(values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import pytest
 
 from purejaxrl_suite import cli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.cli.flags import parse
+from purejaxrl_suite.cli.train import Train
 
 TINY = "--config.num-envs 2 --config.rollout-length 8 --config.epochs 1 --config.minibatches 1"
 TRAIN = f"train ppo --env CartPole-v1 --seeds 2 --steps 400 {TINY} --network.hidden 4"
@@ -23,16 +25,19 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
     assert command(f"{TRAIN} --base-seed 5 --hypers.learning-rate 0.01 --out {out}") == 0
     assert "2 seeds x 400 steps" in capsys.readouterr().out
     record = json.loads((out / "config.json").read_text())
+    assert record["command"][:3] == ["purejaxrl-suite", "train", "ppo"]
     assert record["agent"] == "ppo" and record["env"] == "CartPole-v1" and record["base_seed"] == 5
     assert record["hypers"] == {**PPOHypers()._asdict(), "learning_rate": 0.01}
     assert record["config"]["rollout_length"] == 8 and record["network"]["hidden"] == [4]
     assert record["versions"]["jax"] and record["device"]
-    assert (out / "figures" / "learning_curve.png").stat().st_size > 1000
+    assert [path.name for path in (out / "figures").iterdir()] == ["learning_curve.png"]
     assert command(f"report {out} --figure {figure} --metric entropy") == 0
     assert "run" in capsys.readouterr().out and figure.exists()
 
     assert command(f"{TRAIN} --out {out}") == 2
     assert "not empty" in capsys.readouterr().err
+    assert command(f"resume {out}") == 2
+    assert "only sweeps are resumed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,7 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train ppo --env CartPole-v7", "CartPole-v1"),
         ("train ppo --env CartPole-v1 --options 3", "NAME=VALUE"),
         ("train ppo --env CartPole-v1 --steps 1", "less than one update"),
+        ("train ppo --env CartPole-v1 --preset big", "'big' is not for ppo"),
         ("envs CartPool", "CartPole-v1"),
         ("report", "expected run folders"),
     ],
@@ -56,32 +62,38 @@ def test_mistakes_get_one_line_and_exit_code_2(text, message, capsys, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-def test_every_field_is_a_flag_with_its_docstring(capsys):
+def test_interruption_has_its_own_exit_code(monkeypatch, capsys):
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.train, "_run", press)
+    assert command("train ppo --env CartPole-v1") == 130
+    assert capsys.readouterr().err == "purejaxrl-suite: interrupted\n"
+
+
+@pytest.mark.parametrize("name", ["train", "sweep", "plan"])
+def test_every_field_is_a_flag_with_its_docstring(name, capsys):
     with pytest.raises(SystemExit) as stop:
-        command("train ppo --help")
+        command(f"{name} ppo --help")
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for group, fields in (("config", PPOConfig), ("hypers", PPOHypers)):
-        for name in fields._fields:
-            assert f"--{group}.{name.replace('_', '-')}" in text
+        for field in fields._fields:
+            assert f"--{group}.{field.replace('_', '-')}" in text
     assert "discount per step" in text
 
 
 def test_a_preset_moves_the_defaults_and_flags_move_the_preset(monkeypatch):
     preset = SimpleNamespace(
-        builder=ppo, config=PPOConfig(num_envs=7), hypers=PPOHypers(gamma=0.5), network=None
+        builder=ppo, config=PPOConfig(num_envs=7), hypers=PPOHypers(gamma=0.5), network="its own"
     )
     presets = SimpleNamespace(PRESETS={"small": preset})
     monkeypatch.setitem(sys.modules, "purejaxrl_suite.presets", presets)
-    seen = []
-    monkeypatch.setattr(cli, "_run", lambda agent, env, options: seen.append(agent))
-    monkeypatch.setattr(cli, "_write", lambda *_: None)
-    arguments = "train ppo --preset small --env CartPole-v1 --hypers.gae-lambda 0.25"
-    assert command(arguments + " --config.minibatches 2") == 0
-    (agent,) = seen
-    assert agent.num_envs == 7
-    assert (agent.hypers.gamma, agent.hypers.gae_lambda) == (0.5, 0.25)
-    assert command("train ppo --preset big --env CartPole-v1") == 2
+    words = "ppo --preset small --env CartPole-v1 --hypers.gae-lambda 0.25 --config.minibatches 2"
+    given = parse("train", Train, words.split())
+    assert given.config == PPOConfig(num_envs=7, minibatches=2)
+    assert given.hypers == PPOHypers(gamma=0.5, gae_lambda=0.25)
+    assert given.network == "its own"
 
 
 def test_envs_lists_what_matches(capsys):

@@ -1,0 +1,53 @@
+"""The command `purejaxrl-suite`: the only place where names meet strings.
+
+Each command is a function of its own arguments that returns the exit code; what is heavy is
+imported inside it, so that help and mistakes are quick.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from purejaxrl_suite.cli import look, sweep, train
+from purejaxrl_suite.cli.flags import PROGRAM
+
+_COMMANDS = (
+    train.train,
+    sweep.sweep,
+    sweep.resume,
+    sweep.plan,
+    look.report,
+    look.envs,
+    look.show,
+)
+COMMANDS = {command.__name__: command for command in _COMMANDS}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code.
+
+    0: done. 1: something failed on the way. 2: a mistake in the arguments. 130: Ctrl-C.
+    """
+    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("-h", "--help"):
+        print(_help())
+        return 0
+    if command == "--version":
+        print(f"{PROGRAM} {version('purejaxrl_suite')}")
+        return 0
+    try:
+        if command not in COMMANDS:
+            raise ValueError(f"unknown command {command!r}; expected one of {', '.join(COMMANDS)}")
+        return COMMANDS[command](rest)
+    except ValueError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _help() -> str:
+    lines = [f"usage: {PROGRAM} COMMAND ...", "", "Deep-RL research as one compiled program.", ""]
+    lines += [f"  {name:8}{command.__doc__}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` says more; --version prints it."])

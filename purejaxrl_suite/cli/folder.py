@@ -1,0 +1,92 @@
+"""Run folders: config.json, curves.zarr and figures/; of sweeps sweep.json and checkpoints, too."""
+
+import dataclasses
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from purejaxrl_suite.cli.flags import PROGRAM, Given
+
+
+def check_empty(folder: Path, overwrite: bool | None = None) -> None:
+    """Raise ValueError where the folder holds something that must stay.
+
+    overwrite: whether that was offered and given.
+    """
+    if (folder / "sweep.json").exists():
+        raise ValueError(
+            f"--out: {folder} holds a sweep already; `{PROGRAM} resume {folder}` goes on with it"
+        )
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        offer = "" if overwrite is None else " or pass --overwrite"
+        raise ValueError(f"--out: {folder} is not empty; choose another{offer}")
+
+
+def write_record(folder: Path, given: Given) -> None:
+    """Write config.json at once: command, settings, versions, commit, device."""
+    from purejaxrl_suite.engine.curves import made_with
+    from purejaxrl_suite.engine.store import write_json
+
+    record = {
+        "command": [PROGRAM, *given.command],
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "agent": given.name,
+        **dataclasses.asdict(given.flags),
+        **dataclasses.asdict(given.fleet),
+        "config": given.config._asdict(),
+        "hypers": given.hypers._asdict(),
+        "network": given.network_flags._asdict(),
+        **made_with(),
+    }
+    write_json(folder / "config.json", record)
+
+
+def read_command(folder: Path) -> list[str]:
+    """The words of the sweep that the folder was written by; ValueError if there is none."""
+    try:
+        program, command, *words = json.loads((folder / "config.json").read_text())["command"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder} was not written by `{PROGRAM} sweep`: it has no config.json of one"
+        ) from error
+    if command != "sweep":
+        raise ValueError(f"{folder} was written by `{PROGRAM} {command}`: only sweeps are resumed")
+    return words
+
+
+def write_figures(
+    folder: Path,
+    curves: Any,
+    metric: str = "episode_return",
+    pair: tuple[str, str] | None = None,
+) -> None:
+    """Write figures/ of a run folder: learning curves, and of a sweep what was varied.
+
+    pair: two settings that a sweep varied, for a map of them.
+    """
+    from purejaxrl_suite import report
+    from purejaxrl_suite.report.configurations import configurations, parameters
+
+    figures = folder / "figures"
+    end = "" if metric == "episode_return" else f"_{metric}"
+    report.learning_curves(curves, metric, figures / f"learning_curve{end}.png")
+    if "success" in curves:
+        report.learning_curves(curves, "success", figures / "success.png")
+    if parameters(configurations(curves)):
+        report.sensitivity(curves, metric, figures / f"sensitivity{end}.png")
+    if pair is not None:
+        path = figures / f"map_{pair[0]}_{pair[1]}{end}.png"
+        report.sensitivity(curves, metric, path, pair)
+
+
+def _commit() -> str | None:
+    """The commit of the repository we stand in, marked where files differ from it; None if none."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None

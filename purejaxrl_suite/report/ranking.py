@@ -1,0 +1,148 @@
+"""Which configurations are best: ordered by the interquartile mean of their final scores."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from purejaxrl_suite.report.configurations import (
+    Configuration,
+    configurations,
+    describe,
+    parameters,
+    short,
+)
+from purejaxrl_suite.report.summary import FINAL, diverged, estimate, final_scores, spread
+
+ROWS = 10
+
+
+class Score(NamedTuple):
+    """How one configuration did.
+
+    run, environment, settings, at: as in `Configuration`. value: interquartile mean over members of
+    their final scores. low, high: its 95 % interval, NaN where fewer than two members have a score.
+    members: how many there are. diverged: how many of them have no score because they diverged.
+    """
+
+    run: str
+    environment: str
+    settings: Mapping[str, Any]
+    at: Mapping[str, Any]
+    value: float
+    low: float
+    high: float
+    members: int
+    diverged: int
+
+    @property
+    def label(self) -> str:
+        """Such as `learning_rate=0.0003, gamma=0.99`."""
+        return ", ".join(x for x in (self.run, describe(self.settings)) if x)
+
+
+class Ranking(NamedTuple):
+    """Configurations, best first within each environment; print it with rich.
+
+    name: what the scores are, for people. scores: of every configuration.
+    """
+
+    name: str
+    scores: tuple[Score, ...]
+
+    def table(self, rows: int = ROWS) -> Table:
+        """The best few of each environment."""
+        shown = [
+            one
+            for _, group in groupby(self.scores, lambda one: one.environment)
+            for one in list(group)[:rows]
+        ]
+        caption = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
+        few = f"; {len(shown)} of {len(self.scores)} configurations"
+        caption += few * (len(shown) < len(self.scores))
+        result = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+        columns, whole = _columns(self.scores), ("run", "environment", "95 % interval")
+        lost = any(one.diverged for one in self.scores)
+        for name in (*columns, self.name, "95 % interval", *["diverged"] * lost):
+            side: Any = "left" if name in columns[:1] else "right"
+            result.add_column(name, justify=side, no_wrap=name in whole, overflow="fold")
+        for i, one in enumerate(shown):
+            ends = i + 1 < len(shown) and shown[i + 1].environment != one.environment
+            labels = [_cell(one, column) for column in columns]
+            result.add_row(*labels, *_numbers(one)[: 2 + lost], end_section=ends)
+        return result
+
+    def __rich__(self) -> Table:
+        """What rich prints."""
+        return self.table()
+
+
+def best(curves: Any, metric: str = "episode_return") -> Ranking:
+    """The configurations of a sweep, ordered by the interquartile mean of their final scores.
+
+    curves: `Result.curves`, or {label: curves}. metric: what is better when it is higher. A final
+    score is the mean over the last 5 % of training (`final_scores`); members that diverged have
+    none, and are counted. Environments are ranked each by itself, in their order; configurations
+    without any score come last.
+    Raises ValueError for no curves, or a metric that some of them lack.
+    """
+    return rank(configurations(curves), metric)
+
+
+def rank(found: Sequence[Configuration], metric: str) -> Ranking:
+    """`best`, of configurations."""
+    if not found:
+        raise ValueError("curves: expected at least one dataset, got none")
+    scores = [_score(one, metric) for one in found]
+    order = list(dict.fromkeys(one.environment for one in scores))
+    scores.sort(key=lambda one: (order.index(one.environment), -_or_worst(one.value)))
+    attributes = found[0].curves[metric].attrs
+    return Ranking(str(attributes.get("long_name", metric.replace("_", " "))), tuple(scores))
+
+
+def shortlist(
+    found: Sequence[Configuration], metric: str, most: int, few: int
+) -> dict[str, list[Configuration]]:
+    """{environment: its configurations}; of more than `most` the `few` best, in that order."""
+    kept = {}
+    for environment in dict.fromkeys(one.environment for one in found):
+        here = [one for one in found if one.environment == environment]
+        if len(here) > most:
+            by_place = {(one.run, *one.at.items()): one for one in here}
+            scores = rank(here, metric).scores[:few]
+            here = [by_place[(score.run, *score.at.items())] for score in scores]
+        kept[environment] = here
+    return kept
+
+
+def _score(one: Configuration, metric: str) -> Score:
+    value, low, high = (float(x) for x in estimate(final_scores(one.curves, metric)))
+    lost = int(diverged(one.curves).sum())
+    size = one.curves.sizes["seed"]
+    return Score(one.run, one.environment, one.settings, one.at, value, low, high, size, lost)
+
+
+def _or_worst(value: float) -> float:
+    return value if np.isfinite(value) else -np.inf
+
+
+def _columns(scores: Sequence[Score]) -> list[str]:
+    """What tells the scores apart."""
+    names = [name for name in ("run", "environment") if len({getattr(x, name) for x in scores}) > 1]
+    return [*names, *parameters(scores)] or ["environment"]
+
+
+def _cell(one: Score, column: str) -> str:
+    if column in ("run", "environment"):
+        return str(getattr(one, column))
+    return short(one.settings[column]) if column in one.settings else ""
+
+
+def _numbers(one: Score) -> tuple[str, str, str]:
+    """Value, interval and members that diverged, as they stand in a table."""
+    value = f"{one.value:.3g}" if one.value == one.value else "none"
+    interval = f"[{one.low:.3g}, {one.high:.3g}]" if one.low == one.low else "-"
+    return value, interval, f"{one.diverged}/{one.members}" if one.diverged else ""
