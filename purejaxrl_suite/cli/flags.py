@@ -87,10 +87,12 @@ class Given(NamedTuple):
 def agents() -> dict[str, AgentEntry]:
     """Every agent by its name."""
     from purejaxrl_suite import nets
+    from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 
     return {
+        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), nets.q_network),
         "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), nets.actor_critic),
         "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), nets.q_network),
     }

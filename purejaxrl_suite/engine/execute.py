@@ -273,7 +273,7 @@ class Training:
             seconds=seconds,
             steps_per_second=steps / segment.seconds,
             left=seconds * (total - self.before - self.trained) / self.trained,
-            diverged=int(np.sum(~segment.finite)),
+            diverged=int(np.sum(~segment.finite[: len(group.members.seeds) - k * made.chunk])),
             history=segment.history,
         )
 

@@ -117,6 +117,8 @@ def lay_out(
         labels = {"environment": environment.name, "network": name, **settings}
         static = {**static_env, **static_network, **static_config}
         params = _env_points(env_params, environment)
+        if len(environments) > 1 and env_params is not None:
+            params = params._replace(base=environment.params)  # each keeps its own defaults
         members = _members(agent, params, hyper_points, chosen)
         updates = check_steps(agent, steps)
         here = {axis: labels[axis] for axis in static}
