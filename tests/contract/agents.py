@@ -123,3 +123,6 @@ AGENTS = {
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
+
+SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn")
+"""Agents that are rules on a loop that another one on the list has, too."""

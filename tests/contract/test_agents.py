@@ -9,9 +9,13 @@ from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.engine.run import run
 from purejaxrl_suite.engine.train import make_train
-from tests.contract.agents import AGENTS
+from tests.contract.agents import AGENTS, SIBLINGS
 
 each_agent = pytest.mark.parametrize("name", AGENTS)
+# What shares its loop with an agent that is tested always is trained by `make test-all` only.
+each_kind = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SIBLINGS else n for n in AGENTS]
+)
 
 
 def build(name):
@@ -40,7 +44,7 @@ CHANGED = {
 }
 
 
-@each_agent
+@each_kind
 def test_every_hyper_matters_and_members_are_independent(name):
     """One program: member 0 at the defaults, and one member for each hyper that is changed."""
     agent, env = build(name)
@@ -68,7 +72,7 @@ def test_every_hyper_matters_and_members_are_independent(name):
     equal(jax.tree.map(lambda x: x[order], params), program(keys, shuffled)[0].agent.learner.params)
 
 
-@each_agent
+@each_kind
 def test_segments_and_seeds_change_nothing(name):
     agent, env = build(name)
     steps = 8 * agent.num_envs * agent.rollout_length
