@@ -10,16 +10,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import replay_learning
-from purejaxrl_suite.agents.replay_learning import ReplayState, Target
-from purejaxrl_suite.buffers import Batch, uniform
-from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
-from purejaxrl_suite.ops import exploration, losses, value
-from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.ops import losses, value
 
 
 class DQNConfig(NamedTuple):
@@ -88,101 +85,24 @@ def dqn(
 
     Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
-    if not isinstance(env.action, types.Discrete):
-        raise ValueError(f"dqn needs Discrete actions, environment {env.name!r} has {env.action}")
     config, hypers = config or DQNConfig(), hypers or DQNHypers()
-    network = network or nets.q_network(env.observation, env.action, layer_norm=False)
-    validate.positive(config, *(name for name in config._fields if name not in ("double", "huber")))
-    if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
-        raise ValueError("network: expected one without a memory, dqn replays single steps")
-    replay = uniform(
-        env.observation,
-        env.action,
-        capacity=config.capacity,
-        num_envs=config.num_envs,
-        rollout_length=config.rollout_length,
-        max_n=config.max_n_step,
-        time_limit=env.time_limit,
-    )
+    action = check("dqn", env, config)
+    network = network or nets.q_network(env.observation, action, layer_norm=False)
 
-    def optimizer(hypers: DQNHypers) -> optax.GradientTransformation:
-        return optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon)
+    def q_values(hypers: DQNHypers, params: PyTree, obs: Array, chance: Any) -> Array:
+        return network.apply(params, obs)[0]
 
-    def init(key: Key, hypers: DQNHypers) -> ReplayState:
-        return replay_learning.start(network.init(key), optimizer(hypers), replay.init())
-
-    def n_step(hypers: DQNHypers) -> Array:
-        return jnp.clip(jnp.round(hypers.n_step), 1, config.max_n_step).astype(jnp.int32)
-
-    def ready(hypers: DQNHypers, state: ReplayState) -> Array:
-        return replay.ready(state.replay, hypers.min_history, n_step(hypers))
-
-    def epsilon(hypers: DQNHypers, state: ReplayState) -> Array:
-        return jnp.where(ready(hypers, state), hypers.epsilon, 1.0)
-
-    def act(noise: Any, hypers: Any, state: ReplayState, memory: Memory, obs: Array, explore: bool):
-        q_values, _ = network.apply(state.learner.params, obs, memory, {})
-        chance = epsilon(hypers, state) if explore else 0.0
-        return memory, exploration.epsilon_greedy(noise, q_values, chance), {}
-
-    def values(params: PyTree, obs: Array) -> Array:
-        return network.apply(params, obs, (), {})[0]
-
-    def targets(state: ReplayState, batch: Batch) -> Array:
-        """What the chosen values should be, f32[B]; outside the loss."""
-        following = values(state.target, batch.next_obs)
-        selector = values(state.learner.params, batch.next_obs) if config.double else following
+    def targets(key: Key, hypers: DQNHypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
+        """What the chosen values should be, f32[B]."""
+        following = q_values(hypers, target, batch.next_obs, None)
+        selector = q_values(hypers, online, batch.next_obs, None) if config.double else following
         known = batch.reward, batch.discount, batch.terminated
         return jax.vmap(value.q_target)(*known, following, selector)
 
-    def loss(params: PyTree, batch: Batch, target: Array, taps: Any):
-        q_values, internals = network.apply(params, batch.obs, (), taps)
-        chosen = jnp.take_along_axis(q_values, batch.action[:, None], axis=-1)[:, 0]
-        errors = chosen - target
-        sizes = losses.huber(errors) if config.huber else jnp.square(errors)
-        error = jnp.mean(batch.weight * sizes)
-        metrics = {"td_loss": error, "q_value": jnp.mean(chosen)}
-        return error + internals.aux_loss, (metrics, internals.features)
+    def errors(key: Key, hypers: DQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any):
+        values, internals = network.apply(params, batch.obs, (), taps)
+        chosen = taken(values, batch.action)
+        off = chosen - target
+        return losses.huber(off) if config.huber else jnp.square(off), chosen, internals
 
-    def update(key: Key, hypers: DQNHypers, state: ReplayState, transition: Transition):
-        state = state._replace(replay=replay.add(state.replay, transition))
-        n = n_step(hypers)
-
-        def step(key: Key, state: ReplayState):
-            drawn = replay.draw(key, state.replay, config.batch_size, n, hypers.recent)
-            batch = replay.read(state.replay, drawn.slot, n, hypers.gamma)
-            target = targets(state, batch)
-            return replay_learning.descend(
-                lambda params, taps: loss(params, batch, target, taps),
-                optimizer(hypers),
-                state.learner,
-            )
-
-        rule = Target(hypers.target_update_period, hypers.target_update_rate)
-        state, metrics = replay_learning.learn(
-            key, state, config.gradient_steps, ready(hypers, state), rule, step
-        )
-        steps = state.steps.astype(jnp.float32)
-        return state, metrics | {"epsilon": epsilon(hypers, state), "gradient_steps": steps}
-
-    def probe(key: Key, hypers: DQNHypers, state: ReplayState, transition: Transition):
-        """On replayed experience; meaningless before there is any."""
-        n = n_step(hypers)
-        drawn = replay.draw(key, state.replay, config.probe_size, n, hypers.recent)
-        batch = replay.read(state.replay, drawn.slot, n, hypers.gamma)
-        target = targets(state, batch)
-
-        def objective(params: PyTree, taps: Any):
-            total, (_, features) = loss(params, batch, target, taps)
-            return total, features
-
-        return probe_loss(objective, state.learner.params)
-
-    def anneal(hypers: DQNHypers, progress: Array) -> DQNHypers:
-        decayed = jnp.minimum(progress / hypers.epsilon_decay, 1.0)
-        epsilon = hypers.epsilon + decayed * (hypers.final_epsilon - hypers.epsilon)
-        return hypers._replace(epsilon=epsilon)
-
-    rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, exploration.uniform, network.memory, anneal
-    return Agent("dqn", env.observation, env.action, hypers, *rollout, *functions)
+    return q_learning("dqn", env, config, hypers, network, Rule(q_values, targets, errors))
