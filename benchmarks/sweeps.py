@@ -93,7 +93,7 @@ def memory(core: int | None) -> dict[str, Any]:
     """Predicted and measured peaks where the members weigh more than the process."""
     replay = {"capacity": 50_000, "num_envs": 8, "rollout_length": 4, "batch_size": 64}
     tasks = {
-        "ppo CartPole x 12,000": {"seeds": 12_000, "updates": 2, "segments": 2},
+        "ppo CartPole x 6,000": {"seeds": 6_000, "updates": 2, "segments": 2},
         "ppo Breakout x 512": {
             "seeds": 512,
             "updates": 2,
@@ -101,8 +101,8 @@ def memory(core: int | None) -> dict[str, Any]:
             "env": "Breakout-MinAtar",
             "config": {"num_envs": 16, "rollout_length": 32},
         },
-        "dqn CartPole x 1,500": {
-            "seeds": 1_500,
+        "dqn CartPole x 800": {
+            "seeds": 800,
             "updates": 4,
             "segments": 2,
             "agent": "dqn",
@@ -150,7 +150,7 @@ def ratio(core: int | None, rounds: int) -> dict[str, Any]:
 
 def segments(core: int | None, rounds: int) -> dict[str, Any]:
     """20 segments, curves and checkpoints in a folder, against one segment in memory."""
-    size = {"rates": [1e-4 * 2**i for i in range(8)], "seeds": 8, "updates": 1000}
+    size = {"rates": [1e-4 * 2**i for i in range(8)], "seeds": 8, "updates": 500}
     return alternate(
         core, rounds, {"segments": 20, "folder": True, **size}, {"segments": 1, **size}
     )

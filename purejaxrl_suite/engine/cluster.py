@@ -12,7 +12,6 @@ from purejaxrl_suite.engine import curves
 from purejaxrl_suite.engine.execute import Settings, execute
 from purejaxrl_suite.engine.layout import Layout
 from purejaxrl_suite.engine.result import Result
-from purejaxrl_suite.engine.store import Sweep
 
 
 def train_group(laid: Layout, settings: Settings, folder: Path, number: int) -> None:
@@ -35,7 +34,7 @@ def execute_on_ray(
     Ray must be installed (the extra `cluster`); connects to the cluster that `ray.init` finds, or
     starts one on this machine. What is finished already is not trained again.
     """
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]  # an extra
 
     if not ray.is_initialized():
         ray.init()
@@ -55,5 +54,5 @@ def _joined(laid: Layout, settings: Settings, folder: Path) -> Result:
         parts.append(execute(laid.only(number), settings, path, resuming=True))
     found = curves.join(laid, [part.curves for part in parts]).assign_attrs(parts[0].curves.attrs)
     sizes = tuple(part.sizes[0] for part in parts)
-    curves.write(Sweep(folder).path / "curves.zarr", found)
+    curves.write(folder / "curves.zarr", found)
     return Result(found, laid, sizes, tuple(part.chunks[0] for part in parts))

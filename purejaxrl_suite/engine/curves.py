@@ -36,6 +36,14 @@ class GroupRows(NamedTuple):
     steps_per_second: np.ndarray
 
 
+class Gathered(NamedTuple):
+    """What the chunks of all groups hold. seconds: of training. done: share of all steps."""
+
+    groups: tuple[GroupRows, ...]
+    seconds: float
+    done: float
+
+
 def versions() -> dict[str, str]:
     """Versions of the packages that can change a result."""
     return {name: version(name) for name in PACKAGES}
@@ -52,16 +60,50 @@ def device() -> str:
     return f"{len(devices)} x {devices[0].device_kind}"
 
 
-def dataset(
-    laid: Layout, groups: list[GroupRows], compile_seconds: float, wall_seconds: float
-) -> "xarray.Dataset":
+def gather(
+    laid: Layout, sizes: Sequence[int], stored: Sequence[Sequence[dict[str, np.ndarray]]]
+) -> Gathered:
+    """Rows of all members from those of the chunks of each group, NaN where one has none (yet).
+
+    sizes: members of a chunk, of each group. stored: {metric: f32[size, U]} of each chunk of each
+    group.
+    """
+    names = sorted({name for parts in stored for part in parts for name in part})
+    groups, trained, total, seconds = [], 0.0, 0.0, 0.0
+    for group, size, parts in zip(laid.groups, sizes, stored, strict=True):
+        rows = {name: _rows(parts, name, size, group.updates) for name in names}
+        rates = rows.pop("steps_per_second")[::size]
+        steps = group.per_update * size
+        seconds += float(np.nansum(steps / rates))
+        trained += float(np.sum(steps * np.isfinite(rates)))
+        total += steps * rates.size
+        lost = np.fmax.reduce(rows["diverged"], axis=1, keepdims=True)
+        rows = {n: x[: len(group.members.seeds)] for n, x in (rows | {"diverged": lost}).items()}
+        groups.append(GroupRows(rows, _mean(rates)))
+    return Gathered(tuple(groups), seconds, trained / total)
+
+
+def _rows(parts: Sequence[dict[str, np.ndarray]], name: str, size: int, updates: int) -> np.ndarray:
+    """f32[chunks * size, updates] of a metric; NaN where a chunk has none."""
+    missing = np.full((size, updates), np.nan, np.float32)
+    rows = [np.broadcast_to(part.get(name, missing), (size, updates)) for part in parts]
+    return np.concatenate(rows)
+
+
+def _mean(rates: np.ndarray) -> np.ndarray:
+    """Over chunks, of those that were measured; NaN where none was."""
+    count = np.sum(np.isfinite(rates), axis=0)
+    return np.where(count > 0, np.nansum(rates, axis=0) / np.maximum(count, 1), np.nan)
+
+
+def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray.Dataset":
     """Curves of a layout: variables over (static axes ..., traced axes ..., seed, step).
 
     `step` counts the environment steps of one member at the end of each update; where groups count
     differently, a group has NaN at the steps of the others. `diverged` says which members ended
     with parameters that are not finite.
     """
-    made = [_one_group(laid, *both) for both in zip(laid.groups, groups, strict=True)]
+    made = [_one_group(laid, *both) for both in zip(laid.groups, gathered.groups, strict=True)]
     curves = join(laid, made)
     agents, environments = (
         ", ".join(dict.fromkeys(names))
@@ -77,8 +119,8 @@ def dataset(
             "num_envs": first.agent.num_envs,
             "rollout_length": first.agent.rollout_length,
             "compile_seconds": compile_seconds,
-            "wall_seconds": wall_seconds,
-            "steps_per_second": total / wall_seconds,
+            "wall_seconds": gathered.seconds,
+            "steps_per_second": total * gathered.done / gathered.seconds,
             "device": device(),
             "versions": json.dumps(versions()),
         }

@@ -279,17 +279,9 @@ class Training:
 
     def dataset(self) -> "xarray.Dataset":
         """The labelled curves of all chunks."""
-        groups, seconds = [], 0.0
-        for group, made, stores in zip(
-            self.laid.groups, self.plan.groups, self.chunks, strict=True
-        ):
-            parts = [store.curves() for store in stores]
-            rates = np.stack([part.pop("steps_per_second")[0] for part in parts])
-            seconds += float(np.sum(group.per_update * made.chunk / rates))
-            count = len(group.members.seeds)
-            rows = {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
-            groups.append(curves.GroupRows(rows, np.mean(rates, axis=0)))
-        return curves.dataset(self.laid, groups, self.plan.compile_seconds, seconds)
+        stored = [[store.curves() for store in stores] for stores in self.chunks]
+        gathered = curves.gather(self.laid, [group.chunk for group in self.plan.groups], stored)
+        return curves.dataset(self.laid, gathered, self.plan.compile_seconds)
 
 
 def check(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, PyTree, Run
-from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.engine.train import Train, make_train
 
 AXIS = "members"
 
@@ -61,13 +61,18 @@ def in_axes(members: Members) -> PyTree:
 
 def abstract_run(agent: Agent, env: Environment, members: Members) -> Run:
     """Shapes and dtypes of the state of these members, found without compiling."""
-    train = make_train(agent, env, updates_per_call=1)
+    init = _init(make_train(agent, env, updates_per_call=1), in_axes(members))
+    return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
+
+
+def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
+    """(seeds, hypers, env_params) -> the states of all members."""
 
     def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
         keys = jax.vmap(jax.random.key)(seeds)
-        return jax.vmap(train.init, (0, 0, in_axes(members)))(keys, hypers, params)
+        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, params)
 
-    return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
+    return init
 
 
 class Program(NamedTuple):
@@ -98,10 +103,6 @@ def compile_fleet(
     axes = in_axes(members)
     env_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)
 
-    def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
-        keys = jax.vmap(jax.random.key)(seeds)
-        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, params)
-
     def advance(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
         keys = jax.vmap(jax.random.key)(seeds)
         step = jax.vmap(train.train, (0, 0, axes, 0, None))
@@ -113,7 +114,7 @@ def compile_fleet(
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
 
     arguments = members.seeds, members.hypers, members.env_params
-    start = jax.jit(shard(init, (each, each, env_specs))).lower(*arguments).compile()
+    start = jax.jit(shard(_init(train, axes), (each, each, env_specs))).lower(*arguments).compile()
     sharding = NamedSharding(mesh, each)
     run = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), start.out_info

@@ -38,16 +38,17 @@ def dataset(
     everyone = laid.groups[0].members.take(np.arange(count * seeds) % seeds)
     whole = with_configurations(laid, np.arange(count), everyone, fixed)
 
-    taken = {*changed, *whole.along}  # PQN has an epsilon and measures the one in force
     rows = _rows(schedule, cohorts, parts, count, seeds)
-    rows = {f"measured_{name}" if name in taken else name: x for name, x in rows.items()}
+    # PQN has an epsilon and measures the one in force; `curves` renames where it lies on an axis.
+    rows = {f"measured_{name}" if name in changed else name: x for name, x in rows.items()}
     rates = np.concatenate([part["steps_per_second"][0] for part in parts])
     busy = [
         np.sum(schedule.per_update * size / part["steps_per_second"][0])
         for size, part in zip(schedule.sizes, parts, strict=True)
     ]
     seconds = float(np.sum(busy))
-    found = curves.dataset(whole, [curves.GroupRows(rows, rates)], compile_seconds, seconds)
+    gathered = curves.Gathered((curves.GroupRows(rows, rates),), seconds, done=1.0)
+    found = curves.dataset(whole, gathered, compile_seconds)
     found = found.assign(_changed(changed))
     found = found.assign(_rungs(cohorts, count)).assign_coords(_rung_steps(schedule))
     trained = sum(c * (b - a) for c, (a, b) in zip(schedule.counts, schedule.spans, strict=True))

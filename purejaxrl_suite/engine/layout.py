@@ -282,8 +282,8 @@ def _check_names(static: Any, traced: Any, along: Any) -> None:
         raise ValueError(f"two axes are called {', '.join(twice)}: vary each thing in one place")
 
 
-def _identity(group: Group) -> dict[str, Any]:
-    agent, env = group.agent, group.env
+def structure(agent: Agent, env: Environment) -> dict[str, Any]:
+    """What a stored state fits to, as JSON: the agent, its spaces and its parameters' shapes."""
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
     leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
     return {
@@ -291,10 +291,15 @@ def _identity(group: Group) -> dict[str, Any]:
         "environment": env.name,
         "observation": spaces.describe(agent.observation),
         "action": spaces.describe(agent.action),
+        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
+    }
+
+
+def _identity(group: Group) -> dict[str, Any]:
+    return structure(group.agent, group.env) | {
         "labels": {name: label(x) for name, x in group.labels.items()},
         "updates": group.updates,
         "environment steps per update": group.per_update,
         "config": {name: label(x) for name, x in axes.fields(group.config).items()},
-        "hypers": {name: float(x) for name, x in agent.hypers._asdict().items()},
-        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
+        "hypers": {name: float(x) for name, x in group.agent.hypers._asdict().items()},
     }

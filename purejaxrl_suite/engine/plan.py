@@ -182,8 +182,7 @@ def choose_chunk(
     """Compile for as many members as fit at once: (program, bytes predicted).
 
     fixed: how many, if that is not to be chosen. state_bytes: of one member, for a first guess.
-    Chunks are made equal in size, so that no member
-    is computed more often than needed.
+    Chunks are made equal in size, so that no member is computed more often than needed.
     Raises ValueError if a single member per device cannot fit.
     """
     devices = len(jax.local_devices())

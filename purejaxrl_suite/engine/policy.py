@@ -11,6 +11,7 @@ from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, Memory, PyTree
 from purejaxrl_suite.engine.curves import versions
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
+from purejaxrl_suite.engine.layout import structure
 
 
 class Policy(NamedTuple):
@@ -60,7 +61,8 @@ class Policy(NamedTuple):
         path = Path(path).resolve()
         with orbax.checkpoint.StandardCheckpointer() as checkpointer:
             checkpointer.save(path / "state", {"state": self.state, "hypers": self.hypers})
-        (path / "policy.json").write_text(json.dumps(_identity(self.agent, self.env), indent=2))
+        record = structure(self.agent, self.env) | {"versions": versions()}
+        (path / "policy.json").write_text(json.dumps(record, indent=2))
 
 
 def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
@@ -73,7 +75,7 @@ def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     path = Path(path).resolve()
     if not (path / "policy.json").exists():
         raise ValueError(f"{path} holds no saved policy (no policy.json)")
-    saved, ours = json.loads((path / "policy.json").read_text()), _identity(agent, env)
+    saved, ours = json.loads((path / "policy.json").read_text()), structure(agent, env)
     for name in ("agent", "observation", "action", "parameters"):
         if saved[name] != ours[name]:
             raise ValueError(f"{path} was saved with {name} {saved[name]}, here it is {ours[name]}")
@@ -84,16 +86,3 @@ def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     with orbax.checkpoint.StandardCheckpointer() as checkpointer:
         found = checkpointer.restore(path / "state", like)
     return Policy(agent, env, found["state"], found["hypers"], env.params)
-
-
-def _identity(agent: Agent, env: Environment) -> dict[str, Any]:
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
-    leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
-    return {
-        "agent": agent.name,
-        "environment": env.name,
-        "observation": spaces.describe(agent.observation),
-        "action": spaces.describe(agent.action),
-        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
-        "versions": versions(),
-    }

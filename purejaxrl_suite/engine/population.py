@@ -234,10 +234,7 @@ class Population:
         made, phase = self.plan(), self.phases[-1]
         told = None if on_segment is None else self._told(on_segment)
         training = Training(self._layout(), made, ((phase,),), self.settings, told)
-        try:
-            training.one(0, 0, stop, phase.until)
-        finally:
-            phase.close()  # so that whoever stopped this can go on from what is saved
+        training.one(0, 0, stop, phase.until)
         if len(self.phases) > 1:  # from now on this one has states of its own
             self.phases[-2].inner.drop_states()
 

@@ -42,7 +42,7 @@ class Sweep:
 
     def check_new(self) -> None:
         """Raise ValueError if there is something in the folder already."""
-        if self.path.exists() and any(self.path.glob("sweep.json")):
+        if (self.path / "sweep.json").exists():
             raise ValueError(
                 f"{self.path} holds a sweep already: resume it, or choose another folder"
             )
