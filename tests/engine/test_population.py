@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.engine import execute, plan, population, selection
+from purejaxrl_suite.engine.interrupt import Interrupted
 from purejaxrl_suite.engine.population import evolve
 from purejaxrl_suite.engine.selection import (
     Selection,
@@ -347,6 +349,20 @@ def test_going_on_after_a_stop_gives_the_same_bits(train, tmp_path, select, stop
     finished = train(select, resume=out, announce=says.append)
     assert_same(finished, whole)
     assert says == [f"{out} is finished: nothing is left to train"]
+
+
+@pytest.mark.parametrize(("pressed_at", "rest"), [(4, [6, 8, 10, 12]), (6, [10, 12])])
+def test_control_c_saves_and_going_on_gives_the_same_bits(train, tmp_path, pressed_at, rest):
+    def press(progress):
+        if progress.update == pressed_at:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = train(successive_halving())
+    with pytest.raises(Interrupted, match="stopped at update"):
+        train(successive_halving(), out=tmp_path, on_segment=press, checkpoint_every=100)
+    told = []
+    assert_same(train(successive_halving(), resume=tmp_path, on_segment=told.append), whole)
+    assert [p.update for p in told] == rest
 
 
 def test_a_stop_in_the_middle_of_a_decision(train, tmp_path, monkeypatch):
