@@ -94,26 +94,11 @@ def memory(core: int | None) -> dict[str, Any]:
     replay = {"capacity": 50_000, "num_envs": 8, "rollout_length": 4, "batch_size": 64}
     tasks = {
         "ppo CartPole x 6,000": {"seeds": 6_000, "updates": 2, "segments": 2},
-        "ppo Breakout x 512": {
-            "seeds": 512,
-            "updates": 2,
-            "segments": 2,
-            "env": "Breakout-MinAtar",
-            "config": {"num_envs": 16, "rollout_length": 32},
-        },
         "dqn CartPole x 800": {
             "seeds": 800,
             "updates": 4,
             "segments": 2,
             "agent": "dqn",
-            "config": replay,
-        },
-        "dqn Breakout x 256": {
-            "seeds": 256,
-            "updates": 4,
-            "segments": 2,
-            "agent": "dqn",
-            "env": "Breakout-MinAtar",
             "config": replay,
         },
     }

@@ -121,29 +121,39 @@ class Chunk:
     def __init__(self, path: Path, *, keep: int = 2):
         """Open or create the folder; `keep` checkpoints stay."""
         self.path, self.keep = path.resolve(), keep
-        self._open = None
+        self._open = self._rows = None
 
     def clear(self) -> None:
         """Forget everything."""
         self.close()
+        self._rows = None
         shutil.rmtree(self.path, ignore_errors=True)
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
-        """Store rows {metric: f32[B, n]} of the updates from `start` on, out of `updates`."""
+        """Store rows {metric: f32[B, n] or f32[1, n]} of the updates from `start` on, of `updates`.
+
+        All metrics are one array: a segment is one file, and one call of zarr.
+        """
         import zarr
 
-        group = zarr.open_group(self.path / "curves.zarr", mode="a")
-        for name, values in rows.items():
-            if name not in group:
-                size = len(values)
-                group.create_array(
-                    name,
-                    shape=(size, updates),
-                    chunks=(size, min(length, updates)),
+        names = list(rows)
+        size, count = np.broadcast_shapes(*(x.shape for x in rows.values()))
+        block = np.stack([np.broadcast_to(rows[name], (size, count)) for name in names])
+        if self._rows is None:
+            path = self.path / "curves.zarr"
+            if path.exists():
+                self._rows = zarr.open_array(path, mode="r+")
+            else:
+                self._rows = zarr.create_array(
+                    path,
+                    shape=(len(names), size, updates),
+                    chunks=(len(names), size, min(length, updates)),
                     dtype="float32",
                     fill_value=np.nan,
+                    dimension_names=("metric", "member", "update"),
+                    attributes={"metrics": names},
                 )
-            group[name][:, start : start + values.shape[1]] = values  # pyright: ignore
+        self._rows[:, :, start : start + count] = block
 
     def curves(self) -> dict[str, np.ndarray]:
         """Rows {metric: f32[B, updates]} stored so far, NaN where there are none."""
@@ -151,8 +161,8 @@ class Chunk:
 
         if not (self.path / "curves.zarr").exists():
             return {}
-        group = zarr.open_group(self.path / "curves.zarr", mode="r")
-        return {name: np.asarray(array) for name, array in group.arrays()}
+        stored = zarr.open_array(self.path / "curves.zarr", mode="r")
+        return dict(zip(stored.attrs["metrics"], np.asarray(stored), strict=True))
 
     def save(self, update: int, state: PyTree) -> None:
         """Start writing a checkpoint; it counts once it is complete.
