@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from purejaxrl_suite.cli import look, sweep, train
+from purejaxrl_suite.cli import look, study, sweep, train
 from purejaxrl_suite.cli.flags import PROGRAM
 
 _COMMANDS = (
@@ -16,6 +16,7 @@ _COMMANDS = (
     sweep.sweep,
     sweep.resume,
     sweep.plan,
+    study.study,
     look.report,
     look.envs,
     look.show,

@@ -95,7 +95,7 @@ def _panel(ax: Axes, lines: Sequence[tuple[str, Configuration]], metric: str) ->
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.margins(x=0)
     ax.set_xlim(left=0)
-    _label_lines(ax, ends)
+    label_lines(ax, ends)
 
 
 def _name(one: Configuration) -> str:
@@ -104,7 +104,7 @@ def _name(one: Configuration) -> str:
     return one.label + f" ({lost}/{one.curves.sizes['seed']} diverged)" * (lost > 0)
 
 
-def _label_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+def label_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each label beside the end of its line, moved where it would cover another."""
     bottom, top = ax.get_ylim()
     gap, free = 0.06, -1.0

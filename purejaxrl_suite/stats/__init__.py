@@ -38,7 +38,14 @@ from purejaxrl_suite.stats.thc import (
     overlap_ranks,
 )
 from purejaxrl_suite.stats.trend import Trend, jonckheere, page
-from purejaxrl_suite.stats.verdicts import Verdict, equivalent, seeds_to_decide, verdict
+from purejaxrl_suite.stats.verdicts import (
+    Verdict,
+    equivalence_verdict,
+    equivalent,
+    seeds_for_equivalence,
+    seeds_to_decide,
+    verdict,
+)
 
 __all__ = [
     "REFERENCES",
@@ -60,6 +67,7 @@ __all__ = [
     "consistency_of_intervals",
     "curves",
     "difference",
+    "equivalence_verdict",
     "equivalent",
     "estimate",
     "final_score",
@@ -78,6 +86,7 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "sample_efficiency",
+    "seeds_for_equivalence",
     "seeds_to_decide",
     "verdict",
 ]

@@ -62,9 +62,8 @@ def seeds_to_decide(effect: Effect, smallest: float = SMALLEST) -> int | None:
     if verdict(effect, smallest) is not Verdict.INCONCLUSIVE:
         return seeds
     # Inconclusive: low <= 0 and high >= smallest, so both sides below are at least their margins.
-    sides = [(value - low, value), (high - value, smallest - value)]
-    factors = [(side / margin) ** 2 for side, margin in sides if margin > 0.0]
-    return math.floor(seeds * min(factors)) + 1 if factors else None
+    factor = min(_factor(value - low, value), _factor(high - value, smallest - value))
+    return math.floor(seeds * factor) + 1 if math.isfinite(factor) else None
 
 
 def equivalent(effect: Effect, smallest: float = SMALLEST) -> bool:
@@ -75,6 +74,39 @@ def equivalent(effect: Effect, smallest: float = SMALLEST) -> bool:
     """
     _, low, high = _numbers(effect, smallest)
     return -smallest < low and high < smallest
+
+
+def equivalence_verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
+    """Judge the claim that X and Y are equal for all that matters.
+
+    CONFIRMED where they are `equivalent`, REFUTED where the whole interval is at least `smallest`
+    away from 0, on either side; else INCONCLUSIVE. Raises ValueError as `verdict` does.
+    """
+    _, low, high = _numbers(effect, smallest)
+    if equivalent(effect, smallest):
+        return Verdict.CONFIRMED
+    apart = low >= smallest or high <= -smallest
+    return Verdict.REFUTED if apart else Verdict.INCONCLUSIVE
+
+
+def seeds_for_equivalence(effect: Effect, smallest: float = SMALLEST) -> int | None:
+    """`seeds_to_decide` of an `equivalence_verdict`: both ends must come inside, or one go out."""
+    value, low, high = _numbers(effect, smallest)
+    seeds = int(effect.seeds)
+    if any(map(math.isnan, (value, low, high))):
+        return None
+    if equivalence_verdict(effect, smallest) is not Verdict.INCONCLUSIVE:
+        return seeds
+    below, above = value - low, high - value
+    inside = max(_factor(below, value + smallest), _factor(above, smallest - value))
+    outside = min(_factor(below, value - smallest), _factor(above, -smallest - value))
+    factor = min(inside, outside)
+    return math.floor(seeds * factor) + 1 if math.isfinite(factor) else None
+
+
+def _factor(side: float, margin: float) -> float:
+    """By how much seeds must grow for a side of the interval to shrink into a margin."""
+    return (side / margin) ** 2 if margin > 0.0 else math.inf
 
 
 def _numbers(effect: Effect, smallest: float) -> tuple[float, float, float]:

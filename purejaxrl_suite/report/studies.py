@@ -1,0 +1,179 @@
+"""What a study found: its figure, its claims with verdicts, and all studies in one table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from purejaxrl_suite.engine.axes import Points
+from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
+from purejaxrl_suite.report.summary import engineering
+from purejaxrl_suite.stats import Verdict
+from purejaxrl_suite.studies.outcome import Finding, Outcome
+from purejaxrl_suite.studies.protocol import Arm, Budget, Intervals, Line, Lines, Study, Text
+
+COLUMNS = 2
+MARK = "#888888"
+VERDICT_STYLE = {
+    Verdict.CONFIRMED: "green",
+    Verdict.REFUTED: "red",
+    Verdict.INCONCLUSIVE: "yellow",
+}
+
+
+def study_figure(outcome: Outcome, path: str | Path | None = None) -> Figure:
+    """Draw the panels of a study that has run, two in a row.
+
+    path: where to write the picture, if anywhere. Raises ValueError for an outcome without panels.
+    """
+    panels = outcome.panels
+    if not panels:
+        raise ValueError(f"outcome: {outcome.study} has no panels")
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context(STYLE):
+        size = (4.4 + _beside(panels)) * columns, 3.1 * rows
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, panel in zip(axes, panels, strict=False):
+            _lines(ax, panel) if isinstance(panel, Lines) else _intervals(ax, panel)
+            ax.set_title(panel.title)
+        for ax in axes[len(panels) :]:
+            ax.set_axis_off()
+        save(figure, path)
+    return figure
+
+
+def findings(outcome: Outcome) -> Table:
+    """A row per claim: what it expects, what was found, the verdict. Print it with rich."""
+    budget, made = outcome.budget, outcome.made
+    caption = f"{outcome.preset}: {describe(budget)}; {made['device']}, commit {made['commit']}"
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("claim", overflow="fold", ratio=3)
+    table.add_column("expected", overflow="fold", ratio=2)
+    table.add_column("found, 95 % interval", overflow="fold", ratio=2)
+    table.add_column("verdict", no_wrap=True)
+    for one in outcome.findings:
+        verdict = f"[{VERDICT_STYLE[one.verdict]}]{one.verdict}[/]"
+        table.add_row(one.statement, expected(one), effect(one), verdict)
+    return table
+
+
+def claims(study: Study) -> Table:
+    """A row per claim of a study: what it is about and what it expects. Print it with rich."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("claim", overflow="fold", ratio=3)
+    table.add_column("arms", overflow="fold", ratio=1)
+    table.add_column("expected", overflow="fold", ratio=2)
+    for one in study.claims:
+        table.add_row(one.statement, ", ".join(one.over), expected(one))
+    return table
+
+
+def arms(planned: Mapping[str, Arm]) -> Table:
+    """A row per arm: what is trained. Print it with rich."""
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("arm", "agent", "environments"):
+        table.add_column(name, overflow="fold")
+    for name in ("configurations", "seeds", "steps of each", "steps in all"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, arm in planned.items():
+        count = arm.hypers.count if isinstance(arm.hypers, Points) else 1
+        total = count * arm.seeds * arm.steps * len(arm.environments)
+        tasks = ", ".join(env.name for env in arm.environments)
+        sizes = str(count), str(arm.seeds), engineering(arm.steps), engineering(total)
+        table.add_row(name, arm.builder.__name__, tasks, *sizes)
+    return table
+
+
+def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outcome]]) -> Table:
+    """A row per study: its question and how many claims hold. Print it with rich.
+
+    texts: {study: its text}. results: {study: {preset: outcome}}, empty where it has not run.
+    """
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("study", no_wrap=True)
+    table.add_column("question", overflow="fold")
+    table.add_column("verdicts", overflow="fold")
+    for name, text in texts.items():
+        verdicts = [f"{preset}: {tally(one.findings)}" for preset, one in results[name].items()]
+        table.add_row(name, text.question, "\n".join(verdicts) or "not run")
+    return table
+
+
+def tally(found: Sequence[Finding]) -> str:
+    """Such as `2 CONFIRMED, 1 INCONCLUSIVE`."""
+    count = Counter(one.verdict for one in found)
+    return ", ".join(f"{count[verdict]} {verdict}" for verdict in Verdict if count[verdict])
+
+
+def describe(budget: Budget) -> str:
+    """Such as `16 seeds x 100 k steps`."""
+    return f"{budget.seeds} seeds x {engineering(budget.steps)} steps"
+
+
+def expected(one: Any) -> str:
+    """What a claim or a finding expects of its effect, such as `more than 0 by 0.05, THC`."""
+    name = getattr(one.direction, "name", one.direction)
+    link = "to" if name == "equal" else "than"
+    within = f" ±{one.smallest:g}" if name == "equal" else f", at least by {one.smallest:g}"
+    return f"{name} {link} {one.against:g}{within * (one.smallest > 0)} ({one.unit})"
+
+
+def effect(one: Finding) -> str:
+    """Such as `0.123 [0.05, 0.2], 16 seeds`, and how many would decide."""
+    text = f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
+    counted = f"; {one.seeds} {one.counted or 'seeds'}"
+    needed = f", about {one.needed} would decide" if one.needed is not None else ""
+    return text + counted + needed
+
+
+def _lines(ax: Axes, panel: Lines) -> None:
+    ax.set_xscale("log" if panel.logarithmic else "linear")
+    ends = {}
+    for colour, one in zip(COLOURS, panel.lines, strict=False):
+        ax.plot(one.x, one.value, color=colour, marker="o", markersize=3)
+        ax.fill_between(one.x, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
+        ends[one.label] = (_last(one), colour)
+    if panel.against is not None:
+        ax.axhline(panel.against, color=MARK, linewidth=1, linestyle="--")
+    ax.set_xlabel(panel.x)
+    ax.set_ylabel(panel.y)
+    label_lines(ax, ends)
+
+
+def _intervals(ax: Axes, panel: Intervals) -> None:
+    if panel.against is not None:
+        ax.axvline(panel.against, color=MARK, linewidth=1, linestyle="--")
+        if panel.smallest:
+            ends = panel.against - panel.smallest, panel.against + panel.smallest
+            ax.axvspan(*ends, color="#f0f0f0", linewidth=0)
+    for y, one in enumerate(panel.rows):
+        ax.plot([one.low, one.high], [y, y], color=COLOURS[0])
+        ax.plot(one.value, y, "o", color=COLOURS[0], markersize=5)
+    ax.set_yticks(range(len(panel.rows)), [one.label for one in panel.rows])
+    ax.set_ylim(len(panel.rows) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.set_xlabel(panel.x)
+
+
+def _last(one: Line) -> float:
+    known = np.asarray(one.value)[~np.isnan(one.value)]
+    return float(known[-1]) if known.size else np.nan
+
+
+def _beside(panels: Sequence[Lines | Intervals]) -> float:
+    """Inches that the labels beside the panels take, about."""
+    lines = [one.label for p in panels if isinstance(p, Lines) for one in p.lines]
+    rows = [one.label for p in panels if isinstance(p, Intervals) for one in p.rows]
+    return CHARACTER * max((len(label) for label in (*lines, *rows)), default=0) - 0.6

@@ -1,0 +1,43 @@
+"""Executable papers: claims over arms that train, are measured and are judged by one rule.
+
+A study is one file of this folder; `protocol` says what is in it, `run_study` carries it out, and
+an `Outcome` is what is left, in one small JSON file.
+"""
+
+from purejaxrl_suite.studies.outcome import Outcome, read, results, write
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Interval,
+    Intervals,
+    Line,
+    Lines,
+    Study,
+)
+from purejaxrl_suite.studies.run import conclude, run_study
+from purejaxrl_suite.studies.scores import normalized_scores
+
+__all__ = [
+    "EQUAL",
+    "LESS",
+    "MORE",
+    "Arm",
+    "Budget",
+    "Claim",
+    "Interval",
+    "Intervals",
+    "Line",
+    "Lines",
+    "Outcome",
+    "Study",
+    "conclude",
+    "normalized_scores",
+    "read",
+    "results",
+    "run_study",
+    "write",
+]

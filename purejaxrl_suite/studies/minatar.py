@@ -1,0 +1,42 @@
+"""PPO and PQN on MinAtar with one network, as several studies train them (our setting)."""
+
+import jax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.core.types import Environment, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.studies.protocol import Arm, Budget
+
+FOUR_GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
+THREE_GAMES = tuple(name for name in FOUR_GAMES if name != "Freeway-MinAtar")
+"""For small budgets: an episode of Freeway takes 2500 steps, and its first reward many of them."""
+PPO_HYPERS = PPOHypers(learning_rate=5e-4)
+PQN_HYPERS = PQNHypers(learning_rate=5e-4)
+
+
+def agents(budget: Budget) -> dict[str, Arm]:
+    """An arm per agent, "ppo" and "pqn": two dense layers on the board, rollouts of 16 x 64."""
+    environments = [make(id) for id in budget.environments]
+    of_ppo = PPOConfig(num_envs=16, rollout_length=64, epochs=4, minibatches=4)
+    of_pqn = PQNConfig(num_envs=16, rollout_length=64, epochs=2, minibatches=8)
+    size = budget.seeds, budget.steps
+    return {
+        "ppo": Arm(ppo, environments, *size, PPO_HYPERS, of_ppo, _actor_critic),
+        "pqn": Arm(pqn, environments, *size, PQN_HYPERS, of_pqn, _q_network),
+    }
+
+
+def _actor_critic(env: Environment) -> Network:
+    return nets.actor_critic(
+        env.observation,
+        env.action,
+        hidden=(64, 64),
+        activation=jax.nn.relu,
+        encoder=nets.flat(),
+    )
+
+
+def _q_network(env: Environment) -> Network:
+    return nets.q_network(env.observation, env.action, hidden=(64, 64), encoder=nets.flat())

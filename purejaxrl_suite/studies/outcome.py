@@ -1,0 +1,204 @@
+"""What is left of a study that has run: one small JSON file, from which everything shown is made.
+
+    study, preset       names; PRESET.json in the folder of the study
+    text                question, paper, figure, claim
+    budget              environments, seeds, steps
+    findings            a claim each, with its effect and verdict (`Finding`)
+    arms                {name: what it took} (`Cost`)
+    panels              the figure: {"lines": `Lines`} or {"intervals": `Intervals`}
+    curves              thinned learning curves and final scores (`Curve`)
+    made                versions, device, commit
+
+A NamedTuple is an object with its fields; null stands for NaN, where nothing is known, and numbers
+have six digits.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from purejaxrl_suite.stats import Verdict
+from purejaxrl_suite.studies.protocol import (
+    Budget,
+    Interval,
+    Intervals,
+    Line,
+    Lines,
+    Panel,
+    Text,
+)
+
+DIGITS = 6
+
+
+class Finding(NamedTuple):
+    """A claim and what was found.
+
+    statement ... unit, counted: as in `Claim`; direction by its name. value, low, high: of the
+    effect, in its unit. seeds: that it is from. needed: how many would decide; None if the verdict
+    is in, or where no number can be named.
+    """
+
+    statement: str
+    over: tuple[str, ...]
+    direction: str
+    against: float
+    smallest: float
+    unit: str
+    value: float
+    low: float
+    high: float
+    seeds: int
+    counted: str
+    verdict: Verdict
+    needed: int | None
+
+
+class Cost(NamedTuple):
+    """What an arm took.
+
+    agent: its name. members: configurations x seeds, of all environments. seeds: of each. steps: of
+    each member. compile_seconds, wall_seconds: the latter without compiling. steps_per_second: of
+    all members together.
+    """
+
+    agent: str
+    members: int
+    seeds: int
+    steps: float
+    compile_seconds: float
+    wall_seconds: float
+    steps_per_second: float
+
+
+class Curve(NamedTuple):
+    """One configuration of an arm.
+
+    settings: {name: value} of all that was varied, the environment among it. line: interquartile
+    mean of returns over seeds with its 95 % interval, against environment steps. final: a return
+    per seed, the mean of the last 5 % of training; NaN for members that diverged, which are left
+    out of the line, too.
+    """
+
+    arm: str
+    settings: Mapping[str, Any]
+    line: Line
+    final: tuple[float, ...]
+    diverged: int
+
+
+class Outcome(NamedTuple):
+    """A study that has run; see the module for its file.
+
+    study, preset: names. text: of the docstring. made: versions, device and commit.
+    """
+
+    study: str
+    text: Text
+    preset: str
+    budget: Budget
+    findings: tuple[Finding, ...]
+    arms: Mapping[str, Cost]
+    panels: tuple[Panel, ...]
+    curves: tuple[Curve, ...]
+    made: Mapping[str, Any]
+
+
+def write(outcome: Outcome, folder: str | Path) -> Path:
+    """Write FOLDER/PRESET.json, a line per entry; returns its path."""
+    path = Path(folder) / f"{outcome.preset}.json"
+    content = {name: _plain(value) for name, value in outcome._asdict().items()}
+    content["panels"] = [{_KIND_OF[type(panel)]: _plain(panel)} for panel in outcome.panels]
+    parts = (f"{json.dumps(name)}: {_by_line(value)}" for name, value in content.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+    return path
+
+
+def read(path: str | Path) -> Outcome:
+    """The outcome that `write` has stored; ValueError if the file holds none."""
+    try:
+        return _outcome(json.loads(Path(path).read_text()))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no result of a study: {error!r}") from error
+
+
+def results(folder: str | Path) -> dict[str, Outcome]:
+    """{preset: outcome} of the folder of a study, as far as it has run."""
+    return {path.stem: read(path) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has: objects of NamedTuples, lists of tuples, numbers of six digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {name: _plain(x) for name, x in value.items()}
+    return [_plain(x) for x in value] if isinstance(value, tuple | list) else value
+
+
+def _by_line(value: Any) -> str:
+    """JSON with the entries of a list or object in lines of their own."""
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(json.dumps(x) for x in value) + "\n]"
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(name)}: {json.dumps(x)}" for name, x in value.items())
+        return "{\n" + ",\n".join(pairs) + "\n}"
+    return json.dumps(value)
+
+
+def _outcome(found: dict[str, Any]) -> Outcome:
+    budget = found["budget"]
+    return Outcome(
+        found["study"],
+        Text(**found["text"]),
+        found["preset"],
+        Budget(tuple(budget["environments"]), budget["seeds"], budget["steps"]),
+        tuple(_finding(one) for one in found["findings"]),
+        {name: Cost(**one) for name, one in found["arms"].items()},
+        tuple(_PANELS[kind](x) for one in found["panels"] for kind, x in one.items()),
+        tuple(_curve(one) for one in found["curves"]),
+        found["made"],
+    )
+
+
+def _finding(found: dict[str, Any]) -> Finding:
+    typed: dict[str, Any] = {name: _number(found[name]) for name in ("value", "low", "high")}
+    typed |= {"over": tuple(found["over"]), "verdict": Verdict(found["verdict"])}
+    return Finding(**(found | typed))
+
+
+def _curve(found: dict[str, Any]) -> Curve:
+    typed: dict[str, Any] = {"line": _line(found["line"]), "final": _numbers(found["final"])}
+    return Curve(**(found | typed))
+
+
+def _line(found: dict[str, Any]) -> Line:
+    typed: dict[str, Any] = {name: _numbers(found[name]) for name in Line._fields[1:]}
+    return Line(**(found | typed))
+
+
+def _lines(found: dict[str, Any]) -> Lines:
+    lines: Any = tuple(_line(one) for one in found["lines"])
+    return Lines(**(found | {"lines": lines}))
+
+
+def _intervals(found: dict[str, Any]) -> Intervals:
+    rows: Any = tuple(Interval(x["label"], *_numbers(list(x.values())[1:])) for x in found["rows"])
+    return Intervals(**(found | {"rows": rows}))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _numbers(values: list[float | None]) -> tuple[float, ...]:
+    return tuple(map(_number, values))
+
+
+_KIND_OF = {Lines: "lines", Intervals: "intervals"}
+_PANELS = {"lines": _lines, "intervals": _intervals}

@@ -1,0 +1,115 @@
+"""Does an agent learn the same from a pool of start states as from exact resets?
+
+Paper: none; it is this suite's own shortcut (engine/rollout.py, docs/concepts.md).
+Figure: none.
+Claim: start states drawn once per environment and rollout, instead of at every step, change nothing
+    that matters about what is learnt, and are cheaper.
+
+The hardest case is chosen: one start state per environment and rollout, and episodes that end many
+times in a rollout of 128 steps (Catch 14 times, CartPole at first 6 times), each time from the same
+start. Cost is measured and drawn, but no claim is made about it: it depends on the machine.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, stats
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.core.types import Environment, Key, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Intervals,
+    Study,
+    row,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+CONFIG = PPOConfig(num_envs=8, rollout_length=128, epochs=4, minibatches=4)
+HYPERS = PPOHypers(learning_rate=1e-3)
+GRIDS = ("Navix-Empty-Random-8x8-v0", "Navix-DoorKey-8x8-v0")
+_NONE = Score(0.0, "an episode that never reaches the goal", "navix 4", True)
+_ALL = Score(1.0, "the reward of the goal", "navix 4", True)
+REFERENCES = stats.REFERENCES | dict.fromkeys(GRIDS, Reference(_NONE, _ALL))
+
+
+def network(env: Environment) -> Network:
+    """Dense layers on plain numbers: the environments should be a good part of the cost."""
+    encoder = nets.flat(one_hot=False)
+    return nets.actor_critic(env.observation, env.action, hidden=(64, 64), encoder=encoder)
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """The same sweep with and without the pool."""
+    environments = [make(id) for id in budget.environments]
+    both = Arm(ppo, environments, budget.seeds, budget.steps, HYPERS, CONFIG, network)
+    return {"pool": both, "exact": both._replace(reset_pool=0)}
+
+
+def equal(
+    measure: Callable[[Any], Any], environments: slice = slice(None)
+) -> Callable[[Key, Curves, Curves], Effect]:
+    """The difference of interquartile means; arms have the same seeds, so they are paired."""
+
+    def effect(key: Key, pool: Curves, exact: Curves) -> Effect:
+        x, y = (normalized_scores(arm, measure, REFERENCES) for arm in (pool, exact))
+        return stats.difference(key, x[:, environments], y[:, environments], paired=True)
+
+    return effect
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Intervals, ...]:
+    """Differences by task, and what exact resets cost."""
+    pool, exact = curves["pool"], curves["exact"]
+    names = [str(name) for name in pool["environment"].values]
+    panels = []
+    for title, measure in (
+        ("Final score", stats.final_score),
+        ("Mean over training", stats.area_under_curve),
+    ):
+        tasks = [equal(measure, slice(i, i + 1))(key, pool, exact) for i in range(len(names))]
+        everything = equal(measure)(key, pool, exact)
+        rows = [row(n, x) for n, x in zip(names, tasks, strict=True)] + [row("all", everything)]
+        label = "pool less exact [normalized score], 95 % interval"
+        panels.append(Intervals(title, label, tuple(rows), against=0.0, smallest=0.05))
+    ratios = np.divide(*(_rates(arm) for arm in (pool, exact)))
+    rows = tuple(row(name, _quartiles(x)) for name, x in zip(names, ratios, strict=True))
+    label = "steps per second, pool over exact; median and quartiles of segments"
+    return *panels, Intervals("Speed, where this was run", label, rows, against=1.0)
+
+
+def _rates(curves: Curves) -> np.ndarray:
+    return curves["steps_per_second"].transpose("environment", "step").values
+
+
+def _quartiles(values: np.ndarray) -> Estimate:
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return Estimate(jnp.float32(middle), jnp.float32(low), jnp.float32(high))
+
+
+BOTH = ("pool", "exact")
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim("The final score is the same.", BOTH, equal(stats.final_score), EQUAL),
+        Claim("Learning is as fast.", BOTH, equal(stats.area_under_curve), EQUAL),
+        Claim(
+            "It is, too, where an episode ends a dozen times in a rollout (Catch).",
+            BOTH,
+            equal(stats.area_under_curve, slice(0, 1)),
+            EQUAL,
+        ),
+    ),
+    figure,
+    quick=Budget(("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0"), 32, 1e5),
+    full=Budget(("Catch-bsuite", "CartPole-v1", "Breakout-MinAtar", *GRIDS), 256, 2e6),
+)

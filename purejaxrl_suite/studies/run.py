@@ -1,0 +1,186 @@
+"""Carrying out a study: train its arms, measure, judge."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.engine.curves import made_with
+from purejaxrl_suite.engine.execute import Progress
+from purejaxrl_suite.engine.layout import Layout, lay_out
+from purejaxrl_suite.engine.sweep import sweep
+from purejaxrl_suite.stats import Effect, Estimate, Verdict, estimate, final_score, iqm
+from purejaxrl_suite.studies.outcome import Cost, Curve, Finding, Outcome
+from purejaxrl_suite.studies.protocol import Arm, Claim, Curves, Study, line
+
+SEGMENTS = 10
+POINTS = 20
+"""Of a curve that is kept, at most."""
+
+
+class Watch(NamedTuple):
+    """announce: told the plan of an arm. show: told its progress."""
+
+    announce: Callable[[object], None] = lambda what: None
+    show: Callable[[Progress], None] = lambda progress: None
+
+
+@contextmanager
+def unwatched(title: str) -> Iterator[Watch]:
+    """Nobody looks."""
+    yield Watch()
+
+
+def run_study(
+    name: str,
+    study: Study,
+    preset: str,
+    folder: str | Path,
+    *,
+    commit: str | None = None,
+    watch: Callable[[str], AbstractContextManager[Any]] = unwatched,
+) -> Outcome:
+    """Train every arm of a study and judge its claims.
+
+    preset: which of its budgets, "quick" or "full". folder: holds a sweep per arm; what is there is
+    gone on with, so that a study stopped in any way is run again by the same call. commit: for the
+    record. watch: a context around each arm, entered with its title, that gives a `Watch`.
+    Raises ValueError for another preset, and where the folder holds sweeps of another study or
+    budget; KeyboardInterrupt after Ctrl-C, when the state is saved.
+    """
+    if preset not in study.budgets:
+        raise ValueError(f"preset: expected one of {', '.join(study.budgets)}, got {preset!r}")
+    arms = study.arms(study.budgets[preset])
+    curves = {}
+    for number, (label, arm) in enumerate(arms.items(), 1):
+        with watch(f"{name}: {label} ({number}/{len(arms)})") as told:
+            curves[label] = _train(arm, Path(folder) / label, told)
+    return conclude(name, study, preset, curves, commit)
+
+
+def laid_out(arm: Arm) -> Layout:
+    """The groups and members of an arm, without compiling anything; ValueError for nonsense."""
+    return lay_out(
+        arm.builder,
+        arm.environments,
+        hypers=arm.hypers,
+        config=arm.config,
+        network=arm.network,
+        env_params=None,
+        seeds=arm.seeds,
+        steps=arm.steps,
+    )
+
+
+def conclude(
+    name: str,
+    study: Study,
+    preset: str,
+    curves: Mapping[str, Curves],
+    commit: str | None = None,
+) -> Outcome:
+    """Judge the claims of a study by the curves {arm: dataset} of its finished arms."""
+    key = jax.random.key(0)
+    return Outcome(
+        name,
+        study.describe(),
+        preset,
+        study.budgets[preset],
+        tuple(judge(claim, _effect(key, claim, curves)) for claim in study.claims),
+        {label: _cost(dataset) for label, dataset in curves.items()},
+        tuple(study.figure(key, curves)),
+        tuple(curve for label, one in curves.items() for curve in _thinned(key, label, one)),
+        {**made_with(), "commit": commit},
+    )
+
+
+def judge(claim: Claim, effect: Effect) -> Finding:
+    """The verdict on a claim, by its effect."""
+    value, low, high = (float(x) for x in (effect.value, effect.low, effect.high))
+    seeds, against = int(effect.seeds), claim.against
+    numbers: Any = (*(x - against for x in (value, low, high)), seeds)
+    shifted = Effect(*numbers)
+    found = claim.direction.verdict(shifted, claim.smallest)
+    needed = None
+    if found is Verdict.INCONCLUSIVE and claim.counted:
+        needed = claim.direction.seeds_to_decide(shifted, claim.smallest)
+    return Finding(
+        claim.statement,
+        claim.over,
+        claim.direction.name,
+        against,
+        claim.smallest,
+        claim.unit,
+        value,
+        low,
+        high,
+        seeds,
+        claim.counted,
+        found,
+        needed,
+    )
+
+
+def _train(arm: Arm, folder: Path, told: Watch) -> Curves:
+    """Train an arm in its folder, from where it stopped if it has begun."""
+    begun = (folder / "sweep.json").exists()
+    where: Any = {"resume": folder} if begun else {"out": folder}
+    updates = min(group.updates for group in laid_out(arm).groups)
+    result = sweep(
+        arm.builder,
+        arm.environments,
+        seeds=arm.seeds,
+        steps=arm.steps,
+        hypers=arm.hypers,
+        config=arm.config,
+        network=arm.network,
+        reset_pool=arm.reset_pool,
+        segments=min(SEGMENTS, updates),
+        announce=told.announce,
+        on_segment=told.show,
+        **where,
+    )
+    return result.curves
+
+
+def _effect(key: Key, claim: Claim, curves: Mapping[str, Curves]) -> Effect:
+    missing = [name for name in claim.over if name not in curves]
+    if missing:
+        raise ValueError(f"over: expected arms ({', '.join(curves)}), got {', '.join(missing)}")
+    return claim.effect(key, *(curves[name] for name in claim.over))
+
+
+def _cost(curves: Curves) -> Cost:
+    return Cost(
+        agent=str(curves.attrs["agent"]),
+        members=int(curves["diverged"].size),
+        seeds=int(curves.sizes["seed"]),
+        steps=float(curves["step"].values[-1]),
+        compile_seconds=float(curves.attrs["compile_seconds"]),
+        wall_seconds=float(curves.attrs["wall_seconds"]),
+        steps_per_second=float(curves.attrs["steps_per_second"]),
+    )
+
+
+def _thinned(key: Key, arm: str, curves: Curves) -> list[Curve]:
+    """The interquartile mean of every configuration at a few steps; diverged members left out."""
+    whole = curves["episode_return"].where(~curves["diverged"])
+    window = ceil(whole.sizes["step"] / POINTS)
+    few = whole.coarsen(step=window, boundary="pad", coord_func="max").mean()
+    axes = [axis for axis in whole.dims if axis not in ("seed", "step")]
+    found = estimate(key, few.transpose("seed", *axes, "step").values, partial(iqm, axis=0))
+    final = np.asarray(final_score(whole.transpose("seed", *axes, "step").values))
+    made = []
+    for index in np.ndindex(*(whole.sizes[axis] for axis in axes)):
+        one = curves.isel(dict(zip(axes, index, strict=True)))
+        settings = {str(n): x.item() for n, x in one.coords.items() if x.ndim == 0}
+        band = line(arm, few["step"].values, Estimate(*(x[index] for x in found)))
+        lost = int(one["diverged"].sum())
+        made.append(Curve(arm, settings, band, tuple(final[(slice(None), *index)].tolist()), lost))
+    return made

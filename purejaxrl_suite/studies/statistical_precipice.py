@@ -1,0 +1,196 @@
+"""How far do point estimates of a few seeds mislead, and do intervals make up for it?
+
+Paper: Agarwal et al. 2021, Deep reinforcement learning at the edge of the statistical precipice,
+    arXiv 2108.13264.
+Figure: its case study on Atari 100k, where results of a hundred runs are subsampled; here seeds of
+    PPO and PQN on MinAtar are.
+Claim: with a handful of runs, as is usual, point estimates rank algorithms wrongly; the
+    interquartile mean does so less often than the median, and stratified bootstrap intervals hold
+    what they promise from about ten runs on.
+
+All seeds of the study are taken for the truth. Experiments with a few seeds each are drawn from
+them, on device: an experiment is wrong where its statistic names another winner than the same
+statistic of all seeds does (a tie counts half). The intervals of these rates are over the seeds of
+the study; those of coverage are over the experiments, given its seeds.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import stats
+from purejaxrl_suite.core.types import Array, Key
+from purejaxrl_suite.stats import Effect, Estimate
+from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Budget,
+    Claim,
+    Curves,
+    Lines,
+    Study,
+    line,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+SIZES = (3, 5, 10)
+EXPERIMENTS, RESAMPLES = 250, 400
+"""Drawn experiments in each resample of the seeds, for rates of wrong winners."""
+TRIALS, DRAWS = 1000, 1000
+"""Drawn experiments of each agent, and bootstrap resamples in each, for coverage."""
+
+Statistic = Callable[[Array], Array]
+MEDIAN_OF_ONE: Statistic = partial(stats.median, axis=0)
+IQM_OF_ONE: Statistic = partial(stats.iqm, axis=0)
+
+
+class Wrong(NamedTuple):
+    """(f32[S, tasks], f32[S, tasks]) -> f32[]: how often `seeds` of S name another winner."""
+
+    statistic: Statistic
+    seeds: int
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        """Averaged over tasks, where the statistic is of one task."""
+        truth = jnp.sign(self.statistic(x) - self.statistic(y))
+
+        def experiment(key: Key) -> Array:
+            of_x, of_y = jax.random.split(key)
+            few_x, few_y = _draw(of_x, x, self.seeds), _draw(of_y, y, self.seeds)
+            found = jnp.sign(self.statistic(few_x) - self.statistic(few_y))
+            return jnp.mean((1.0 - found * truth) / 2.0)
+
+        return jnp.mean(jax.vmap(experiment)(jax.random.split(jax.random.key(1), EXPERIMENTS)))
+
+
+class FewerWrong(NamedTuple):
+    """By how much the first of two comparisons is wrong more often than the second."""
+
+    more: Wrong
+    less: Wrong
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        """Of the same experiments."""
+        return self.more(x, y) - self.less(x, y)
+
+
+def wrong(comparison: Callable[[Array, Array], Array]) -> Callable[[Key, Curves, Curves], Effect]:
+    """The rate of wrong winners between two arms, with its interval over their seeds."""
+
+    def effect(key: Key, x: Curves, y: Curves) -> Effect:
+        scores = normalized_scores(x), normalized_scores(y)
+        return stats.compare(key, *scores, comparison, paired=False, resamples=RESAMPLES)
+
+    return effect
+
+
+def coverage(seeds: int) -> Callable[..., Effect]:
+    """How often the 95 % interval of the interquartile mean of a few seeds holds that of all."""
+
+    def effect(key: Key, *arms: Curves) -> Effect:
+        held = sum(int(_held(key, normalized_scores(arm), seeds)) for arm in arms)
+        trials = TRIALS * len(arms)
+        return Effect(*stats.clopper_pearson(held, trials), jnp.int32(trials))
+
+    return effect
+
+
+@partial(jax.jit, static_argnums=2)
+def _held(key: Key, scores: Array, seeds: int) -> Array:
+    """Of TRIALS experiments, those whose interval holds the truth."""
+    truth = stats.iqm(scores)
+
+    def holds(key: Key) -> Array:
+        world, resample = jax.random.split(key)
+        few = _draw(world, scores, seeds)
+        low, high = stats.bootstrap_interval(resample, few, stats.iqm, resamples=DRAWS)
+        return (low <= truth) & (truth <= high)
+
+    return jnp.sum(jax.lax.map(holds, jax.random.split(key, TRIALS), batch_size=8))
+
+
+def _draw(key: Key, scores: Array, seeds: int) -> Array:
+    """Runs of that many seeds, each task by itself: f32[S, tasks] -> f32[seeds, tasks]."""
+    index = jax.random.randint(key, (seeds, scores.shape[1]), 0, scores.shape[0])
+    return jnp.take_along_axis(scores, index, axis=0)
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Lines, ...]:
+    """Wrong winners and coverage against the number of seeds."""
+    both = curves["ppo"], curves["pqn"]
+    kinds = {
+        "median, one game": MEDIAN_OF_ONE,
+        "IQM, one game": IQM_OF_ONE,
+        "median over games": stats.median,
+        "IQM over games": stats.iqm,
+    }
+    rates = tuple(
+        line(label, SIZES, _along([wrong(Wrong(statistic, n))(key, *both) for n in SIZES]))
+        for label, statistic in kinds.items()
+    )
+    held = line("IQM over games", SIZES, _along([coverage(n)(key, *both) for n in SIZES]))
+    x = "seeds of each agent"
+    return (
+        Lines("How often the wrong agent wins", x, "share of experiments", rates, against=0.05),
+        Lines("How often the interval holds", x, "coverage", (held,), against=0.95),
+    )
+
+
+def _along(found: list[Effect]) -> Estimate:
+    """Several estimates as one."""
+    return Estimate(*(jnp.stack([one[i] for one in found]) for i in range(3)))
+
+
+BOTH = ("ppo", "pqn")
+STUDY = Study(
+    __doc__,
+    minatar.agents,
+    (
+        Claim(
+            "With 3 seeds, the median on a single game names the wrong winner in more than 5 % of "
+            "experiments.",
+            BOTH,
+            wrong(Wrong(MEDIAN_OF_ONE, 3)),
+            MORE,
+            smallest=0.0,
+            against=0.05,
+            unit="share of experiments",
+        ),
+        Claim(
+            "With 5 seeds, the median over games is wrong more often than the interquartile mean.",
+            BOTH,
+            wrong(FewerWrong(Wrong(stats.median, 5), Wrong(stats.iqm, 5))),
+            MORE,
+            smallest=0.01,
+            unit="share of experiments",
+        ),
+        Claim(
+            "With 10 seeds, the 95 % interval of the interquartile mean holds what it promises.",
+            BOTH,
+            coverage(10),
+            EQUAL,
+            smallest=0.03,
+            against=0.95,
+            unit="coverage",
+            counted="experiments",
+        ),
+        Claim(
+            "With 3 seeds, it does not.",
+            BOTH,
+            coverage(3),
+            LESS,
+            smallest=0.03,
+            against=0.95,
+            unit="coverage",
+            counted="experiments",
+        ),
+    ),
+    figure,
+    quick=Budget(minatar.THREE_GAMES, 32, 1e5),
+    full=Budget(minatar.FOUR_GAMES, 256, 1e6),
+)

@@ -1,0 +1,56 @@
+"""Studies on the command line."""
+
+import pytest
+
+from purejaxrl_suite import cli
+from purejaxrl_suite.cli import study
+from tests.studies.tiny import STUDY
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study, "studies", lambda: {"tiny": STUDY, "empty": STUDY})
+    return lambda text: cli.main(text.split())
+
+
+def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys):
+    assert command("study run tiny") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "CONFIRMED" in said and "REFUTED" in said and "docs/studies/tiny/quick.json" in said
+    written = tmp_path / "docs" / "studies" / "tiny"
+    assert {path.name for path in written.iterdir()} == {"quick.json", "quick.png"}
+    assert (tmp_path / "runs" / "studies" / "tiny" / "quick" / "frozen" / "sweep.json").exists()
+
+    assert command("study run tiny") == 0
+    assert "is finished" in capsys.readouterr().out
+    assert command("study list") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "quick: 1 CONFIRMED, 1 REFUTED" in said and "not run" in said
+    assert command("study show tiny") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for expected in ("Does learning help?", "Learning hurts.", "4 seeds x 960 steps", "INCONCL"):
+        assert (expected in said) == (expected != "INCONCL")
+    assert "more than 0, at least by 0.05" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study run tini", "there is no study 'tini'; did you mean tiny?"),
+        ("study show qqq", "there is no study 'qqq'; known: tiny, empty"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(command, text, message, tmp_path, capsys):
+    assert command(text) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("purejaxrl-suite: ") and message in last
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["study run tiny --preset huge", "study jump", "study run"])
+def test_what_the_parser_refuses_has_exit_code_2(command, text, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command(text)
+    assert stop.value.code == 2
+    assert not list(tmp_path.iterdir())

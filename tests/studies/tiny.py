@@ -1,0 +1,79 @@
+"""A study of seconds: does learning help where the reward is the action?"""
+
+from purejaxrl_suite import nets, stats
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.envs import probes
+from purejaxrl_suite.stats import Reference, Score
+from purejaxrl_suite.studies import (
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Interval,
+    Intervals,
+    Line,
+    Lines,
+    Study,
+    normalized_scores,
+)
+
+TEXT = """Does learning help?
+
+Paper: none, it is
+    a test.
+Figure: none.
+Claim: it does.
+
+What else there is to say.
+"""
+CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
+HELD = Score(0.0, "by hand", "1", True)
+REFERENCES = {"action_reward": Reference(HELD, HELD._replace(value=1.0))}
+OVER = ("learning", "frozen")
+
+
+def network(env):
+    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+
+
+def arms(budget):
+    frozen = Arm(
+        ppo,
+        [probes.action_reward()],
+        budget.seeds,
+        budget.steps,
+        PPOHypers(learning_rate=0.0),
+        CONFIG,
+        network,
+    )
+    return {"frozen": frozen, "learning": frozen._replace(hypers=PPOHypers(learning_rate=3e-2))}
+
+
+def difference(key, x, y):
+    scores = (normalized_scores(one, references=REFERENCES) for one in (x, y))
+    return stats.difference(key, *scores, paired=True)
+
+
+def figure(key, curves):
+    nan = float("nan")
+    rows = (Interval("known", 0.5, 0.25, 1.0), Interval("unknown", nan, nan, nan))
+    lines = (Line("a line", (1.0, 2.0), (0.0, 1.0), (-1.0, nan), (1.0, nan)),)
+    return (
+        Intervals("Rows", "a number", rows, against=0.0, smallest=0.05),
+        Lines("Lines", "x", "y", lines, logarithmic=True),
+        Lines("More", "x", "y", lines, against=0.5),
+    )
+
+
+STUDY = Study(
+    TEXT,
+    arms,
+    (
+        Claim("Learning helps.", OVER, difference, MORE),
+        Claim("Learning hurts.", OVER, difference, LESS, unit="reward"),
+    ),
+    figure,
+    quick=Budget((), 4, 32 * 30),
+    full=Budget((), 5, 32 * 30),
+)
