@@ -30,6 +30,11 @@ HOMES = {
     "xarray": {"engine"},
     "zarr": {"engine"},
     "matplotlib": {"report"},
+    "mlflow": {"report"},
+    "PIL": {"report"},
+    "plotly": {"report"},
+    "tensorboardX": {"report"},
+    "wandb": {"report"},
     "rich": {"report", "cli"},
     "tyro": {"cli"},
 }

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from purejaxrl_suite.cli import look, study, sweep, train
+from purejaxrl_suite.cli import look, render, report, study, sweep, train
 from purejaxrl_suite.cli.flags import PROGRAM
 
 _COMMANDS = (
@@ -17,7 +17,10 @@ _COMMANDS = (
     sweep.resume,
     sweep.plan,
     study.study,
-    look.report,
+    report.report,
+    report.gallery,
+    render.render,
+    report.export,
     look.envs,
     look.show,
 )

@@ -24,15 +24,15 @@ def check_empty(folder: Path, overwrite: bool | None = None) -> None:
         raise ValueError(f"--out: {folder} is not empty; choose another{offer}")
 
 
-def write_record(folder: Path, given: Given) -> None:
-    """Write config.json at once: command, settings, versions, commit, device."""
+def write_record(folder: Path, given: Given, **known: str) -> None:
+    """Write config.json at once: command, settings, versions, commit, device, what is `known`."""
     from purejaxrl_suite.engine.curves import made_with
     from purejaxrl_suite.engine.store import write_json
 
     record = {
         "command": [PROGRAM, *given.command],
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "agent": given.name,
         **dataclasses.asdict(given.flags),
         **dataclasses.asdict(given.fleet),
@@ -40,21 +40,26 @@ def write_record(folder: Path, given: Given) -> None:
         "hypers": given.hypers._asdict(),
         "network": given.network_flags._asdict(),
         **made_with(),
+        **known,
     }
     write_json(folder / "config.json", record)
 
 
-def read_command(folder: Path) -> list[str]:
-    """The words of the sweep that the folder was written by; ValueError if there is none."""
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of config.json, {} where there is none."""
+    path = folder / "config.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def read_command(folder: Path) -> tuple[str, list[str]]:
+    """The command that the folder was written by, and its words; ValueError if there is none."""
     try:
-        program, command, *words = json.loads((folder / "config.json").read_text())["command"]
+        _, command, *words = read_record(folder)["command"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder} was not written by `{PROGRAM} sweep`: it has no config.json of one"
+            f"{folder} was not written by `{PROGRAM} train` or `sweep`: it has no config.json"
         ) from error
-    if command != "sweep":
-        raise ValueError(f"{folder} was written by `{PROGRAM} {command}`: only sweeps are resumed")
-    return words
+    return command, words
 
 
 def write_figures(
@@ -82,7 +87,7 @@ def write_figures(
         report.sensitivity(curves, metric, path, pair)
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the repository we stand in, marked where files differ from it; None if none."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:

@@ -1,69 +1,9 @@
-"""`report`, `envs` and `show`: commands that only look."""
+"""`envs` and `show`: commands that only look."""
 
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from purejaxrl_suite.cli import sweep
 from purejaxrl_suite.cli.flags import PROGRAM, agent
-
-
-def report(arguments: list[str]) -> int:
-    """Compare runs, or look at a sweep: purejaxrl-suite report RUN [RUN ...] [--figure FILE]"""
-    import tyro
-
-    def command(
-        runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
-        figure: Path | None = None,
-        metric: str = "episode_return",
-        pair: tuple[str, str] | None = None,
-    ) -> None:
-        """Compare runs in one table and one figure; of a sweep alone, its best and its figures.
-
-        Args:
-            runs: folders that `train` or `sweep` has written; a sweep may still be running.
-            figure: where to write learning curves (png, pdf or svg); none by default.
-            metric: what the figures show, and the configurations of a sweep are ordered by.
-            pair: two names that a sweep varied, for a map of both in its folder.
-        """
-        from rich import print as print_table
-
-        from purejaxrl_suite import report
-
-        missing = [
-            str(run)
-            for run in runs
-            if not any((run / name).exists() for name in ("curves.zarr", "sweep.json"))
-        ]
-        if missing or not runs:
-            raise ValueError(f"runs: expected run folders; not one: {', '.join(missing) or 'none'}")
-        curves = {run.name: _read(run) for run in runs}
-        alone = len(runs) == 1 and (runs[0] / "sweep.json").exists()
-        if pair is not None and not alone:
-            raise ValueError("--pair: expected the folder of one sweep")
-        if alone:
-            (only,) = curves.values()
-            sweep.show(runs[0], only, metric, pair)
-        else:
-            print_table(report.table(curves))
-        if figure is not None:
-            report.learning_curves(curves, metric, figure)
-            print(f"Figure: {figure}")
-
-    tyro.cli(command, prog=f"{PROGRAM} report", args=arguments)
-    return 0
-
-
-def _read(run: Path) -> Any:
-    """The curves of a run; of an unfinished sweep what there is."""
-    from purejaxrl_suite.cli.partial import partial_curves
-    from purejaxrl_suite.engine import curves as storage
-
-    if (run / "curves.zarr").exists():
-        return storage.read(run / "curves.zarr")
-    found = partial_curves(sweep.lay_out(sweep.stored(run)), run)
-    print(f"{run} is not finished: {found.done:.0%} is trained")
-    return found.curves
 
 
 def envs(arguments: list[str]) -> int:

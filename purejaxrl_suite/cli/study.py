@@ -94,13 +94,14 @@ def _run(name: str, preset: str, out: Path, results: Path) -> int:
 
     chosen = _find(name)
     use_compilation_cache()
-    how: Any = {"commit": folder._commit(), "watch": progress_bar}
+    how: Any = {"commit": folder.commit(), "watch": progress_bar}
     try:
         outcome = run_study(name, chosen, preset, out, **how)
     except Interrupted as stop:
         again = f"`{PROGRAM} study run {name} --preset {preset}` goes on"
         print(f"{PROGRAM}: {stop}; everything is saved, {again}", file=sys.stderr)
         return 130
+    write(outcome, out)  # for the report of the run
     path = write(outcome, results)
     study_figure(outcome, path.with_suffix(".png"))
     print_table(findings(outcome))

@@ -84,7 +84,10 @@ def plan(arguments: list[str]) -> int:
 
 def stored(run: Path) -> Given:
     """The sweep that a folder was written by."""
-    return parse("sweep", Sweep, folder.read_command(run))
+    command, words = folder.read_command(run)
+    if command != "sweep":
+        raise ValueError(f"{run} was written by `{PROGRAM} {command}`: only sweeps are resumed")
+    return parse("sweep", Sweep, words)
 
 
 def lay_out(given: Given) -> "Layout":
@@ -165,7 +168,7 @@ def _train(given: Given, out: Path) -> int:
             def announce(what: Any) -> None:
                 told.append(what)
                 if not resuming:
-                    folder.write_record(out, given)
+                    folder.write_record(out, given, plan=str(what))
                 bar.announce(what)
 
             how = {"resuming": resuming, "announce": announce, "on_segment": bar.show}

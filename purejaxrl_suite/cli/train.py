@@ -1,14 +1,22 @@
 """`train`: a fleet of seeds, one configuration."""
 
 import dataclasses
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
 
+if TYPE_CHECKING:
+    from purejaxrl_suite.core.types import Agent, Environment
+    from purejaxrl_suite.engine.layout import Layout
+    from purejaxrl_suite.engine.result import Result
+
 SEGMENTS = 20
+MEMBERS = "members"
+"""Where in the folder the final states are."""
 
 
 @dataclasses.dataclass
@@ -27,21 +35,41 @@ def train(arguments: list[str]) -> int:
     use_compilation_cache()
     out = given.fleet.out or Path("runs") / f"{given.name}-{given.flags.env}"
     folder.check_empty(out, overwrite=given.flags.overwrite)
-    curves = _run(given)
-    _write(out, curves, given)
+    _write(out, _run(given), given)
     return 0
 
 
-def _run(given: Given) -> Any:
-    """Train with a progress bar; returns the curves."""
-    from purejaxrl_suite.engine.run import run
+def lay_out(given: Given) -> "Layout":
+    """What `train` trains, without training it."""
+    from purejaxrl_suite.engine import layout
 
+    agent, env = _agent(given)
+    return layout.lay_out(
+        lambda *_: agent,
+        env,
+        hypers=agent.hypers,
+        config=None,
+        network=None,
+        env_params=None,
+        seeds=given.seeds,
+        steps=given.fleet.steps,
+    )
+
+
+def _agent(given: Given) -> tuple["Agent", "Environment"]:
     env = given.make(given.flags.env)
     network = given.network(env) if given.network else None
-    agent = given.entry.build(env, given.config, network, given.hypers)
+    return given.entry.build(env, given.config, network, given.hypers), env
+
+
+def _run(given: Given) -> "Result":
+    """Train with a progress bar."""
+    from purejaxrl_suite.engine.run import run
+
+    agent, env = _agent(given)
     updates = int(given.fleet.steps) // (agent.num_envs * agent.rollout_length)
     with progress_bar(f"{agent.name} on {env.name}") as bar:
-        result = run(
+        return run(
             agent,
             env,
             seeds=given.seeds,
@@ -50,18 +78,20 @@ def _run(given: Given) -> Any:
             reset_pool=given.fleet.reset_pool,
             on_segment=bar.show,
         )
-    return result.curves
 
 
-def _write(out: Path, curves: Any, given: Given) -> None:
-    """The run folder: config.json, curves.zarr, figures/; and the table on the terminal."""
+def _write(out: Path, result: "Result", given: Given) -> None:
+    """The run folder: config.json, curves.zarr, members/, figures/; the table on the terminal."""
     from rich import print as print_table
 
     from purejaxrl_suite import report
     from purejaxrl_suite.engine import curves as storage
+    from purejaxrl_suite.engine import members
 
     folder.write_record(out, given)
-    storage.write(out / "curves.zarr", curves)
-    folder.write_figures(out, curves)
-    print_table(report.table(curves))
+    storage.write(out / "curves.zarr", result.curves)
+    shutil.rmtree(out / MEMBERS, ignore_errors=True)
+    members.save(result, out / MEMBERS)
+    folder.write_figures(out, result.curves)
+    print_table(report.table(result.curves))
     print(f"Written to {out}")

@@ -13,8 +13,11 @@ with.
 """
 
 import dataclasses
+import functools
 import inspect
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -46,6 +49,15 @@ _BOARDS = {
     "DeepSea-bsuite",
     "FourRooms-misc",  # with use_visual_obs
     "Pong-misc",
+}
+
+# Height and width of the pictures that gymnax' renderer has of these.
+_CLASSIC = {
+    "Acrobot-v1": (500, 500),
+    "CartPole-v1": (400, 600),
+    "MountainCar-v0": (400, 600),
+    "MountainCarContinuous-v0": (400, 600),
+    "Pendulum-v1": (500, 500),
 }
 
 
@@ -85,16 +97,15 @@ def make(id: str, **options: Any) -> Environment:
         truncated = jnp.asarray(game.is_truncated(state, params), bool)
         return tree.strong(state), TimeStep(obs, reward, terminated, truncated, obs, {})
 
-    def render(params: PyTree, state: PyTree) -> Array:
+    def render_board(params: PyTree, state: PyTree) -> Array:
         with jax.numpy_rank_promotion("allow"):
             obs = game.observe(jax.random.key(0), state, None, _cast(params, defaults))
         return _draw(observe(obs))
 
-    drawable = observation.dtype == "uint8" and len(observation.shape) == 3
+    board = observation.dtype == "uint8" and len(observation.shape) == 3
+    render = render_board if board else _host_render(id)
     limit = int(defaults.max_steps_in_episode)
-    return Environment(
-        id, observation, action_space, limit, defaults, init, step, render if drawable else None
-    )
+    return Environment(id, observation, action_space, limit, defaults, init, step, render)
 
 
 def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -220,3 +231,40 @@ def _draw(board: Array) -> Array:
     last = channels - 1 - jnp.argmax(board[..., ::-1], axis=-1)
     picture = jnp.where(jnp.any(board > 0, axis=-1, keepdims=True), jnp.asarray(colours)[last], 0)
     return jnp.repeat(jnp.repeat(picture.astype(jnp.uint8), 16, axis=0), 16, axis=1)
+
+
+def _host_render(id: str) -> Callable[[PyTree, PyTree], Array] | None:
+    """gymnax's renderer, which has gymnasium draw on the host; None for what that does not know."""
+    if id not in _CLASSIC:
+        return None
+    size = jax.ShapeDtypeStruct((*_CLASSIC[id], 3), "uint8")
+
+    def draw(params: PyTree, state: PyTree) -> np.ndarray:
+        from gymnax.visualize import vis_gym
+
+        canvas = _canvas(id)
+        vis_gym.set_gym_params(canvas.unwrapped, id, params)
+        canvas.unwrapped.state = vis_gym.get_gym_state(state, id)
+        if hasattr(state, "last_u"):  # the arrow of Pendulum
+            canvas.unwrapped.last_u = np.asarray(state.last_u, np.float64)
+        return canvas.render()
+
+    def render(params: PyTree, state: PyTree) -> Array:
+        if find_spec("pygame") is None:  # known before a program is compiled that would fail
+            how = 'pip install "purejaxrl_suite[render]"'
+            raise ValueError(f"{id} is drawn by pygame, which is not installed: {how}")
+        return jax.pure_callback(draw, size, params, state, vmap_method="sequential")
+
+    return render
+
+
+@functools.cache
+def _canvas(id: str) -> Any:
+    """gymnasium's environment of that id, kept: making one takes longer than many pictures."""
+    import gymnasium
+
+    for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # neither screen nor sound is needed
+        os.environ.setdefault(name, "dummy")
+    canvas = gymnasium.make(id, render_mode="rgb_array")
+    canvas.reset()
+    return canvas

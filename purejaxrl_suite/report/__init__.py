@@ -1,9 +1,45 @@
-"""What people look at: figures and tables of runs and sweeps."""
+"""What people look at: figures, tables and pages of runs and sweeps, and curves handed on."""
 
+from purejaxrl_suite.report.animation import animate
+from purejaxrl_suite.report.comparisons import (
+    improvement,
+    intervals,
+    performance_profiles,
+    scaling,
+)
+from purejaxrl_suite.report.export import (
+    frame,
+    to_csv,
+    to_mlflow,
+    to_netcdf,
+    to_parquet,
+    to_tensorboard,
+    to_wandb,
+)
 from purejaxrl_suite.report.figures import learning_curves
+from purejaxrl_suite.report.page import page
 from purejaxrl_suite.report.ranking import best
 from purejaxrl_suite.report.sensitivity import sensitivity
 from purejaxrl_suite.report.summary import final_scores
 from purejaxrl_suite.report.tables import table
 
-__all__ = ["best", "final_scores", "learning_curves", "sensitivity", "table"]
+__all__ = [
+    "animate",
+    "best",
+    "final_scores",
+    "frame",
+    "improvement",
+    "intervals",
+    "learning_curves",
+    "page",
+    "performance_profiles",
+    "scaling",
+    "sensitivity",
+    "table",
+    "to_csv",
+    "to_mlflow",
+    "to_netcdf",
+    "to_parquet",
+    "to_tensorboard",
+    "to_wandb",
+]

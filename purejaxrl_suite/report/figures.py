@@ -106,11 +106,11 @@ def _name(one: Configuration) -> str:
 
 def label_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each label beside the end of its line, moved where it would cover another."""
-    bottom, top = ax.get_ylim()
     gap, free = 0.06, -1.0
     heights = {}
+    to_axes, right = ax.transData + ax.transAxes.inverted(), ax.get_xlim()[1]
     places = {
-        label: (y - bottom) / (top - bottom) if y == y else 0.0 for label, (y, _) in ends.items()
+        label: to_axes.transform((right, y))[1] if y == y else 0.0 for label, (y, _) in ends.items()
     }
     for label, height in sorted(places.items(), key=lambda item: item[1]):
         free = heights[label] = max(height, free + gap)

@@ -55,25 +55,38 @@ class Ranking(NamedTuple):
 
     def table(self, rows: int = ROWS) -> Table:
         """The best few of each environment."""
-        shown = [
-            one
-            for _, group in groupby(self.scores, lambda one: one.environment)
-            for one in list(group)[:rows]
-        ]
+        shown = self.first(rows)
         caption = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
         few = f"; {len(shown)} of {len(self.scores)} configurations"
         caption += few * (len(shown) < len(self.scores))
         result = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
-        columns, whole = _columns(self.scores), ("run", "environment", "95 % interval")
-        lost = any(one.diverged for one in self.scores)
-        for name in (*columns, self.name, "95 % interval", *["diverged"] * lost):
-            side: Any = "left" if name in columns[:1] else "right"
+        whole = ("run", "environment", "95 % interval")
+        for number, name in enumerate(self.columns):
+            side: Any = "right" if number else "left"
             result.add_column(name, justify=side, no_wrap=name in whole, overflow="fold")
         for i, one in enumerate(shown):
             ends = i + 1 < len(shown) and shown[i + 1].environment != one.environment
-            labels = [_cell(one, column) for column in columns]
-            result.add_row(*labels, *_numbers(one)[: 2 + lost], end_section=ends)
+            result.add_row(*self.cells(one), end_section=ends)
         return result
+
+    def first(self, rows: int) -> list[Score]:
+        """The best few of each environment, or all of them if there are no more."""
+        return [
+            one
+            for _, group in groupby(self.scores, lambda one: one.environment)
+            for one in list(group)[:rows]
+        ]
+
+    @property
+    def columns(self) -> list[str]:
+        """Of a table: what tells the scores apart, then what they are."""
+        lost = any(one.diverged for one in self.scores)
+        return [*_columns(self.scores), self.name, "95 % interval", *["diverged"] * lost]
+
+    def cells(self, one: Score) -> list[str]:
+        """A score as a row of that table."""
+        labels = [_cell(one, column) for column in _columns(self.scores)]
+        return [*labels, *_numbers(one)][: len(self.columns)]
 
     def __rich__(self) -> Table:
         """What rich prints."""

@@ -54,13 +54,13 @@ def sensitivity(
         raise ValueError(f"pair: expected two of {', '.join(names)}, got {', '.join(pair)}")
     label = axis_label(curves[metric].attrs, metric)
     with matplotlib.rc_context(STYLE):
-        views = _views(curves, ranking)
-        figure = _maps(views, pair, label) if pair else _panels(views, names, label)
+        found = views(curves, ranking)
+        figure = _maps(found, pair, label) if pair else _panels(found, names, label)
         save(figure, path)
     return figure
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """The scores of one environment, best first, and the one that slices go through."""
 
     environment: str
@@ -78,8 +78,9 @@ class _View(NamedTuple):
         ]
 
 
-def _views(curves: Any, ranking: Ranking) -> list[_View]:
-    views = []
+def views(curves: Any, ranking: Ranking) -> list[View]:
+    """One for each environment of a sweep."""
+    found = []
     for environment, group in groupby(ranking.scores, lambda one: one.environment):
         scores, kind = list(group), "best"
         centres = scores
@@ -87,11 +88,11 @@ def _views(curves: Any, ranking: Ranking) -> list[_View]:
             (axis,) = curves["varied"].dims
             varied = dict(zip(curves[axis].values.tolist(), curves["varied"].values, strict=True))
             centres, kind = [one for one in scores if varied[one.at[axis]] == ""], "default"
-        views.append(_View(environment, scores, centres[0], kind))
-    return views
+        found.append(View(environment, scores, centres[0], kind))
+    return found
 
 
-def _panels(views: Sequence[_View], names: Sequence[str], label: str) -> Figure:
+def _panels(views: Sequence[View], names: Sequence[str], label: str) -> Figure:
     columns = min(len(names), COLUMNS) if len(views) == 1 else len(names)
     rows = -(-len(views) * len(names) // columns)
     width = 0.8 + 2.5 * max(columns, 2)
@@ -110,8 +111,8 @@ def _panels(views: Sequence[_View], names: Sequence[str], label: str) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, view: _View, name: str) -> None:
-    scale = _scale([one.settings[name] for one in view.scores])
+def _panel(ax: Axes, view: View, name: str) -> None:
+    scale = scale_of([one.settings[name] for one in view.scores])
 
     def places(scores: Sequence[Score]) -> list[Any]:
         return [scale.place(one.settings[name]) for one in scores]
@@ -150,7 +151,7 @@ def _mark_diverged(ax: Axes, x: float, one: Score, *, text: bool) -> None:
         ax.text(x, 0.04, count, ha="center", va="bottom", fontsize=7, bbox=box, **at_foot)
 
 
-class _Scale(NamedTuple):
+class Scale(NamedTuple):
     """An axis. kind: "log", "linear" or "ordinal" (one place each). ticks: values in order."""
 
     kind: str
@@ -170,19 +171,21 @@ class _Scale(NamedTuple):
             axis.set_ticks([self.place(x) for x in self.ticks], [short(x) for x in self.ticks])
 
 
-def _scale(values: Sequence[Any]) -> _Scale:
-    """Logarithmic where that spaces the values more evenly and they span a factor of 3.
+def scale_of(values: Sequence[Any]) -> Scale:
+    """The axis for values.
+
+    Logarithmic where that spaces the values more evenly and they span a factor of 3.
 
     Ordinal where they are no numbers, or a few numbers of which some would be on top of each other.
     """
     if any(isinstance(x, bool) or not isinstance(x, int | float) for x in values):
-        return _Scale("ordinal", sorted(set(values), key=str))
+        return Scale("ordinal", sorted(set(values), key=str))
     ticks = sorted(set(values))
     kind, at = "linear", np.asarray(ticks, float)
     if ticks[0] > 0 and ticks[-1] >= 3 * ticks[0] and _uneven(np.log(at)) <= _uneven(at):
         kind, at = "log", np.log(at)
     crowded = len(ticks) > 1 and np.min(np.diff(at)) <= CROWDED * (at[-1] - at[0])
-    return _Scale("ordinal" if crowded and _few(ticks) else kind, ticks)
+    return Scale("ordinal" if crowded and _few(ticks) else kind, ticks)
 
 
 def _uneven(x: np.ndarray) -> float:
@@ -195,7 +198,7 @@ def _few(ticks: Sequence[Any]) -> bool:
     return len(ticks) <= TICKS and all(isinstance(x, int) or written(x) for x in ticks)
 
 
-def _panels_text(views: Sequence[_View], names: Sequence[str]) -> str:
+def _panels_text(views: Sequence[View], names: Sequence[str]) -> str:
     centre = views[0].centre
     text = f"Ring: the {views[0].kind} configuration"
     text += f" ({describe(centre.settings)})" * (len(views) == 1)
@@ -204,7 +207,7 @@ def _panels_text(views: Sequence[_View], names: Sequence[str]) -> str:
     return text + "."
 
 
-def _caption(figure: Figure, views: Sequence[_View], text: str, width: float) -> None:
+def _caption(figure: Figure, views: Sequence[View], text: str, width: float) -> None:
     scores = [one for view in views for one in view.scores]
     text = (
         f"{spread({one.members for one in scores})}; last {100 * FINAL:.0f} % of training. {text}"
@@ -217,7 +220,7 @@ def _caption(figure: Figure, views: Sequence[_View], text: str, width: float) ->
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color="#555555")
 
 
-def _maps(views: Sequence[_View], pair: tuple[str, str], label: str) -> Figure:
+def _maps(views: Sequence[View], pair: tuple[str, str], label: str) -> Figure:
     width = 1.0 + 4.2 * len(views)
     figure = Figure(figsize=(width, 3.8), layout="constrained")
     text = "One point per configuration."
@@ -242,7 +245,7 @@ def _maps(views: Sequence[_View], pair: tuple[str, str], label: str) -> Figure:
 def _cells(ax: Axes, chosen: Sequence[Score], pair: tuple[str, str]) -> Any:
     """A cell per value of both: its colour and its number are the score."""
     scales = [
-        _scale([one.settings[name] for one in chosen])._replace(kind="ordinal") for name in pair
+        scale_of([one.settings[name] for one in chosen])._replace(kind="ordinal") for name in pair
     ]
     matrix = np.full([len(scale.ticks) for scale in reversed(scales)], np.nan)
     at = [
@@ -272,7 +275,7 @@ def _cell_text(one: Score) -> str:
 
 def _cloud(ax: Axes, scores: Sequence[Score], pair: tuple[str, str]) -> Any:
     """A point per configuration, its colour the score."""
-    scales = [_scale([one.settings[name] for one in scores]) for name in pair]
+    scales = [scale_of([one.settings[name] for one in scores]) for name in pair]
     xs, ys = (
         [scale.place(one.settings[name]) for one in scores]
         for scale, name in zip(scales, pair, strict=True)

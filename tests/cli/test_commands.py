@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from purejaxrl_suite import cli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -33,6 +34,16 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
     assert [path.name for path in (out / "figures").iterdir()] == ["learning_curve.png"]
     assert command(f"report {out} --figure {figure} --metric entropy") == 0
     assert "run" in capsys.readouterr().out and figure.exists()
+    assert "learning_rate" in (out / "report.html").read_text()
+
+    assert command(f"render {out} --seeds 1 --steps 3") == 0
+    assert "ppo on CartPole-v1, returns 3" in capsys.readouterr().out
+    with Image.open(out / "policy.gif") as gif:
+        assert gif.n_frames == 4
+    assert command(f"export {out} --to csv") == 0
+    assert len((out / "curves.csv").read_text().splitlines()) == 1 + 2 * 25
+    assert command(f"export {out} --to csv") == 2
+    assert "curves.csv exists already" in capsys.readouterr().err
 
     assert command(f"{TRAIN} --out {out}") == 2
     assert "not empty" in capsys.readouterr().err
@@ -52,6 +63,9 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train ppo --env CartPole-v1 --preset big", "'big' is not for ppo"),
         ("envs CartPool", "CartPole-v1"),
         ("report", "expected run folders"),
+        ("render nowhere", "nowhere was not written by"),
+        ("export nowhere --to csv", "expected run folders"),
+        ("gallery", "holds no results of studies"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(text, message, capsys, tmp_path, monkeypatch):

@@ -33,6 +33,12 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys):
         assert (expected in said) == (expected != "INCONCL")
     assert "more than 0, at least by 0.05" in said
 
+    assert command("report runs/studies/tiny/quick") == 0
+    page = (tmp_path / "runs" / "studies" / "tiny" / "quick" / "report.html").read_text()
+    assert "Learning hurts." in page and "REFUTED</span>" in page and "<h3>frozen</h3>" in page
+    assert command("gallery") == 0
+    assert "gallery.html: 1 studies" in capsys.readouterr().out
+
 
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -46,6 +46,10 @@ def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, mon
     assert command(f"report {out}") == 0
     assert "is not finished: 25% is trained" in capsys.readouterr().out
     assert (out / "figures" / "learning_curve.png").exists()
+    page = (out / "report.html").read_text()
+    assert "25% is trained" in page and "4 members = 1 groups" in page
+    assert command(f"render {out}") == 2
+    assert "is not finished" in capsys.readouterr().err
 
     assert command(f"resume {out}") == 0
     said = capsys.readouterr()
@@ -60,6 +64,13 @@ def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, mon
     assert command(f"report {out} --metric entropy") == 0
     assert "learning_rate" in capsys.readouterr().out
     assert (out / "figures" / "sensitivity_entropy.png").exists()
+
+    assert command(f"render {out} --config learning_rate=1e-3 --seeds 1 --steps 2") == 0
+    assert "learning_rate=0.001 on CartPole-v1, returns 2" in capsys.readouterr().out
+    assert command(f"render {out} --config gamma=0.9") == 2
+    assert "expected NAME=VALUE of environment, learning_rate" in capsys.readouterr().err
+    assert command(f"render {out} --config learning_rate=2") == 2
+    assert "was trained at 0.001, 1e+30, not at 2" in capsys.readouterr().err
 
 
 def test_plan_runs_and_writes_nothing(tmp_path, capsys, monkeypatch):

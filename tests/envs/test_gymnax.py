@@ -148,4 +148,15 @@ def test_boards_are_drawn():
     np.testing.assert_array_equal(
         np.any(picture[::16, ::16] > 0, -1), np.any(np.asarray(obs) > 0, -1)
     )
-    assert envs.make("CartPole-v1").render is None
+    assert envs.make("DiscountingChain-bsuite").render is None
+
+
+@pytest.mark.parametrize(
+    ("id", "shape"), [("CartPole-v1", (400, 600)), ("Pendulum-v1", (500, 500))]
+)
+def test_classic_control_is_drawn_by_gymnasium(id: str, shape: tuple):
+    env = envs.make(id)
+    starts = jax.vmap(env.init, (0, None))(jax.random.split(KEY, 2), env.params)[0]
+    pictures = np.asarray(jax.jit(jax.vmap(env.render, (None, 0)))(env.params, starts))
+    assert pictures.shape == (2, *shape, 3) and pictures.dtype == np.uint8
+    assert (pictures[0] != pictures[1]).any() and pictures.std() > 10

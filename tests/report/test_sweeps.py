@@ -9,7 +9,7 @@ from rich.console import Console
 from purejaxrl_suite import report
 from purejaxrl_suite.report.configurations import configurations, short
 from purejaxrl_suite.report.figures import COLOURS
-from purejaxrl_suite.report.sensitivity import LOST, OTHERS, _scale
+from purejaxrl_suite.report.sensitivity import LOST, OTHERS, scale_of
 from purejaxrl_suite.report.summary import final_scores
 
 NAN = np.nan
@@ -272,7 +272,7 @@ def test_a_map_of_two():
     ],
 )
 def test_scales_follow_how_values_are_spaced(values, kind, ticks):
-    assert _scale(values) == (kind, ticks)
+    assert scale_of(values) == (kind, ticks)
 
 
 def test_what_sensitivity_refuses():

@@ -1,0 +1,99 @@
+"""`render`: trained members at play."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from purejaxrl_suite.cli import folder, sweep, train
+from purejaxrl_suite.cli.flags import PROGRAM, parse, use_compilation_cache
+
+if TYPE_CHECKING:
+    from purejaxrl_suite.engine.result import Result
+
+
+def render(arguments: list[str]) -> int:
+    """Write a GIF of what was trained, acting: purejaxrl-suite render RUN [--seeds 4]"""
+    import tyro
+
+    def command(
+        run: Annotated[Path, tyro.conf.Positional],
+        config: tuple[str, ...] = (),
+        seeds: int = 4,
+        steps: int = 200,
+        explore: bool = False,
+        out: Path | None = None,
+    ) -> None:
+        """Write a GIF of trained members acting, one episode each, side by side.
+
+        Args:
+            run: a folder that `train` or `sweep` has written.
+            config: of a sweep, NAME=VALUE ... of what was varied; the best of all that fit is
+                shown.
+            seeds: how many members.
+            steps: that are shown at most.
+            explore: act as in training; greedily by default.
+            out: the file to write; policy.gif in the folder by default.
+        """
+        from purejaxrl_suite import report
+
+        if seeds < 1:
+            raise ValueError(f"--seeds: expected at least 1, got {seeds}")
+        result = trained(run)
+        chosen = _choose(result.curves, config)
+        shown = result.layout.seeds[:seeds]
+        policies = [result.policy(chosen.at, seed) for seed in shown]
+        path = out or run / "policy.gif"
+        names = [f"seed {seed}" for seed in shown]
+        returns = report.animate(policies, path, names=names, steps=steps, explore=explore)
+        print(f"{chosen.label} on {chosen.environment}, returns", *(f"{x:.3g}" for x in returns))
+        print(f"Written to {path}")
+
+    tyro.cli(command, prog=f"{PROGRAM} render", args=arguments)
+    return 0
+
+
+def trained(run: Path) -> "Result":
+    """What a finished run or sweep left in its folder; ValueError if there is nothing to act."""
+    from purejaxrl_suite.engine import curves, members
+
+    name, words = folder.read_command(run)
+    use_compilation_cache()
+    if name == "sweep":
+        laid, home = sweep.lay_out(parse("sweep", sweep.Sweep, words)), run
+    else:
+        laid, home = train.lay_out(parse("train", train.Train, words)), run / train.MEMBERS
+    if not (run / "curves.zarr").exists() or not (home / "sweep.json").exists():
+        raise ValueError(f"{run} is not finished: it holds no members to act")
+    return members.load(laid, home, curves.read(run / "curves.zarr"))
+
+
+def _choose(curves: Any, wanted: Sequence[str]) -> Any:
+    """The best configuration that has the settings NAME=VALUE."""
+    from purejaxrl_suite.report.configurations import configurations
+    from purejaxrl_suite.report.ranking import rank
+
+    found = configurations(curves)
+    for text in wanted:
+        name, separator, value = text.partition("=")
+        known = {"environment": [one.environment for one in found]} | {
+            key: [one.settings[key] for one in found] for key in found[0].settings
+        }
+        if not separator or name not in known:
+            raise ValueError(f"--config: expected NAME=VALUE of {', '.join(known)}, got {text!r}")
+        fitting = [one for one, x in zip(found, known[name], strict=True) if _same(value, x)]
+        if not fitting:
+            values = ", ".join(dict.fromkeys(str(x) for x in known[name]))
+            raise ValueError(f"--config: {name} was trained at {values}, not at {value}")
+        found = fitting
+    best = rank(found, "episode_return").scores[0]
+    return next(one for one in found if one.at == best.at)
+
+
+def _same(text: str, value: Any) -> bool:
+    """Whether a value is what was typed."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text == str(value)
+    try:
+        return float(text) == value
+    except ValueError:
+        return False

@@ -1,0 +1,178 @@
+"""`report`, `gallery` and `export`: what was trained, shown and handed on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from purejaxrl_suite.cli import sweep
+from purejaxrl_suite.cli.flags import PROGRAM
+from purejaxrl_suite.cli.folder import read_record
+from purejaxrl_suite.cli.study import RESULTS
+
+if TYPE_CHECKING:
+    from purejaxrl_suite.studies import Outcome
+
+
+def report(arguments: list[str]) -> int:
+    """Compare runs, or look at a sweep: purejaxrl-suite report RUN [RUN ...] [--figure FILE]"""
+    import tyro
+
+    def command(
+        runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+        figure: Path | None = None,
+        page: Path | None = None,
+        metric: str = "episode_return",
+        pair: tuple[str, str] | None = None,
+    ) -> None:
+        """Compare runs in one table; write a page with curves, scores, settings and plan.
+
+        Args:
+            runs: folders that `train`, `sweep` or `study run` has written; a sweep may still be
+                running.
+            figure: where to write learning curves (png, pdf or svg); none by default.
+            page: where to write the page; report.html in the folder of a single run by default,
+                none for several.
+            metric: what the figures show, and the configurations of a sweep are ordered by.
+            pair: two names that a sweep varied, for a map of both in its folder.
+        """
+        from rich import print as print_table
+
+        from purejaxrl_suite import report
+
+        found = _open(runs)
+        alone = len(runs) == 1 and (runs[0] / "sweep.json").exists()
+        if pair is not None and not alone:
+            raise ValueError("--pair: expected the folder of one sweep")
+        if alone:
+            (curves,) = found.curves.values()
+            sweep.show(runs[0], curves, metric, pair)
+        else:
+            print_table(report.table(found.curves))
+        if figure is not None:
+            report.learning_curves(found.curves, metric, figure)
+            print(f"Figure: {figure}")
+        if page is not None or len(runs) == 1:
+            path = page or runs[0] / "report.html"
+            title = ", ".join(run.name for run in runs)
+            report.page(found.curves, path, title=title, metric=metric, **found.known())
+            print(f"Page: {path}")
+
+    tyro.cli(command, prog=f"{PROGRAM} report", args=arguments)
+    return 0
+
+
+def export(arguments: list[str]) -> int:
+    """Hand curves on: purejaxrl-suite export RUN --to tensorboard|csv|netcdf|parquet"""
+    import tyro
+
+    def command(
+        run: Annotated[Path, tyro.conf.Positional],
+        to: Literal["tensorboard", "csv", "netcdf", "parquet"],
+        out: Path | None = None,
+    ) -> None:
+        """Write the curves of a run in a format that other programs read.
+
+        Args:
+            run: a folder that `train` or `sweep` has written; a sweep may still be running.
+            to: event files (a folder per member), or one file of all.
+            out: the file or folder to write, which must be new; in the run folder by default.
+        """
+        from purejaxrl_suite.report import export
+
+        _check_runs([run])
+        names = {
+            "tensorboard": (export.to_tensorboard, "tensorboard"),
+            "csv": (export.to_csv, "curves.csv"),
+            "netcdf": (export.to_netcdf, "curves.nc"),
+            "parquet": (export.to_parquet, "curves.parquet"),
+        }
+        write, name = names[to]
+        path = out or run / name
+        write(_read(run)[0], path)
+        print(f"Written to {path}")
+
+    tyro.cli(command, prog=f"{PROGRAM} export", args=arguments)
+    return 0
+
+
+def gallery(arguments: list[str]) -> int:
+    """Write the page of all studies with their verdicts: purejaxrl-suite gallery [--out FILE]"""
+    import tyro
+
+    def command(results: Path = RESULTS, out: Path | None = None) -> None:
+        """Write one page of all studies that have run; nothing is run again.
+
+        Args:
+            results: the folder of results, with NAME/PRESET.json and NAME/PRESET.png.
+            out: the file to write; gallery.html in that folder by default.
+        """
+        from purejaxrl_suite.report.gallery import gallery
+
+        path = out or results / "gallery.html"
+        count = gallery(results, path)
+        print(f"Written to {path}: {count} studies")
+
+    tyro.cli(command, prog=f"{PROGRAM} gallery", args=arguments)
+    return 0
+
+
+class _Runs(NamedTuple):
+    """What run folders hold: curves and config.json by label, and outcomes of studies."""
+
+    curves: dict[str, Any]
+    records: dict[str, dict[str, Any]]
+    outcomes: "list[Outcome]"
+    note: str
+
+    def known(self) -> dict[str, Any]:
+        """What a page says beside the curves."""
+        return {name: value for name, value in self._asdict().items() if name != "curves"}
+
+
+def _open(runs: Sequence[Path]) -> _Runs:
+    """Read runs; the folder of a study stands for its arms."""
+    from purejaxrl_suite.studies import results
+
+    arms = {run: _arms(run) for run in runs}
+    folders = [folder for run, found in arms.items() for folder in found or [run]]
+    _check_runs(folders)
+    labels = [folder.name for folder in folders]
+    if len(set(labels)) < len(labels):
+        labels = [str(folder) for folder in folders]
+    read = dict(zip(labels, map(_read, folders), strict=True))
+    return _Runs(
+        {label: dataset for label, (dataset, _) in read.items()},
+        dict(zip(labels, map(read_record, folders), strict=True)),
+        [one for run, found in arms.items() if found for one in results(run).values()],
+        ". ".join(note for _, note in read.values() if note),
+    )
+
+
+def _arms(run: Path) -> list[Path]:
+    """The sweeps in the folder of a study, [] for any other folder."""
+    inside = sorted(path.parent for path in run.glob("*/sweep.json"))
+    return [] if _is_run(run) else inside
+
+
+def _check_runs(runs: Sequence[Path]) -> None:
+    """ValueError naming the folders that hold no run."""
+    missing = [str(run) for run in runs if not _is_run(run)]
+    if missing or not runs:
+        raise ValueError(f"runs: expected run folders; not one: {', '.join(missing) or 'none'}")
+
+
+def _is_run(run: Path) -> bool:
+    return any((run / name).exists() for name in ("curves.zarr", "sweep.json"))
+
+
+def _read(run: Path) -> tuple[Any, str]:
+    """The curves of a run, of an unfinished sweep what there is; and a note on what is missing."""
+    from purejaxrl_suite.cli.partial import partial_curves
+    from purejaxrl_suite.engine import curves as storage
+
+    if (run / "curves.zarr").exists():
+        return storage.read(run / "curves.zarr"), ""
+    found = partial_curves(sweep.lay_out(sweep.stored(run)), run)
+    note = f"{run} is not finished: {found.done:.0%} is trained"
+    print(note)
+    return found.curves, note

@@ -1,0 +1,187 @@
+"""Curves handed on: to tables, to netCDF, to TensorBoard, Weights & Biases and MLflow.
+
+Everything is written from finished curves, after training: no compiled program calls back. Updates
+in which a member finished no episode (NaN) are missing there, too. What is not among the suite's
+own dependencies is an extra, and named where it is missing.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from purejaxrl_suite.report.configurations import Configuration, configurations, describe
+
+if TYPE_CHECKING:
+    import pandas
+
+BATCH = 1000
+"""Values that MLflow takes at once."""
+
+
+class Member(NamedTuple):
+    """One seed of one configuration.
+
+    name: such as `learning_rate=0.001/seed-3`. settings: what tells it apart, and what the curves
+    say of all. steps: [U], environment steps. values: {metric: f32[U]}.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    steps: np.ndarray
+    values: Mapping[str, np.ndarray]
+
+
+def frame(curves: Any) -> "pandas.DataFrame":
+    """A tidy table: a row per member and update, a column per setting, seed, step and metric.
+
+    curves: `Result.curves`, or {label: curves}. What is known of a member or an update only, such
+    as `diverged`, stands in all its rows.
+    """
+    import pandas
+
+    parts = []
+    for one in _found(curves):
+        part = one.curves.reset_coords(drop=True).to_dataframe().reset_index()
+        names = {"run": one.run, "environment": one.environment, **one.settings}
+        for place, (name, value) in enumerate(names.items()):
+            part.insert(place, name, value)
+        parts.append(part)
+    return pandas.concat(parts, ignore_index=True)
+
+
+def to_csv(curves: Any, path: str | Path) -> None:
+    """Write the `frame` as text with commas; missing values are empty."""
+    frame(curves).to_csv(_new(path), index=False)
+
+
+def to_parquet(curves: Any, path: str | Path) -> None:
+    """Write the `frame` in columns, as pandas, polars and DuckDB read them (extra `parquet`)."""
+    _load("pyarrow", "parquet")
+    frame(curves).to_parquet(_new(path), engine="pyarrow", index=False)
+
+
+def to_netcdf(curves: Any, path: str | Path) -> None:
+    """Write the dataset itself, with its axes, units and attributes, as netCDF 3.
+
+    Raises ValueError for several datasets: a file holds one.
+    """
+    if not hasattr(curves, "data_vars"):
+        raise ValueError("curves: expected one dataset, a netCDF file holds no more")
+    curves.to_netcdf(_new(path), engine="scipy")
+
+
+def to_tensorboard(curves: Any, path: str | Path) -> None:
+    """Write event files, a folder per member, by environment steps (extra `tensorboard`)."""
+    writer = _load("tensorboardX", "tensorboard").SummaryWriter
+    folder = _new(path)
+    for member in members(curves):
+        name = re.sub(r"[^\w=.,/-]+", "_", member.name)
+        with writer(str(folder / name), write_to_disk=True) as events:
+            events.add_text("settings", _markdown(member.settings))
+            for metric, step, value in _points(member):
+                events.add_scalar(metric, value, step)
+
+
+def to_wandb(curves: Any, project: str, **options: Any) -> None:
+    """Log a run per member to Weights & Biases, by environment steps (extra `wandb`).
+
+    options: for `wandb.init`, such as `entity`, `group`, `dir` or `mode="offline"`.
+    """
+    wandb = _load("wandb", "wandb")
+    for member in members(curves):
+        run = wandb.init(project=project, name=member.name, config=dict(member.settings), **options)
+        run.define_metric("*", step_metric="environment_steps")
+        rows: dict[int, dict[str, float]] = {}
+        for metric, step, value in _points(member):
+            rows.setdefault(step, {"environment_steps": step})[metric] = value
+        for step in sorted(rows):
+            run.log(rows[step])
+        run.finish()
+
+
+def to_mlflow(curves: Any, experiment: str, tracking_uri: str | None = None) -> None:
+    """Log a run per member to an MLflow experiment, by environment steps (extra `mlflow`).
+
+    experiment: its name; made where there is none. tracking_uri: MLflow's own setting by default.
+    """
+    mlflow = _load("mlflow", "mlflow")
+    entities = import_module("mlflow.entities")
+    client = mlflow.MlflowClient(tracking_uri)
+    known = client.get_experiment_by_name(experiment)
+    home = known.experiment_id if known else client.create_experiment(experiment)
+    for member in members(curves):
+        run = client.create_run(home, run_name=member.name).info.run_id
+        for name, value in member.settings.items():
+            client.log_param(run, name, value)
+        points = [
+            entities.Metric(metric, value, timestamp=0, step=step)
+            for metric, step, value in _points(member)
+        ]
+        for start in range(0, len(points), BATCH):
+            client.log_batch(run, metrics=points[start : start + BATCH])
+        client.set_terminated(run)
+
+
+def members(curves: Any) -> Iterator[Member]:
+    """Every seed of every configuration, with all metrics that it has over steps."""
+    found = _found(curves)
+    for one in found:
+        text = describe(one.settings) if len(found) > 1 else ""
+        several = len({other.environment for other in found}) > 1
+        parts = [one.run, one.environment if several else "", text]
+        for seed in one.curves["seed"].values.tolist():
+            name = "/".join([part for part in parts if part] + [f"seed-{seed}"])
+            yield _member(one, name, seed)
+
+
+def _member(one: Configuration, name: str, seed: int) -> Member:
+    curves = one.curves.sel(seed=seed)
+    known = {k: curves.attrs[k] for k in ("agent", "device") if k in curves.attrs}
+    known |= json.loads(curves.attrs.get("hypers", "{}"))
+    settings = {**known, "environment": one.environment, **one.settings, "seed": seed}
+    values = {str(k): np.asarray(v.values) for k, v in curves.items() if v.dims == ("step",)}
+    return Member(name, settings, curves["step"].values, values)
+
+
+def _points(member: Member) -> Iterator[tuple[str, int, float]]:
+    """(metric, environment step, value) of all that was measured."""
+    for metric, values in member.values.items():
+        for i in np.flatnonzero(np.isfinite(values)):
+            yield metric, int(member.steps[i]), float(values[i])
+
+
+def _markdown(settings: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in settings.items())
+
+
+def _found(curves: Any) -> list[Configuration]:
+    found = configurations(curves)
+    if not found:
+        raise ValueError("curves: expected at least one dataset, got none")
+    return found
+
+
+def _new(path: str | Path) -> Path:
+    """A path that nothing stands at, in a folder that exists."""
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"path: {path} exists already; choose another or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _load(module: str, extra: str) -> Any:
+    """A module of an extra; ValueError that says how to get it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ValueError(
+            f'{module} is not installed: pip install "purejaxrl_suite[{extra}]"'
+        ) from error

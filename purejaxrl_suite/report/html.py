@@ -1,0 +1,93 @@
+"""Parts of a page that is one file: escaped text, tables, lists; styles, nothing from a network."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
+main { max-width: 1080px; margin: 0 auto; padding: 16px; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #ddd; }
+h3 { font-size: 1rem; margin: 1rem 0 .25rem; overflow-wrap: anywhere; }
+p { margin: .5rem 0; }
+a { color: #0072B2; }
+.note { color: #555; font-size: .875rem; }
+.wide { overflow-x: auto; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr));
+  gap: 8px 24px; }
+.grid > * { min-width: 0; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top; }
+th { border-bottom: 2px solid #333; }
+td { border-bottom: 1px solid #e6e6e6; white-space: nowrap; }
+dl { display: grid; grid-template-columns: minmax(5.5rem, max-content) 1fr; gap: .15rem 1rem;
+  margin: .5rem 0; font-size: .875rem; }
+dt { color: #555; }
+dd { margin: 0; overflow-wrap: anywhere; }
+pre { overflow-x: auto; padding: .75rem; background: #f5f5f5; font-size: .8rem; }
+summary { cursor: pointer; font-weight: 600; }
+img { height: auto; }
+.verdict { display: inline-block; padding: 0 .5rem; border: 2px solid; border-radius: 4px;
+  font-size: .8rem; font-weight: 700; }
+.CONFIRMED { color: #00614a; } .REFUTED { color: #a34700; } .INCONCLUSIVE { color: #555; }
+"""
+# Verdicts are green, vermilion and grey of the figures' palette, darkened until text of this size
+# has a contrast of at least 4.5 with white.
+
+
+def document(title: str, body: Iterable[str], scripts: Iterable[str] = ()) -> str:
+    """A whole page; `scripts` are the sources that the body needs to be there before it."""
+    head = [
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<link rel="icon" href="data:,">',  # or browsers ask for one
+        f"<title>{escape(title)}</title>",
+        f"<style>{STYLE}</style>",
+        *(f"<script>{source}</script>" for source in scripts),
+    ]
+    content = "\n".join([*head, "</head>", "<body>", "<main>", *body, "</main>", "</body>"])
+    return f'<!doctype html>\n<html lang="en">\n<head>\n{content}\n</html>\n'
+
+
+def element(tag: str, text: Any, **attributes: str) -> str:
+    """A tag around escaped text; `class_` is the attribute class."""
+    return raw(tag, escape(str(text)), **attributes)
+
+
+def raw(tag: str, *content: str, **attributes: str) -> str:
+    """A tag around what is HTML already."""
+    given = "".join(f' {k.rstrip("_")}="{escape(v)}"' for k, v in attributes.items())
+    return f"<{tag}{given}>{''.join(content)}</{tag}>"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table that scrolls by itself where it is wider than the page."""
+    head = raw("tr", *(element("th", column) for column in columns))
+    body = (raw("tr", *(element("td", cell) for cell in row)) for row in rows)
+    return raw("div", raw("table", head, *body), class_="wide")
+
+
+def facts(known: Mapping[str, Any]) -> str:
+    """Names and values, one below the other; what is None is left out."""
+    pairs = (
+        element("dt", name) + element("dd", value)
+        for name, value in known.items()
+        if value is not None
+    )
+    return raw("dl", *pairs)
+
+
+def details(summary: str, *content: str, open_: bool = False) -> str:
+    """A part that is opened by a click."""
+    inner = element("summary", summary) + "".join(content)
+    return f"<details{' open' * open_}>{inner}</details>"
+
+
+def write(path: str | Path, page: str) -> None:
+    """Write a page, and the folder that it is in."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(page, encoding="utf-8")

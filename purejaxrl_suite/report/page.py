@@ -1,0 +1,210 @@
+"""One page for a run, a sweep or several: it opens from disk, anywhere, without a network."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from purejaxrl_suite.report import html, interactive
+from purejaxrl_suite.report.configurations import Configuration, configurations, parameters
+from purejaxrl_suite.report.figures import COLOURS, FEW, axis_label
+from purejaxrl_suite.report.gallery import verdicts
+from purejaxrl_suite.report.ranking import best, shortlist
+from purejaxrl_suite.report.sensitivity import views
+from purejaxrl_suite.report.summary import FINAL, engineering, spread
+from purejaxrl_suite.studies import Outcome
+
+ROWS = 50
+"""Configurations of an environment in the table."""
+
+
+def page(
+    curves: Any,
+    path: str | Path,
+    *,
+    title: str = "",
+    metric: str = "episode_return",
+    records: Mapping[str, Mapping[str, Any]] | None = None,
+    outcomes: Sequence[Outcome] = (),
+    note: str = "",
+) -> None:
+    """Write one self-contained HTML page; nearly all of its 5 MB is plotly.js.
+
+    Curves to hover over, final scores, of one sweep what each hyper-parameter did, all other
+    metrics, verdicts, and how it was made.
+
+    curves: `Result.curves`, or {label: curves}. metric: what is shown first and ordered by.
+    records: {label: the content of `config.json`}; the label of a single dataset is "". outcomes:
+        of studies that the curves are from. note: a sentence below the title.
+    Raises ValueError for no curves, or a metric that some of them lack.
+    """
+    datasets = {"": curves} if hasattr(curves, "data_vars") else dict(curves)
+    known = dict(records or {})
+    if len(datasets) == 1:  # needs no label
+        ((label, curves),) = datasets.items()
+        datasets, known = {"": curves}, {"": known.get(label, {})}
+    found, ranking = configurations(curves), best(curves, metric)
+    panels = _coloured(shortlist(found, metric, len(COLOURS), FEW))
+    title = title or " and ".join(dict.fromkeys(str(d.attrs["agent"]) for d in datasets.values()))
+    body = [
+        html.element("h1", title),
+        html.element("p", note, class_="note") if note else "",
+        *_facts(datasets, known),
+        *(part for one in outcomes for part in _verdicts(one)),
+        *_curves(panels, found, metric),
+        *_scores(ranking),
+        *(_sensitivity(curves, ranking, metric) if len(datasets) == 1 else ()),
+        *_diagnostics(panels, metric),
+        *_settings(datasets, known),
+    ]
+    html.write(path, html.document(title, body, [interactive.script()]))
+
+
+Panels = dict[str, list[tuple[int, Configuration]]]
+
+
+def _coloured(panels: Mapping[str, Sequence[Configuration]]) -> Panels:
+    """{environment: (number of the colour, configuration)}; one colour per label where they do."""
+    labels = list(dict.fromkeys(one.label for few in panels.values() for one in few))
+    shared = len(labels) <= len(COLOURS)
+    return {
+        environment: [(labels.index(one.label) if shared else i, one) for i, one in enumerate(few)]
+        for environment, few in panels.items()
+    }
+
+
+def _facts(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[str]:
+    """What was run, and what it cost."""
+    for label, dataset in datasets.items():
+        record, known = records.get(label, {}), dataset.attrs
+        seeds, steps = dataset.sizes["seed"], float(dataset["step"].values[-1])
+        count = len(configurations(dataset))
+        several = f"{count} configurations x " * (count > 1)
+        if label:
+            yield html.element("h3", label)
+        yield html.facts(
+            {
+                "agent": known.get("agent"),
+                "environment": known.get("environment"),
+                "members": f"{several}{seeds} seed{'s' * (seeds > 1)}",
+                "steps of each": engineering(steps),
+                "training": _seconds(known, "wall_seconds"),
+                "compiling": _seconds(known, "compile_seconds"),
+                "speed": f"{engineering(known.get('steps_per_second', float('nan')))} steps/s",
+                "device": known.get("device"),
+                "written": record.get("written"),
+                "commit": record.get("commit"),
+            }
+        )
+
+
+def _verdicts(outcome: Outcome) -> Iterator[str]:
+    yield html.element("h2", f"Verdicts: {outcome.text.question}")
+    yield from verdicts(outcome)
+
+
+def _seconds(known: Mapping[str, Any], name: str) -> str | None:
+    seconds = known.get(name, float("nan"))
+    return f"{seconds:.1f} s" if seconds == seconds else None
+
+
+def _curves(panels: Panels, found: Sequence[Configuration], metric: str) -> Iterator[str]:
+    metrics = dict.fromkeys([metric, *["success"] * any("success" in x.curves for x in found)])
+    for name in metrics:
+        yield html.element("h2", f"Learning curves: {name.replace('_', ' ')}")
+        for number, (environment, lines) in enumerate(panels.items()):
+            lines = [(i, one) for i, one in lines if name in one.curves]
+            if not lines:
+                continue
+            count = sum(one.environment == environment for one in found)
+            few = f": the best {len(lines)} of {count} configurations" * (count > len(lines))
+            yield html.element("h3", environment + few)
+            figure = interactive.learning_curves(lines, name)
+            yield interactive.fragment(figure, f"{name}-{number}")
+    seeds = spread({one.curves.sizes["seed"] for one in found})
+    yield html.element("p", f"{seeds}, against environment steps.", class_="note")
+
+
+def _scores(ranking: Any) -> Iterator[str]:
+    shown = ranking.first(ROWS)
+    yield html.element("h2", "Final scores")
+    yield html.table(ranking.columns, [ranking.cells(one) for one in shown])
+    text = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
+    few = f"; {len(shown)} of {len(ranking.scores)} configurations, the best"
+    yield html.element("p", text + few * (len(shown) < len(ranking.scores)), class_="note")
+
+
+def _sensitivity(curves: Any, ranking: Any, metric: str) -> Iterator[str]:
+    names = parameters(ranking.scores)
+    if not names:
+        return
+    label = axis_label(curves[metric].attrs, metric)
+    yield html.element("h2", "Sensitivity")
+    for number, view in enumerate(views(curves, ranking)):
+        yield html.element("h3", view.environment)
+        figures = (
+            interactive.fragment(interactive.sensitivity(view, name, label), f"{name}-of-{number}")
+            for name in names
+        )
+        yield html.raw("div", *figures, class_="grid")
+        text = f"Ring: the {view.kind} configuration; line: all else as there; grey: the others."
+        yield html.element("p", f"{text} Crosses: with members that diverged.", class_="note")
+
+
+def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
+    """All other metrics, small."""
+    lines = [pair for few in panels.values() for pair in few]
+    names = {
+        str(name): x.attrs
+        for _, one in lines
+        for name, x in one.curves.data_vars.items()
+        if set(x.dims) == {"seed", "step"} and name not in (metric, "success")
+    }
+    if not names:
+        return
+    yield html.element("h2", "Diagnostics")
+    yield html.element("p", "Medians over seeds and the middle half of the seeds.", class_="note")
+    for number, (environment, few) in enumerate(panels.items()):
+        made = {name: interactive.diagnostic(few, name) for name in names}
+        parts = [
+            html.raw("div", html.element("h3", axis_label(names[name], name)),
+                     interactive.fragment(figure, f"diagnostic-{number}-{name}"))
+            for name, figure in made.items()
+            if figure is not None
+        ]  # fmt: skip
+        if len(panels) > 1:
+            yield html.element("h3", environment)
+        yield html.raw("div", *parts, class_="grid")
+
+
+def _settings(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[str]:
+    """How it was made: plan, command, settings, versions."""
+    yield html.element("h2", "Configuration")
+    for label, dataset in datasets.items():
+        record = records.get(label, {})
+        groups = {
+            "Hypers": _hypers(dataset),
+            "Config": record.get("config", {}),
+            "Network": record.get("network", {}),
+            "Versions": json.loads(dataset.attrs.get("versions", "{}")),
+        }
+        if label:
+            yield html.element("h3", label)
+        if "plan" in record:
+            yield html.element("h3", "Plan") + html.element("pre", record["plan"])
+        if "command" in record:
+            command = " ".join(record["command"])
+            yield html.element("h3", "Command") + html.element("pre", command)
+        parts = (
+            html.raw("div", html.element("h3", name), html.facts(known))
+            for name, known in groups.items()
+            if known
+        )
+        yield html.raw("div", *parts, class_="grid")
+
+
+def _hypers(dataset: Any) -> dict[str, Any]:
+    """The hyper-parameters, with what was varied named so."""
+    varied = parameters(configurations(dataset))
+    known = json.loads(dataset.attrs.get("hypers", "{}"))
+    return {name: "varied" if name in varied else value for name, value in known.items()}
