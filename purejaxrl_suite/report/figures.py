@@ -49,7 +49,7 @@ def learning_curves(
         raise ValueError("curves: expected at least one dataset, got none")
     panels = shortlist(found, metric, len(COLOURS), FEW)
     labels = list(dict.fromkeys(one.label for few in panels.values() for one in few))
-    beside = max(CHARACTER * (len(_name(one)) - 8) for few in panels.values() for one in few)
+    beside = max(CHARACTER * (len(line_name(one)) - 8) for few in panels.values() for one in few)
     with matplotlib.rc_context(STYLE):
         size = 1.0 + (4.6 + max(0.0, beside)) * len(panels), 3.4
         figure = Figure(figsize=size, layout="constrained")
@@ -86,7 +86,7 @@ def _panel(ax: Axes, lines: Sequence[tuple[str, Configuration]], metric: str) ->
         value, low, high = estimate(values)
         ax.plot(steps, value, color=colour)
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-        ends[_name(one)] = (float(value[-1]), colour)
+        ends[line_name(one)] = (float(value[-1]), colour)
     datasets = [one.curves for _, one in lines]
     ax.set_xlabel("environment steps")
     seeds = {d.sizes["seed"] for d in datasets}
@@ -98,7 +98,7 @@ def _panel(ax: Axes, lines: Sequence[tuple[str, Configuration]], metric: str) ->
     label_lines(ax, ends)
 
 
-def _name(one: Configuration) -> str:
+def line_name(one: Configuration) -> str:
     """The label, and how many members are not in the line."""
     lost = int(diverged(one.curves).sum())
     return one.label + f" ({lost}/{one.curves.sizes['seed']} diverged)" * (lost > 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from purejaxrl_suite.report.configurations import Configuration, describe, short
-from purejaxrl_suite.report.figures import COLOURS, axis_label
+from purejaxrl_suite.report.figures import COLOURS, axis_label, line_name
 from purejaxrl_suite.report.ranking import Score
 from purejaxrl_suite.report.sensitivity import LINE, LOST, OTHERS, View, scale_of
 from purejaxrl_suite.report.summary import binned, estimate
@@ -48,7 +48,7 @@ def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> 
     figure = _figure(HEIGHT + 30 + ENTRY * len(lines))
     for number, one in lines:
         steps, values = binned(one.curves, metric)
-        _curve(figure, number, one.label, steps, *estimate(values))
+        _curve(figure, number, line_name(one), steps, *estimate(values))
     figure.update_yaxes(title=axis_label(lines[0][1].curves[metric].attrs, metric))
     figure.update_layout(showlegend=True)
     return figure
