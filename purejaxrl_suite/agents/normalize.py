@@ -59,7 +59,7 @@ def normalize_observations(agent: Agent) -> Agent:
     def probe(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
         return agent.probe(key, hypers, _open(state), translate(state, transition))
 
-    return agent._replace(init=init, act=act, update=update, probe=probe)
+    return agent._replace(init=init, act=act, update=update, probe=probe, see=see)
 
 
 def normalize_rewards(agent: Agent) -> Agent:
@@ -94,6 +94,7 @@ def normalize_rewards(agent: Agent) -> Agent:
         return _close(inner, moments, carry), metrics
 
     def probe(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
+        state = state._replace(carry=state.carry[: transition.reward.shape[1]])
         _, _, transition = translate(hypers, state, transition)
         return agent.probe(key, hypers, _open(state), transition)
 

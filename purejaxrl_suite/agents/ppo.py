@@ -108,14 +108,14 @@ def ppo(
     validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
-    length = config.rollout_length if recurrent else 1
-    sequences = config.rollout_length * config.num_envs // length
+    sequences = config.num_envs * (1 if recurrent else config.rollout_length)
     validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
     def optimizer(hypers: PPOHypers) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
-        return optax.chain(clip, optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
+        adam = optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon)
+        return network.constrain(optax.chain(clip, adam))
 
     def init(key: Key, hypers: PPOHypers) -> PPOState:
         params = network.init(key)
@@ -146,7 +146,7 @@ def ppo(
         batch = Batch(*steps, advantage + values, memory)
         if recurrent:
             return batch
-        return jax.tree.map(lambda x: jnp.reshape(x, (1, sequences, *x.shape[2:])), batch)
+        return jax.tree.map(lambda x: jnp.reshape(x, (1, -1, *x.shape[2:])), batch)
 
     def loss(params: PyTree, hypers: PPOHypers, batch: Batch, taps: Any):
         output, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
@@ -193,7 +193,7 @@ def ppo(
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, sampler.noise, network.memory, anneal
+    functions = init, act, update, probe, sampler.noise, network.memory, anneal, network
     agent = Agent("ppo", env.observation, env.action, hypers, *rollout, *functions)
     if config.normalize_observations:
         agent = normalize_observations(agent)

@@ -97,14 +97,13 @@ def pqn(
     validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
-    length = config.rollout_length if recurrent else 1
-    sequences = config.rollout_length * config.num_envs // length
+    sequences = config.num_envs * (1 if recurrent else config.rollout_length)
     validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
     def optimizer(hypers: PQNHypers) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
-        return optax.chain(clip, optax.radam(hypers.learning_rate))
+        return network.constrain(optax.chain(clip, optax.radam(hypers.learning_rate)))
 
     def init(key: Key, hypers: PQNHypers) -> PQNState:
         params = network.init(key)
@@ -137,7 +136,7 @@ def pqn(
         batch = Batch(obs, starts, action, target, memory)
         if recurrent:
             return batch
-        return jax.tree.map(lambda x: jnp.reshape(x, (1, sequences, *x.shape[2:])), batch)
+        return jax.tree.map(lambda x: jnp.reshape(x, (1, -1, *x.shape[2:])), batch)
 
     def loss(params: PyTree, batch: Batch, taps: Any):
         q_values, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
@@ -168,5 +167,5 @@ def pqn(
         return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, exploration.uniform, network.memory, anneal
+    functions = init, act, update, probe, exploration.uniform, network.memory, anneal, network
     return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core.types import Array, PyTree
+from purejaxrl_suite.core.types import Array, Path, PyTree
 
 
 def where(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
@@ -29,21 +29,73 @@ def index(tree: PyTree, i: Any) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+def at(tree: PyTree, path: Path) -> Any:
+    """What a nested dict holds at a path."""
+    for name in path:
+        tree = tree[name]
+    return tree
+
+
 def map_moments(update: Callable[[PyTree], PyTree], opt_state: PyTree, params: PyTree) -> PyTree:
     """Apply `update` to every subtree of `opt_state` that is shaped like `params`.
 
     Moments are found by structure and leaf shapes, never by position, so chained, masked and
-    injected optax states work alike. Counts and other scalars are left alone.
+    injected optax states work alike. Where a masked optimizer has no moments, `update` is shown
+    zeros, and what it makes of them is dropped. Counts and other scalars are left alone.
     """
-    shapes = jax.tree.map(jnp.shape, params)
+    leaves, structure = jax.tree.flatten(params)
 
-    def is_moment(node: PyTree) -> bool:
-        same = jax.tree.structure(node) == jax.tree.structure(params)
-        return same and jax.tree.map(jnp.shape, node) == shapes
+    def edit(node: PyTree) -> PyTree:
+        parts = _parts(node, params)
+        if parts is None:
+            return node
+        blank = [_is_empty(part) for part in parts]
+        pairs = zip(blank, parts, leaves, strict=True)
+        filled = [jnp.zeros_like(leaf) if empty else part for empty, part, leaf in pairs]
+        edited = jax.tree.leaves(update(jax.tree.unflatten(structure, filled)))
+        pairs = zip(blank, parts, edited, strict=True)
+        return jax.tree.unflatten(structure, [old if empty else new for empty, old, new in pairs])
 
-    return jax.tree.map(
-        lambda node: update(node) if is_moment(node) else node, opt_state, is_leaf=is_moment
-    )
+    return jax.tree.map(edit, opt_state, is_leaf=lambda node: _parts(node, params) is not None)
+
+
+def reset_counts(opt_state: PyTree, params: PyTree) -> PyTree:
+    """The optax state with a zero in place of every count that stands beside moments of `params`.
+
+    Those are the counts of bias corrections; counts of schedules are left alone.
+    """
+
+    def counted(node: PyTree) -> bool:
+        if "count" not in getattr(node, "_fields", ()):
+            return False
+        return any(_parts(child, params) is not None for child in node)
+
+    def edit(node: PyTree) -> PyTree:
+        if not counted(node):
+            return node
+        inner = {name: reset_counts(child, params) for name, child in node._asdict().items()}
+        return node._replace(**inner | {"count": jnp.zeros_like(node.count)})
+
+    return jax.tree.map(edit, opt_state, is_leaf=counted)
+
+
+def _parts(node: PyTree, params: PyTree) -> list[PyTree] | None:
+    """What `node` has at the leaves of `params`, if these are arrays of their shapes.
+
+    Some of them may be empty (as optax masks are), but not all.
+    """
+    try:
+        parts = jax.tree.structure(params).flatten_up_to(node)
+    except (TypeError, ValueError):
+        return None
+    pairs = list(zip(parts, jax.tree.leaves(params), strict=True))
+    fits = [getattr(part, "shape", None) == leaf.shape for part, leaf in pairs]
+    known = all(fit or _is_empty(part) for fit, (part, _) in zip(fits, pairs, strict=True))
+    return parts if known and any(fits) else None
+
+
+def _is_empty(node: PyTree) -> bool:
+    return not jax.tree.leaves(node)
 
 
 def strong(tree: PyTree) -> PyTree:

@@ -191,6 +191,8 @@ class Network(NamedTuple):
         axes [T, B].
     wiring: one Edge per hidden layer.
     memory: B -> initial memory, leaves [B, ...]; () for feed-forward networks.
+    constrain: optax transformation -> the one that agents use in its place: where regularisers and
+        projections of the parameters, made at every gradient step, are put around any optimizer.
     """
 
     init: Callable[[Key], PyTree]
@@ -198,6 +200,7 @@ class Network(NamedTuple):
     unroll: Callable[..., tuple[Any, Internals]]
     wiring: tuple[Edge, ...]
     memory: Callable[[int], Memory] = lambda batch: ()
+    constrain: Callable[[Any], Any] = lambda optimizer: optimizer
 
 
 class Agent(NamedTuple):
@@ -211,11 +214,14 @@ class Agent(NamedTuple):
     act: (noise, hypers, state, memory, obs[N, ...], explore) -> (memory, action[N, ...], extras).
         `explore` is a Python bool: False acts greedily, with the same extras.
     update: (key, hypers, state, Transition[T, N]) -> (state, metrics {name: f32[]}).
-    probe: (key, hypers, state, Transition[T, N]) -> Probe, on the agent's own loss.
+    probe: (key, hypers, state, Transition[T, n]) -> Probe, on the agent's own loss; n <= N: the
+        first of its environments.
     noise: (key, N) -> all random numbers of one `act`, leaves [N, ...]. The engine draws those of
         a whole rollout at once: threefry in the step loop would be a good part of its kernels.
     memory: N -> initial memory of a recurrent agent, leaves [N, ...]; () otherwise.
     anneal: (hypers, progress f32[] in [0, 1)) -> the hypers in force at that fraction of training.
+    network: what it learns with, for those who measure or change it; None if nothing is learnt.
+    see: (state, obs[B, ...]) -> what the network is shown in place of obs.
     """
 
     name: str
@@ -231,6 +237,8 @@ class Agent(NamedTuple):
     noise: Callable[[Key, int], PyTree]
     memory: Callable[[int], Memory] = lambda batch: ()
     anneal: Callable[[Any, Array], Any] = lambda hypers, progress: hypers
+    network: Network | None = None
+    see: Callable[[Any, Array], Array] = lambda state, obs: obs
 
 
 class Clock(NamedTuple):
@@ -249,6 +257,7 @@ class Run(NamedTuple):
 
     agent: the agent's state. env, obs: the N environments and what they show. memory: of a
         recurrent agent. episode_return f32[N], episode_length i32[N]: of the episodes in progress.
+    intervention: the state of what intervenes in training; () if nothing does.
     """
 
     agent: Any
@@ -257,3 +266,45 @@ class Run(NamedTuple):
     memory: Memory
     episode_return: Array
     episode_length: Array
+    intervention: PyTree = ()
+
+
+class Look(NamedTuple):
+    """What there is to see of an agent right after an update; computed when asked for.
+
+    network: the agent's; its wiring says what is connected to what, its init draws fresh
+        parameters.
+    probe: Learner -> Probe, on the agent's own loss.
+    obs: () -> observations [B, ...] of the last rollout, as the network is shown them.
+    actions: () -> (actions, actions), [B, ...] each: greedy ones for these observations, before and
+        after the update.
+
+    On-policy agents are looked at on a part of the last rollout, agents with replay on what they
+    replay.
+    """
+
+    network: Network
+    probe: Callable[[Learner], Probe]
+    obs: Callable[[], Array]
+    actions: Callable[[], tuple[Array, Array]]
+
+
+Metric = Callable[[Learner, Probe, Look], Mapping[str, Array]]
+"""(learner, its probe, look) -> {name: f32[]}, a measurement right after an update."""
+
+
+class Intervention(NamedTuple):
+    """What is done to a learner between updates, or only recorded of it.
+
+    name: what it is with all its settings, for messages and run folders.
+    init: (network, learner) -> its state, arrays only; thresholds, fractions and rates are among
+        them, so members of one program may differ in them.
+    apply: (key, clock, state, learner, look) -> (learner, state, {name: f32[]}), after every
+        update. The clock is not batched over members: conditions on it alone are cheap.
+    """
+
+    name: str
+    init: Callable[[Network, Learner], PyTree]
+    apply: Callable[
+        [Key, Clock, PyTree, Learner, Look], tuple[Learner, PyTree, Mapping[str, Array]]
+    ]

@@ -80,7 +80,12 @@ def make_plan(
         def compile_at(size: int, group=group, length=length) -> Program:
             members = group.members.chunk(0, size)
             return compile_fleet(
-                group.agent, group.env, members, length=length, reset_pool=settings.reset_pool
+                group.agent,
+                group.env,
+                members,
+                length=length,
+                reset_pool=settings.reset_pool,
+                intervention=group.intervention,
             )
 
         count = len(group.members.seeds)

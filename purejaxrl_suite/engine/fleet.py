@@ -15,7 +15,15 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, PyTree, Run
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Clock,
+    Environment,
+    Intervention,
+    PyTree,
+    Run,
+)
 from purejaxrl_suite.engine.train import Train, make_train
 
 AXIS = "members"
@@ -59,9 +67,12 @@ def in_axes(members: Members) -> PyTree:
     return jax.tree.map(lambda varied: 0 if varied else None, members.varied)
 
 
-def abstract_run(agent: Agent, env: Environment, members: Members) -> Run:
+def abstract_run(
+    agent: Agent, env: Environment, members: Members, intervention: Intervention | None = None
+) -> Run:
     """Shapes and dtypes of the state of these members, found without compiling."""
-    init = _init(make_train(agent, env, updates_per_call=1), in_axes(members))
+    train = make_train(agent, env, updates_per_call=1, intervention=intervention)
+    init = _init(train, in_axes(members))
     return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
 
 
@@ -94,10 +105,18 @@ class Program(NamedTuple):
 
 
 def compile_fleet(
-    agent: Agent, env: Environment, members: Members, *, length: int, reset_pool: int
+    agent: Agent,
+    env: Environment,
+    members: Members,
+    *,
+    length: int,
+    reset_pool: int,
+    intervention: Intervention | None = None,
 ) -> Program:
     """Compile the programs of a fleet like `members`; the local devices must divide them."""
-    train = make_train(agent, env, updates_per_call=length, reset_pool=reset_pool)
+    train = make_train(
+        agent, env, updates_per_call=length, reset_pool=reset_pool, intervention=intervention
+    )
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     each, all_alike = P(AXIS), P()
     axes = in_axes(members)

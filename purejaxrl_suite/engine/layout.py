@@ -15,18 +15,19 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import spaces
-from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
 from purejaxrl_suite.engine import axes
 from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.fleet import Members
 from purejaxrl_suite.engine.train import check_fit
+from purejaxrl_suite.plasticity.combine import observed
 
 
 class Group(NamedTuple):
     """What shares one compiled program.
 
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
-    of them, C x S. updates: of each member.
+    of them, C x S. updates: of each member. intervention: what is done, and measured, in training.
     """
 
     labels: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Group(NamedTuple):
     env: Environment
     members: Members
     updates: int
+    intervention: Intervention | None = None
 
     @property
     def per_update(self) -> int:
@@ -100,31 +102,35 @@ def lay_out(
     env_params: Any,
     seeds: int | Sequence[int],
     steps: float,
+    intervention: Any = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
 ) -> Layout:
     """Build every agent and list all members; raises ValueError for what makes no sense."""
     networks, static_network = _networks(network)
+    interventions, static_intervention = _interventions(intervention)
     environments, static_env = _environments(env)
     configs, static_config, along = _configs(config)
+    static = {**static_env, **static_network, **static_intervention, **static_config}
     hyper_points = hypers if isinstance(hypers, Points) else Points(hypers)
     chosen = check_seeds(seeds)
     groups = []
-    for environment, (name, build), (settings, one) in itertools.product(
-        environments, networks, configs
+    for environment, (name, build), (what, done), (settings, one) in itertools.product(
+        environments, networks, interventions, configs
     ):
         made = build(environment) if build else None
         agent = builder(environment, one, made, hyper_points.base)
         check_fit(agent, environment)
-        labels = {"environment": environment.name, "network": name, **settings}
-        static = {**static_env, **static_network, **static_config}
+        labels = {"environment": environment.name, "network": name, "intervention": what} | settings
         params = _env_points(env_params, environment)
         if len(environments) > 1 and env_params is not None:
             params = params._replace(base=environment.params)  # each keeps its own defaults
         members = _members(agent, params, hyper_points, chosen)
         updates = check_steps(agent, steps)
         here = {axis: labels[axis] for axis in static}
-        groups.append(Group(here, one, agent, environment, members, updates))
+        both = observed(done, metrics, measure_every)
+        groups.append(Group(here, one, agent, environment, members, updates, both))
     traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
-    static = {**static_env, **static_network, **static_config}
     _check_names(static, traced, along | traced_along)
     return Layout(tuple(groups), static, traced, along | traced_along, tuple(chosen), steps)
 
@@ -186,6 +192,19 @@ def _networks(network: Any) -> tuple[list[tuple[str, Any]], dict[str, list[str]]
             f"got {network!r}"
         )
     return list(network.items()), {"network": list(network)}
+
+
+def _interventions(
+    intervention: Any,
+) -> tuple[list[tuple[str, Intervention | None]], dict[str, list[str]]]:
+    if intervention is None or isinstance(intervention, Intervention):
+        return [("", intervention)], {}
+    if not isinstance(intervention, Mapping) or not intervention:
+        raise ValueError(
+            "intervention: expected an Intervention, None or {name: one of them}, "
+            f"got {intervention!r}"
+        )
+    return list(intervention.items()), {"intervention": list(intervention)}
 
 
 def _configs(
@@ -299,6 +318,7 @@ def _identity(group: Group) -> dict[str, Any]:
     return structure(group.agent, group.env) | {
         "labels": {name: label(x) for name, x in group.labels.items()},
         "updates": group.updates,
+        "intervention": "none" if group.intervention is None else group.intervention.name,
         "environment steps per update": group.per_update,
         "config": {name: label(x) for name, x in axes.fields(group.config).items()},
         "hypers": {name: float(x) for name, x in group.agent.hypers._asdict().items()},

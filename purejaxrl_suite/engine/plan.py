@@ -157,7 +157,8 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
 
 def state_bytes(group: Group) -> int:
     """Bytes of one member's state, found without compiling."""
-    run = abstract_run(group.agent, group.env, group.members.chunk(0, 1))
+    members = group.members.chunk(0, 1)
+    run = abstract_run(group.agent, group.env, members, group.intervention)
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
 
 

@@ -43,7 +43,8 @@ class Result(NamedTuple):
     def state(self, group: int = 0, chunk: int = 0) -> Run:
         """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding."""
         found, size = self.layout.groups[group], self.sizes[group]
-        shape = fleet.abstract_run(found.agent, found.env, found.members.chunk(0, size))
+        members = found.members.chunk(0, size)
+        shape = fleet.abstract_run(found.agent, found.env, members, found.intervention)
         return tree.from_host(shape, self.chunks[group][chunk].restore(shape)[1])
 
     def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from purejaxrl_suite.core.types import Agent, Environment, PyTree
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric, PyTree
 from purejaxrl_suite.engine.execute import Progress, Settings, execute
 from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.result import Result
@@ -20,6 +20,9 @@ def run(
     segments: int = 1,
     memory: str | int | float | None = None,
     reset_pool: int = 1,
+    intervention: Intervention | None = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Train one member per seed, all of them in one program.
@@ -32,6 +35,8 @@ def run(
         changes no number and compiles nothing more.
     memory: as in `sweep`: seeds that do not fit at once are trained in turns.
     reset_pool: start states per environment and rollout; 0 resets exactly (see engine.rollout).
+    intervention: what is done to each member's learner between updates. metrics, measure_every:
+        what is measured of it, and after every how many updates. See `purejaxrl_suite.plasticity`.
 
     Raises ValueError before anything is compiled if an argument makes no sense.
     """
@@ -44,6 +49,9 @@ def run(
         env_params=env_params,
         seeds=seeds,
         steps=steps,
+        intervention=intervention,
+        metrics=metrics,
+        measure_every=measure_every,
     )
     settings = Settings(segments=segments, memory=memory, reset_pool=reset_pool)
     return execute(laid, settings, None, on_segment=on_segment)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.core.types import Agent, Environment, Metric
 from purejaxrl_suite.engine.cluster import execute_on_ray
 from purejaxrl_suite.engine.execute import Progress, Settings, execute, make_plan
 from purejaxrl_suite.engine.layout import lay_out
@@ -37,6 +37,9 @@ def sweep(
     ray_gpus: float | None = None,
     memory: str | int | float | None = None,
     reset_pool: int = 1,
+    intervention: Any = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
     announce: Callable[[object], None] = print,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Result:
@@ -51,6 +54,9 @@ def sweep(
     seeds: how many, or which. A member's random numbers depend on its own seed only, so
         configurations with equal seeds are paired.
     steps: environment steps of each member, rounded down to whole updates.
+    intervention: what is done to each member's learner between updates, or {name: that or None}, a
+        group each. metrics, measure_every: what is measured of it, and after every how many
+        updates. See `purejaxrl_suite.plasticity`.
     out: a new folder for curves and checkpoints; without one everything stays in memory.
     resume: the folder of a sweep with the same arguments, to go on where it stopped.
     segments: parts in which a chunk is trained. checkpoint_every: segments between checkpoints.
@@ -64,8 +70,9 @@ def sweep(
     holds another sweep; KeyboardInterrupt after Ctrl-C, when the state is saved.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, reset_pool)
-    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
-    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
+    varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
+    laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
     folder = _folder(out, resume)
     if ray_gpus is not None:
         if folder is None:
@@ -95,9 +102,13 @@ def plan(
     segments: int = 20,
     memory: str | int | float | None = None,
     reset_pool: int = 1,
+    intervention: Any = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
 ) -> Plan:
     """The plan of a sweep with these arguments: compiles its programs and runs nothing."""
     settings = Settings(segments=segments, memory=memory, reset_pool=reset_pool)
-    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
-    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
+    varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
+    laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
     return make_plan(laid, settings, checkpoints=True)

@@ -1,14 +1,26 @@
 """The one training loop: a pure function of one member, to be vmapped, segmented and resumed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, Key, PyTree, Run
+from purejaxrl_suite.core.look import look_at
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Clock,
+    Environment,
+    Intervention,
+    Key,
+    Metric,
+    PyTree,
+    Run,
+)
 from purejaxrl_suite.engine.rollout import rollout, start
+from purejaxrl_suite.plasticity.combine import join, observed
 
 History = dict[str, Array]
 
@@ -27,14 +39,27 @@ class Train(NamedTuple):
 
 
 def make_train(
-    agent: Agent, env: Environment, *, updates_per_call: int, reset_pool: int = 1
+    agent: Agent,
+    env: Environment,
+    *,
+    updates_per_call: int,
+    reset_pool: int = 1,
+    intervention: Intervention | None = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
 ) -> Train:
     """Bind an agent to an environment.
 
     `reset_pool` is K of `engine.rollout`. The random numbers of a member depend on its key and the
     clock only, so neither segments nor neighbours change them.
+
+    After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
+    after each update `intervention` is applied. The random numbers of all else stay what they are.
     """
     check_fit(agent, env)
+    plasticity = observed(intervention, metrics, measure_every)
+    if plasticity is not None and agent.network is None:
+        raise ValueError(f"agent {agent.name!r} has no network, so there is nothing to measure")
     if updates_per_call < 1:
         raise ValueError(f"updates_per_call must be at least 1, got {updates_per_call}")
     if reset_pool < 0:
@@ -42,19 +67,36 @@ def make_train(
 
     def init(key: Key, hypers: Any, params: PyTree) -> Run:
         agent_key, env_key, _ = jax.random.split(key, 3)
-        return tree.strong(start(agent, env, env_key, params, agent.init(agent_key, hypers)))
+        run = start(agent, env, env_key, params, agent.init(agent_key, hypers))
+        if plasticity is not None and agent.network is not None:
+            kept = plasticity.init(agent.network, run.agent.learner)
+            run = run._replace(intervention=kept)
+        return tree.strong(run)
 
     def update(
         key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
     ) -> tuple[Run, History]:
         progress = clock.update.astype(jnp.float32) / clock.updates.astype(jnp.float32)
-        hypers = agent.anneal(hypers, progress)
-        rollout_key, update_key = jax.random.split(jax.random.fold_in(key, clock.update))
-        run, transition, episodes = rollout(
-            agent, env, rollout_key, hypers, params, run, reset_pool=reset_pool
+        hypers, key = agent.anneal(hypers, progress), jax.random.fold_in(key, clock.update)
+        rollout_key, update_key = jax.random.split(key)
+        acted, transition, episodes = rollout(
+            agent,
+            env,
+            rollout_key,
+            hypers,
+            params,
+            run._replace(intervention=()),
+            reset_pool=reset_pool,
         )
-        state, metrics = agent.update(update_key, hypers, run.agent, transition)
-        return run._replace(agent=state), episodes | dict(metrics)
+        state, metrics = agent.update(update_key, hypers, acted.agent, transition)
+        row = episodes | dict(metrics)
+        if plasticity is None:
+            return acted._replace(agent=state), row
+        *_, look_key, key = jax.random.split(key, 4)  # the first two are those above
+        look = look_at(agent, look_key, hypers, acted.agent, state, transition)
+        learner, kept, found = plasticity.apply(key, clock, run.intervention, state.learner, look)
+        state = state._replace(learner=learner)
+        return acted._replace(agent=state, intervention=kept), join(row, found)
 
     def train(key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
         # fold_in(key, i) equals split(key)[i]: fold only into a key that nothing else has used.

@@ -13,7 +13,7 @@ from purejaxrl_suite.nets.encoders import (
 from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribution, sampler
 from purejaxrl_suite.nets.impala import impala
 from purejaxrl_suite.nets.implicit import implicit_quantile_network
-from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, stack
+from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, crelu, stack
 from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise
 from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
 
@@ -31,6 +31,7 @@ __all__ = [
     "actor_critic",
     "add_noise",
     "cnn",
+    "crelu",
     "default_encoder",
     "distribution",
     "draw_noise",

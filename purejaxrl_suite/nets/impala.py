@@ -14,7 +14,14 @@ from flax import linen as nn
 from purejaxrl_suite.core.types import Array, Box, Edge
 from purejaxrl_suite.nets.conv import Conv, output_size
 from purejaxrl_suite.nets.encoders import NATURE_SIZE, Encoder, expansion
-from purejaxrl_suite.nets.layers import READERS, Activation, Part, Style, positions
+from purejaxrl_suite.nets.layers import (
+    READERS,
+    Activation,
+    Part,
+    Style,
+    check_keeps_units,
+    positions,
+)
 
 
 class Stage(NamedTuple):
@@ -89,6 +96,7 @@ def impala(
     The first convolutions of blocks are recyclable. The units of a stream have several producers
     and readers, so they are not.
     """
+    check_keeps_units(activation)
     if not channels or min(*channels, width) < 1 or blocks < 0:
         raise ValueError(
             f"channels={channels}, width={width}, blocks={blocks}: expected positive sizes"

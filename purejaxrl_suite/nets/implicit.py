@@ -33,6 +33,7 @@ from purejaxrl_suite.nets.layers import (
     Initializer,
     Part,
     Style,
+    check_keeps_units,
     dense,
     stack,
 )
@@ -76,6 +77,7 @@ def implicit_quantile_network(
         dtype: of matrix products; parameters and outputs are float32.
     """
     check(observation, (*(hidden or ()), *mixed), 0)
+    check_keeps_units(activation)
     actions = check_discrete(action).n
     if fractions < 1 or cosines < 1:
         raise ValueError(f"fractions={fractions}, cosines={cosines}: expected at least 1")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -14,6 +15,22 @@ from purejaxrl_suite.nets.product import multiply
 Activation = Callable[[Array], Array]
 Initializer = Callable[..., Array]
 READERS: Path = ()  # among the `outgoing` of an edge of a Part: whatever reads the part's output
+
+
+def crelu(x: Array) -> Array:
+    """ReLU of x and of -x, side by side on the last axis: twice as many outputs as units.
+
+    Concatenated ReLU (Shang et al. 2016, arXiv 1603.05201); against loss of plasticity in RL: Abbas
+    et al. 2023, arXiv 2303.07507. No unit can be dead. The feature of such a layer is x itself,
+    which is the difference of both halves.
+    """
+    return jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=-1)
+
+
+def check_keeps_units(activation: Activation) -> None:
+    """Raise ValueError for `crelu` where a layer must have as many outputs as units."""
+    if activation is crelu:
+        raise ValueError("activation: crelu doubles outputs, expected one that keeps their number")
 
 
 class Style(NamedTuple):
@@ -96,9 +113,10 @@ class Stack(nn.Module):
             if not layer.linear:
                 if self.style.layer_norm:
                     x = nn.LayerNorm(dtype=self.style.dtype, name=f"{name}_norm")(x)
-                x = self.activation(x)
+                x = x if self.activation is crelu else self.activation(x)
             x = x.astype(jnp.float32)
             features[name] = x = x + taps[name] if name in taps else x
+            x = crelu(x) if _doubles(layer, self.activation) else x
         return _flatten(x), features
 
     def _product(self, name: str, layer: Layer, x: Array) -> Array:
@@ -130,10 +148,12 @@ def stack(
     for i, (name, layer) in enumerate(zip(names, layers, strict=True)):
         shape = _output_shape(name, layer, shape)
         reader = layers[i + 1] if i + 1 < len(layers) else None
-        flattened = 1 if isinstance(reader, ConvLayer) else positions(shape)
+        halves = 2 if _doubles(layer, activation) else 1
+        shape = (*shape[:-1], halves * shape[-1])
+        tile = halves * (1 if isinstance(reader, ConvLayer) else positions(shape))
         outgoing = _inputs(names[i + 1 :], layers[i + 1 :], style) or (READERS,)
         incoming = _leaves(name, layer, style)
-        edges.append(Edge(name, layer.features, incoming, outgoing, flattened, not layer.linear))
+        edges.append(Edge(name, layer.features, incoming, outgoing, tile, not layer.linear))
     inputs = _inputs(names, layers, style)
     return Part(Stack(prepare, layers, activation, style), tuple(edges), inputs, shape)
 
@@ -166,6 +186,10 @@ def positions(shape: tuple[int, ...]) -> int:
     for size in shape[:-1]:
         product *= size
     return product
+
+
+def _doubles(layer: Layer, activation: Activation) -> bool:
+    return activation is crelu and not layer.linear
 
 
 def _output_shape(name: str, layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_suite import nets
+from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.core.types import Box, Discrete
 from purejaxrl_suite.ops.probe import probe
 
@@ -14,6 +14,7 @@ IMAGE = Box((6, 5, 2), "uint8", 0, 1)
 CODES = Box((4, 5, 2), "uint8", 0, 3, (4, 3))
 TWO_CONVS = nets.cnn((nets.ConvLayer(3), nets.ConvLayer(4, (2, 2), (1, 2), "SAME")), jnp.tanh)
 EMBEDDED = nets.symbolic((3, 4), embedding=2, activation=jnp.tanh)
+DOUBLED = nets.cnn((nets.ConvLayer(3), nets.ConvLayer(4, (2, 2), (1, 2), "SAME")), nets.crelu)
 ACTION, FORCE = Discrete(3), Box((2,), "float32", -1, 1)
 SMALL = {"hidden": (5, 4), "activation": jnp.tanh}
 RESIDUAL = nets.impala((3, 4), blocks=1, activation=jnp.tanh)
@@ -51,9 +52,23 @@ NETWORKS = {
     "self-predictive": (
         IMAGE, nets.self_predictive(IMAGE, ACTION, encoder=TWO_CONVS, atoms=2, **SMALL).network,
     ),
+    "crelu": (
+        IMAGE, nets.q_network(
+            IMAGE, ACTION, encoder=DOUBLED, hidden=(5, 4), activation=nets.crelu, layer_norm=False
+        ),
+    ),
+    "spectrally normalised": (
+        VECTOR, plasticity.spectral_normalization(nets.actor_critic(VECTOR, ACTION, **SMALL))
+    ),
+    "injectable": (
+        IMAGE, plasticity.injectable(nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, **SMALL))
+    ),
 }  # fmt: skip
 # Layers whose units are tied together behind them, so that one cannot be silenced alone.
-TIED = {"self-predictive": {"encoder/conv_1"}}
+TIED = {
+    "self-predictive": {"encoder/conv_1"},
+    "spectrally normalised": {"trunk/actor/dense_1", "trunk/critic/dense_1"},
+}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -1,0 +1,49 @@
+"""The look at an agent right after an update, for metrics and interventions of every agent."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Look, Probe, Transition
+
+STEPS = 1024
+"""Of the last rollout that are looked at, about: environments from the first on, in whole."""
+
+
+def look_at(
+    agent: Agent, key: Key, hypers: Any, before: Any, after: Any, transition: Transition
+) -> Look:
+    """The look of an agent that learns with a network.
+
+    key: for what the probe draws from replay. hypers: in force. before, after: states of the agent
+    around the update. transition: the rollout [T, N] that it was made with.
+    """
+    assert agent.network is not None
+    length, n = transition.reward.shape
+    few = min(n, max(1, STEPS // length))
+
+    def part() -> Transition:
+        return jax.tree.map(lambda x: x[:, :few], transition)
+
+    def probe(learner: Learner) -> Probe:
+        return agent.probe(key, hypers, after._replace(learner=learner), part())
+
+    def observations() -> Array:
+        obs = part().obs
+        return jnp.reshape(obs, (length * few, *obs.shape[2:]))
+
+    def obs() -> Array:
+        return agent.see(after, observations())
+
+    def actions() -> tuple[Array, Array]:
+        shown = observations()
+        # Actions are greedy: the noise is an argument that is not used.
+        noise, memory = agent.noise(key, length * few), agent.memory(length * few)
+
+        def greedy(state: Any) -> Array:
+            return agent.act(noise, hypers, state, memory, shown, False)[1]
+
+        return greedy(before), greedy(after)
+
+    return Look(agent.network, probe, obs, actions)

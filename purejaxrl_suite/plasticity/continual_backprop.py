@@ -1,0 +1,111 @@
+"""Continual backpropagation: Dohare et al. 2024, "Loss of plasticity in deep continual learning".
+
+Nature 632. All the time, a small share of those units that are old enough and of little use starts
+anew. Theirs is a step after every gradient step, here it is one after every update: rate, maturity
+and the decay of utilities count updates.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import (
+    Array,
+    Clock,
+    Edge,
+    Intervention,
+    Key,
+    Learner,
+    Look,
+    Network,
+    Probe,
+)
+from purejaxrl_suite.plasticity import surgery
+from purejaxrl_suite.plasticity.names import sums
+from purejaxrl_suite.plasticity.recycling import counts, recyclable, replace
+from purejaxrl_suite.plasticity.surgery import Draw
+
+Units = dict[str, Array]
+
+
+class Utilities(NamedTuple):
+    """rate, maturity, decay: f32[]. utility, age: {layer: f32[H]}, running mean of |h| times the
+    sum of |outgoing weights|, and updates since the unit started. due: {layer: f32[]}, units to be
+    replaced, in part."""
+
+    rate: Array
+    maturity: Array
+    decay: Array
+    utility: Units
+    age: Units
+    due: Units
+
+
+def continual_backprop(
+    rate: float = 1e-4,
+    maturity: float = 100.0,
+    decay: float = 0.99,
+    *,
+    draw: Draw = surgery.own_initializer,
+) -> Intervention:
+    """Replace, after each update, a share of each layer's mature units: those of lowest utility.
+
+    rate: share of mature units that is due in an update; fractions add up until they are a unit.
+    maturity: updates before a unit may be replaced. decay: of utilities. Defaults are the paper's,
+    where they count gradient steps.
+    """
+
+    def init(network: Network, learner: Learner) -> Utilities:
+        edges = recyclable(network)
+        utility, age = ({n: jnp.zeros(e.units) for n, e in edges.items()} for _ in range(2))
+        return Utilities(
+            rate=jnp.float32(rate),
+            maturity=jnp.float32(maturity),
+            decay=jnp.float32(decay),
+            utility=utility,
+            age=age,
+            due={name: jnp.zeros(()) for name in edges},
+        )
+
+    def apply(key: Key, clock: Clock, state: Utilities, learner: Learner, look: Look):
+        edges, probe = recyclable(look.network), look.probe(learner)
+        now = {name: contribution(edge, learner, probe) for name, edge in edges.items()}
+        decay, old = state.decay, state.utility
+        utility = {name: decay * old[name] + (1 - decay) * x for name, x in now.items()}
+        state = state._replace(utility=utility, age={n: x + 1 for n, x in state.age.items()})
+        units, due = {}, {}
+        for name in edges:
+            units[name], due[name] = _chosen(state, name)
+        learner = replace(learner, edges, units, draw(key, look.network))
+        utility, age = (
+            {name: jnp.where(units[name], 0.0, x) for name, x in values.items()}
+            for values in (state.utility, state.age)
+        )
+        state = state._replace(utility=utility, age=age, due=due)
+        return learner, state, sums("continual_backprop_recycled", counts(units))
+
+    name = f"continual_backprop(rate={rate:g}, maturity={maturity:g}, decay={decay:g})"
+    return Intervention(name, init, apply)
+
+
+def contribution(edge: Edge, learner: Learner, probe: Probe) -> Array:
+    """Mean |h| times the sum of |outgoing weights|, f32[H]."""
+    h = jnp.abs(probe.features[edge.layer])
+    activity = jnp.mean(h, axis=tuple(range(h.ndim - 1)))
+    weights = jnp.zeros(edge.units)
+    for path in edge.outgoing:
+        kernel = jnp.abs(tree.at(learner.params, path))
+        rows = jnp.sum(jnp.moveaxis(kernel, -2, 0), axis=tuple(range(1, kernel.ndim)))
+        weights += jnp.sum(jnp.reshape(rows, (-1, edge.units)), axis=0)
+    return activity * weights
+
+
+def _chosen(state: Utilities, name: str) -> tuple[Array, Array]:
+    """Units bool[H] of a layer to replace now, and what stays due."""
+    mature = state.age[name] > state.maturity
+    due = state.due[name] + state.rate * jnp.sum(mature)
+    count = jnp.floor(due)
+    utility = jnp.where(mature, state.utility[name], jnp.inf)
+    place = jnp.argsort(jnp.argsort(utility))
+    return (place < count) & mature, due - count

@@ -1,0 +1,159 @@
+"""Plasticity injection (Nikishin et al. 2023, arXiv 2305.15555).
+
+At some moment the last parts of a network freeze, and learning goes on in a fresh copy of them,
+from which a frozen copy of its start is subtracted: outputs stay the same, and so does the number
+of parameters that learn. All copies are there from the start, so the state keeps its structure.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import (
+    Array,
+    Clock,
+    Edge,
+    Internals,
+    Intervention,
+    Key,
+    Learner,
+    Look,
+    Network,
+    Path,
+    PyTree,
+)
+from purejaxrl_suite.plasticity import surgery
+
+PLACE: Path = ("aux", "injection")
+
+
+def injectable(network: Network, parts: tuple[str, ...] = ("trunk", "heads")) -> Network:
+    """The network with copies of the parts that `inject` wakes; until then it learns as without.
+
+    It costs up to three times the time of these parts. Their units are not recyclable; features are
+    those of the copy that learns. Raises ValueError for a recurrent network, and for parts that it
+    does not have.
+    """
+    shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
+    if not parts or not set(parts) <= set(shapes):
+        raise ValueError(f"parts={parts}: expected some of {', '.join(shapes)}")
+    if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
+        raise ValueError("network: expected one without a memory, copies would need one each")
+
+    def init(key: Key) -> PyTree:
+        key_base, key_new = jax.random.split(key)
+        params, fresh = network.init(key_base), network.init(key_new)
+        new = {part: fresh[part] for part in parts}
+        copies = {"new": new, "anchor": jax.tree.map(jnp.copy, new), "on": jnp.zeros(())}
+        return {**params, "aux": {**params.get("aux", {}), PLACE[-1]: copies}}
+
+    def apply(params: PyTree, obs: Array, memory: Any = (), taps: Any = None, **more: Any):
+        def run(params: PyTree, taps: Any) -> tuple[Any, Internals]:
+            return network.apply(params, obs, memory, taps, **more)
+
+        return _joined(run, params, taps or {}, parts)
+
+    def unroll(params: PyTree, obs: Array, memory: Any, starts: Array, taps: Any = None):
+        def run(params: PyTree, taps: Any) -> tuple[Any, Internals]:
+            return network.unroll(params, obs, memory, starts, taps)
+
+        return _joined(run, params, taps or {}, parts)
+
+    wiring = tuple(_with_copies(edge, parts) for edge in network.wiring)
+    constrain = lambda optimizer: network.constrain(_frozen(optimizer, parts))  # noqa: E731
+    return Network(init, apply, unroll, wiring, network.memory, constrain)
+
+
+def inject() -> Intervention:
+    """Freeze the parts of an `injectable` network and go on with fresh ones, once.
+
+    Put it inside `once`; after the first time it does nothing. Raises ValueError for another
+    network.
+    """
+
+    def init(network: Network, learner: Learner) -> tuple[()]:
+        if PLACE[-1] not in learner.params.get("aux", {}):
+            raise ValueError("network: expected an injectable one: plasticity.injectable(network)")
+        return ()
+
+    def apply(key: Key, clock: Clock, state: tuple[()], learner: Learner, look: Look):
+        old = tree.at(learner.params, PLACE)
+        fresh = tree.at(look.network.init(key), PLACE)
+        copies = {**fresh, "on": jnp.ones(())}
+        copies = tree.where(old["on"] > 0, old, copies)
+        aux = {**learner.params["aux"], PLACE[-1]: copies}
+        changed = learner._replace(params={**learner.params, "aux": aux})
+        touched = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), changed.params)
+        touched["aux"][PLACE[-1]] = jax.tree.map(
+            lambda x: jnp.full(x.shape, old["on"] == 0), copies
+        )
+        return surgery.forget(changed, touched, reset_count=False), state, {}
+
+    return Intervention("inject()", init, apply)
+
+
+def _joined(run: Any, params: PyTree, taps: Any, parts: tuple[str, ...]) -> tuple[Any, Internals]:
+    """Output base + on * (new - anchor); gradients reach the base before, the new copy after."""
+    copies = tree.at(params, PLACE)
+    on = jax.lax.stop_gradient(copies["on"])
+    inside = {name: tap for name, tap in taps.items() if name.split("/")[0] in parts}
+    outside = {name: tap for name, tap in taps.items() if name not in inside}
+
+    def until_injected(x: Array) -> Array:
+        fixed = jax.lax.stop_gradient(x)
+        return fixed + (1.0 - on) * (x - fixed)
+
+    base = {**params, **{part: jax.tree.map(until_injected, params[part]) for part in parts}}
+    fading = {name: (1.0 - on) * tap for name, tap in inside.items()}
+    before, internals = run(base, outside | fading)
+    new, now = run({**params, **copies["new"]}, taps)
+    anchor, _ = run({**params, **jax.lax.stop_gradient(copies["anchor"])}, outside)
+    output = jax.tree.map(lambda b, n, a: b + on * (n - a), before, new, anchor)
+    features = {
+        name: jnp.where(on > 0, now.features[name], x) if name.split("/")[0] in parts else x
+        for name, x in internals.features.items()
+    }
+    return output, internals._replace(features=features)
+
+
+def _with_copies(edge: Edge, parts: tuple[str, ...]) -> Edge:
+    """The edge with the copies among what reads its units."""
+    copied = tuple(
+        (*PLACE, copy, *path)
+        for copy in ("new", "anchor")
+        for path in edge.outgoing
+        if path[0] in parts
+    )
+    within = edge.layer.split("/")[0] in parts
+    if within:
+        return edge._replace(recyclable=False)
+    return edge._replace(outgoing=edge.outgoing + copied)
+
+
+def _frozen(
+    optimizer: optax.GradientTransformation, parts: tuple[str, ...]
+) -> optax.GradientTransformation:
+    """The optimizer, whose updates move nothing that is frozen, whatever its momentum."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = optimizer.update(updates, state, params)
+        on = tree.at(params, PLACE)["on"]
+        copies = tree.at(updates, PLACE)
+
+        def scaled(factor: Array, subtree: PyTree) -> PyTree:
+            return jax.tree.map(lambda x: factor * x, subtree)
+
+        still = jnp.zeros(())
+        copies = {
+            "new": scaled(on, copies["new"]),
+            "anchor": scaled(still, copies["anchor"]),
+            "on": still,
+        }
+        base = {part: scaled(1.0 - on, updates[part]) for part in parts}
+        aux = {**updates["aux"], PLACE[-1]: copies}
+        return {**updates, **base, "aux": aux}, state
+
+    return optax.GradientTransformation(optimizer.init, update)

@@ -1,0 +1,37 @@
+"""What measurements are called: `dormant_0.1` of all layers, `dormant_0.1.trunk.dense_0` of one."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array, Metric
+
+
+def named(metric: Metric, name: str) -> Metric:
+    """The function, called `name` in messages and run folders."""
+    metric.__name__ = metric.__qualname__ = name  # pyright: ignore[reportFunctionMemberAccess]
+    return metric
+
+
+def fractions(name: str, units: Mapping[str, Array]) -> dict[str, Array]:
+    """Share of units for which bool[H] holds, in each layer and in all; NaN where there is none."""
+    counts = {layer: jnp.sum(x).astype(jnp.float32) for layer, x in units.items()}
+    sizes = {layer: x.shape[0] for layer, x in units.items()}
+    shares = {layer: count / sizes[layer] for layer, count in counts.items()}
+    total = sum(sizes.values())
+    return by_layer(name, shares, _sum(counts) / total if total else jnp.full((), jnp.nan))
+
+
+def sums(name: str, values: Mapping[str, Array]) -> dict[str, Array]:
+    """f32[] of each layer, and their sum."""
+    return by_layer(name, values, _sum(values))
+
+
+def by_layer(name: str, values: Mapping[str, Array], total: Array) -> dict[str, Array]:
+    """f32[] of each layer and of all."""
+    each = {f"{name}.{layer.replace('/', '.')}": x for layer, x in values.items()}
+    return {name: total, **each}
+
+
+def _sum(values: Mapping[str, Array]) -> Array:
+    return sum(values.values(), jnp.zeros(()))

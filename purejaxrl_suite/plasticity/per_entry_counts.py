@@ -1,0 +1,57 @@
+"""Bias correction that counts the steps of each entry, for any optimizer of Adam's family."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite.core.types import Array, Network, PyTree
+
+
+class Ages(NamedTuple):
+    """count: i32[], steps of the optimizer. ages: like the parameters, f32, steps of each entry.
+
+    Ages are shaped like moments, so what makes moments zero makes them zero, too.
+    """
+
+    count: Array
+    ages: PyTree
+    inner: Any
+
+
+def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Network:
+    """The network with updates as if Adam counted the steps of every entry since it started anew.
+
+    Adam corrects for moments that began at zero by the count of its steps. Where moments were made
+    zero later, it corrects too little, and steps are up to 7 times too long. Here the updates of
+    such entries are scaled by the corrections for their own age over those for the whole count.
+    Entries that never started anew keep their updates to the last bit. The optimizer's epsilon,
+    which is scaled as well, counts for more in young entries than it would.
+
+    b1, b2: Adam's.
+    """
+
+    def wrap(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+        def init(params: PyTree) -> Ages:
+            return Ages(jnp.int32(0), jax.tree.map(jnp.zeros_like, params), optimizer.init(params))
+
+        def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+            updates, inner = optimizer.update(updates, state.inner, params)
+            count, ages = state.count + 1, jax.tree.map(lambda x: x + 1, state.ages)
+            steps = count.astype(jnp.float32)
+
+            def scale(update: Array, age: Array) -> Array:
+                factor = _correction(age, b1, b2) / _correction(steps, b1, b2)
+                return jnp.where(age == steps, update, factor * update)
+
+            return jax.tree.map(scale, updates, ages), Ages(count, ages, inner)
+
+        return optax.GradientTransformation(init, update)
+
+    return network._replace(constrain=lambda optimizer: network.constrain(wrap(optimizer)))
+
+
+def _correction(count: Array, b1: float, b2: float) -> Array:
+    """What bias correction multiplies the ratio of the moments by after so many steps."""
+    return jnp.sqrt(1 - b2**count) / (1 - b1**count)

@@ -1,0 +1,57 @@
+"""ReGraMa: recycling by gradient magnitude (arXiv 2505.24061), as in the text and as released."""
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Clock, Intervention, Key, Learner, Look, Network
+from purejaxrl_suite.plasticity import scores, surgery
+from purejaxrl_suite.plasticity.names import sums
+from purejaxrl_suite.plasticity.recycling import counts, recyclable, recycle_by
+from purejaxrl_suite.plasticity.select import Selection, Settings, threshold
+from purejaxrl_suite.plasticity.surgery import Draw
+
+
+def regrama(
+    selection: Selection | None = None,
+    *,
+    draw: Draw = surgery.own_initializer,
+    reset_count: bool = False,
+) -> Intervention:
+    """Recycle units by the mean magnitude of dL/dh over that of their layer, as the text says.
+
+    selection: `threshold(0.01)` by default; `lowest` takes a share, `capped` (0.05 in the paper's
+        Humanoid) both. The paper's period is 1,000 gradient steps: put it inside `every`.
+    """
+    rule = selection or threshold(0.01)
+    score = scores.feature_gradient
+    return recycle_by("regrama", score, rule, draw=draw, reset_count=reset_count)
+
+
+def regrama_as_released(selection: Selection | None = None) -> Intervention:
+    """ReGraMa as in the released code: other scores, other modules, other draws, no silence.
+
+    Scores are gradients of incoming weights; kernels with their biases, and norms, are modules that
+    are chosen and redrawn separately; draws are `he_uniform`, of norms scale 1 and bias 0; outgoing
+    weights and the optimizer's moments are kept. Unlike there, output layers are left alone, and
+    there is no pending gradient step to be undone.
+    """
+    rule = selection or threshold(0.01)
+
+    def init(network: Network, learner: Learner) -> Settings:
+        return {key: jnp.float32(value) for key, value in rule.settings.items()}
+
+    def apply(key: Key, clock: Clock, state: Settings, learner: Learner, look: Look):
+        draw_key, choose_key = jax.random.split(key)
+        found = scores.weight_gradient(learner, look.probe(learner), look)
+        into, units = {}, {}
+        for edge in recyclable(look.network).values():
+            for module, leaves in scores.modules(edge).items():
+                name = "/".join(module)
+                module_key = jax.random.fold_in(choose_key, len(units))
+                units[name] = rule.choose(module_key, state, found[name])
+                into |= dict.fromkeys(leaves, units[name])
+        fresh = surgery.he_uniform(draw_key, look.network)
+        params = surgery.recycle(learner, fresh, into, {}, reset_count=False).params
+        return learner._replace(params=params), state, sums("regrama_recycled", counts(units))
+
+    return Intervention(f"regrama_as_released({rule.name})", init, apply)

@@ -1,0 +1,78 @@
+"""Whole layers start anew, or everything moves towards a fresh start."""
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array, Clock, Intervention, Key, Learner, Look, Network
+from purejaxrl_suite.ops import perturb
+from purejaxrl_suite.ops.perturb import Factors
+from purejaxrl_suite.plasticity import surgery
+from purejaxrl_suite.plasticity.surgery import Draw
+
+
+def reset_layers(
+    parts: tuple[str, ...] = ("heads",),
+    *,
+    draw: Draw = surgery.own_initializer,
+    reset_count: bool = False,
+) -> Intervention:
+    """Give parts of the network fresh parameters (primacy bias: arXiv 2205.07802).
+
+    parts: namespaces or paths in the parameters, such as `trunk/dense_0`. draw: fresh parameters.
+    Moments of these parts become zero; put it inside `every`.
+    """
+    options = {"draw": draw, "reset_count": reset_count}
+    return _towards_fresh(f"reset_layers({', '.join(parts)})", Factors(0.0, 1.0), parts, **options)
+
+
+def shrink_and_perturb(
+    shrink: float = 0.8,
+    perturb: float = 0.2,
+    parts: tuple[str, ...] | None = None,
+    *,
+    draw: Draw = surgery.own_initializer,
+    reset_count: bool = True,
+) -> Intervention:
+    """shrink * parameters + perturb * fresh ones (Ash and Adams 2020, arXiv 1910.08475).
+
+    The factors are those of SR-SPR's encoder. parts: as in `reset_layers`, all by default. Moments
+    of these parts become zero, and the optimizer's count of steps with them.
+    """
+    where = "" if parts is None else f", {', '.join(parts)}"
+    name = f"shrink_and_perturb({shrink:g}, {perturb:g}{where})"
+    return _towards_fresh(name, Factors(shrink, perturb), parts, draw=draw, reset_count=reset_count)
+
+
+def _towards_fresh(
+    name: str, factors: Factors, parts: tuple[str, ...] | None, *, draw: Draw, reset_count: bool
+) -> Intervention:
+    def init(network: Network, learner: Learner) -> Factors:
+        chosen = learner.params if parts is None else parts
+        for part in chosen:
+            _check_part(learner.params, part)
+        return Factors(*map(jnp.float32, factors))
+
+    def apply(key: Key, clock: Clock, state: Factors, learner: Learner, look: Look):
+        chosen = learner.params if parts is None else parts
+        rules = dict.fromkeys(learner.params, perturb.KEEP) | dict.fromkeys(chosen, state)
+        fresh = draw(key, look.network)
+        params = perturb.shrink_and_perturb(learner.params, fresh, rules)
+
+        def touched(path: tuple, leaf: Array) -> Array:
+            name = "/".join(str(part.key) for part in path)
+            inside = any(f"{name}/".startswith(f"{part}/") for part in chosen)
+            return jnp.full(leaf.shape, inside)
+
+        masks = jax.tree.map_with_path(touched, params)
+        learner = surgery.forget(learner._replace(params=params), masks, reset_count=reset_count)
+        return learner, state, {}
+
+    return Intervention(name, init, apply)
+
+
+def _check_part(params: dict, part: str) -> None:
+    node = params
+    for name in part.split("/"):
+        if not isinstance(node, dict) or name not in node:
+            raise ValueError(f"parts: the network has no {part!r}; it has {', '.join(params)}")
+        node = node[name]

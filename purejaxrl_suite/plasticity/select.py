@@ -1,0 +1,68 @@
+"""Which units of a layer start anew, by their scores: a threshold, a share, both, or chance."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array, Key
+
+Settings = Mapping[str, Array]
+
+
+class Selection(NamedTuple):
+    """name: with its settings. settings: numbers that become part of the intervention's state.
+
+    choose: (key, settings f32[] each, scores f32[H]) -> bool[H].
+    """
+
+    name: str
+    settings: Mapping[str, float]
+    choose: Callable[[Key, Settings, Array], Array]
+
+
+def threshold(tau: float) -> Selection:
+    """Units whose score is tau or less."""
+    return Selection(f"tau={tau:g}", {"tau": tau}, lambda key, s, scores: scores <= s["tau"])
+
+
+def lowest(fraction: float) -> Selection:
+    """The lowest share of each layer, rounded down; of equal scores those of lower index."""
+    _check_share("fraction", fraction)
+
+    def choose(key: Key, settings: Settings, scores: Array) -> Array:
+        return _place(scores) < jnp.floor(settings["fraction"] * scores.shape[0])
+
+    return Selection(f"fraction={fraction:g}", {"fraction": fraction}, choose)
+
+
+def capped(tau: float, fraction: float) -> Selection:
+    """Units whose score is tau or less, but no more than a share of each layer: the lowest."""
+    low, few = threshold(tau), lowest(fraction)
+
+    def choose(key: Key, settings: Settings, scores: Array) -> Array:
+        return low.choose(key, settings, scores) & few.choose(key, settings, scores)
+
+    return Selection(f"{low.name}, {few.name}", {**low.settings, **few.settings}, choose)
+
+
+def at_random(selection: Selection) -> Selection:
+    """As many units as `selection` takes, but any: the control that shows what scores are worth."""
+
+    def choose(key: Key, settings: Settings, scores: Array) -> Array:
+        key_inner, key_place = jax.random.split(key)
+        count = jnp.sum(selection.choose(key_inner, settings, scores))
+        return _place(jax.random.uniform(key_place, scores.shape)) < count
+
+    return selection._replace(name=f"at random like {selection.name}", choose=choose)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name}={value}: expected a share between 0 and 1")
+
+
+def _place(scores: Array) -> Array:
+    """i32[H]: 0 for the lowest score, 1 for the next ..."""
+    return jnp.argsort(jnp.argsort(scores))

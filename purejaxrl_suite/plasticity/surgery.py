@@ -1,0 +1,136 @@
+"""Edits of a learner: parameters that are replaced, and the optimizer's moments of them.
+
+What is edited is told by the wiring of the network. Moments are found in any optax state by its
+structure (`core.tree.map_moments`) and become zero exactly where parameters were touched. The
+optimizer's count of steps can be dealt with in three ways:
+
+- kept, as the papers do: bias correction then takes the zeros for what was measured, so first steps
+  of fresh entries are 3 to 7 times too long;
+- reset for the whole network: `reset_count=True`;
+- counted for each entry: `per_entry_counts` around the optimizer, which needs nothing here, since
+  its counts are shaped like the parameters and become zero with the moments.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Array, Edge, Key, Learner, Network, Path, PyTree
+
+Masks = Mapping[Path, Array]
+Draw = Callable[[Key, Network], PyTree]
+Initializer = Callable[[Key, tuple[int, ...]], Array]
+
+
+def recycle(
+    learner: Learner, fresh: PyTree, incoming: Masks, outgoing: Masks, *, reset_count: bool
+) -> Learner:
+    """Units start anew: what comes into them is redrawn, what goes out of them is zero.
+
+    fresh: parameters of the same structure. incoming: {path of a leaf: bool[H]} over its last axis.
+    outgoing: {path of a kernel: bool[rows]} over the one before. An entry of both is zero.
+    """
+
+    def masks(path: tuple, leaf: Array) -> tuple[Array, Array]:
+        name, none = _name(path), jnp.zeros((1,) * leaf.ndim, bool)
+        columns, rows = incoming.get(name), outgoing.get(name)
+        into = none if columns is None else jnp.reshape(columns, none.shape[:-1] + columns.shape)
+        out = none if rows is None else jnp.reshape(rows, (*none.shape[:-2], rows.shape[0], 1))
+        return jnp.broadcast_to(into, leaf.shape), jnp.broadcast_to(out, leaf.shape)
+
+    def edit(path: tuple, old: Array, new: Array) -> Array:
+        into, out = masks(path, old)
+        return jnp.where(out, 0.0, jnp.where(into, new, old)).astype(old.dtype)
+
+    params = jax.tree.map_with_path(edit, learner.params, fresh)
+    touched = jax.tree.map_with_path(lambda path, x: jnp.logical_or(*masks(path, x)), params)
+    return forget(learner._replace(params=params), touched, reset_count=reset_count)
+
+
+def forget(learner: Learner, touched: PyTree, *, reset_count: bool) -> Learner:
+    """Moments zero where the tree of bools `touched`, shaped like the parameters, says so."""
+
+    def zero(moments: PyTree) -> PyTree:
+        return jax.tree.map(lambda mask, x: jnp.where(mask, jnp.zeros_like(x), x), touched, moments)
+
+    opt_state = tree.map_moments(zero, learner.opt_state, learner.params)
+    if reset_count:
+        changed = jnp.any(jnp.stack([jnp.any(x) for x in jax.tree.leaves(touched)]))
+        counted = tree.reset_counts(opt_state, learner.params)
+        opt_state = tree.where(changed, counted, opt_state)
+    return learner._replace(opt_state=opt_state)
+
+
+def incoming(edge: Edge, units: Array) -> dict[Path, Array]:
+    """The units bool[H] in the leaves that come into them."""
+    return dict.fromkeys(edge.incoming, units)
+
+
+def outgoing(edges: Mapping[str, Edge], units: Mapping[str, Array], params: PyTree) -> Masks:
+    """The units bool[H] of several layers in the rows of all kernels that they feed.
+
+    Row r belongs to unit r % H: channels are the last axis of what was flattened, so units are
+    tiled over positions (a released implementation repeats them, which zeroes other units' rows).
+    """
+    found: dict[Path, Array] = {}
+    for layer, mask in units.items():
+        for path in edges[layer].outgoing:
+            rows = jnp.tile(mask, tree.at(params, path).shape[-2] // mask.shape[0])
+            found[path] = found[path] | rows if path in found else rows
+    return found
+
+
+def own_initializer(key: Key, network: Network) -> PyTree:
+    """Fresh parameters as the network itself draws them."""
+    return network.init(key)
+
+
+def xavier(key: Key, network: Network) -> PyTree:
+    """Kernels Xavier uniform and biases zero, whatever the network's own are (ReDo's code)."""
+    kernel = jax.nn.initializers.xavier_uniform()
+    return _redrawn(key, network, kernel, lambda key, shape, inputs: jnp.zeros(shape))
+
+
+def he_uniform(key: Key, network: Network) -> PyTree:
+    """Kernels uniform within sqrt(6 / inputs), biases within 1 / sqrt(inputs) (GraMa's code)."""
+    kernel = jax.nn.initializers.he_uniform()
+
+    def bias(key: Key, shape: tuple[int, ...], inputs: int) -> Array:
+        bound = inputs**-0.5
+        return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+    return _redrawn(key, network, kernel, bias)
+
+
+def _redrawn(
+    key: Key,
+    network: Network,
+    kernel: Callable[..., Array],
+    bias: Callable[[Key, tuple[int, ...], int], Array],
+) -> PyTree:
+    """The network's own fresh parameters, but for `kernel` and the `bias` beside it."""
+    init_key, draw_key = jax.random.split(key)
+    fresh = network.init(init_key)
+    paths = [path for path, _ in jax.tree.leaves_with_path(fresh)]
+    keys = dict(zip(map(_name, paths), jax.random.split(draw_key, len(paths)), strict=True))
+
+    def visit(node: PyTree, path: Path) -> PyTree:
+        if not isinstance(node, Mapping):
+            return node
+        node = {name: visit(child, (*path, name)) for name, child in node.items()}
+        if "kernel" not in node:
+            return node
+        shape = node["kernel"].shape
+        inputs = node["kernel"].size // shape[-1]
+        node = node | {"kernel": kernel(keys[*path, "kernel"], shape)}
+        if "bias" in node:
+            node = node | {"bias": bias(keys[*path, "bias"], node["bias"].shape, inputs)}
+        return node
+
+    return visit(fresh, ())
+
+
+def _name(path: tuple) -> Path:
+    return tuple(part.key for part in path)

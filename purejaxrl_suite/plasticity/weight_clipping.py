@@ -1,0 +1,42 @@
+"""Weight clipping: a multiple of the range that weights start in (arXiv 2407.01704)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite.core.types import Array, Network, PyTree
+
+
+def weight_clipping(network: Network, factor: float = 2.0) -> Network:
+    """The network, its kernels and biases clipped to factor / sqrt(inputs) at each gradient step.
+
+    1 / sqrt(inputs of the unit) is the range of the uniform initialisation that the paper uses.
+    Norms, and what else has no kernel, stay free. Raises ValueError unless the factor is positive.
+    """
+    if factor <= 0:
+        raise ValueError(f"factor={factor}: expected a positive number")
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        def clip(step: Array, x: Array, bound: float) -> Array:
+            after = x + step
+            return jnp.where(jnp.abs(after) > bound, jnp.clip(after, -bound, bound) - x, step)
+
+        return jax.tree.map(clip, updates, params, bounds(params, factor)), state
+
+    project = optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return network._replace(
+        constrain=lambda optimizer: network.constrain(optax.chain(optimizer, project))
+    )
+
+
+def bounds(params: PyTree, factor: float) -> PyTree:
+    """The bound of each leaf; infinite for those without a kernel beside them."""
+    if not isinstance(params, Mapping):
+        return jnp.inf
+    if "kernel" not in params:
+        return {name: bounds(child, factor) for name, child in params.items()}
+    kernel = params["kernel"]
+    return dict.fromkeys(params, factor * (kernel.size // kernel.shape[-1]) ** -0.5)

@@ -1,0 +1,29 @@
+"""Looks at networks without an agent: the loss is some function of the outputs."""
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Look
+from purejaxrl_suite.ops.probe import probe
+
+
+def loss_of(network, obs):
+    def loss(params, taps):
+        output, internals = network.apply(params, obs, network.memory(obs.shape[0]), taps)
+        values = jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(output)])
+        return jnp.mean(jnp.sin(3.0 * values)), internals.features
+
+    return loss
+
+
+def look_at_network(network, obs):
+    def look(learner):
+        return probe(loss_of(network, obs), learner.params)
+
+    actions = jnp.zeros(obs.shape[0], jnp.int32)
+    return Look(network, look, lambda: obs, lambda: (actions, actions))
+
+
+def outputs(network, params, obs):
+    output = network.apply(params, obs, network.memory(obs.shape[0]), {})[0]
+    return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(output)])
