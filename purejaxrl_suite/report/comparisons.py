@@ -161,6 +161,8 @@ def _rows(ax: Axes, rows: Sequence[Any], colours: Sequence[str], *, band: bool =
         else:
             ax.plot([low, high], [y, y], color=colour)
         ax.plot([value, value], [y - 0.3, y + 0.3], color=colour, linewidth=2.5)
+    ax.use_sticky_edges = False  # bars would begin at the edge of the panel
+    ax.margins(x=0.08)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")

@@ -24,6 +24,13 @@ HEIGHT = 300
 ENTRY = 22
 """Pixels of a line in the legend."""
 GRID = "#e6e6e6"
+ZOOM = """
+if (matchMedia("(pointer: fine)").matches) addEventListener("load", () => {
+  for (const figure of document.querySelectorAll(".js-plotly-plot"))
+    Plotly.relayout(figure, {dragmode: "zoom"});
+});
+"""
+"""At the end of a page. With a finger a drag must scroll: figures are made without zoom."""
 
 
 def script() -> str:

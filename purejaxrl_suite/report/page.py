@@ -14,6 +14,7 @@ from purejaxrl_suite.report.sensitivity import views
 from purejaxrl_suite.report.summary import FINAL, engineering, spread
 from purejaxrl_suite.studies import Outcome
 
+HINT = "A click on a name hides its curve; with a mouse, drag to zoom, double-click to go back."
 ROWS = 50
 """Configurations of an environment in the table."""
 
@@ -56,6 +57,7 @@ def page(
         *(_sensitivity(curves, ranking, metric) if len(datasets) == 1 else ()),
         *_diagnostics(panels, metric),
         *_settings(datasets, known),
+        html.raw("script", interactive.ZOOM),
     ]
     html.write(path, html.document(title, body, [interactive.script()]))
 
@@ -122,7 +124,7 @@ def _curves(panels: Panels, found: Sequence[Configuration], metric: str) -> Iter
             figure = interactive.learning_curves(lines, name)
             yield interactive.fragment(figure, f"{name}-{number}")
     seeds = spread({one.curves.sizes["seed"] for one in found})
-    yield html.element("p", f"{seeds}, against environment steps.", class_="note")
+    yield html.element("p", f"{seeds}, against environment steps. {HINT}", class_="note")
 
 
 def _scores(ranking: Any) -> Iterator[str]:
@@ -185,7 +187,7 @@ def _settings(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterat
         groups = {
             "Hypers": _hypers(dataset),
             "Config": record.get("config", {}),
-            "Network": record.get("network", {}),
+            "Network": {k: v for k, v in record.get("network", {}).items() if v},
             "Versions": json.loads(dataset.attrs.get("versions", "{}")),
         }
         if label:

@@ -24,7 +24,9 @@ def executable() -> str:
 def opened(browser: Any, path: Path, size: tuple[int, int]) -> Iterator[Any]:
     """A page from disk; fails if it says anything on the console or asks for anything else."""
     said, asked = [], []
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, offline=True)
+    screen: Any = {"viewport": {"width": size[0], "height": size[1]}, "offline": True}
+    finger = size == PHONE
+    context = browser.new_context(**screen, has_touch=finger, is_mobile=finger)
     page = context.new_page()
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))

@@ -97,6 +97,9 @@ def test_a_phone_shows_it(path, chromium):
         check_readable(page)
         boxes = [one.bounding_box() for one in page.locator(".js-plotly-plot").all()]
         assert len(boxes) == 4 and all(300 < box["width"] <= 390 for box in boxes)
+        area = page.locator("#episode_return-0 .nsewdrag").first.bounding_box()
+        page.touchscreen.tap(area["x"] + 150, area["y"] + 100)
+        assert "learning_rate=" in label(page, "#episode_return-0")
 
 
 def hover(page, name):
@@ -105,5 +108,9 @@ def hover(page, name):
     area.scroll_into_view_if_needed()
     box = area.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    return label(page, name)
+
+
+def label(page, name):
     page.locator(f"{name} .hoverlayer text").first.wait_for(timeout=5000)
     return page.locator(f"{name} .hoverlayer").text_content()
