@@ -59,7 +59,7 @@ def _contents(found: Mapping[str, Outcome]) -> str:
         for name, one in found.items()
     )
     head = html.raw("tr", html.element("th", "question"), html.element("th", "verdicts"))
-    return html.raw("table", head, rows)
+    return html.raw("table", head, rows, class_="text")
 
 
 def _study(folder: Path, one: Outcome) -> Iterator[str]:

@@ -24,6 +24,7 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #333; }
 td { border-bottom: 1px solid #e6e6e6; white-space: nowrap; }
+.text td { white-space: normal; }
 dl { display: grid; grid-template-columns: minmax(5.5rem, max-content) 1fr; gap: .15rem 1rem;
   margin: .5rem 0; font-size: .875rem; }
 dt { color: #555; }
