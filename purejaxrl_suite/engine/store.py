@@ -162,7 +162,8 @@ class Chunk:
         if not (self.path / "curves.zarr").exists():
             return {}
         stored = zarr.open_array(self.path / "curves.zarr", mode="r")
-        return dict(zip(stored.attrs["metrics"], np.asarray(stored), strict=True))
+        names: Any = stored.attrs["metrics"]
+        return dict(zip(names, np.asarray(stored), strict=True))
 
     def save(self, update: int, state: PyTree) -> None:
         """Start writing a checkpoint; it counts once it is complete.

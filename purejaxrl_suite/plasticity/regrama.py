@@ -52,6 +52,10 @@ def regrama_as_released(selection: Selection | None = None) -> Intervention:
                 into |= dict.fromkeys(leaves, units[name])
         fresh = surgery.he_uniform(draw_key, look.network)
         params = surgery.recycle(learner, fresh, into, {}, reset_count=False).params
-        return learner._replace(params=params), state, sums("regrama_recycled", counts(units))
+        return (
+            learner._replace(params=params),
+            state,
+            sums("regrama_as_released_recycled", counts(units)),
+        )
 
     return Intervention(f"regrama_as_released({rule.name})", init, apply)

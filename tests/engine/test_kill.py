@@ -1,4 +1,4 @@
-"""A sweep that is killed with SIGKILL goes on to the same bits; `benchmarks.kill` has more points."""
+"""Sweeps killed with SIGKILL go on to the same bits; `benchmarks.kill` tries more moments."""
 
 from benchmarks.kill import kill_points
 

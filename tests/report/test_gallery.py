@@ -53,7 +53,8 @@ def test_every_study_is_shown_with_its_largest_budget(folder, tmp_path):
     assert gallery(folder, tmp_path / "new" / "gallery.html") == 2
     page = (tmp_path / "new" / "gallery.html").read_text()
     for text in (
-        "Does &lt;it&gt; help, and if", "It is so (full).", "CONFIRMED", "REFUTED", "0.123 [0.05, 0.2]",
+        "Does &lt;it&gt; help, and if", "It is so (full).", "CONFIRMED", "REFUTED",
+        "0.123 [0.05, 0.2]",
         "0:02:01 for 64 members and 6.4 M steps on 1 x cpu", "study run another --preset quick",
         "abc123", "arXiv 2501.00001", "16 seeds x 100 k steps; Corridor, Maze",
     ):  # fmt: skip
