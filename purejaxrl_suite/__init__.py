@@ -16,7 +16,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from purejaxrl_suite import agents, buffers, core, engine, envs, nets, ops, report, stats
+    from purejaxrl_suite import (
+        agents,
+        buffers,
+        core,
+        engine,
+        envs,
+        nets,
+        ops,
+        plasticity,
+        report,
+        stats,
+        studies,
+    )
+    from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+    from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
     from purejaxrl_suite.engine.axes import (
         choice,
@@ -51,6 +65,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.envs import ids, make
 
 _HOMES = {
+    "agents.bbf": ("BBFConfig", "BBFHypers", "bbf"),
     "agents.c51": ("C51Config", "C51Hypers", "c51"),
     "agents.dqn": ("DQNConfig", "DQNHypers", "dqn"),
     "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
@@ -58,6 +73,7 @@ _HOMES = {
     "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
     "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),
+    "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
     "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
     "engine.evaluate": ("make_evaluate",),
     "engine.axes": (
@@ -80,7 +96,19 @@ _HOMES = {
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
 }
-_PACKAGES = ("agents", "buffers", "core", "engine", "envs", "nets", "ops", "report", "stats")
+_PACKAGES = (
+    "agents",
+    "buffers",
+    "core",
+    "engine",
+    "envs",
+    "nets",
+    "ops",
+    "plasticity",
+    "report",
+    "stats",
+    "studies",
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [*_PACKAGES, *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -11,8 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.core.types import Agent, Environment, Network
 
 
@@ -22,7 +26,7 @@ class Preset(NamedTuple):
     builder: Callable[..., Agent]
     config: Any
     hypers: Any
-    network: Callable[[Environment], Network]
+    network: Callable[[Environment], Any]
     source: str
 
     def agent(self, env: Environment) -> Agent:
@@ -37,6 +41,34 @@ def _actor_critic(**options: Any) -> Callable[[Environment], Network]:
 def _q_network(**options: Any) -> Callable[[Environment], Network]:
     return lambda env: nets.q_network(env.observation, env.action, **options)
 
+
+def _dopamine(**options: Any) -> Callable[[Environment], Any]:
+    return _q_network(layer_norm=False, kernel_init=_XAVIER, **options)
+
+
+def _self_predictive(**options: Any) -> Callable[[Environment], Any]:
+    return lambda env: nets.self_predictive(env.observation, env.action, **options)
+
+
+_XAVIER = jax.nn.initializers.xavier_uniform()
+_BOARD = nets.cnn((nets.ConvLayer(16, padding="SAME"),))
+_PIXELS = nets.cnn(
+    (
+        nets.ConvLayer(32, (8, 8), (4, 4), "SAME"),
+        nets.ConvLayer(64, (4, 4), (2, 2), "SAME"),
+        nets.ConvLayer(64, padding="SAME"),
+    )
+)
+_SR_SPR = BBFHypers(
+    weight_decay=0.0,
+    gamma=0.99,
+    n_step=10.0,
+    start_gamma=0.99,
+    start_n_step=10.0,
+    shrink=0.8,
+    perturb=0.2,
+)
+_MINATAR_100K = {"value_low": -10.0, "value_high": 100.0}
 
 PRESETS = {
     "purejaxrl-cartpole": Preset(
@@ -85,5 +117,124 @@ PRESETS = {
         PQNHypers(),
         _q_network(hidden=(128,), encoder=nets.minatar_cnn(16)),
         "purejaxql, pqn_minatar.yaml: MinAtar games, 1e7 steps",
+    ),
+    "dopamine-minatar": Preset(
+        dqn,
+        DQNConfig(),
+        DQNHypers(),
+        _dopamine(hidden=(), encoder=_BOARD),
+        "Dopamine, labs/environments/minatar, DQN: MinAtar games, 1e7 steps",
+    ),
+    "dopamine-atari": Preset(
+        dqn,
+        DQNConfig(capacity=1_000_000),
+        DQNHypers(
+            learning_rate=6.25e-5,
+            adam_epsilon=1.5e-4,
+            epsilon_decay=0.005,
+            min_history=20_000.0,
+            target_update_period=2000.0,
+        ),
+        _dopamine(hidden=(512,), encoder=_PIXELS),
+        "Dopamine, jax DQN: Atari, 5e7 steps",
+    ),
+    "drq-eps-atari100k": Preset(
+        dqn,
+        DQNConfig(rollout_length=1, max_n_step=10, double=True, huber=True, augment=True),
+        DQNHypers(
+            learning_rate=1e-4,
+            adam_epsilon=1.5e-4,
+            n_step=10.0,
+            epsilon_decay=0.05,
+            min_history=1600.0,
+            target_update_period=1.0,
+        ),
+        _dopamine(hidden=(512,), encoder=_PIXELS, dueling=True),
+        "Dopamine, labs/atari_100k, DrQ(eps): Atari, 1e5 steps",
+    ),
+    "c51-minatar": Preset(
+        c51,
+        C51Config(),
+        C51Hypers(
+            learning_rate=2.5e-4,
+            epsilon_decay=0.025,
+            target_update_period=250.0,
+            value_low=-100.0,
+            value_high=100.0,
+        ),
+        _dopamine(hidden=(), encoder=_BOARD, atoms=51),
+        "our setting: dopamine-minatar with the atoms of dopamine-rainbow-minatar",
+    ),
+    "dopamine-rainbow-minatar": Preset(
+        rainbow,
+        RainbowConfig(double=False),
+        RainbowHypers(),
+        _dopamine(hidden=(), encoder=_BOARD, atoms=51),
+        "Dopamine, labs/environments/minatar, Rainbow: MinAtar games, 1e7 steps",
+    ),
+    "dopamine-rainbow-atari": Preset(
+        rainbow,
+        RainbowConfig(capacity=1_000_000),
+        RainbowHypers(
+            learning_rate=6.25e-5,
+            adam_epsilon=1.5e-4,
+            min_history=20_000.0,
+            target_update_period=2000.0,
+            value_low=-10.0,
+            value_high=10.0,
+        ),
+        _dopamine(hidden=(512,), encoder=_PIXELS, atoms=51, dueling=True, noisy=True),
+        "Dopamine, full Rainbow: Atari, 5e7 steps",
+    ),
+    "der-atari100k": Preset(
+        rainbow,
+        RainbowConfig(rollout_length=1, max_n_step=10),
+        RainbowHypers(
+            learning_rate=1e-4,
+            adam_epsilon=1.5e-4,
+            n_step=10.0,
+            epsilon_decay_steps=2000.0,
+            min_history=1600.0,
+            target_update_period=2000.0,
+            value_low=-10.0,
+            value_high=10.0,
+        ),
+        _dopamine(hidden=(512,), encoder=_PIXELS, atoms=51, dueling=True, noisy=True),
+        "Dopamine, labs/atari_100k, DER: Atari, 1e5 steps (its replay of 1e6 holds all of them)",
+    ),
+    "spr-atari100k": Preset(
+        bbf,
+        BBFConfig(group=1),
+        _SR_SPR._replace(target_update_rate=1.0, reset_period=0.0),
+        _self_predictive(encoder=_PIXELS, noisy=True),
+        "bigger_better_faster, SPR.gin: Atari, 1e5 steps, replay ratio 2",
+    ),
+    "sr-spr-atari100k": Preset(
+        bbf,
+        BBFConfig(gradient_steps=8, group=8),
+        _SR_SPR._replace(reset_period=5000.0),
+        _self_predictive(encoder=_PIXELS),
+        "bigger_better_faster, SR_SPR.gin: Atari, 1e5 steps, replay ratio 8",
+    ),
+    "bbf-atari100k": Preset(
+        bbf,
+        BBFConfig(),
+        BBFHypers(),
+        _self_predictive(encoder=nets.impala(width=4), hidden=(2048,)),
+        "bigger_better_faster, BBF.gin: Atari, 1e5 steps, replay ratio 2",
+    ),
+    "sr-spr-minatar100k": Preset(
+        bbf,
+        BBFConfig(capacity=100_000),
+        _SR_SPR._replace(**_MINATAR_100K),
+        _self_predictive(),
+        "our setting: MinAtar games, 1e5 steps, replay ratio 2, BBF's encoder of width 1",
+    ),
+    "bbf-minatar100k": Preset(
+        bbf,
+        BBFConfig(capacity=100_000),
+        BBFHypers(**_MINATAR_100K),
+        _self_predictive(),
+        "our setting: MinAtar games, 1e5 steps, replay ratio 2, encoder of width 1",
     ),
 }

@@ -8,7 +8,6 @@ learning rate, Adam's epsilon and the atoms are the paper's; all else is as in D
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
@@ -105,10 +104,9 @@ def c51(
         """Probabilities f32[B, atoms] of the atoms."""
         judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
         following = network.apply(target, batch.next_obs)[0]
-        best = taken(following, jnp.argmax(judge, axis=-1))
-        return jax.vmap(distributional.categorical_target, (0, 0, 0, 0, None))(
-            batch.reward, batch.discount, batch.terminated, jax.nn.softmax(best), support(hypers)
-        )
+        known = batch.reward, batch.discount, batch.terminated
+        bound = jax.vmap(distributional.categorical_q_target, (0, 0, 0, 0, 0, None))
+        return bound(*known, following, judge, support(hypers))
 
     def errors(key: Key, hypers: C51Hypers, params: PyTree, batch: Batch, target: Array, taps: Any):
         logits, internals = network.apply(params, batch.obs, (), taps)

@@ -2,8 +2,10 @@
 
 Q-learning on uniformly replayed experience with a target network. With `double` the action of the
 target is chosen by the online network (van Hasselt et al. 2016, arXiv 1509.06461); n-step returns
-are uncorrected. Defaults are Dopamine's for MinAtar with its 10M steps: Adam, squared errors, a
-target that is copied every 1000 environment steps; values are bootstrapped through time limits.
+are uncorrected. With `augment` and a dueling network it is DrQ(eps) (Yarats et al. 2021, arXiv
+2004.13649; Agarwal et al. 2021, arXiv 2108.13264): `presets`. Defaults are Dopamine's for MinAtar
+with its 10M steps: Adam, squared errors, a target that is copied every 1000 environment steps;
+values are bootstrapped through time limits.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
 from purejaxrl_suite.ops import losses, value
+from purejaxrl_suite.ops.augmentation import augmentation
 
 
 class DQNConfig(NamedTuple):
@@ -31,6 +34,7 @@ class DQNConfig(NamedTuple):
         max_n_step: the largest n_step that hypers may ask for.
         double: the online network chooses the action whose value the target network gives.
         huber: Huber loss, for errors clipped to 1 (Nature 2015); else errors are squared.
+        augment: learn from shifted and brightened pixels, as DrQ does; other observations stay.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -42,6 +46,7 @@ class DQNConfig(NamedTuple):
     max_n_step: int = 1
     double: bool = False
     huber: bool = False
+    augment: bool = False
     probe_size: int = 256
 
 
@@ -105,4 +110,7 @@ def dqn(
         off = chosen - target
         return losses.huber(off) if config.huber else jnp.square(off), chosen, internals
 
-    return q_learning("dqn", env, config, hypers, network, Rule(q_values, targets, errors))
+    rule = Rule(q_values, targets, errors)
+    if config.augment:
+        rule = rule._replace(augment=augmentation(env.observation))
+    return q_learning("dqn", env, config, hypers, network, rule)

@@ -50,12 +50,14 @@ class Rule(NamedTuple):
     errors: (key, hypers, params, batch, targets, taps) -> (f32[B], f32[B], Internals): losses, and
         the values of the actions that were taken.
     chance: (key, B) -> leaves [B, ...], random numbers that action values need; () mostly.
+    augment: (key, obs[B, ...]) -> obs, changed before they are learnt from.
     """
 
     q_values: Callable[[Any, PyTree, Array, Any], Array]
     targets: Callable[[Key, Any, PyTree, PyTree, Batch], PyTree]
     errors: Callable[[Key, Any, PyTree, Batch, PyTree, Any], tuple[Array, Array, Internals]]
     chance: Callable[[Key, int], PyTree] = lambda key, batch: ()
+    augment: Callable[[Key, Array], Array] = lambda key, obs: obs
 
 
 def check(name: str, env: types.Environment, config: Any, *sizes: str) -> types.Discrete:
@@ -82,8 +84,7 @@ def q_learning(
 
     Raises ValueError when the network has a memory or sizes do not fit.
     """
-    if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
-        raise ValueError(f"network: expected one without a memory, {name} replays single steps")
+    replay_learning.check_network(name, network)
     replay = uniform(
         env.observation,
         env.action,
@@ -95,7 +96,7 @@ def q_learning(
     )
 
     def optimizer(hypers: Any) -> optax.GradientTransformation:
-        return optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon)
+        return network.constrain(optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
 
     def init(key: Key, hypers: Any) -> ReplayState:
         return replay_learning.start(network.init(key), optimizer(hypers), replay.init())
@@ -122,10 +123,12 @@ def q_learning(
 
     def objective(key: Key, hypers: Any, state: ReplayState, size: int):
         """The loss on a batch of its own: (params, taps) -> (f32[], (metrics, features))."""
-        draw_key, target_key, error_key = jax.random.split(key, 3)
+        draw_key, target_key, error_key, *augment_keys = jax.random.split(key, 5)
         n = n_step(hypers)
         drawn = replay.draw(draw_key, state.replay, size, n, hypers.recent)
         batch = replay.read(state.replay, drawn.slot, n, hypers.gamma)
+        obs, next_obs = map(rule.augment, augment_keys, (batch.obs, batch.next_obs))
+        batch = batch._replace(obs=obs, next_obs=next_obs)
         target = rule.targets(target_key, hypers, state.learner.params, state.target, batch)
 
         def loss(params: PyTree, taps: Any):
@@ -144,9 +147,8 @@ def q_learning(
             return replay_learning.descend(loss, optimizer(hypers), state.learner)
 
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
-        state, metrics = replay_learning.learn(
-            key, state, config.gradient_steps, ready(hypers, state), follow, step
-        )
+        keys = jax.random.split(key, config.gradient_steps)
+        state, metrics, _ = replay_learning.learn(keys, state, ready(hypers, state), follow, step)
         steps = state.steps.astype(jnp.float32)
         return state, metrics | {"epsilon": epsilon(hypers, state), "gradient_steps": steps}
 
@@ -165,5 +167,5 @@ def q_learning(
         return hypers._replace(epsilon=schedules.linear(progress, *ends, hypers.epsilon_decay))
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, noise, network.memory, anneal
+    functions = init, act, update, probe, noise, network.memory, anneal, network
     return Agent(name, env.observation, env.action, hypers, *rollout, *functions)

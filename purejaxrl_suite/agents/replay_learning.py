@@ -1,7 +1,7 @@
 """What agents that learn from replay share: the gradient steps of an update and their accounting.
 
 Order inside a gradient step: batch -> raw gradients -> optimizer -> parameters -> gradient counter
--> target -> priorities.
+-> target; what is written back to the replay, such as priorities, comes after them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Array, Key, Learner, PyTree
+from purejaxrl_suite.core.types import Array, Learner, Network, PyTree
 
 Metrics = dict[str, Array]
 
@@ -30,6 +30,10 @@ class ReplayState(NamedTuple):
     replay: Any
 
 
+State = Any
+"""A NamedTuple with the fields of `ReplayState`."""
+
+
 class Target(NamedTuple):
     """How the target follows: every `period` gradient steps it moves by the fraction `tau`.
 
@@ -38,6 +42,12 @@ class Target(NamedTuple):
 
     period: Array | float
     tau: Array | float
+
+
+def check_network(name: str, network: Network) -> None:
+    """Raise ValueError when the network of the agent `name` has a memory."""
+    if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
+        raise ValueError(f"network: expected one without a memory, {name} replays single steps")
 
 
 def start(params: PyTree, optimizer: optax.GradientTransformation, replay: Any) -> ReplayState:
@@ -70,29 +80,28 @@ def follow(target: PyTree, params: PyTree, steps: Array, rule: Target) -> PyTree
 
 
 def learn(
-    key: Key,
-    state: ReplayState,
-    gradient_steps: int,
+    inputs: PyTree,
+    state: State,
     ready: Array,
     rule: Target,
-    step: Callable[[Key, ReplayState], tuple[Learner, Metrics, Any]],
-    record: Callable[[Any, Any, Array], Any] = lambda replay, extra, ready: replay,
-) -> tuple[ReplayState, Metrics]:
-    """So many gradient steps, or none where not `ready` (bool[]): then metrics are NaN.
+    step: Callable[[Any, State], tuple[Learner, Metrics, Any]],
+) -> tuple[State, Metrics, Any]:
+    """A gradient step for each of `inputs` (leaves [K, ...], such as keys), none if not `ready`.
 
-    step: (key, state) -> (learner, metrics, extra), one gradient step on a batch of its own.
-    record: (replay, extra, ready) -> replay, such as new priorities; must itself change nothing
-        where not ready, for a select over a buffer would copy it.
+    state: a `ReplayState`, or another with its fields. ready: bool[].
+    step: (one of the inputs, state) -> (learner, metrics, extra), on a batch of its own.
+
+    Returns the state, means of the metrics (NaN where not ready), and all extras, leaves [K, ...].
     """
 
-    def body(state: ReplayState, key: Key) -> tuple[ReplayState, Metrics]:
-        learner, metrics, extra = step(key, state)
+    def body(state: State, x: Any) -> tuple[State, Any]:
+        learner, metrics, extra = step(x, state)
         learner = tree.where(ready, learner, state.learner)
         steps = state.steps + ready
         moved = follow(state.target, learner.params, steps, rule)
         target = tree.where(ready, moved, state.target)
-        return ReplayState(learner, target, steps, record(state.replay, extra, ready)), metrics
+        return state._replace(learner=learner, target=target, steps=steps), (metrics, extra)
 
-    state, metrics = jax.lax.scan(body, state, jax.random.split(key, gradient_steps))
+    state, (metrics, extras) = jax.lax.scan(body, state, inputs)
     means = {name: jnp.where(ready, jnp.mean(x), jnp.nan) for name, x in metrics.items()}
-    return state, means
+    return state, means, extras

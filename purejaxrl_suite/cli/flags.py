@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from purejaxrl_suite.cli import plasticity
+
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Network
 
@@ -32,6 +34,14 @@ class Fleet:
     """The first seed."""
     reset_pool: int = 1
     """Start states per environment and rollout; 0 computes an exact reset at every step."""
+    metrics: tuple[str, ...] = ()
+    """Plasticity metrics to record: cheap, costly, or both."""
+    measure_every: int = 10
+    """Updates from one measurement of these metrics to the next."""
+    intervention: str | None = None
+    """What is done to learners between updates, such as redo; docs/plasticity.md has the names."""
+    intervene_every: int = 100
+    """Updates from one intervention to the next."""
 
 
 class NetworkFlags(NamedTuple):
@@ -47,12 +57,17 @@ class NetworkFlags(NamedTuple):
 
 
 class AgentEntry(NamedTuple):
-    """What the command line needs to know of an agent."""
+    """What the command line needs to know of an agent.
+
+    network: (environment, config, **what `NetworkFlags` changes) -> Network. recurrent: it may have
+    a memory.
+    """
 
     build: Callable[..., "Agent"]
     config: Any
     hypers: Any
     network: Callable[..., Any]
+    recurrent: bool = False
 
 
 class Given(NamedTuple):
@@ -79,6 +94,11 @@ class Given(NamedTuple):
         return make(id, **dict(_option(text) for text in self.fleet.options))
 
     @property
+    def plasticity(self) -> dict[str, Any]:
+        """What is measured and done in training: arguments of `run`, `sweep` and `lay_out`."""
+        return plasticity.arguments(self.fleet)
+
+    @property
     def seeds(self) -> range:
         """The seeds to train."""
         return range(self.fleet.base_seed, self.fleet.base_seed + self.fleet.seeds)
@@ -87,14 +107,52 @@ class Given(NamedTuple):
 def agents() -> dict[str, AgentEntry]:
     """Every agent by its name."""
     from purejaxrl_suite import nets
+    from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+    from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+    from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+    from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 
+    def of(build: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """A network with these options; those that are functions are of the config."""
+
+        def network(env: "Environment", config: Any, **given: Any) -> Any:
+            known = {name: x(config) if callable(x) else x for name, x in options.items()}
+            return build(env.observation, env.action, **known | given)
+
+        return network
+
+    def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
+        return (implicit if config.distributional else plain)(env, config, **given)
+
+    plain = of(nets.q_network, layer_norm=False)
+    implicit = of(nets.implicit_quantile_network)
+    atoms = of(nets.q_network, layer_norm=False, atoms=lambda config: config.atoms)
+    quantiles = of(nets.q_network, layer_norm=False, atoms=lambda config: config.quantiles)
+    noisy = of(
+        nets.q_network,
+        layer_norm=False,
+        atoms=lambda config: config.atoms,
+        dueling=True,
+        noisy=True,
+    )
+    predictive = of(nets.self_predictive, atoms=lambda config: config.atoms)
     return {
-        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), nets.q_network),
-        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), nets.actor_critic),
-        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), nets.q_network),
+        "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive),
+        "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms),
+        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain),
+        "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit),
+        "munchausen": AgentEntry(
+            munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network
+        ),
+        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), True),
+        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), True),
+        "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles),
+        "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy),
     }
 
 
@@ -129,7 +187,7 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
         given.config,
         given.hypers,
         given.network,
-        _network(entry, given.network) or preset_network,
+        _network(name, entry, given) or preset_network,
     )
 
 
@@ -172,11 +230,15 @@ def _start_from_preset(
     return entry._replace(config=preset.config, hypers=preset.hypers), preset.network
 
 
-def _network(entry: AgentEntry, flags: NetworkFlags) -> Callable[["Environment"], "Network"] | None:
-    given = {name: x for name, x in flags._asdict().items() if x}
-    if not given:
+def _network(
+    name: str, entry: AgentEntry, given: Any
+) -> Callable[["Environment"], "Network"] | None:
+    changed = {field: x for field, x in given.network._asdict().items() if x}
+    if not changed:
         return None
-    return lambda env: entry.network(env.observation, env.action, **given)
+    if "memory_units" in changed and not entry.recurrent:
+        raise ValueError(f"--network.memory-units: {name} replays single steps, it has no memory")
+    return lambda env: entry.network(env, given.config, **changed)
 
 
 def _option(text: str) -> tuple[str, Any]:

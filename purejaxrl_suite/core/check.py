@@ -10,13 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
     Box,
+    Clock,
     Discrete,
     Environment,
+    Intervention,
     Key,
     Learner,
     PyTree,
@@ -260,6 +263,50 @@ def _check_found(agent: Agent, found: dict[str, Any]) -> None:
     same = _signature(look.features) == _signature(look.feature_grads)
     _require_agent(agent, same and len(look.features) > 0, "probe.feature_grads is like features")
     _require_agent(agent, _finite(look), "the probe is finite")
+
+
+def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> dict[str, Array]:
+    """Check the contract of `Intervention` on an agent after one update; compiles one program.
+
+    Checked: the learner and the intervention's state keep their structures, and are finite and of
+    strong dtypes; metrics are f32 scalars; it may be vmapped over members; nothing traced outlives
+    its trace. The clock stands at the first of 2 updates.
+
+    Returns the metrics of two members, f32[2].
+    Raises AssertionError: a promise is broken; the message says which.
+    """
+    hypers = jax.tree.map(lambda x: jnp.full(2, x, jnp.float32), agent.hypers)
+    clock = Clock(np.int32(0), np.int32(2))
+
+    def member(key: Key, hypers: Any) -> Any:
+        keys = jax.random.split(key, 5)
+        before = agent.init(keys[0], hypers)
+        transition = _experience(agent, keys[1], hypers, before)
+        after, _ = agent.update(keys[2], hypers, before, transition)
+        look = look_at(agent, keys[3], hypers, before, after, transition)
+        state = tree.strong(intervention.init(look.network, after.learner))
+        made = intervention.apply(keys[4], clock, state, after.learner, look)
+        return (after.learner, state), made[:2], made[2]
+
+    with jax.checking_leaks():
+        found = jax.jit(jax.vmap(member))(jax.random.split(key, 2), hypers)
+    _check_made(f"intervention {intervention.name} on {agent.name}", *found)
+    return found[2]
+
+
+def _check_made(what: str, before: Any, after: Any, metrics: dict[str, Array]) -> None:
+    for name, old, new in zip(("learner", "state"), before, after, strict=True):
+        _promise(_signature(old) == _signature(new), f"{what} changes the shape of the {name}")
+        weak = [leaf for leaf, signature in _signature(new).items() if signature[2]]
+        _promise(not weak, f"{what} makes weak dtypes in {weak} of the {name}")
+        _promise(_finite(new), f"{what} makes the {name} infinite")
+    wrong = [n for n, x in metrics.items() if (x.shape, x.dtype) != ((2,), jnp.float32)]
+    _promise(not wrong, f"{what} records {wrong}, which are not f32[]")
+
+
+def _promise(condition: bool, broken: str) -> None:
+    if not condition:
+        raise AssertionError(broken)
 
 
 def _finite(x: PyTree) -> bool:

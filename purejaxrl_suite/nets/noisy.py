@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Key, Path, PyTree
@@ -63,14 +64,13 @@ def draw_noise(key: Key, params: PyTree) -> dict[str, Noise]:
     Of `params` only the shapes are read, so those of `jax.eval_shape(network.init, key)` do.
     """
     layers = list(_layers(params, ()))
-    keys = jax.random.split(key, 2 * len(layers))
-    return {
-        "/".join(path): Noise(
-            _scaled(keys[2 * i], layer["kernel"].shape[0]),
-            _scaled(keys[2 * i + 1], layer["kernel"].shape[1]),
-        )
-        for i, (path, layer) in enumerate(layers)
-    }
+    if not layers:
+        return {}
+    sizes = [size for _, layer in layers for size in layer["kernel"].shape]
+    # One draw for all layers: each would be as long a program as this one.
+    drawn = jnp.split(_scaled(key, sum(sizes)), np.cumsum(sizes[:-1]))
+    pairs = zip(drawn[::2], drawn[1::2], strict=True)
+    return {"/".join(path): Noise(*pair) for (path, _), pair in zip(layers, pairs, strict=True)}
 
 
 def add_noise(params: PyTree, noise: Mapping[str, Noise]) -> PyTree:

@@ -28,7 +28,15 @@ from purejaxrl_suite.nets.conv import convolve
 from purejaxrl_suite.nets.encoders import Encoder
 from purejaxrl_suite.nets.heads import value_heads
 from purejaxrl_suite.nets.impala import impala
-from purejaxrl_suite.nets.layers import READERS, Activation, Initializer, Part, Style, dense
+from purejaxrl_suite.nets.layers import (
+    READERS,
+    Activation,
+    Initializer,
+    Part,
+    Style,
+    check_keeps_units,
+    dense,
+)
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
 from purejaxrl_suite.nets.product import multiply
 
@@ -61,6 +69,7 @@ def self_predictive(
     encoder: Encoder | None = None,
     atoms: int = 51,
     dueling: bool = True,
+    noisy: bool = False,
     activation: Activation = jax.nn.relu,
     kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
@@ -79,16 +88,18 @@ def self_predictive(
             hidden (2048,).
         atoms: numbers for each action.
         dueling: value and advantages, joined by `heads.combine`.
+        noisy: dense layers and heads are `noisy.NoisyLinear`; self-prediction reads their means.
         activation: of dense layers and of the transition model.
         kernel_init: of all kernels; None is Xavier uniform.
         dtype: of matrix products; parameters and outputs are float32.
     """
     check(observation, hidden, 0)
+    check_keeps_units(activation)
     actions = check_discrete(action).n
     if not hidden or atoms < 0:
         raise ValueError(f"hidden={hidden}, atoms={atoms}: expected a layer, and 0 atoms or more")
     kernel_init = kernel_init or nn.initializers.xavier_uniform()
-    style = Style(kernel_init, False, dtype)
+    style = Style(kernel_init, False, dtype, noisy)
     first = (encoder or impala())(observation, style)
     if len(first.shape) != 3:
         raise ValueError(f"encoder: output shape {first.shape}, expected (height, width, channels)")
@@ -97,11 +108,13 @@ def self_predictive(
         (("bridge",), Part(Scaled(), (), ())),
         (("trunk",), dense(hidden, activation, style)),
     )
-    heads = value_heads(actions, atoms, dueling, False, kernel_init, dtype)
+    heads = value_heads(actions, atoms, dueling, noisy, kernel_init, dtype)
     body = Body(parts, tuple(heads.modules))
     network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, None))
-    last = next(f"encoder/{edge.layer}" for edge in first.edges if READERS in edge.outgoing)
-    channels = first.shape[-1]
+    end, channels = next(e for e in first.edges if READERS in e.outgoing), first.shape[-1]
+    if end.units != channels:
+        raise ValueError(f"encoder: {channels} outputs of {end.units} units, expected one of each")
+    last = f"encoder/{end.layer}"
 
     def init(key: Key) -> PyTree:
         key_network, key_aux = jax.random.split(key)

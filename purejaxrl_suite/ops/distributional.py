@@ -51,6 +51,19 @@ def categorical_target(
     return project(next_probabilities, positions, support)
 
 
+def categorical_q_target(
+    reward: Array,
+    discount: Array,
+    terminated: Array,
+    next_logits: Array,
+    selector: Array,
+    support: Array,
+) -> Array:
+    """`value.q_target` for categorical distributions: f32[M], of next_logits f32[A, M]."""
+    probabilities = jax.nn.softmax(next_logits[jnp.argmax(selector)])
+    return categorical_target(reward, discount, terminated, probabilities, support)
+
+
 def cross_entropy(target: Array, logits: Array) -> Array:
     """-sum of target * log softmax(logits) over the atoms: f32[]; both f32[M]."""
     return -jnp.sum(target * jax.nn.log_softmax(logits))

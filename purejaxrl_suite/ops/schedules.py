@@ -50,3 +50,23 @@ def annealed_discount(
     step: gradient steps since the last reset.
     """
     return 1.0 - exponential(step, 1.0 - start, 1.0 - end, duration)
+
+
+def reset_is_due(
+    step: Array, advance: int, period: Scalar, last: Scalar, *, as_released: bool = False
+) -> Array:
+    """Whether an update, after which `step` i32[] steps are made, ends with a reset: bool[].
+
+    Every `period` steps (0 is never), unless fewer than `period` steps would be left until `last`
+    (SR-SPR and BBF, arXiv 2305.19452, section 3 and its code). With period 20,000 and last 100,000:
+    at steps 20,000, 40,000, 60,000 and 80,000. Later snapshots of the code compare with > where
+    this one has >=, and start a step later: `as_released`, at steps 20,002, 40,003 and 60,004.
+
+    advance: steps of an update; where it is more than 1, a reset waits for the update's end.
+    """
+    late = int(as_released)
+    period, last = (jnp.round(jnp.clip(x, 0.0, 1e9)).astype(jnp.int32) for x in (period, last))
+    since = step - late
+    interval = jnp.maximum(period + late, 1)
+    passed = since // interval > jnp.maximum(since - advance, 0) // interval
+    return (period > 0) & passed & (step + period <= last + late)

@@ -9,7 +9,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents import replay_learning
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.replay_learning import Target
-from purejaxrl_suite.core.types import Clock, Internals, Network, Transition
+from purejaxrl_suite.core.types import Box, Clock, Internals, Network, Transition
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make, probes
 
@@ -213,3 +213,33 @@ def test_a_minatar_frame_takes_fifty_bytes():
     state = jax.eval_shape(agent.init, jax.random.key(0), agent.hypers)
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.replay))
     assert size < 58 * 100_000
+
+
+def test_what_is_learnt_from_is_augmented_where_it_is_pixels():
+    """The value of an image is its brightness: without augmentation no chance is left."""
+
+    def apply(params, obs, memory=(), taps=None):
+        brightness = jnp.mean(jnp.reshape(obs.astype(jnp.float32), (len(obs), -1)), axis=1)
+        return brightness[:, None] * params["q"][None], Internals({}, (), {}, 0.0)
+
+    network = Network(lambda key: {"q": jnp.ones(2)}, apply, apply, ())
+    hypers = DQNHypers(gamma=0.5, min_history=1.0, learning_rate=0.0)
+
+    def losses(augment, side):
+        box = Box((side, side, 1), "uint8", 0, 255)
+        env = probes.delayed_reward()._replace(observation=box)
+        config = DQNConfig(capacity=16, batch_size=4, augment=augment)
+        agent = dqn(env, config, network, hypers)
+        image = jnp.full((4, 1, side, side, 1), 100, jnp.uint8)
+        steps = steps_of([0.0] * 4, 0.0)._replace(obs=image, next_obs=image)
+        state = agent.init(jax.random.key(0), hypers)
+        keys = jax.random.split(jax.random.key(1), 3)
+        return jax.jit(jax.vmap(agent.update, (0, None, None, None)))(keys, hypers, state, steps)[
+            1
+        ]["td_loss"]
+
+    np.testing.assert_allclose(losses(False, 36), 2500.0)
+    np.testing.assert_array_equal(losses(True, 12), losses(False, 12))
+    found = losses(True, 36)
+    assert len(np.unique(found)) == 3
+    np.testing.assert_allclose(found, 2500.0, rtol=0.4)

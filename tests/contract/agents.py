@@ -2,7 +2,11 @@
 
 from functools import partial
 
+import jax.numpy as jnp
+
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+from purejaxrl_suite.agents.bbf_released import AsReleased
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
@@ -10,6 +14,8 @@ from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+from purejaxrl_suite.core.types import Box
 from purejaxrl_suite.envs import make, probes
 
 PPO = PPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
@@ -73,6 +79,73 @@ def small_value(build, config, hypers, network=small_q, **fields):
     return lambda env: build(env, config(**REPLAY), network(env), hypers(**(EARLY | fields)))
 
 
+RAINBOW = RainbowConfig(**REPLAY, atoms=5)
+# Every one of these shows within four updates of 16 steps, and so does its half.
+SOON = {
+    "learning_rate": 1e-2,
+    "n_step": 1.0,
+    "epsilon_decay_steps": 64.0,
+    "min_history": 16.0,
+    "target_update_period": 4.0,
+    "target_update_rate": 0.5,
+    "value_low": -2.0,
+    "value_high": 2.0,
+}
+BBF = BBFConfig(**REPLAY | {"gradient_steps": 4, "max_n_step": 3}, atoms=5, jumps=2)
+BBF_SOON = BBFHypers(
+    **SOON, start_n_step=3.0, anneal_steps=8.0, reset_period=32.0, no_resets_after=70.0
+)
+
+
+def small_rainbow(config=RAINBOW, **network):
+    options = {"hidden": (8,), "atoms": 5, "layer_norm": False} | network
+    return lambda env: rainbow(
+        env,
+        config,
+        nets.q_network(env.observation, env.action, **options),
+        RainbowHypers(**SOON),
+    )
+
+
+def small_bbf(config=BBF, hypers=BBF_SOON, **network):
+    encoder = nets.cnn((nets.ConvLayer(2),))
+    options = {"hidden": (4,), "atoms": 5, "encoder": encoder} | network
+    return lambda env: bbf(
+        env, config, nets.self_predictive(env.observation, env.action, **options), hypers
+    )
+
+
+def shown(env, box, show):
+    """The environment with observations of another space, of which show(obs) is one."""
+
+    def init(key, params):
+        state, obs = env.init(key, params)
+        return state, show(obs)
+
+    def step(key, params, state, action):
+        state, now = env.step(key, params, state, action)
+        return state, now._replace(obs=show(now.obs), final_obs=show(now.final_obs))
+
+    return env._replace(observation=box, init=init, step=step)
+
+
+def board(number):
+    """A checkered board that shows a number, which a scaled latent still tells from another."""
+    checks = jnp.indices((4, 4)).sum(0)[..., None] % 2
+    return jnp.where(checks == 1, 1.0, number)
+
+
+def on_a_board(env):
+    """The environment with a board for each number, within [-1, 1], that it would show."""
+    return shown(env, Box((4, 4, 1), "float32", -1.0, 1.0), lambda obs: board(obs[0]))
+
+
+def in_pixels(env):
+    """The numbers of a probe, in [-1, 1], as the brightness of an image."""
+    box = Box((36, 36, 1), "uint8", 0, 255)
+    return shown(env, box, lambda obs: jnp.full((36, 36, 1), 100 + 80 * obs[0]).astype(jnp.uint8))
+
+
 def pendulum():
     return make("Pendulum-v1")
 
@@ -120,9 +193,28 @@ AGENTS = {
         ),
         probes.delayed_reward,
     ),
+    "drq": (
+        small_value(dqn, partial(DQNConfig, augment=True), DQNHypers),
+        lambda: in_pixels(probes.delayed_reward()),
+    ),
+    "rainbow": (small_rainbow(dueling=True, noisy=True), probes.delayed_reward),
+    "rainbow-epsilon": (small_rainbow(RAINBOW._replace(double=False)), probes.delayed_reward),
+    "bbf": (small_bbf(), lambda: on_a_board(probes.delayed_reward())),
+    "bbf-as-released": (
+        small_bbf(BBF._replace(as_released=AsReleased(True, True, True, True)), noisy=True),
+        lambda: on_a_board(probes.delayed_reward()),
+    ),
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
 
-SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn")
+SIBLINGS = (
+    "dqn-double",
+    "drq",
+    "qr-dqn",
+    "m-dqn",
+    "m-iqn",
+    "rainbow-epsilon",
+    "bbf-as-released",
+)
 """Agents that are rules on a loop that another one on the list has, too."""

@@ -38,3 +38,25 @@ def test_discount_of_bbf():
     steps = jnp.array([0, 2500, 5000, 7500, 10_000, 40_000])
     found = jax.vmap(schedules.annealed_discount)(steps)
     np.testing.assert_allclose(found, [0.97, 0.98313, 0.99051, 0.99467, 0.997, 0.997], atol=5e-6)
+
+
+STEPS = jnp.arange(1, 120_001)
+
+
+def resets(period, last=100_000.0, **how):
+    due = jax.jit(jax.vmap(lambda t: schedules.reset_is_due(t, 1, period, last, **how)))(STEPS)
+    return np.flatnonzero(due) + 1
+
+
+def test_resets_of_bbf_are_at_known_steps():
+    """The lists of both published versions of the code."""
+    np.testing.assert_array_equal(resets(20_000.0), [20_000, 40_000, 60_000, 80_000])
+    np.testing.assert_array_equal(resets(20_000.0, as_released=True), [20_002, 40_003, 60_004])
+    assert len(resets(5000.0)) == 19 and len(resets(5000.0, as_released=True)) == 18
+    assert len(resets(0.0)) == 0 and len(resets(0.0, as_released=True)) == 0
+
+
+def test_a_reset_waits_for_the_end_of_its_update():
+    due = [t for t in range(8, 80, 8) if schedules.reset_is_due(t, 8, 20.0, 84.0)]
+    assert due == [24, 40, 64]
+    assert not schedules.reset_is_due(64, 8, 20.0, 83.0)

@@ -1,0 +1,191 @@
+"""BBF: bigger, better, faster (Schwarzer et al. 2023, arXiv 2305.19452); SPR and SR-SPR.
+
+Rainbow without noise, with self-prediction (SPR, Schwarzer et al. 2021, arXiv 2007.05929) and
+resets (SR-SPR, D'Oro et al. 2023): the encoder and the transition model move towards fresh
+parameters, the rest starts anew, and so do the optimizer and the gradient clock. n and the discount
+are annealed on that clock. The target network, a moving average, acts. Defaults are those for
+Atari-100k at replay ratio 2; SPR and SR-SPR are other settings of it: `presets`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents import bbf_released
+from purejaxrl_suite.agents.bbf_released import AsReleased
+from purejaxrl_suite.agents.q_learning import check
+from purejaxrl_suite.agents.rainbow_learning import experience, rainbow_learning
+from purejaxrl_suite.agents.rainbow_loss import Auxiliary, RainbowState, Rule
+from purejaxrl_suite.core import tree, types
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, PyTree
+from purejaxrl_suite.nets import SelfPredictive
+from purejaxrl_suite.ops import perturb, schedules, self_prediction
+from purejaxrl_suite.ops.augmentation import augmentation
+from purejaxrl_suite.ops.perturb import RESET, Factors
+
+
+class BBFConfig(NamedTuple):
+    """What changes the compiled program; the first eight are those of `RainbowConfig`.
+
+    Attributes:
+        jumps: steps that self-prediction looks ahead (K).
+        group: batches that are drawn and weighted together; divides gradient_steps.
+        as_released: what is done as in the released code, where that differs from the paper.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 1
+    gradient_steps: int = 2
+    batch_size: int = 32
+    capacity: int = 200_000
+    max_n_step: int = 10
+    probe_size: int = 256
+    atoms: int = 51
+    jumps: int = 5
+    group: int = 2
+    as_released: AsReleased = AsReleased()
+
+
+class BBFHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    What is not listed means the same as in `RainbowHypers`.
+
+    Attributes:
+        weight_decay: of AdamW, decoupled; biases are spared.
+        gamma: discount per step, when annealed.
+        n_step: rewards in a return, when annealed.
+        start_gamma: discount right after a reset.
+        start_n_step: rewards in a return right after a reset; at most max_n_step.
+        anneal_steps: gradient steps that n and the discount take.
+        spr_weight: of self-prediction in the loss.
+        reset_period: environment steps between resets; 0 never resets.
+        no_resets_after: no reset where fewer than reset_period steps are left until this one.
+        shrink: factor on the encoder and the transition model in a reset.
+        perturb: factor on the fresh parameters that are added to them.
+    """
+
+    learning_rate: float = 1e-4
+    adam_epsilon: float = 1.5e-4
+    weight_decay: float = 0.1
+    gamma: float = 0.997
+    n_step: float = 3.0
+    start_gamma: float = 0.97
+    start_n_step: float = 10.0
+    anneal_steps: float = 10_000.0
+    epsilon: float = 1.0
+    final_epsilon: float = 0.0
+    epsilon_decay_steps: float = 2001.0
+    min_history: float = 2000.0
+    target_update_period: float = 1.0
+    target_update_rate: float = 0.005
+    value_low: float = -10.0
+    value_high: float = 10.0
+    priority_exponent: float = 0.5
+    importance_exponent: float = 0.5
+    spr_weight: float = 5.0
+    reset_period: float = 20_000.0
+    no_resets_after: float = 100_000.0
+    shrink: float = 0.5
+    perturb: float = 0.5
+
+
+def bbf(
+    env: types.Environment,
+    config: BBFConfig | None = None,
+    network: SelfPredictive | None = None,
+    hypers: BBFHypers | None = None,
+) -> Agent:
+    """BBF for the spaces of `env`; `network` defaults to `nets.self_predictive` for them.
+
+    That is one of width 1; BBF's has `encoder=nets.impala(width=4), hidden=(2048,)`. Pixels are
+    augmented, small boards are not (`ops.augmentation`). Raises ValueError when actions are not
+    Discrete, the encoder is not convolutional, or sizes do not fit.
+    """
+    config, hypers = config or BBFConfig(), hypers or BBFHypers()
+    action = check("bbf", env, config, "atoms", "jumps", "group")
+    model = network or nets.self_predictive(env.observation, action, atoms=config.atoms)
+    released = config.as_released
+    # The released mask looks one step further than the last prediction.
+    length = config.jumps + released.mask
+    longest = max(config.max_n_step, length)
+    replay = experience(env, config, longest)
+    augment = augmentation(env.observation)
+
+    def optimizer(hypers: BBFHypers) -> optax.GradientTransformation:
+        adam = optax.adamw(
+            hypers.learning_rate,
+            eps=hypers.adam_epsilon,
+            weight_decay=hypers.weight_decay,
+            mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
+        )
+        return model.network.constrain(adam)
+
+    def schedule(hypers: BBFHypers, steps: Array) -> tuple[Array, Array]:
+        n = hypers.start_n_step, hypers.n_step, hypers.anneal_steps
+        gamma = hypers.start_gamma, hypers.gamma, hypers.anneal_steps
+        return schedules.annealed_n_step(steps, *n), schedules.annealed_discount(steps, *gamma)
+
+    def auxiliary(key: Key, hypers: BBFHypers, state: RainbowState, slot: Array) -> Auxiliary:
+        seen = replay.sequences(state.replay, slot, length)
+        future = augment(key, seen.obs[1 : config.jumps + 1])
+        flat = jnp.reshape(future, (-1, *future.shape[2:]))
+        features = model.network.apply(state.target, flat)[1].features
+        projected = model.project(state.target, features)
+        wanted = jnp.reshape(projected, (config.jumps, slot.shape[0], -1))
+        ended = (seen.terminated | (seen.mask == 0.0)).T
+        if released.mask:
+            mask = self_prediction.mask_as_released(ended)
+        else:
+            mask = jax.vmap(self_prediction.mask)(ended)
+
+        def loss(params: PyTree, features: Any) -> Array:
+            found = model.predict(params, features, seen.action[: config.jumps].T)
+            losses = jax.vmap(self_prediction.loss, (0, 1, 0))(found, wanted, mask)
+            return hypers.spr_weight * losses
+
+        return loss
+
+    def reset(key: Key, hypers: BBFHypers, state: RainbowState) -> RainbowState:
+        soft = Factors(hypers.shrink, hypers.perturb)
+        factors = {"encoder": soft, "aux/transition": soft, "aux": RESET}
+        factors |= {"trunk": RESET, "heads": RESET}
+
+        def fresh(carry: tuple) -> tuple:
+            # The target's fresh parameters are its own, as in the paper's code.
+            starts = jax.vmap(model.network.init)(jax.random.split(key))
+            params, target = (
+                perturb.shrink_and_perturb(old, tree.index(starts, i), factors)
+                for i, old in enumerate((carry[1].params, carry[2]))
+            )
+            learner = Learner(params, optimizer(hypers).init(params))
+            return jnp.zeros((), bool), learner, target, jnp.zeros((), jnp.int32)
+
+        due = schedules.reset_is_due(
+            state.env_steps,
+            config.num_envs * config.rollout_length,
+            hypers.reset_period,
+            hypers.no_resets_after,
+            as_released=released.resets,
+        )
+        # A loop of one turn or none: unlike a condition, it costs nothing while no member resets.
+        carry = due, state.learner, state.target, state.steps
+        _, learner, target, steps = jax.lax.while_loop(lambda carry: carry[0], fresh, carry)
+        return state._replace(learner=learner, target=target, steps=steps)
+
+    rule = Rule(
+        optimizer,
+        schedule,
+        bbf_released.window(replay.read, longest) if released.window else replay.read,
+        group=config.group,
+        acting=lambda state: state.target,
+        augment=augment,
+        auxiliary=auxiliary,
+        finish=reset,
+    )
+    if released.priorities:
+        rule = rule._replace(priorities=bbf_released.priorities)
+    return rainbow_learning("bbf", env, config, hypers, model.network, replay, rule)

@@ -1,0 +1,112 @@
+"""Rainbow: combining improvements in deep RL (Hessel et al. 2018, arXiv 1710.02298).
+
+C51 with double Q-learning, dueling and noisy networks, n-step returns and prioritised replay. The
+priority of a window is its cross entropy, as in Dopamine (the paper's is the divergence, which
+differs by the entropy of the target), and the exponent of the importance weights is Dopamine's
+constant 0.5. A network that is not noisy makes it Rainbow(epsilon). Sizes, rates and atoms are
+Dopamine's for MinAtar, where rewards are not clipped.
+
+DER (van Hasselt et al. 2019, arXiv 1906.05243) is Rainbow with other settings: `presets`.
+"""
+
+from typing import Any, NamedTuple
+
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.q_learning import check
+from purejaxrl_suite.agents.rainbow_learning import experience, rainbow_learning
+from purejaxrl_suite.agents.rainbow_loss import Rule
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array
+
+
+class RainbowConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: in an update: the replay ratio is gradient_steps / (N * T).
+        batch_size: windows in a gradient step.
+        capacity: steps that the replay holds.
+        max_n_step: the largest n_step that hypers may ask for.
+        probe_size: replayed windows that the probe looks at.
+        atoms: of a distribution.
+        double: the online network chooses the action whose returns the target network gives.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 4
+    gradient_steps: int = 1
+    batch_size: int = 32
+    capacity: int = 100_000
+    max_n_step: int = 3
+    probe_size: int = 256
+    atoms: int = 51
+    double: bool = True
+
+
+class RainbowHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        learning_rate: of Adam.
+        adam_epsilon: of Adam's denominator.
+        gamma: discount per step.
+        n_step: rewards in a return, rounded.
+        epsilon: probability of a random action when learning begins.
+        final_epsilon: the same after the decay.
+        epsilon_decay_steps: environment steps of its linear decay, after min_history.
+        min_history: environment steps before learning begins; until then actions are random.
+        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_rate: how far it then moves to the online network; 1 copies.
+        value_low: the lowest atom.
+        value_high: the highest atom.
+        priority_exponent: alpha, of errors: 0 samples uniformly.
+        importance_exponent: beta, of the weights that undo it: 1 undoes all.
+    """
+
+    learning_rate: float = 2.5e-4
+    adam_epsilon: float = 3.125e-4
+    gamma: float = 0.99
+    n_step: float = 3.0
+    epsilon: float = 1.0
+    final_epsilon: float = 0.01
+    epsilon_decay_steps: float = 250_000.0
+    min_history: float = 1000.0
+    target_update_period: float = 250.0
+    target_update_rate: float = 1.0
+    value_low: float = -100.0
+    value_high: float = 100.0
+    priority_exponent: float = 0.5
+    importance_exponent: float = 0.5
+
+
+def rainbow(
+    env: types.Environment,
+    config: RainbowConfig | None = None,
+    network: types.Network | None = None,
+    hypers: RainbowHypers | None = None,
+) -> Agent:
+    """Rainbow for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
+
+    It defaults to a dueling, noisy `nets.q_network`. Noisy parameters are made anew for each of the
+    N environments when acting, so choose N small for large networks. Raises ValueError when actions
+    are not Discrete, the network has a memory, or sizes do not fit.
+    """
+    config, hypers = config or RainbowConfig(), hypers or RainbowHypers()
+    action = check("rainbow", env, config, "atoms")
+    network = network or nets.q_network(
+        env.observation, action, atoms=config.atoms, dueling=True, noisy=True, layer_norm=False
+    )
+    replay = experience(env, config, config.max_n_step)
+
+    def optimizer(hypers: RainbowHypers) -> optax.GradientTransformation:
+        return network.constrain(optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
+
+    def schedule(hypers: RainbowHypers, steps: Array) -> tuple[Any, Any]:
+        return hypers.n_step, hypers.gamma
+
+    rule = Rule(optimizer, schedule, replay.read, config.double)
+    return rainbow_learning("rainbow", env, config, hypers, network, replay, rule)
