@@ -119,7 +119,7 @@ def _show(name: str, results: Path) -> int:
     print(f"{(chosen.text or '').strip()}\n")
     print_table(tables.claims(chosen))
     for preset, budget in chosen.budgets.items():
-        print(f"{preset}: {', '.join(budget.environments)}; {tables.describe(budget)}")
+        print(f"{preset}: {tables.describe(budget)}")
         print_table(tables.arms(chosen.arms(budget)))
     for found in outcome.results(results).values():
         print_table(tables.findings(found))

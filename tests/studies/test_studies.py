@@ -1,0 +1,152 @@
+"""Every study keeps the contract, its effects are right, and docs/ says what was found."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from purejaxrl_suite import stats
+from purejaxrl_suite.cli.study import RESULTS, studies
+from purejaxrl_suite.engine.axes import one_at_a_time
+from purejaxrl_suite.report.studies import tally
+from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies import hyperparameter_consistency as consistency
+from purejaxrl_suite.studies import minatar, normalized_scores, outcome, reset_pool_is_harmless
+from purejaxrl_suite.studies import statistical_precipice as precipice
+from purejaxrl_suite.studies.run import judge, laid_out
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIES = studies()
+KEY = jax.random.key(3)
+each_study = pytest.mark.parametrize("name", STUDIES)
+
+
+def test_every_file_with_a_study_is_known():
+    folder = ROOT / "purejaxrl_suite" / "studies"
+    assert set(STUDIES) == {p.stem for p in folder.glob("*.py") if "\nSTUDY = " in p.read_text()}
+
+
+@each_study
+def test_contract(name):
+    study = STUDIES[name]
+    text = study.describe()
+    assert text.question.endswith("?") and all(text)
+    assert len({claim.statement for claim in study.claims}) == len(study.claims) > 0
+    sizes = []
+    for budget in (study.quick, study.full):
+        arms = study.arms(budget)
+        for claim in study.claims:
+            assert claim.over and set(claim.over) <= set(arms)
+            assert claim.smallest >= 0.0 and claim.unit
+        for arm in arms.values():
+            groups = laid_out(arm).groups
+            assert [group.env.name for group in groups] == list(budget.environments)
+        sizes.append({label: arm.seeds * arm.steps for label, arm in arms.items()})
+    quick, full = sizes
+    assert set(quick) == set(full) and all(quick[label] < full[label] for label in quick)
+
+
+@each_study
+def test_what_is_in_docs_is_what_was_found(name):
+    """Verdicts follow from the numbers beside them, and the claims are those of the file."""
+    found, study = outcome.results(ROOT / RESULTS / name), STUDIES[name]
+    assert "quick" in found
+    page = (ROOT / "docs" / "studies.md").read_text()
+    for preset, one in found.items():
+        assert one.budget == study.budgets[preset] and one.text == study.describe()
+        for claim, finding in zip(study.claims, one.findings, strict=True):
+            effect = Effect(*(np.float64(x) for x in finding[6:9]), np.int64(finding.seeds))
+            again = judge(claim, effect)
+            assert again.verdict == finding.verdict and again[:6] == finding[:6]
+        assert (ROOT / RESULTS / name / f"{preset}.png").exists()
+        assert f"{preset}: {tally(one.findings)}" in page
+        assert f"studies/{name}/{preset}.png" in page
+    size = sum(path.stat().st_size for path in (ROOT / RESULTS / name).iterdir())
+    assert size < 300e3 * len(found)
+
+
+def dataset(returns, tasks, **coords):
+    """Curves over (environment, configuration, seed, step) of returns [C, S], equal in all else."""
+    returns = np.asarray(returns, np.float32)
+    values = np.broadcast_to(returns[None, :, :, None], (len(tasks), *returns.shape, 3))
+    dims = ("environment", "configuration", "seed")
+    return xr.Dataset(
+        {
+            "episode_return": ((*dims, "step"), values),
+            "diverged": (dims, np.zeros(values.shape[:-1], bool)),
+        },
+        coords={"environment": list(tasks), **{n: ("configuration", x) for n, x in coords.items()}},
+        attrs={"agent": "ppo"},
+    )
+
+
+def test_normalized_scores():
+    tasks = ("CartPole-v1", "Catch-bsuite")
+    curves = dataset([[500.0, np.nan, 22.02]], tasks)
+    curves["diverged"][1, 0, 0] = True
+    scores = np.asarray(normalized_scores(curves))
+    assert scores.shape == (3, 1, 2)
+    np.testing.assert_allclose(scores[:, 0, 0], [1.0, np.nan, 0.0], atol=1e-6)
+    assert scores[0, 0, 1] == 0.0  # diverged: like a random policy
+    with pytest.raises(ValueError, match="no reference for Maze"):
+        normalized_scores(dataset([[1.0]], ["Maze"]))
+
+
+def test_the_table_of_values_finds_its_configurations():
+    values = dict(zip(consistency.FIELDS["ppo"], consistency.VALUES.values(), strict=True))
+    points = one_at_a_time(minatar.PPO_HYPERS, **values)
+    number = np.arange(points.count, dtype=np.float32)[:, None]
+    curves = dataset(number, ["Breakout-MinAtar"], varied=points.varied, **points.values)
+    ends = stats.REFERENCES["Breakout-MinAtar"]
+    scores = np.asarray(consistency.table(curves))
+    low, high = ends.random.value, ends.reference.value
+    found = np.round(low + scores * (high - low)).astype(int)
+    assert found.shape == (1, 1, 4, 4)
+    for h, (field, options) in enumerate(values.items()):
+        for v, option in enumerate(options):
+            changed = minatar.PPO_HYPERS._replace(**{field: option})
+            assert points.settings()[found[0, 0, h, v]] == changed
+
+
+def test_transfer_by_hand():
+    """Games reverse the order of four values, agents keep it: spreads 3, 1, 1, 3 of 3, and 0."""
+    order = np.array([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]])
+    scores = np.broadcast_to(order[None, None, None, :, None], (3, 2, 2, 2, 2, 4))
+    games, agents = (consistency.transfer(scores, axis) for axis in (3, 1))
+    np.testing.assert_allclose(games, [2 / 3, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(agents, [0.0, 0.0])
+    contrast = consistency.Contrast(consistency.GAMES, consistency.AGENTS)
+    assert float(contrast(scores)) == pytest.approx(2 / 3)
+
+
+def test_wrong_winners_by_hand():
+    x = np.array([[0.0], [3.0], [0.0], [3.0]], np.float32)  # 1.5 on average
+    y = np.full_like(x, 0.9)
+    mean = precipice.IQM_OF_ONE
+    one, few = (float(precipice.Wrong(mean, n)(x, y)) for n in (1, 3))
+    assert one == pytest.approx(0.5, abs=0.1)
+    assert few == pytest.approx(1 / 8, abs=0.07)  # 0, 0, 0 alone is below
+    assert float(precipice.Wrong(mean, 1)(x + 2, y)) == 0.0
+    assert float(precipice.Wrong(mean, 1)(y, y)) == 0.5
+
+
+def test_coverage_by_hand():
+    """One seed of two is no interval; of equal runs every interval is right; in between below 1."""
+    same = np.ones((8, 2), np.float32)
+    assert int(precipice._held(KEY, same, 3)) == precipice.TRIALS
+    mixed = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
+    assert 0.5 < int(precipice._held(KEY, mixed, 3)) / precipice.TRIALS < 0.93
+
+
+def test_equal_arms_are_equal_and_others_are_not():
+    tasks = ("Catch-bsuite", "CartPole-v1")
+    returns = np.random.default_rng(0).normal(100.0, 5.0, (1, 16))
+    x, y = dataset(returns, tasks), dataset(returns + 100.0, tasks)
+    x, y = (one.squeeze("configuration") for one in (x, y))
+    effect = reset_pool_is_harmless.equal(stats.final_score, slice(1, 2))
+    claim = reset_pool_is_harmless.STUDY.claims[0]
+    assert judge(claim, effect(KEY, x, x)).verdict == "CONFIRMED"
+    found = judge(claim, effect(KEY, y, x))
+    assert found.verdict == "REFUTED" and found.value == pytest.approx(100 / 477.98, rel=1e-3)
