@@ -147,6 +147,7 @@ def _curve(
         name=name,
         mode="lines",
         legendgroup=both,
+        zorder=1,  # above the bands of all
         line={"color": colour, "dash": DASHES[number % len(DASHES)], "width": 2},
         customdata=np.stack([low, high], axis=-1),
         hovertemplate=f"{_broken(name)}<br>%{{x:,}} steps<br>"
