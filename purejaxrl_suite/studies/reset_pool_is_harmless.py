@@ -7,7 +7,9 @@ Claim: start states drawn once per environment and rollout, instead of at every 
 
 The hardest case is chosen: one start state per environment and rollout, and episodes that end many
 times in a rollout of 128 steps (Catch 14 times, CartPole at first 6 times), each time from the same
-start. Cost is measured and drawn, but no claim is made about it: it depends on the machine.
+start. Every task weighs the same: the interquartile mean of all runs together, with which this
+study began, cuts whole tasks off, and hid CartPole. Cost is measured and drawn, but no claim is
+made about it: it depends on the machine.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ import numpy as np
 
 from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.core.types import Environment, Key, Network
+from purejaxrl_suite.core.types import Array, Environment, Key, Network
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
 from purejaxrl_suite.studies.protocol import (
@@ -54,14 +56,20 @@ def arms(budget: Budget) -> dict[str, Arm]:
     return {"pool": both, "exact": both._replace(reset_pool=0)}
 
 
+def mean_of_tasks(scores: Array) -> Array:
+    """f32[S, tasks] -> f32[]: the mean over tasks of the interquartile mean of each."""
+    return jnp.nanmean(stats.iqm(scores, axis=0))
+
+
 def equal(
     measure: Callable[[Any], Any], environments: slice = slice(None)
 ) -> Callable[[Key, Curves, Curves], Effect]:
-    """The difference of interquartile means; arms have the same seeds, so they are paired."""
+    """The difference over some of the tasks; arms have the same seeds, so they are paired."""
 
     def effect(key: Key, pool: Curves, exact: Curves) -> Effect:
         x, y = (normalized_scores(arm, measure, REFERENCES) for arm in (pool, exact))
-        return stats.difference(key, x[:, environments], y[:, environments], paired=True)
+        x, y = x[:, environments], y[:, environments]
+        return stats.difference(key, x, y, mean_of_tasks, paired=True)
 
     return effect
 
@@ -102,14 +110,10 @@ STUDY = Study(
     (
         Claim("The final score is the same.", BOTH, equal(stats.final_score), EQUAL),
         Claim("Learning is as fast.", BOTH, equal(stats.area_under_curve), EQUAL),
-        Claim(
-            "It is, too, where an episode ends a dozen times in a rollout (Catch).",
-            BOTH,
-            equal(stats.area_under_curve, slice(0, 1)),
-            EQUAL,
-        ),
+        Claim("So it is on Catch.", BOTH, equal(stats.area_under_curve, slice(0, 1)), EQUAL),
+        Claim("So it is on CartPole.", BOTH, equal(stats.area_under_curve, slice(1, 2)), EQUAL),
     ),
     figure,
-    quick=Budget(("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0"), 32, 1e5),
+    quick=Budget(("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0"), 64, 1e5),
     full=Budget(("Catch-bsuite", "CartPole-v1", "Breakout-MinAtar", *GRIDS), 256, 2e6),
 )
