@@ -114,6 +114,6 @@ STUDY = Study(
         Claim("So it is on CartPole.", BOTH, equal(stats.area_under_curve, slice(1, 2)), EQUAL),
     ),
     figure,
-    quick=Budget(("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0"), 64, 1e5),
+    quick=Budget(("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0"), 32, 1e5),
     full=Budget(("Catch-bsuite", "CartPole-v1", "Breakout-MinAtar", *GRIDS), 256, 2e6),
 )
