@@ -121,6 +121,7 @@ def _arguments(given: Given) -> dict[str, Any]:
         "network": given.network,
         "seeds": given.seeds,
         "steps": given.fleet.steps,
+        **given.plasticity,
     }
 
 

@@ -53,6 +53,7 @@ def lay_out(given: Given) -> "Layout":
         env_params=None,
         seeds=given.seeds,
         steps=given.fleet.steps,
+        **given.plasticity,
     )
 
 
@@ -77,6 +78,7 @@ def _run(given: Given) -> "Result":
             segments=max(1, min(SEGMENTS, updates)),
             reset_pool=given.fleet.reset_pool,
             on_segment=bar.show,
+            **given.plasticity,
         )
 
 

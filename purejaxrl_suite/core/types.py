@@ -85,6 +85,8 @@ class Environment(NamedTuple):
         finite to
         compute: the engine replaces the state before it is used.
     render: (params, state) -> u8[height, width, 3], or None where the environment draws nothing.
+    phase: (params, clock) -> (params in force during an update, bool[], whether a phase begins with
+        it, so that all episodes start anew); None where nothing changes. The clock is `Clock`.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Environment(NamedTuple):
     init: Callable[[Key, PyTree], tuple[PyTree, Array]]
     step: Callable[[Key, PyTree, PyTree, Array], tuple[PyTree, TimeStep]]
     render: Callable[[PyTree, PyTree], Array] | None = None
+    phase: Callable[[PyTree, "Clock"], tuple[PyTree, Array]] | None = None
 
 
 class Transition(NamedTuple):

@@ -18,6 +18,7 @@ from purejaxrl_suite.core.types import (
     Metric,
     PyTree,
     Run,
+    Transition,
 )
 from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.plasticity.combine import join, observed
@@ -79,15 +80,14 @@ def make_train(
         progress = clock.update.astype(jnp.float32) / clock.updates.astype(jnp.float32)
         hypers, key = agent.anneal(hypers, progress), jax.random.fold_in(key, clock.update)
         rollout_key, update_key = jax.random.split(key)
+        acted = run._replace(intervention=())
+        if env.phase is not None:
+            acted, params = enter_phase(agent, env, key, params, acted, clock)
         acted, transition, episodes = rollout(
-            agent,
-            env,
-            rollout_key,
-            hypers,
-            params,
-            run._replace(intervention=()),
-            reset_pool=reset_pool,
+            agent, env, rollout_key, hypers, params, acted, reset_pool=reset_pool
         )
+        if env.phase is not None:
+            transition = leave_phase(env, params, transition, clock)
         state, metrics = agent.update(update_key, hypers, acted.agent, transition)
         row = episodes | dict(metrics)
         if plasticity is None:
@@ -114,6 +114,30 @@ def make_train(
         return jax.lax.fori_loop(0, left, body, (run, history))
 
     return Train(init, train)
+
+
+def enter_phase(
+    agent: Agent, env: Environment, key: Key, params: PyTree, run: Run, clock: Clock
+) -> tuple[Run, PyTree]:
+    """The run and the parameters of an update; where a phase begins, all episodes start anew."""
+    assert env.phase is not None
+    params, begins = env.phase(params, clock)
+    start_key = jax.random.split(key, 5)[4]  # the others are those of the update
+
+    def anew(run: Run) -> Run:
+        return tree.strong(start(agent, env, start_key, params, run.agent))
+
+    return jax.lax.cond(begins, anew, lambda run: run, run), params
+
+
+def leave_phase(
+    env: Environment, params: PyTree, transition: Transition, clock: Clock
+) -> Transition:
+    """The rollout, its last step truncated if another phase begins with the next update."""
+    assert env.phase is not None
+    _, ends = env.phase(params, clock._replace(update=clock.update + 1))
+    last = transition.truncated[-1] | ends
+    return transition._replace(truncated=transition.truncated.at[-1].set(last))
 
 
 def check_fit(agent: Agent, env: Environment) -> None:

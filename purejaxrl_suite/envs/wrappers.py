@@ -17,6 +17,7 @@ from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
     Array,
     Box,
+    Discrete,
     Environment,
     Key,
     PyTree,
@@ -182,6 +183,51 @@ def time_limit(env: Environment, steps: int) -> Environment:
 
     limit = min(steps, env.time_limit or steps)
     return env._replace(time_limit=limit, init=init, step=step, render=_inner_render(env))
+
+
+def permute_observation(env: Environment, seed: int) -> Environment:
+    """Show the entries of vectors, or the positions of images, in one random order.
+
+    With several seeds in a stream, tasks that differ in their inputs alone. Channels keep their
+    places. The name tells the seed.
+
+    Raises:
+        ValueError: observations are scalars.
+    """
+    box = env.observation
+    if not box.shape:
+        raise ValueError(f"env: {env.name} has scalar observations, expected at least one axis")
+    places = box.shape if len(box.shape) == 1 else box.shape[:-1]
+    order = np.random.default_rng(seed).permutation(math.prod(places))
+    if len(box.shape) == 1:
+        low, high, categories = (
+            tuple(x[i] for i in order) if isinstance(x, tuple) and x else x
+            for x in (box.low, box.high, box.categories)
+        )
+        box = box._replace(low=low, high=high, categories=categories)
+
+    def permute(obs: Array) -> Array:
+        rows = jnp.reshape(obs, (len(order), *obs.shape[len(places) :]))
+        return jnp.reshape(rows[order], obs.shape)
+
+    shown = transform_observation(env, permute, box)
+    return shown._replace(name=f"{env.name}/permuted-{seed}")
+
+
+def remap_actions(env: Environment, seed: int) -> Environment:
+    """Give Discrete actions other meanings, by one random permutation; the name tells the seed.
+
+    Raises:
+        ValueError: actions are not Discrete.
+    """
+    if not isinstance(env.action, Discrete):
+        raise ValueError(f"env: {env.name} has actions {env.action}, expected Discrete")
+    order = np.random.default_rng(seed).permutation(env.action.n).astype(np.int32)
+
+    def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        return env.step(key, params, state, jnp.asarray(order)[action])
+
+    return env._replace(step=step, name=f"{env.name}/remapped-{seed}")
 
 
 def scale_reward(env: Environment, scale: float) -> Environment:

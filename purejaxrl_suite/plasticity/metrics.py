@@ -122,7 +122,7 @@ def _mean_cosine(unit: Array) -> Array:
     """Mean product of two different rows of f32[n, H]; 0 for a single one."""
     n = unit.shape[0]
     whole = jnp.sum(jnp.square(jnp.sum(unit, axis=0))) - jnp.sum(jnp.square(unit))
-    return whole / max(n * (n - 1), 1)
+    return whole / max(float(n) * (n - 1), 1.0)
 
 
 def gradient_snr(learner: Learner, probe: Probe, look: Look) -> Found:

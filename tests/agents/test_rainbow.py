@@ -35,7 +35,7 @@ def rollout(rewards, terminated=False, obs=1.0):
     return Transition(shown, action, rewards, flags, jnp.zeros(shape, bool), shown, {})
 
 
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("double", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_without_its_parts_it_is_c51(double):
     env, both = probes.delayed_reward(), {"double": double, "atoms": 3, "gradient_steps": 3}
     rates = {"learning_rate": 1e-2, "gamma": 0.9, "min_history": 1.0, "target_update_period": 2.0}

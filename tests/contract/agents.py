@@ -201,20 +201,19 @@ AGENTS = {
     "rainbow-epsilon": (small_rainbow(RAINBOW._replace(double=False)), probes.delayed_reward),
     "bbf": (small_bbf(), lambda: on_a_board(probes.delayed_reward())),
     "bbf-as-released": (
-        small_bbf(BBF._replace(as_released=AsReleased(True, True, True, True)), noisy=True),
+        small_bbf(
+            BBF._replace(as_released=AsReleased(True, True, True, True)),
+            BBF_SOON._replace(no_resets_after=100.0),
+            noisy=True,
+        ),
         lambda: on_a_board(probes.delayed_reward()),
     ),
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
 
-SIBLINGS = (
-    "dqn-double",
-    "drq",
-    "qr-dqn",
-    "m-dqn",
-    "m-iqn",
-    "rainbow-epsilon",
-    "bbf-as-released",
-)
+VARIANTS = ("drq", "rainbow-epsilon", "bbf-as-released")
+"""Other settings of agents on the list: `make test-all` alone looks at them."""
+
+SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", *VARIANTS)
 """Agents that are rules on a loop that another one on the list has, too."""

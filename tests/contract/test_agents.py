@@ -9,13 +9,16 @@ from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.engine.run import run
 from purejaxrl_suite.engine.train import make_train
-from tests.contract.agents import AGENTS, SIBLINGS
+from tests.contract.agents import AGENTS, SIBLINGS, VARIANTS
 
-each_agent = pytest.mark.parametrize("name", AGENTS)
-# What shares its loop with an agent that is tested always is trained by `make test-all` only.
-each_kind = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SIBLINGS else n for n in AGENTS]
-)
+
+def each(rare):
+    """All agents, the rare ones by `make test-all` only."""
+    slow = [pytest.param(n, marks=pytest.mark.slow) if n in rare else n for n in AGENTS]
+    return pytest.mark.parametrize("name", slow)
+
+
+each_agent, each_kind = each(VARIANTS), each(SIBLINGS)
 
 
 def build(name):

@@ -130,6 +130,12 @@ def test_gradients_of_samples():
     np.testing.assert_allclose(snr["gradient_snr.trunk.dense_0"], 0.0, atol=1e-6)
 
 
+def test_many_samples():
+    look = PROBE._replace(feature_grads={"a": jnp.ones((70_000, 2))})
+    found = plasticity.gradient_covariance(LEARNER, look, LOOK)
+    np.testing.assert_allclose(found["gradient_cosine"], 1.0, rtol=1e-4)
+
+
 def test_signal_to_noise_by_hand():
     gradients = {"a": jnp.array([[3.0, 0.0], [1.0, 0.0]])}
     look = PROBE._replace(feature_grads=gradients)
