@@ -118,7 +118,7 @@ def record(*metrics: Metric) -> Intervention:
 def observed(
     intervention: Intervention | None, metrics: Sequence[Metric], measure_every: int
 ) -> Intervention | None:
-    """An intervention that follows measurements of every so manieth update; None without either.
+    """An intervention that follows measurements at every so many updates; None without either.
 
     Measurements come first: of a unit that has just been recycled there is nothing to see.
     Raises ValueError unless measure_every is positive.
