@@ -63,8 +63,7 @@ def sweep(
     keep: checkpoints that stay. memory: such as "8GiB"; what the device has by default.
     ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
         which all workers must see; a lost worker's group is tried again from its checkpoint.
-    announce: told the Plan before training, or that a sweep is finished already. on_segment: told
-        progress.
+    announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
 
     Raises ValueError before anything is compiled if an argument makes no sense, or if the folder
     holds another sweep; KeyboardInterrupt after Ctrl-C, when the state is saved.
