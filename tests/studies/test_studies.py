@@ -52,8 +52,10 @@ def test_contract(name):
 def test_what_is_in_docs_is_what_was_found(name):
     """Verdicts follow from the numbers beside them, and the claims are those of the file."""
     found, study = outcome.results(ROOT / RESULTS / name), STUDIES[name]
-    assert "quick" in found
     page = (ROOT / "docs" / "studies.md").read_text()
+    if not found:
+        assert f"| `{name}` | | not run" in page
+        return
     for preset, one in found.items():
         assert one.budget == study.budgets[preset] and one.text == study.describe()
         for claim, finding in zip(study.claims, one.findings, strict=True):
