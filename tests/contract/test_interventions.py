@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from purejaxrl_suite import plasticity
+from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.core.check import check_intervention
+from purejaxrl_suite.core.types import Network
+from purejaxrl_suite.plasticity.per_entry_counts import Ages
 from tests.contract.agents import AGENTS
 
 
@@ -47,3 +49,27 @@ def test_everything_on_every_agent(name):
     for metric in ("dormant_0", "inactive_as_released_0.01", "dead", "policy_churn"):
         assert np.all((found[metric] >= 0) & (found[metric] <= 1)), metric
     assert np.all(found["weight_norm"] > 0) and np.all(found["entk_rank"] >= 1)
+
+
+BUILDERS = ("actor_critic", "q_network", "implicit_quantile_network", "self_predictive")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_what_a_network_puts_around_optimizers_reaches_every_agent(name, monkeypatch):
+    def counted(build):
+        def builder(*arguments, **options):
+            made = build(*arguments, **options)
+            if isinstance(made, Network):
+                return plasticity.per_entry_counts(made)
+            return made._replace(network=plasticity.per_entry_counts(made.network))
+
+        return builder
+
+    for builder in BUILDERS:
+        monkeypatch.setattr(nets, builder, counted(getattr(nets, builder)))
+    make_agent, make_env = AGENTS[name]
+    agent = make_agent(make_env())
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
+    nodes = jax.tree.leaves(state.learner.opt_state, is_leaf=lambda x: isinstance(x, Ages))
+    assert any(isinstance(node, Ages) for node in nodes)
+    assert agent.network is not None and agent.network.wiring
