@@ -1,12 +1,14 @@
 """What measurements and interventions cost: PQN on Breakout-MinAtar with them and without.
 
     python -m benchmarks.plasticity --core 1
-    python -m benchmarks.plasticity --core 1 --members 64 --envs 8 --updates 32
+    python -m benchmarks.plasticity --core 1 --members 64 --envs 8 --rounds 2
+    python -m benchmarks.plasticity --core 1 --members 1 --envs 8 --rounds 2
 
 Contestants are whole runs (initialised and trained in one compiled program) that take turns, as in
 `benchmarks.peers`; the first one measures and does nothing. PQN has 2 x 32 gradient steps in an
 update, so 1,000 of them are 16 updates. With fewer environments, minibatches have as many steps as
-before, and an update fewer of them.
+before, and an update fewer of them: what is rare then costs a larger share, but in a batch of
+members no larger one than alone, which is what the other two commands show.
 """
 
 import argparse
@@ -75,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=text)
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--envs", type=int, default=128, help="environments of a member")
-    parser.add_argument("--updates", type=int, default=80, help="of each run; a multiple of 80")
+    parser.add_argument("--updates", type=int, default=80, help="of each run: 80 fit all periods")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--core", type=int, default=-1, help="to keep to; -1 for all")
     parser.add_argument("--out", type=Path)
