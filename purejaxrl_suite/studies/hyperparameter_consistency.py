@@ -212,6 +212,6 @@ STUDY = Study(
         ),
     ),
     figure,
-    quick=Budget(minatar.THREE_GAMES, 5, 8e4),
+    quick=Budget(minatar.THREE_GAMES[:2], 4, 4e4),
     full=Budget(minatar.FOUR_GAMES, 32, 1e6),
 )
