@@ -96,6 +96,10 @@ def test_steps_and_minibatches_against_the_reference_loop() -> None:
     ours = traced(ppo(env, PPO_AGENT, contestants.mlp(env)), env)
     theirs = list(loops(jax.make_jaxpr(reference.make_ppo(settings, 2))(jax.random.key(0)).jaxpr))
 
+    # What the test above looks for is found where it is.
+    assert any(loop.body[draw] for loop in theirs if loop.trips == STEPS for draw in DRAWS)
+    assert any(loop.body["sort"] for loop in theirs)
+
     def size(found: list[Loop], trips: int) -> int:
         return max(sum(loop.body.values()) for loop in found if loop.trips == trips)
 
