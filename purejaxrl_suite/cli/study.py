@@ -19,12 +19,18 @@ RUNS = Path("runs/studies")
 def studies() -> dict[str, "Study"]:
     """Every study by its name, that of its file."""
     from purejaxrl_suite.studies import (
+        dormant_neurons,
         hyperparameter_consistency,
         reset_pool_is_harmless,
         statistical_precipice,
     )
 
-    modules = hyperparameter_consistency, reset_pool_is_harmless, statistical_precipice
+    modules = (
+        dormant_neurons,
+        hyperparameter_consistency,
+        reset_pool_is_harmless,
+        statistical_precipice,
+    )
     return {module.__name__.rpartition(".")[2]: module.STUDY for module in modules}
 
 

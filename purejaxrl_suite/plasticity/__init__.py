@@ -33,7 +33,7 @@ from purejaxrl_suite.plasticity.regrama import regrama, regrama_as_released
 from purejaxrl_suite.plasticity.resets import reset_layers, shrink_and_perturb
 from purejaxrl_suite.plasticity.select import Selection, at_random, capped, lowest, threshold
 from purejaxrl_suite.plasticity.spectral import spectral_normalization
-from purejaxrl_suite.plasticity.surgery import he_uniform, own_initializer, xavier
+from purejaxrl_suite.plasticity.surgery import he_uniform, own_initializer, xavier, zeros
 from purejaxrl_suite.plasticity.weight_clipping import weight_clipping
 
 __all__ = [
@@ -83,4 +83,5 @@ __all__ = [
     "weight_norm",
     "when",
     "xavier",
+    "zeros",
 ]

@@ -1,6 +1,6 @@
 """What measurements are called: `dormant_0.1` of all layers, `dormant_0.1.trunk.dense_0` of one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
 
@@ -31,6 +31,13 @@ def by_layer(name: str, values: Mapping[str, Array], total: Array) -> dict[str, 
     """f32[] of each layer and of all."""
     each = {f"{name}.{layer.replace('/', '.')}": x for layer, x in values.items()}
     return {name: total, **each}
+
+
+def layers_of(metric: str, names: Iterable[str]) -> dict[str, str]:
+    """{layer: name} of the measurements of single layers among `names`, in their order."""
+    start = f"{metric}."
+    found = {name[len(start) :]: name for name in names if name.startswith(start)}
+    return {layer: name for layer, name in found.items() if not layer[0].isdigit()}  # dormant_0.1
 
 
 def _sum(values: Mapping[str, Array]) -> Array:

@@ -93,6 +93,15 @@ def xavier(key: Key, network: Network) -> PyTree:
     return _redrawn(key, network, kernel, lambda key, shape, inputs: jnp.zeros(shape))
 
 
+def zeros(key: Key, network: Network) -> PyTree:
+    """No parameters but zeros: `recycle_by` with this draw prunes units.
+
+    It does so for good where activations are zero at zero: what comes into a pruned unit and what
+    goes out of it is zero, and then so are the gradients of both.
+    """
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(network.init, key))
+
+
 def he_uniform(key: Key, network: Network) -> PyTree:
     """Kernels uniform within sqrt(6 / inputs), biases within 1 / sqrt(inputs) (GraMa's code)."""
     kernel = jax.nn.initializers.he_uniform()

@@ -13,15 +13,28 @@ from matplotlib.ticker import MaxNLocator
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
+from purejaxrl_suite.report.layers import heat_map
 from purejaxrl_suite.report.summary import engineering
 from purejaxrl_suite.stats import Verdict
 from purejaxrl_suite.studies.outcome import Finding, Outcome
-from purejaxrl_suite.studies.protocol import Arm, Budget, Intervals, Line, Lines, Study, Text
+from purejaxrl_suite.studies.protocol import (
+    Arm,
+    Budget,
+    Heat,
+    Intervals,
+    Line,
+    Lines,
+    Panel,
+    Study,
+    Text,
+)
+from purejaxrl_suite.studies.run import laid_out
 
 COLUMNS = 2
 MARK = "#888888"
+ROW = 0.22
+"""Inches of an interval."""
 VERDICT_STYLE = {
     Verdict.CONFIRMED: "green",
     Verdict.REFUTED: "red",
@@ -40,11 +53,14 @@ def study_figure(outcome: Outcome, path: str | Path | None = None) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     with matplotlib.rc_context(STYLE):
-        size = (4.4 + _beside(panels)) * columns, 3.1 * rows
+        heights = _heights(panels, columns)
+        size = (4.4 + _beside(panels)) * columns, sum(heights)
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        ratios: Any = {"height_ratios": heights}
+        axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=ratios).ravel()
         for ax, panel in zip(axes, panels, strict=False):
-            _lines(ax, panel) if isinstance(panel, Lines) else _intervals(ax, panel)
+            draw: Any = {Lines: _lines, Intervals: _intervals, Heat: _heat}[type(panel)]
+            draw(ax, panel)
             ax.set_title(panel.title)
         for ax in axes[len(panels) :]:
             ax.set_axis_off()
@@ -86,8 +102,8 @@ def arms(planned: Mapping[str, Arm]) -> Table:
     for name in ("configurations", "seeds", "steps of each", "steps in all"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, arm in planned.items():
-        count = arm.hypers.count if isinstance(arm.hypers, Points) else 1
-        total = count * arm.seeds * arm.steps * len(arm.environments)
+        members = sum(len(group.members.seeds) for group in laid_out(arm).groups)
+        count, total = members // (arm.seeds * len(arm.environments)), members * arm.steps
         tasks = ", ".join(env.name for env in arm.environments)
         sizes = str(count), str(arm.seeds), engineering(arm.steps), engineering(total)
         table.add_row(name, arm.builder.__name__, tasks, *sizes)
@@ -167,13 +183,27 @@ def _intervals(ax: Axes, panel: Intervals) -> None:
     ax.set_xlabel(panel.x)
 
 
+def _heat(ax: Axes, panel: Heat) -> None:
+    heat_map(ax, panel.rows, np.asarray(panel.at), np.asarray(panel.values), panel.unit,
+             (panel.low, panel.high))  # fmt: skip
+    ax.set_xlabel(panel.x)
+
+
 def _last(one: Line) -> float:
     known = np.asarray(one.value)[~np.isnan(one.value)]
     return float(known[-1]) if known.size else np.nan
 
 
-def _beside(panels: Sequence[Lines | Intervals]) -> float:
+def _heights(panels: Sequence[Panel], columns: int) -> list[float]:
+    """Inches of each row of panels: enough for the intervals in it."""
+    counts = [len(panel.rows) if isinstance(panel, Intervals) else 0 for panel in panels]
+    rows = [max(counts[i : i + columns]) for i in range(0, len(panels), columns)]
+    return [max(3.1, 0.9 + ROW * count) for count in rows]
+
+
+def _beside(panels: Sequence[Panel]) -> float:
     """Inches that the labels beside the panels take, about."""
     lines = [one.label for p in panels if isinstance(p, Lines) for one in p.lines]
     rows = [one.label for p in panels if isinstance(p, Intervals) for one in p.rows]
+    rows += [label for p in panels if isinstance(p, Heat) for label in p.rows]
     return CHARACTER * max((len(label) for label in (*lines, *rows)), default=0) - 0.6

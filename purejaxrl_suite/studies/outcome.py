@@ -2,10 +2,10 @@
 
     study, preset       names; PRESET.json in the folder of the study
     text                question, paper, figure, claim
-    budget              environments, seeds, steps
+    budget              environments, seeds, steps, treatments (`Budget`)
     findings            a claim each, with its effect and verdict (`Finding`)
     arms                {name: what it took} (`Cost`)
-    panels              the figure: {"lines": `Lines`} or {"intervals": `Intervals`}
+    panels              the figure: {"lines": `Lines`}, {"intervals": `Intervals`}, {"heat": `Heat`}
     curves              thinned learning curves and final scores (`Curve`)
     made                versions, device, commit
 
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from purejaxrl_suite.stats import Verdict
 from purejaxrl_suite.studies.protocol import (
     Budget,
+    Heat,
     Interval,
     Intervals,
     Line,
@@ -157,7 +158,7 @@ def _outcome(found: dict[str, Any]) -> Outcome:
         found["study"],
         Text(**found["text"]),
         found["preset"],
-        Budget(tuple(budget["environments"]), budget["seeds"], budget["steps"]),
+        Budget(**{n: tuple(x) if isinstance(x, list) else x for n, x in budget.items()}),
         tuple(_finding(one) for one in found["findings"]),
         {name: Cost(**one) for name, one in found["arms"].items()},
         tuple(_PANELS[kind](x) for one in found["panels"] for kind, x in one.items()),
@@ -192,6 +193,12 @@ def _intervals(found: dict[str, Any]) -> Intervals:
     return Intervals(**(found | {"rows": rows}))
 
 
+def _heat(found: dict[str, Any]) -> Heat:
+    typed: Any = {"rows": tuple(found["rows"]), "at": _numbers(found["at"])}
+    typed["values"] = tuple(map(_numbers, found["values"]))
+    return Heat(**(found | typed))
+
+
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
@@ -200,5 +207,5 @@ def _numbers(values: list[float | None]) -> tuple[float, ...]:
     return tuple(map(_number, values))
 
 
-_KIND_OF = {Lines: "lines", Intervals: "intervals"}
-_PANELS = {"lines": _lines, "intervals": _intervals}
+_KIND_OF = {Lines: "lines", Intervals: "intervals", Heat: "heat"}
+_PANELS = {"lines": _lines, "intervals": _intervals, "heat": _heat}

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 
-from purejaxrl_suite.core.types import Agent, Environment, Key
+from purejaxrl_suite.core.types import Agent, Environment, Key, Metric
 from purejaxrl_suite.stats import (
     Effect,
     Estimate,
@@ -40,12 +40,14 @@ class Budget(NamedTuple):
     """How much is trained.
 
     environments: ids, the tasks. seeds: members of every configuration. steps: environment steps of
-    each member. A study whose environments have no ids leaves them out.
+    each member. A study whose environments have no ids leaves them out. treatments: names of those
+    that are compared, in a study that has more of them than a small budget can pay for.
     """
 
     environments: tuple[str, ...]
     seeds: int
     steps: float
+    treatments: tuple[str, ...] = ()
 
 
 class Arm(NamedTuple):
@@ -59,6 +61,9 @@ class Arm(NamedTuple):
     config: Any = None
     network: Any = None
     reset_pool: int = 1
+    intervention: Any = None
+    metrics: Sequence[Metric] = ()
+    measure_every: int = 10
 
 
 class Direction(NamedTuple):
@@ -149,7 +154,24 @@ class Intervals(NamedTuple):
     smallest: float = 0.0
 
 
-Panel = Lines | Intervals
+class Heat(NamedTuple):
+    """A panel of colours: a row per label, such as a layer, against what is on the axis.
+
+    x: what is on the axis, at the points `at`, K of them. unit: what the colours are, from `low` to
+    `high`. rows: their labels. values: K for each row; NaN where nothing is known.
+    """
+
+    title: str
+    x: str
+    unit: str
+    rows: tuple[str, ...]
+    at: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+    low: float = 0.0
+    high: float = 1.0
+
+
+Panel = Lines | Intervals | Heat
 
 
 class Text(NamedTuple):

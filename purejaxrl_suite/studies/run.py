@@ -75,7 +75,16 @@ def laid_out(arm: Arm) -> Layout:
         env_params=None,
         seeds=arm.seeds,
         steps=arm.steps,
+        **_watched(arm),
     )
+
+
+def _watched(arm: Arm) -> dict[str, Any]:
+    return {
+        "intervention": arm.intervention,
+        "metrics": arm.metrics,
+        "measure_every": arm.measure_every,
+    }
 
 
 def conclude(
@@ -141,6 +150,7 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Curves:
         config=arm.config,
         network=arm.network,
         reset_pool=arm.reset_pool,
+        **_watched(arm),
         segments=min(SEGMENTS, updates),
         announce=told.announce,
         on_segment=told.show,

@@ -1,0 +1,266 @@
+"""Do units fall asleep the sooner the more is learnt from each step, and does waking them help?
+
+Paper: Sokar et al. 2023, The dormant neuron phenomenon in deep reinforcement learning,
+    arXiv 2302.12902.
+Figure: its figures on dormant neurons of DQN at replay ratios from 0.25 to 2, on the overlap of
+    their sets over time, on pruning them, and on returns with ReDo; there of 17 Atari games and 10M
+    frames, here of MinAtar (full) or Catch (quick).
+Claim: dormant neurons become more with the number of gradient steps, stay dormant and are not
+    needed; ReDo, which recycles them, keeps them few and the return from collapsing at high ratios.
+
+A unit is dormant whose mean activation is at most a tenth of its layer's mean (tau 0.1), or zero
+(tau 0), on 256 replayed observations; shares are of all hidden units, averaged over the last
+quarter of training. Trends are the mean over seeds of each seed's rank correlation with the order
+of the settings, which is the effect of Page's test. ReDo acts every 1,000 gradient steps.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.dqn import DQNConfig, dqn
+from purejaxrl_suite.core.types import Array, Environment, Intervention, Key, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.plasticity import scores
+from purejaxrl_suite.stats import Effect, Estimate
+from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.panels import layer_map, over_time
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Lines,
+    Panel,
+    Study,
+    line,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+RATIOS = (0.25, 0.5, 1.0, 2.0)
+"""Gradient steps per environment step; Dopamine's default is the first."""
+NUM_ENVS, LENGTH = 8, 4
+PERIOD = 1000
+"""Gradient steps between recyclings."""
+TAU = 0.1
+LOOKS = 40
+"""Measurements in a run."""
+QUARTERS = 4
+UNITS, RANKS = "share of units", "rank correlation"
+
+
+def network(env: Environment) -> Network:
+    """Young and Tian's for MinAtar, two dense layers on what is smaller; Dopamine's draws."""
+    hidden = (128,) if len(env.observation.shape) == 3 else (64, 64)
+    draw = jax.nn.initializers.xavier_uniform()
+    options = {"hidden": hidden, "layer_norm": False, "kernel_init": draw}
+    return nets.q_network(env.observation, env.action, **options)
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """DQN at all ratios as it is; with ReDo at the two highest; with units pruned at 1."""
+    look = max(1, int(budget.steps) // (NUM_ENVS * LENGTH) // LOOKS)
+    watch = plasticity.every(look, plasticity.overlap(TAU))
+    plain = Arm(
+        dqn,
+        [make(id) for id in budget.environments],
+        budget.seeds,
+        budget.steps,
+        config=[_config(ratio) for ratio in RATIOS],
+        network=network,
+        intervention=watch,
+        metrics=(plasticity.dormant(0.0), plasticity.dormant(TAU)),
+        measure_every=look,
+    )
+
+    def treated(ratio: float, cure: Intervention) -> Arm:
+        period = max(1, round(PERIOD / _config(ratio).gradient_steps))
+        both = plasticity.chain(watch, plasticity.every(period, cure))
+        return plain._replace(config=_config(ratio), intervention=both)
+
+    chosen = plasticity.threshold(TAU)
+    prune = plasticity.recycle_by("prune", scores.activation, chosen, draw=plasticity.zeros)
+    return {
+        "plain": plain,
+        "redo-1": treated(1.0, plasticity.redo(TAU)),
+        "redo-2": treated(2.0, plasticity.redo(TAU)),
+        "pruned-1": treated(1.0, prune),
+    }
+
+
+def _config(ratio: float) -> DQNConfig:
+    steps = round(ratio * NUM_ENVS * LENGTH)
+    return DQNConfig(NUM_ENVS, LENGTH, gradient_steps=steps, huber=True)
+
+
+def shares(curves: Curves, tau: float) -> Array:
+    """Dormant units in the last quarter of training, f32[S, ..., environments]."""
+    found = curves[f"dormant_{tau:g}"].where(~curves["diverged"])
+    found = found.transpose("seed", ..., "environment", "step").values
+    return stats.final_score(found, 1.0 / QUARTERS)
+
+
+def at(ratio: float, plain: Curves) -> Curves:
+    """The part of the plain arm with that replay ratio."""
+    return plain.isel(config=RATIOS.index(ratio))
+
+
+def growth(values: Array) -> Array:
+    """Rank correlation of f32[..., K] with the order of K settings, f32[...]; NaN where one is."""
+    rows = jnp.reshape(values, (-1, values.shape[-1]))
+    effect = jax.vmap(lambda one: stats.page(jax.random.key(0), one, permutations=1).effect)
+    return jnp.reshape(effect(rows), values.shape[:-1])
+
+
+def over_ratios(tau: float) -> Callable[[Key, Curves], Effect]:
+    """How the share of dormant units grows with the replay ratio."""
+
+    def effect(key: Key, plain: Curves) -> Effect:
+        return _trend(key, growth(jnp.moveaxis(shares(plain, tau), 1, -1)))
+
+    return effect
+
+
+def overlap_grows(key: Key, plain: Curves) -> Effect:
+    """How the overlap with all that were dormant before grows over the quarters of training."""
+    found = plain["overlap_ever"].where(~plain["diverged"])
+    found = found.coarsen(step=found.sizes["step"] // QUARTERS, boundary="trim").mean()
+    return _trend(key, growth(found.transpose("seed", ..., "step").values))
+
+
+def _trend(key: Key, correlations: Array) -> Effect:
+    found = stats.estimate(key, correlations, stats.mean)
+    return Effect(*found, jnp.int32(correlations.shape[0]))
+
+
+def fewer_dormant(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
+    """The share of dormant units with ReDo less that without."""
+
+    def effect(key: Key, redo: Curves, plain: Curves) -> Effect:
+        pair = shares(redo, TAU), shares(at(ratio, plain), TAU)
+        return stats.difference(key, *pair, paired=True)
+
+    return effect
+
+
+def score_changes(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
+    """The final score with an intervention less that without."""
+
+    def effect(key: Key, treated: Curves, plain: Curves) -> Effect:
+        pair = normalized_scores(treated), normalized_scores(at(ratio, plain))
+        return stats.difference(key, *pair, paired=True)
+
+    return effect
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """Dormant units and scores against replay ratios; dormant units over time, by layer, again."""
+    plain = curves["plain"]
+    kinds = {
+        "as it is": {ratio: at(ratio, plain) for ratio in RATIOS},
+        "ReDo": {1.0: curves["redo-1"], 2.0: curves["redo-2"]},
+        "pruned": {1.0: curves["pruned-1"]},
+    }
+    measures = {
+        "Dormant units, tau 0.1": (lambda one: shares(one, TAU), UNITS),
+        "Dormant units, tau 0": (lambda one: shares(one, 0.0), UNITS),
+        "Final score": (normalized_scores, "normalized score"),
+    }
+    against = [
+        Lines(title, "replay ratio", label, _by_ratio(key, kinds, measure), logarithmic=True)
+        for title, (measure, label) in measures.items()
+    ]
+    name, steps = f"dormant_{TAU:g}", "environment steps"
+    parts = [(f"ratio {ratio:g}", at(ratio, plain)) for ratio in RATIOS]
+    parts += [("ratio 2, ReDo", curves["redo-2"])]
+    dormant = tuple(over_time(key, label, one, name) for label, one in parts)
+    overlap = (
+        over_time(key, "with any before", plain, "overlap_ever"),
+        over_time(key, "with the look before", plain, "overlap_last"),
+    )
+    return (
+        *against,
+        Lines("Dormant units over time", steps, UNITS, dormant),
+        Lines("Overlap of dormant sets, all ratios", steps, "overlap coefficient", overlap),
+        layer_map("Dormant units by layer, ratio 2", at(2.0, plain), name, UNITS),
+    )
+
+
+def _by_ratio(
+    key: Key,
+    kinds: Mapping[str, Mapping[float, Curves]],
+    measure: Callable[[Curves], Array],
+) -> tuple:
+    lines = []
+    for label, by_ratio in kinds.items():
+        found = [stats.estimate(key, measure(one)) for one in by_ratio.values()]
+        along = Estimate(*(np.array([float(one[i]) for one in found]) for i in range(3)))  # pyright: ignore[reportArgumentType]
+        lines.append(line(label, tuple(by_ratio), along))
+    return tuple(lines)
+
+
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            "Dormant units (tau 0.1) become more with the replay ratio.",
+            ("plain",),
+            over_ratios(TAU),
+            MORE,
+            smallest=0.3,
+            unit=RANKS,
+        ),
+        Claim(
+            "So do those that are exactly silent (tau 0).",
+            ("plain",),
+            over_ratios(0.0),
+            MORE,
+            smallest=0.3,
+            unit=RANKS,
+        ),
+        Claim(
+            "ReDo keeps dormant units few at a replay ratio of 1.",
+            ("redo-1", "plain"),
+            fewer_dormant(1.0),
+            LESS,
+            unit=UNITS,
+        ),
+        Claim(
+            "So it does at a replay ratio of 2.",
+            ("redo-2", "plain"),
+            fewer_dormant(2.0),
+            LESS,
+            unit=UNITS,
+        ),
+        Claim(
+            "ReDo scores more at a replay ratio of 2.",
+            ("redo-2", "plain"),
+            score_changes(2.0),
+            MORE,
+        ),
+        Claim(
+            "Units that are dormant overlap ever more with those that were.",
+            ("plain",),
+            overlap_grows,
+            MORE,
+            smallest=0.3,
+            unit=RANKS,
+        ),
+        Claim(
+            "Pruning dormant units in training, at a replay ratio of 1, changes no score.",
+            ("pruned-1", "plain"),
+            score_changes(1.0),
+            EQUAL,
+        ),
+    ),
+    figure,
+    quick=Budget(("Catch-bsuite",), 6, 2e4),
+    full=Budget(minatar.FOUR_GAMES, 32, 1e6),
+)
