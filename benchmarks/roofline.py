@@ -1,0 +1,184 @@
+"""How close is training to what the device can do, and where does its time go?
+
+    python -m benchmarks.roofline --core 1
+    python -m benchmarks.roofline --jobs ppo-breakout pqn-breakout --members 1 64
+
+For a job (agent and environment at published settings) three programs take turns: the whole
+training, the same without learning, and the same with random actions. Their differences are the
+times of learning, of acting and of the environment. Beside them stand the floating-point operations
+of matrix products, counted in the traced program (loop bodies times their trips), and two limits
+measured on the same device: a large matrix product, and a large copy.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import harness
+
+MATRIX, COPY = 2048, 2**27
+"""Side of the large matrix product, and bytes of the large copy."""
+PARTS = ("training", "without learning", "environment")
+
+
+def job(builder: str, env_id: str, settings: str) -> Callable[[], tuple[Any, Any]]:
+    """(agent, environment) at the settings of a peer."""
+
+    def build() -> tuple[Any, Any]:
+        from benchmarks import contestants, reference
+        from purejaxrl_suite import nets
+        from purejaxrl_suite.agents.ppo import PPOConfig, ppo
+        from purejaxrl_suite.agents.pqn import PQNConfig, pqn
+        from purejaxrl_suite.envs import make
+
+        s, env = getattr(reference, settings), make(env_id)
+        sizes = s.num_envs, s.rollout_length, s.epochs, s.minibatches
+        if builder == "ppo":
+            return ppo(env, PPOConfig(*sizes), contestants.mlp(env)), env
+        encoder = nets.minatar_cnn() if s.convolution else nets.flat()
+        network = nets.q_network(env.observation, env.action, hidden=s.widths, encoder=encoder)
+        return pqn(env, PQNConfig(*sizes), network), env
+
+    return build
+
+
+JOBS = {
+    "ppo-cartpole": job("ppo", "CartPole-v1", "PPO_CARTPOLE"),
+    "ppo-breakout": job("ppo", "Breakout-MinAtar", "PPO_BREAKOUT"),
+    "ppo-doorkey": job("ppo", "Navix-DoorKey-8x8-v0", "PPO_CARTPOLE"),
+    "pqn-breakout": job("pqn", "Breakout-MinAtar", "PQN_BREAKOUT"),
+}
+
+
+def matrix_flops(jaxpr: Any) -> float:
+    """Floating-point operations of the matrix products of a traced program.
+
+    A scan counts its body times its length; a while loop, whose trips nobody knows, once.
+    """
+    total = 0.0
+    for equation in jaxpr.eqns:
+        leaves = _leaves(equation.params)
+        trips = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += trips * sum(matrix_flops(inner) for inner in leaves)
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            lengths = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            total += 2.0 * lengths * math.prod(equation.outvars[0].aval.shape)
+        if equation.primitive.name == "conv_general_dilated":
+            raise NotImplementedError("convolutions: expected them as matrix products")
+    return total
+
+
+def _leaves(params: dict[str, Any]) -> list[Any]:
+    import jax
+
+    found = []
+    for value in jax.tree.leaves(params):
+        if hasattr(value, "eqns"):
+            found.append(value)
+        elif hasattr(value, "jaxpr"):
+            found.append(value.jaxpr)
+    return found
+
+
+def parts(agent: Any, env: Any, updates: int, members: int) -> list[harness.Contestant]:
+    """The three programs, in the order of PARTS."""
+    from benchmarks.contestants import ours, random_agent
+
+    idle = agent._replace(update=lambda key, hypers, state, transition: (state, {}))
+    random = random_agent(env, agent.num_envs, agent.rollout_length)
+    entries = (agent, idle, random)
+    return [
+        ours(each, env, updates, members)._replace(name=name)
+        for name, each in zip(PARTS, entries, strict=True)
+    ]
+
+
+def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> dict[str, Any]:
+    """Seconds of each part, operations, and the share of the limit that they reach."""
+    import jax
+
+    agent, env = JOBS[name]()
+    updates = max(1, round(steps / (agent.num_envs * agent.rollout_length * members)))
+    entries = parts(agent, env, updates, members)
+    raced = harness.race(entries, rounds)
+    clock = f"{raced['clock']}_seconds"
+    seconds = [harness.spread(each[clock])["median"] for each in raced["contestants"]]
+    whole = entries[0]
+    traced = jax.make_jaxpr(whole.train)(jax.random.key(0), *whole.data)
+    # The loop over updates is a while loop, counted once.
+    flops = updates * matrix_flops(traced.jaxpr)
+    shares = seconds[0] - seconds[1], seconds[1] - seconds[2], seconds[2]
+    return {
+        "job": name,
+        "members": members,
+        "steps": whole.steps,
+        "seconds": dict(zip(PARTS, seconds, strict=True)),
+        "steps_per_second": whole.steps / seconds[0],
+        "flops_per_step": flops / whole.steps,
+        "flops_per_second": flops / seconds[0],
+        "of_matrix_limit": flops / seconds[0] / limits["flops_per_second"],
+        "share": dict(
+            zip(
+                ("learning", "acting", "environment"), (s / seconds[0] for s in shares), strict=True
+            )
+        ),
+        "bytes": raced["contestants"][0]["temporary_bytes"],
+    }
+
+
+def device_limits(rounds: int) -> dict[str, float]:
+    """Operations per second of a large float32 product, and bytes per second of a large copy."""
+    import jax
+    import jax.numpy as jnp
+
+    def product(key: Any) -> Any:
+        x = jax.random.normal(key, (MATRIX, MATRIX))
+        return jax.lax.fori_loop(0, 8, lambda _, y: x @ y / MATRIX, x)
+
+    def copy(key: Any) -> Any:
+        x = jnp.full(COPY // 4, jax.random.uniform(key))
+        return jax.lax.fori_loop(0, 16, lambda i, y: y + 1.0, x)
+
+    contestants = [harness.Contestant("product", product, 1), harness.Contestant("copy", copy, 1)]
+    raced = harness.race(contestants, rounds)
+    best = [min(each[f"{raced['clock']}_seconds"]) for each in raced["contestants"]]
+    # A copy reads and writes; making its input writes once.
+    return {
+        "flops_per_second": 8 * 2.0 * MATRIX**3 / best[0],
+        "bytes_per_second": (16 * 2 + 1) * COPY / best[1],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", nargs="+", choices=tuple(JOBS), default=tuple(JOBS))
+    parser.add_argument("--members", nargs="+", type=int, default=(1, 64))
+    parser.add_argument("--steps", type=float, default=3e5, help="of all members, in a call")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--core", type=int, help="core to run on; all of them by default")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/roofline.json"))
+    arguments = parser.parse_args()
+    harness.pin(arguments.core)
+    limits = device_limits(arguments.rounds)
+    print({name: f"{value:.3g}" for name, value in limits.items()})
+    data: dict[str, Any] = {"context": harness.context(), "limits": limits, "rows": []}
+    for name in arguments.jobs:
+        for members in arguments.members:
+            row = measure(name, members, arguments.steps, arguments.rounds, limits)
+            data["rows"].append(row)
+            shares = ", ".join(f"{part} {share:.0%}" for part, share in row["share"].items())
+            print(
+                f"{name:14} {members:4} members {row['steps_per_second']:11,.0f} steps/s"
+                f" {row['of_matrix_limit']:6.1%} of the matrix limit; {shares}",
+                flush=True,
+            )
+            harness.write_json(arguments.out, data)
+
+
+if __name__ == "__main__":
+    main()
