@@ -20,14 +20,18 @@ def studies() -> dict[str, "Study"]:
     """Every study by its name, that of its file."""
     from purejaxrl_suite.studies import (
         dormant_neurons,
+        grama,
         hyperparameter_consistency,
+        plasticity_benchmark,
         reset_pool_is_harmless,
         statistical_precipice,
     )
 
     modules = (
         dormant_neurons,
+        grama,
         hyperparameter_consistency,
+        plasticity_benchmark,
         reset_pool_is_harmless,
         statistical_precipice,
     )

@@ -1,0 +1,278 @@
+"""Do gradients find the units that a network could lose, where activations no longer tell?
+
+Paper: GraMa, arXiv 2505.24061: plasticity by gradient magnitudes, and ReGraMa, which recycles by
+    them.
+Figure: its comparison of ReGraMa with ReDo on networks with norms and residuals, its pruning of
+    units by either measure, and its table of what the measure costs; there BRO-net on the DeepMind
+    control suite with SAC, here PQN and PPO on MinAtar.
+Claim: where units are ReLUs, units without activation are units without gradient; behind LayerNorm
+    and GELU only gradients tell, so recycling by them helps more, and pruning by them hurts less.
+
+All networks have two dense layers of 64 units on the board: of ReLUs, or of LayerNorm and GELU. The
+paper's score of a unit is E|dL/dh|, the code's the magnitude of the gradient of its incoming
+weights; h is the activation. A silent ReLU has no gradient of its weights, but dL/dh is what comes
+down its outgoing weights, so only the latter score can find it: both are measured. Recycling
+happens every 1,000 gradient steps; a quarter of each layer is pruned where the last 5 % of training
+begin, in which scores are taken.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.core.types import (
+    Array,
+    Environment,
+    Intervention,
+    Key,
+    Learner,
+    Look,
+    Network,
+    Probe,
+)
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.plasticity import scores
+from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.stats.aggregate import FINAL
+from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
+from purejaxrl_suite.studies.protocol import (
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Lines,
+    Panel,
+    Study,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+NUM_ENVS, LENGTH = 16, 32
+PPO_CONFIG = PPOConfig(NUM_ENVS, LENGTH, epochs=4, minibatches=8)
+PQN_CONFIG = PQNConfig(NUM_ENVS, LENGTH, epochs=2, minibatches=16)
+HIDDEN = (64, 64)
+PERIOD = round(1000 / (PQN_CONFIG.epochs * PQN_CONFIG.minibatches))
+"""Updates between recyclings, and between measurements; both agents make as many steps in one."""
+TAU_OF_REDO, TAU_OF_REGRAMA = 0.02, 0.01
+"""The paper's, for BRO-net."""
+PRUNED = 0.25
+SEGMENTS = 10
+
+
+def q_network(env: Environment, normed: bool) -> Network:
+    """Of PQN."""
+    activation = jax.nn.gelu if normed else jax.nn.relu
+    options = {"hidden": HIDDEN, "encoder": nets.flat(), "activation": activation}
+    return nets.q_network(env.observation, env.action, layer_norm=normed, **options)
+
+
+def actor_critic(env: Environment, normed: bool) -> Network:
+    """Of PPO, one for the policy and one for the value."""
+    activation = jax.nn.gelu if normed else jax.nn.relu
+    options = {"hidden": HIDDEN, "encoder": nets.flat(), "activation": activation}
+    return nets.actor_critic(env.observation, env.action, layer_norm=normed, **options)
+
+
+def agreement(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+    """Of units without activation, the share without gradient; and the Jaccard index of both sets.
+
+    Over all layers, by dL/dh (`text`) and by gradients of incoming weights (`released`). NaN where
+    no unit is silent, or neither set has one.
+    """
+    silent = scores.below(scores.activation(learner, probe, look), 0.0)
+    by = {"text": scores.feature_gradient, "released": scores.weight_gradient}
+    found = {}
+    for name, score in by.items():
+        still = scores.below(score(learner, probe, look), 0.0)
+        both = sum(jnp.sum(x & still[layer]) for layer, x in silent.items())
+        either = sum(jnp.sum(x | still[layer]) for layer, x in silent.items())
+        alone = sum(jnp.sum(x) for x in silent.values())
+        found[f"still_of_silent_{name}"] = jnp.float32(both) / alone
+        found[f"jaccard_{name}"] = jnp.float32(both) / either
+    return found
+
+
+def treatments(updates: int) -> dict[str, Intervention | None]:
+    """What is done to networks with norms."""
+    text = plasticity.threshold(TAU_OF_REGRAMA)
+    few, gradient = plasticity.lowest(PRUNED), scores.feature_gradient
+    last = max(1, updates - max(1, round(FINAL * updates)))
+
+    def pruned(name: str, score: scores.Score) -> Intervention:
+        return plasticity.once(last, plasticity.recycle_by(name, score, few, draw=plasticity.zeros))
+
+    again = {
+        "ReDo": plasticity.redo(TAU_OF_REDO),
+        "ReGraMa": plasticity.regrama(text),
+        "as released": plasticity.regrama_as_released(text),
+        "random": plasticity.recycle_by("random", gradient, plasticity.at_random(text)),
+    }
+    return {
+        "none": None,
+        **{name: plasticity.every(PERIOD, cure) for name, cure in again.items()},
+        "pruned by gradient": pruned("prune_by_gradient", gradient),
+        "pruned by activation": pruned("prune_by_activation", scores.activation),
+    }
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """Both agents with ReLUs, PQN with and without being measured; and with norms and treatments.
+
+    PPO is treated in four ways, PQN in all.
+    """
+    environments = [make(id) for id in budget.environments]
+    size = budget.seeds, budget.steps
+    of_pqn = Arm(pqn, environments, *size, PQNHypers(), PQN_CONFIG)
+    of_ppo = Arm(ppo, environments, *size, PPOHypers(learning_rate=5e-4), PPO_CONFIG)
+    every = treatments(int(budget.steps) // (NUM_ENVS * LENGTH))
+    few = {name: every[name] for name in ("none", "ReDo", "ReGraMa", "random")}
+    seen = {"metrics": (agreement,), "measure_every": PERIOD}
+    shares = (plasticity.dormant(TAU_OF_REDO), plasticity.inactive(TAU_OF_REGRAMA))
+    watched = {"metrics": shares, "measure_every": PERIOD}
+    build = {"pqn": q_network, "ppo": actor_critic}
+    relu, normed = (
+        {name: partial(one, normed=with_norms) for name, one in build.items()}
+        for with_norms in (False, True)
+    )
+    return {
+        "pqn-bare": of_pqn._replace(network=relu["pqn"]),
+        "pqn-relu": of_pqn._replace(network=relu["pqn"], **seen),
+        "ppo-relu": of_ppo._replace(network=relu["ppo"], **seen),
+        "pqn-norm": of_pqn._replace(network=normed["pqn"], intervention=every, **watched),
+        "ppo-norm": of_ppo._replace(network=normed["ppo"], intervention=few, **watched),
+    }
+
+
+def agrees(measure: str) -> Callable[[Key, Curves], Effect]:
+    """A measure of `agreement` over the second half of training."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        found = curves[measure].where(~curves["diverged"])
+        values = found.transpose("seed", "environment", "step").values
+        each = stats.final_score(values, 0.5)
+        return Effect(*stats.estimate(key, each, stats.mean), jnp.int32(each.shape[0]))
+
+    return effect
+
+
+def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
+    """The final score with one treatment less that with another."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        pair = (normalized_scores(curves.sel(intervention=x)) for x in (treatment, over))
+        return stats.difference(key, *pair, paired=True)
+
+    return effect
+
+
+def cost(key: Key, measured: Curves, bare: Curves) -> Effect:
+    """By how much a run takes longer with measurements, from the speeds of its segments."""
+    rates = (_of_segments(one) for one in (bare, measured))
+    return stats.compare(key, *rates, slowdown, paired=False)
+
+
+def slowdown(bare: Array, measured: Array) -> Array:
+    """f32[segments, environments] of each -> f32[]."""
+    ratios = stats.median(bare, axis=0) / stats.median(measured, axis=0)
+    return jnp.mean(ratios) - 1.0
+
+
+def _of_segments(curves: Curves) -> Array:
+    rates = curves["steps_per_second"].transpose("step", "environment").values
+    parts = jnp.array_split(jnp.asarray(rates), SEGMENTS)
+    return jnp.stack([jnp.nanmedian(part, axis=0) for part in parts])
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """What treatments change, agreement of both measures, and both measures over time."""
+    panels: list[Panel] = []
+    for agent in ("pqn", "ppo"):
+        treated = curves[f"{agent}-norm"]
+        names = [str(x) for x in treated["intervention"].values if x != "none"]
+        found = {name: gain(name, "none")(key, treated) for name in names}
+        label = "final score less that of none [normalized], 95 % interval"
+        title = f"{agent.upper()}, LayerNorm and GELU"
+        panels.append(ranking(title, label, found, 0.0, 0.05))
+    steps = "environment steps"
+    alike = tuple(
+        over_time(key, f"{agent}, {name}", curves[f"{agent}-relu"], f"jaccard_{name}")
+        for agent in ("pqn", "ppo")
+        for name in ("text", "released")
+    )
+    panels.append(
+        Lines("ReLU: units without activation, without gradient", steps, "Jaccard", alike)
+    )
+    plain = curves["pqn-norm"].sel(intervention="none")
+    recycled = curves["pqn-norm"].sel(intervention="ReGraMa")
+    name = f"inactive_{TAU_OF_REGRAMA:g}"
+    lines = (
+        over_time(key, "inactive", plain, name),
+        over_time(key, "inactive, ReGraMa", recycled, name),
+        over_time(key, "dormant", plain, f"dormant_{TAU_OF_REDO:g}"),
+    )
+    panels.append(Lines("PQN, LayerNorm and GELU", steps, "share of units", lines))
+    panels.append(layer_map("PQN, LayerNorm and GELU: inactive", plain, name, "share of units"))
+    return tuple(panels)
+
+
+def _agreement_claims() -> tuple[Claim, ...]:
+    """Of the two scores, by agent."""
+    claims = []
+    for agent in ("pqn", "ppo"):
+        silent = f"With ReLUs ({agent.upper()}), units without activation"
+        for name, text in (("released", "of their weights"), ("text", "dL/dh")):
+            statement = f"{silent} are those without gradient {text}."
+            over, measure = (f"{agent}-relu",), agrees(f"jaccard_{name}")
+            common = {"smallest": 0.0, "against": 0.9, "unit": "Jaccard index"}
+            claims.append(Claim(statement, over, measure, MORE, **common))
+    return tuple(claims)
+
+
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        *_agreement_claims(),
+        Claim(
+            "With norms, ReGraMa scores more than ReDo (PQN).",
+            ("pqn-norm",),
+            gain("ReGraMa", "ReDo"),
+            MORE,
+        ),
+        Claim("So it does with PPO.", ("ppo-norm",), gain("ReGraMa", "ReDo"), MORE),
+        Claim(
+            "With norms, pruning by gradients hurts less than pruning as many by activations.",
+            ("pqn-norm",),
+            gain("pruned by gradient", "pruned by activation"),
+            MORE,
+        ),
+        Claim(
+            "Scores by gradients, every 1,000 gradient steps, take 2 % of the time at most.",
+            ("pqn-relu", "pqn-bare"),
+            cost,
+            LESS,
+            smallest=0.0,
+            against=0.02,
+            unit="share of the time",
+            counted="segments",
+        ),
+        Claim(
+            "Recycling as many units at random is not better than ReGraMa (PQN).",
+            ("pqn-norm",),
+            gain("ReGraMa", "random"),
+            MORE,
+            smallest=0.0,
+            against=-0.05,
+        ),
+    ),
+    figure,
+    quick=Budget(("Breakout-MinAtar",), 6, 1e5),
+    full=Budget(minatar.FOUR_GAMES, 32, 2e6),
+)

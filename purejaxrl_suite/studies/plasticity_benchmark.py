@@ -1,0 +1,324 @@
+"""Which remedy keeps networks able to learn, of all that are known, on streams of tasks?
+
+Paper: none that compares them all; each remedy's own is named where it is made, in `plasticity`.
+    Streams of MinAtar games follow Abbas et al. 2023, Loss of plasticity in continual deep
+    reinforcement learning, arXiv 2303.07507.
+Figure: none; a ranking of remedies by the return in the last cycle of a stream.
+Claim: networks that have learnt many tasks learn worse than fresh ones; remedies close the gap, and
+    cost nothing where the task stays.
+
+Agents are PPO, PQN and DQN, each with two dense layers of 64 ReLUs on the board, and with constant
+learning rates and exploration, so that all phases are alike. A stream plays its tasks in turn,
+three cycles of them; a task alone is played as long as a stream. A score is the mean return over a
+phase of the last cycle, normalized by task; of a task alone, over the last third of training.
+"fresh" is the control: wherever a phase begins, all parameters and the optimizer start anew (replay
+stays). Remedies that act on whole layers do so where a phase begins, which favours them; units are
+recycled every 1,000 gradient steps, or four times in a phase where that is more often. Settings are
+those of the papers: nothing was tuned. `quick` compares three remedies only, `full` all.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.core.types import Array, Environment, Intervention, Key, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.envs.continual import continual
+from purejaxrl_suite.envs.wrappers import transform_observation
+from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
+from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Lines,
+    Panel,
+    Study,
+    line,
+)
+
+CYCLES = 3
+GRADIENT_STEPS = 1000
+HIDDEN = (64, 64)
+ALONE = ("Breakout-MinAtar", "Navix-DoorKey-5x5-v0")
+"""Tasks that are played by themselves, too, of those that a budget has."""
+GRIDS = ("Navix-Empty-Random-5x5-v0", "Navix-DoorKey-5x5-v0", "Navix-FourRooms-7x7-v0")
+_NONE = Score(0.0, "an episode that never reaches the goal", "navix 4", True)
+_ALL = Score(1.0, "the reward of the goal", "navix 4", True)
+REFERENCES = stats.REFERENCES | dict.fromkeys(GRIDS, Reference(_NONE, _ALL))
+"""Those of MinAtar are of each game's own actions; here all have the six of all games."""
+MINATAR, NAVIX, SINGLE = "minatar", "navix", "alone"
+REGIMES = (MINATAR, NAVIX, SINGLE)
+STREAMS = (MINATAR, NAVIX)
+AGENTS = ("ppo", "pqn", "dqn")
+TAU = 0.1
+LOOKS = 60
+
+
+class Times(NamedTuple):
+    """In updates. phase: of a phase. last: before the last cycle. recycle: between recyclings."""
+
+    phase: int
+    last: int
+    recycle: int
+
+
+def _nothing(times: Times) -> None:
+    return None
+
+
+class Remedy(NamedTuple):
+    """act: what is done between updates. options: of the network. change: around the network."""
+
+    act: Callable[[Times], Intervention | None] = _nothing
+    options: Mapping[str, Any] = {}
+    change: Callable[[Network], Network] = lambda network: network
+
+
+def _units(cure: Intervention) -> Callable[[Times], Intervention]:
+    return lambda times: plasticity.every(times.recycle, cure)
+
+
+def _layers(cure: Intervention) -> Callable[[Times], Intervention]:
+    return lambda times: plasticity.every(times.phase, cure)
+
+
+def remedies() -> dict[str, Remedy]:
+    """All of them by name; "none" and "fresh" are what they are compared with."""
+    redo = _units(plasticity.redo(TAU))
+    injected = Remedy(
+        lambda times: plasticity.once(times.last, plasticity.inject()),
+        change=lambda network: plasticity.injectable(network, ("trunk", "heads")),
+    )
+    return {
+        "none": Remedy(),
+        "fresh": Remedy(_layers(plasticity.shrink_and_perturb(0.0, 1.0))),
+        "redo": Remedy(redo),
+        "redo-per-entry-counts": Remedy(redo, change=plasticity.per_entry_counts),
+        "random-recycling": Remedy(_units(plasticity.random_recycling(TAU))),
+        "regrama": Remedy(_units(plasticity.regrama())),
+        "regrama-as-released": Remedy(_units(plasticity.regrama_as_released())),
+        "reset-layers": Remedy(_layers(plasticity.reset_layers(("heads",)))),
+        "shrink-and-perturb": Remedy(_layers(plasticity.shrink_and_perturb())),
+        "continual-backprop": Remedy(lambda times: plasticity.continual_backprop()),
+        "injection": injected,
+        "l2-init": Remedy(change=plasticity.l2_init),
+        "weight-clipping": Remedy(change=plasticity.weight_clipping),
+        "spectral-normalization": Remedy(change=plasticity.spectral_normalization),
+        "layer-norm": Remedy(options={"layer_norm": True}),
+        "crelu": Remedy(options={"activation": nets.crelu}),
+    }
+
+
+class Base(NamedTuple):
+    """An agent. steps: gradient steps in an update."""
+
+    builder: Callable[..., Any]
+    hypers: Any
+    config: Any
+    network: Callable[..., Network]
+    steps: int
+
+
+def bases() -> dict[str, Base]:
+    """The agents; nothing is annealed."""
+    of_ppo = PPOConfig(16, 32, epochs=4, minibatches=8, anneal_learning_rate=False)
+    of_pqn = PQNConfig(16, 32, epochs=2, minibatches=16, anneal_learning_rate=False)
+    of_dqn = DQNConfig(8, 4, gradient_steps=8)
+    q_network = partial(nets.q_network, layer_norm=False)
+    actor_critic = partial(nets.actor_critic, activation=jax.nn.relu)
+    steady = {"epsilon": 0.05, "final_epsilon": 0.05}
+    return {
+        "ppo": Base(ppo, PPOHypers(learning_rate=5e-4), of_ppo, actor_critic, 32),
+        "pqn": Base(pqn, PQNHypers(**steady), of_pqn, q_network, 32),
+        "dqn": Base(dqn, DQNHypers(**steady), of_dqn, q_network, 8),
+    }
+
+
+def task(id: str) -> Environment:
+    """With the actions that all games have; grids as cells of one-hot codes around the agent."""
+    if "MinAtar" in id:
+        return make(id, use_minimal_action_set=False)
+    env = make(id, observation="categorical_first_person")
+    (codes,) = env.observation.categories
+    shape = (*env.observation.shape[:2], codes)
+    space = env.observation._replace(shape=shape, low=0.0, high=1.0, categories=())
+    return transform_observation(
+        env, lambda obs: jax.nn.one_hot(obs[..., 0], codes, dtype=obs.dtype), space
+    )
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """An arm for each agent, kind of environment and remedy, called `pqn-minatar-redo`."""
+    every = remedies()
+    chosen = {name: every[name] for name in budget.treatments}
+    games = [id for id in budget.environments if "MinAtar" in id]
+    grids = [id for id in budget.environments if id not in games]
+    alone = [id for id in budget.environments if id in ALONE]
+    made = {}
+    for agent, base in bases().items():
+        for regime, ids in ((MINATAR, games), (NAVIX, grids), (SINGLE, alone)):
+            count = len(games) if regime == SINGLE else len(ids)
+            phase = int(budget.steps) // (CYCLES * count * _per_update(base))
+            tasks = [task(id) for id in ids]
+            environments = tasks if regime == SINGLE else [continual(tasks, phase)]
+            size = budget.seeds, CYCLES * count * phase * _per_update(base)
+            plain = Arm(base.builder, environments, *size, base.hypers, base.config)
+            for name, remedy in chosen.items():
+                label = f"{agent}-{regime}-{name}"
+                made[label] = _treated(plain, base, remedy, phase, CYCLES * count)
+    return made
+
+
+def _per_update(base: Base) -> int:
+    return base.config.num_envs * base.config.rollout_length
+
+
+def _treated(plain: Arm, base: Base, remedy: Remedy, phase: int, phases: int) -> Arm:
+    """An arm with a remedy; measured LOOKS times."""
+    recycle = max(1, min(GRADIENT_STEPS // base.steps, phase // 4))
+    times = Times(phase, phase * (phases - phases // CYCLES), recycle)
+
+    def network(env: Environment) -> Network:
+        options = {"hidden": HIDDEN, "encoder": nets.flat(), **remedy.options}
+        return remedy.change(base.network(env.observation, env.action, **options))
+
+    return plain._replace(
+        network=network,
+        intervention=remedy.act(times),
+        metrics=(plasticity.dormant(TAU), plasticity.weight_norm),
+        measure_every=max(1, phase * phases // LOOKS),
+    )
+
+
+def scores(curves: Curves, cycle: int = CYCLES - 1) -> Array:
+    """Normalized scores of every task in a cycle, f32[S, tasks]; 0 for members that diverged."""
+    lost = curves["diverged"].transpose("seed", "environment").values
+    columns = []
+    for i, name in enumerate(map(str, curves["environment"].values)):
+        ids = [id for id in re.split(r"[(),; ]+", name) if id in REFERENCES]
+        returns = curves["episode_return"].isel(environment=i).transpose("seed", "step").values
+        phases = np.reshape(returns, (len(returns), CYCLES, len(ids), -1))
+        means = jnp.nanmean(phases[:, cycle], axis=-1)
+        found = stats.normalize_tasks({id: means[:, k] for k, id in enumerate(ids)}, REFERENCES)
+        columns += [jnp.where(lost[:, i], 0.0, found[id]) for id in ids]
+    return jnp.stack(columns, axis=1)
+
+
+def names(regimes: tuple[str, ...], *remedy: str) -> tuple[str, ...]:
+    """Arms of all agents with these remedies, one remedy after the other."""
+    return tuple(f"{a}-{regime}-{x}" for x in remedy for regime in regimes for a in AGENTS)
+
+
+def gain(key: Key, *curves: Curves) -> Effect:
+    """Scores of the first half of the arms less those of the others, in the same order."""
+    half = len(curves) // 2
+    x, y = (
+        jnp.concatenate([scores(one) for one in part], axis=1)
+        for part in (curves[:half], curves[half:])
+    )
+    return stats.difference(key, x, y, paired=True)
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """Remedies ranked for each kind of environment and for each agent; what PQN's units do."""
+    first = f"{AGENTS[0]}-{MINATAR}-"
+    known = [label.removeprefix(first) for label in curves if label.startswith(first)]
+
+    def against_fresh(over: Callable[..., tuple[str, ...]]) -> dict[str, Effect]:
+        return {
+            name: gain(key, *(curves[arm] for arm in over(name, "fresh")))
+            for name in known
+            if name != "fresh"
+        }
+
+    label = "score less that of fresh networks, 95 % interval"
+    titles = {MINATAR: "MinAtar stream, last cycle", NAVIX: "Navix stream, last cycle"}
+    titles[SINGLE] = "Single tasks, last third"
+    panels: list[Panel] = [
+        ranking(titles[regime], label, against_fresh(partial(names, (regime,))), 0.0, 0.05)
+        for regime in REGIMES
+    ]
+    for agent in AGENTS:
+        over = lambda *remedy, agent=agent: tuple(  # noqa: E731
+            f"{agent}-{regime}-{x}" for x in remedy for regime in STREAMS
+        )
+        title = f"{agent.upper()}, both streams"
+        panels.append(ranking(title, label, against_fresh(over), 0.0, 0.05))
+    few = [name for name in ("none", "fresh", "redo") if name in known]
+    lines = tuple(line(x, range(1, CYCLES + 1), _by_cycle(key, curves, x)) for x in few)
+    panels.append(Lines("All agents, both streams", "cycle", "normalized score", lines))
+    pqn_arms = {name: curves[f"pqn-{MINATAR}-{name}"] for name in few}
+    metric, share = f"dormant_{TAU:g}", "share of units"
+    dormant = tuple(over_time(key, name, one, metric) for name, one in pqn_arms.items())
+    title = "PQN, MinAtar stream: dormant units"
+    panels.append(Lines(title, "environment steps", share, dormant))
+    panels += [layer_map(f"{title}, {x}", one, metric, share) for x, one in pqn_arms.items()]
+    return tuple(panels)
+
+
+def _by_cycle(key: Key, curves: Mapping[str, Curves], remedy: str) -> Estimate:
+    arms_of_it = [curves[arm] for arm in names(STREAMS, remedy)]
+    found = [
+        stats.estimate(key, jnp.concatenate([scores(one, c) for one in arms_of_it], axis=1))
+        for c in range(CYCLES)
+    ]
+    return Estimate(*(jnp.stack([one[i] for one in found]) for i in range(3)))
+
+
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            "In the last cycle, networks without a remedy score less than fresh ones.",
+            names(STREAMS, "none", "fresh"),
+            gain,
+            LESS,
+        ),
+        Claim(
+            "So they do on the MinAtar stream.",
+            names((MINATAR,), "none", "fresh"),
+            gain,
+            LESS,
+        ),
+        Claim(
+            "ReDo scores more in the last cycle than no remedy.",
+            names(STREAMS, "redo", "none"),
+            gain,
+            MORE,
+        ),
+        Claim(
+            "On single tasks ReDo changes nothing.",
+            names((SINGLE,), "redo", "none"),
+            gain,
+            EQUAL,
+        ),
+    ),
+    figure,
+    quick=Budget(
+        ("Breakout-MinAtar", "SpaceInvaders-MinAtar", *GRIDS[::2]),
+        5,
+        36_864,
+        ("none", "fresh", "redo"),
+    ),
+    full=Budget(
+        ("Breakout-MinAtar", "Asterix-MinAtar", "SpaceInvaders-MinAtar", *GRIDS),
+        32,
+        9e6,
+        tuple(remedies()),
+    ),
+)
