@@ -55,7 +55,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.throughput --quick
 
 bench-gpu: $(STAMP)
-	$(BIN)/python -m benchmarks.throughput --gpu
+	$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf .cache .pytest_cache .ruff_cache .hypothesis build dist site runs
