@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnax
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from benchmarks import reference
 from benchmarks.harness import Contestant
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Agent, Clock, Environment, Learner, Network
@@ -97,6 +98,62 @@ def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> 
         ),
     )
     return ours(agent, env, updates, members)
+
+
+class DQNSettings(NamedTuple):
+    """Double DQN with a dueling MLP and an averaged target, in rejax's terms.
+
+    gradient_steps: after one step of each environment; the target moves once, after them.
+    fill: environment steps before learning begins.
+    """
+
+    env_id: str
+    num_envs: int
+    gradient_steps: int
+    batch_size: int
+    capacity: int
+    fill: int
+    learning_rate: float = 1e-3
+    target_rate: float = 0.02
+
+
+# rejax's own configs/gymnax/cartpole.yaml, but for `fill`: learning is what is to be timed.
+DQN_CARTPOLE = DQNSettings("CartPole-v1", 10, 5, 100, 50_000, 10)
+# rejax draws without replacement, which sorts its whole replay: with a small one it is at its best.
+DQN_CARTPOLE_SMALL = DQN_CARTPOLE._replace(capacity=1_000)
+DQN_BREAKOUT_SMALL = DQNSettings("Breakout-MinAtar", 10, 5, 100, 1_000, 10)
+
+
+def our_dqn(settings: DQNSettings, updates: int, members: int = 1) -> Contestant:
+    """DQN at these settings."""
+    s, env = settings, make(settings.env_id)
+    config = DQNConfig(
+        num_envs=s.num_envs,
+        rollout_length=1,
+        gradient_steps=s.gradient_steps,
+        batch_size=s.batch_size,
+        capacity=s.capacity,
+        double=True,
+    )
+    hypers = DQNHypers(
+        learning_rate=s.learning_rate,
+        adam_epsilon=1e-8,
+        final_epsilon=0.05,
+        epsilon_decay=0.5,
+        min_history=s.fill,
+        target_update_period=s.gradient_steps,
+        target_update_rate=s.target_rate,
+    )
+    network = nets.q_network(
+        env.observation,
+        env.action,
+        hidden=(64, 64),  # what rejax has, whatever one asks for
+        activation=jax.nn.swish,
+        encoder=nets.flat(),
+        dueling=True,
+        layer_norm=False,
+    )
+    return ours(dqn(env, config, network, hypers), env, updates, members)
 
 
 def our_navix_ppo(env_id: str, updates: int, observation: str) -> Contestant:
@@ -229,6 +286,39 @@ def rejax_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -
     algorithm = algorithm.replace(eval_callback=lambda *_: ())
     return Contestant(
         "rejax PPO", fleet(lambda key: algorithm.train(key), members), members * steps
+    )
+
+
+def rejax_dqn(settings: DQNSettings, updates: int, members: int = 1) -> Contestant | None:
+    """rejax's own DQN without evaluation; None where rejax is not installed."""
+    try:
+        import rejax
+    except ImportError:
+        return None
+    s = settings
+    env, params = gymnax.make(s.env_id)
+    steps = updates * s.num_envs
+    algorithm = rejax.DQN.create(
+        env=FiveValues(env),
+        env_params=params,
+        agent="DuelingQNetwork",
+        agent_kwargs={"activation": "swish"},
+        num_envs=s.num_envs,
+        num_epochs=s.gradient_steps,
+        batch_size=s.batch_size,
+        buffer_size=s.capacity,
+        fill_buffer=s.fill,
+        learning_rate=s.learning_rate,
+        polyak=1.0 - s.target_rate,
+        exploration_fraction=0.5,
+        total_timesteps=steps,
+        eval_freq=steps,
+        skip_initial_evaluation=True,
+        ddqn=True,
+    )
+    algorithm = algorithm.replace(eval_callback=lambda *_: ())
+    return Contestant(
+        "rejax DQN", fleet(lambda key: algorithm.train(key), members), members * steps
     )
 
 

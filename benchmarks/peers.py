@@ -42,6 +42,18 @@ def pqn_job(settings: str, updates: int, members: int = 1) -> Callable[[float], 
     return build
 
 
+def dqn_job(settings: str, updates: int, members: int = 1) -> Callable[[float], Any]:
+    def build(scale: float) -> tuple[Any, Contestants]:
+        from benchmarks import contestants
+
+        s, n = getattr(contestants, settings), max(1, round(scale * updates))
+        builders = contestants.our_dqn, contestants.rejax_dqn
+        entries = [builder(s, n, members) for builder in builders]
+        return describe(s, n, members), [entry for entry in entries if entry is not None]
+
+    return build
+
+
 def navix_job(env_id: str, updates: int, observation: str) -> Callable[[float], Any]:
     def build(scale: float) -> tuple[Any, Contestants]:
         from benchmarks import contestants
@@ -80,6 +92,9 @@ JOBS: dict[str, Callable[[float], Any]] = {
     "ppo-breakout": ppo_job("PPO_BREAKOUT", 20),
     "pqn-breakout": pqn_job("PQN_BREAKOUT", 3),
     "pqn-cartpole": pqn_job("PQN_CARTPOLE", 30),
+    "dqn-cartpole-64": dqn_job("DQN_CARTPOLE", 10, members=64),
+    "dqn-cartpole-64-small": dqn_job("DQN_CARTPOLE_SMALL", 60, members=64),
+    "dqn-breakout-64-small": dqn_job("DQN_BREAKOUT_SMALL", 60, members=64),
     # The view is what navix's own example of PPO learns from; the grid costs both sides a first
     # layer of up to 1,083 inputs.
     "navix-doorkey-view": navix_job("Navix-DoorKey-8x8-v0", 150, "symbolic_first_person"),

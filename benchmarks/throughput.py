@@ -21,6 +21,7 @@ from benchmarks import harness
 ENVIRONMENTS = ("CartPole-v1", "Breakout-MinAtar", "Navix-DoorKey-8x8-v0")
 QUICK = (1, 8, 64)
 GPU = (1, 4, 16, 64, 256, 1024, 4096)
+VALUE_BASED = {"dqn": "dopamine-minatar", "rainbow": "dopamine-rainbow-minatar"}
 MAX_UPDATES = 4096  # rows of history of one call: how many of them are run is data
 
 
@@ -35,10 +36,13 @@ class Segment(NamedTuple):
 
 
 def training_agent(policy: str, env: Any) -> Any:
-    """An agent for `env`: at random, or PPO at the settings of PureJaxRL or navix."""
+    """An agent for `env`: at random, PPO at the settings of PureJaxRL or navix, or a preset."""
     from benchmarks import contestants, reference
     from purejaxrl_suite.agents.ppo import PPOConfig, ppo
+    from purejaxrl_suite.presets import PRESETS
 
+    if policy in VALUE_BASED:
+        return PRESETS[VALUE_BASED[policy]].agent(env)
     if env.name.startswith("Navix-"):
         config = PPOConfig(num_envs=16, rollout_length=128, epochs=1, minibatches=8)
     else:
