@@ -14,6 +14,7 @@ from purejaxrl_suite.core.types import Array, Box
 from purejaxrl_suite.nets.layers import Activation, ConvLayer, Part, Style, stack
 
 Encoder = Callable[[Box, Style], Part]
+"""From the space of observations and the style of the network to its first part."""
 NATURE = (ConvLayer(32, (8, 8), (4, 4)), ConvLayer(64, (4, 4), (2, 2)), ConvLayer(64))
 NATURE_SIZE = 36  # pixels: the smallest image that NATURE's kernels fit into
 

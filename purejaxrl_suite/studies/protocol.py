@@ -83,12 +83,15 @@ def _mirrored(effect: Effect) -> Effect:
 
 
 MORE = Direction("more", verdict, seeds_to_decide)
+"""The effect is above `Claim.against`, by the smallest effect of interest at least."""
 LESS = Direction(
     "less",
     lambda effect, smallest: verdict(_mirrored(effect), smallest),
     lambda effect, smallest: seeds_to_decide(_mirrored(effect), smallest),
 )
+"""The effect is below `Claim.against`, by the smallest effect of interest at least."""
 EQUAL = Direction("equal", equivalence_verdict, seeds_for_equivalence)
+"""The effect is within the smallest effect of interest around `Claim.against`."""
 
 
 class Claim(NamedTuple):
