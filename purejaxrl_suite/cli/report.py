@@ -20,6 +20,8 @@ def report(arguments: list[str]) -> int:
     def command(
         runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
         figure: Path | None = None,
+        ranking: Path | None = None,
+        layers: Path | None = None,
         page: Path | None = None,
         metric: str = "episode_return",
         pair: tuple[str, str] | None = None,
@@ -30,6 +32,8 @@ def report(arguments: list[str]) -> int:
             runs: folders that `train`, `sweep` or `study run` has written; a sweep may still be
                 running.
             figure: where to write learning curves (png, pdf or svg); none by default.
+            ranking: where to write final scores with intervals, best first; none by default.
+            layers: where to write maps of the metric in each layer; none by default.
             page: where to write the page; report.html in the folder of a single run by default,
                 none for several.
             metric: what the figures show, and the configurations of a sweep are ordered by.
@@ -48,9 +52,11 @@ def report(arguments: list[str]) -> int:
             sweep.show(runs[0], curves, metric, pair)
         else:
             print_table(report.table(found.curves))
-        if figure is not None:
-            report.learning_curves(found.curves, metric, figure)
-            print(f"Figure: {figure}")
+        figures = (report.learning_curves, figure), (report.ranked, ranking)
+        for draw, path in (*figures, (report.layer_maps, layers)):
+            if path is not None:
+                draw(found.curves, metric, path)
+                print(f"Figure: {path}")
         if page is not None or len(runs) == 1:
             path = page or runs[0] / "report.html"
             title = ", ".join(run.name for run in runs)

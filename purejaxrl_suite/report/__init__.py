@@ -5,6 +5,7 @@ from purejaxrl_suite.report.comparisons import (
     improvement,
     intervals,
     performance_profiles,
+    ranked,
     scaling,
 )
 from purejaxrl_suite.report.export import (
@@ -17,6 +18,7 @@ from purejaxrl_suite.report.export import (
     to_wandb,
 )
 from purejaxrl_suite.report.figures import learning_curves
+from purejaxrl_suite.report.layers import layer_maps
 from purejaxrl_suite.report.page import page
 from purejaxrl_suite.report.ranking import best
 from purejaxrl_suite.report.sensitivity import sensitivity
@@ -30,9 +32,11 @@ __all__ = [
     "frame",
     "improvement",
     "intervals",
+    "layer_maps",
     "learning_curves",
     "page",
     "performance_profiles",
+    "ranked",
     "scaling",
     "sensitivity",
     "table",

@@ -5,6 +5,7 @@ Agarwal et al. 2021 (arXiv 2108.13264). Where an interval is NaN (one seed) ther
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
+from purejaxrl_suite.report.ranking import best
+from purejaxrl_suite.report.summary import spread
 from purejaxrl_suite.stats import Effect, Estimate
 
+MOST = 30
+"""Rows of a panel."""
 MARKERS = "osD^vPX"
 """Of lines, so that they differ without colour, too."""
 
@@ -46,6 +51,32 @@ def intervals(
             ax.set_title(measure)
         axes[0].set_yticks(range(len(names)), names)
         figure.supxlabel(f"{label}, 95 % interval", fontsize=STYLE["font.size"])
+        save(figure, path)
+    return figure
+
+
+def ranked(curves: Any, metric: str = "episode_return", path: str | Path | None = None) -> Figure:
+    """Plot final scores with their intervals, best first: interventions, or whatever was varied.
+
+    curves: `Result.curves`, or {label: curves}. A panel per environment, a row for each of its best
+        30 configurations: the interquartile mean over seeds of final scores, as in `best`.
+    metric: what is better when it is higher. path: where to write the picture, if anywhere.
+    Raises ValueError for no curves, or a metric that some of them lack.
+    """
+    ranking = best(curves, metric)
+    shown = ranking.first(MOST)
+    panels = {name: list(group) for name, group in groupby(shown, lambda one: one.environment)}
+    rows = max(map(len, panels.values()))
+    with matplotlib.rc_context(STYLE):
+        size = (2.8 + _width([one.label for one in shown])) * len(panels), 0.9 + 0.24 * rows
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for ax, (environment, scores) in zip(axes, panels.items(), strict=True):
+            _rows(ax, [(one.value, one.low, one.high) for one in scores], COLOURS[:1])
+            ax.set_yticks(range(len(scores)), [one.label for one in scores])
+            ax.set_title(environment)
+        text = f"final {ranking.name}, {spread({one.members for one in shown})}"
+        figure.supxlabel(text, fontsize=STYLE["font.size"])
         save(figure, path)
     return figure
 

@@ -75,6 +75,23 @@ def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figu
     return figure if figure.data else None
 
 
+def layer_map(layers: Sequence[str], steps: np.ndarray, values: np.ndarray, label: str) -> "Figure":
+    """A row of colours for each layer against experience; values: f32[layers, windows]."""
+    figure = _figure(90 + 26 * len(layers))
+    bar = {"title": {"text": label, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    figure.add_heatmap(
+        x=steps,
+        y=list(layers),
+        z=values,
+        colorscale="Viridis",
+        colorbar=bar,
+        hovertemplate="%{y}<br>%{x:,} steps<br>%{z:.4g}<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
+    figure.update_xaxes(showgrid=False)
+    return figure
+
+
 def sensitivity(view: View, name: str, label: str) -> "Figure":
     """Final scores of all configurations against one hyper-parameter.
 

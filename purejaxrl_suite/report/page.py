@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.report import html, interactive
 from purejaxrl_suite.report.configurations import Configuration, configurations, parameters
 from purejaxrl_suite.report.figures import COLOURS, FEW, axis_label
 from purejaxrl_suite.report.gallery import verdicts
-from purejaxrl_suite.report.ranking import best, shortlist
+from purejaxrl_suite.report.layers import by_layer
+from purejaxrl_suite.report.ranking import best, rank, shortlist
 from purejaxrl_suite.report.sensitivity import views
 from purejaxrl_suite.report.summary import FINAL, engineering, spread
 from purejaxrl_suite.studies import Outcome
@@ -55,6 +57,7 @@ def page(
         *_curves(panels, found, metric),
         *_scores(ranking),
         *(_sensitivity(curves, ranking, metric) if len(datasets) == 1 else ()),
+        *_layers(panels, metric),
         *_diagnostics(panels, metric),
         *_settings(datasets, known),
         html.raw("script", interactive.ZOOM),
@@ -153,8 +156,29 @@ def _sensitivity(curves: Any, ranking: Any, metric: str) -> Iterator[str]:
         yield html.element("p", f"{text} Crosses: with members that diverged.", class_="note")
 
 
+def _layers(panels: Panels, metric: str) -> Iterator[str]:
+    """Maps of what was measured in each layer, of the best configuration of each environment."""
+    for number, (environment, lines) in enumerate(panels.items()):
+        ranking = rank([one for _, one in lines], metric).scores
+        (one,) = (x for _, x in lines if (x.run, x.at) == (ranking[0].run, ranking[0].at))
+        names = list(map(str, one.curves.data_vars))
+        measured = [name for name in names if layers_of(name, names)]
+        if not measured:
+            continue
+        if number == 0:
+            yield html.element("h2", "Layers")
+        yield html.element("h3", ": ".join(x for x in (environment, one.label) if x))
+        parts = [
+            html.raw("div", html.element("h3", name), interactive.fragment(
+                interactive.layer_map(*by_layer(one.curves, name), ""), f"layers-{number}-{name}"))
+            for name in measured
+        ]  # fmt: skip
+        yield html.raw("div", *parts, class_="grid")
+        yield html.element("p", "Means over seeds.", class_="note")
+
+
 def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
-    """All other metrics, small."""
+    """All other metrics, but for those of single layers, small."""
     lines = [pair for few in panels.values() for pair in few]
     names = {
         str(name): x.attrs
@@ -162,6 +186,8 @@ def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
         for name, x in one.curves.data_vars.items()
         if set(x.dims) == {"seed", "step"} and name not in (metric, "success")
     }
+    of_layers = {one for name in names for one in layers_of(name, names).values()}
+    names = {name: known for name, known in names.items() if name not in of_layers}
     if not names:
         return
     yield html.element("h2", "Diagnostics")

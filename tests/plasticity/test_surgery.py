@@ -137,6 +137,26 @@ def test_nothing_chosen_nothing_changed():
     jax.tree.map(np.testing.assert_array_equal, learner, after)
 
 
+def test_what_is_pruned_stays_pruned():
+    """Half of each layer, alive or not: no gradient leads back to it, and no moment is left."""
+    observation, network = NETWORKS["convolutional"]
+    learner = start(network)
+    half = plasticity.lowest(0.5)
+    prune = plasticity.recycle_by("prune", scores.activation, half, draw=plasticity.zeros)
+    obs = jnp.asarray(np.random.default_rng(0).normal(size=(40, *observation.shape)), jnp.float32)
+    after, metrics = apply(prune, network, learner, obs)
+    assert metrics["prune_recycled"] == sum(edge.units // 2 for edge in network.wiring)
+    probe = jax.jit(look_at_network(network, obs).probe)(after)
+    moved = changed(learner.params, after.params)
+    for leaf, grad, moment in zip(
+        *map(jax.tree.leaves, (moved, probe.grads, after.opt_state[0].mu)), strict=True
+    ):
+        assert not np.any(np.asarray(grad)[leaf]) and not np.any(np.asarray(moment)[leaf])
+    for edge in network.wiring:
+        features = np.reshape(probe.features[edge.layer], (-1, edge.units))
+        assert np.sum(np.all(features == 0, axis=0)) >= edge.units // 2
+
+
 def test_selections_by_hand():
     scores = jnp.array([0.3, 0.0, 2.0, 0.1, 0.0, 1.0])
 

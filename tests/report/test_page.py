@@ -80,6 +80,19 @@ def test_a_page_of_several_runs(tmp_path):
         report.page(one, tmp_path / "other.html", metric="reward")
 
 
+def test_measurements_of_layers_are_maps_and_no_diagnostics(tmp_path):
+    one = sweep()
+    for name in ("dormant_0.1", "dormant_0.1.trunk.dense_0", "dormant_0.1.trunk.dense_1"):
+        one[name] = (one["entropy"].dims, np.full(one["entropy"].shape, 0.5, np.float32))
+    path = tmp_path / "layers.html"
+    report.page(one, path)
+    page = path.read_text()
+    body = page[page.index("<body>") :]
+    layers, diagnostics = body.split("<h2>Layers</h2>")[1].split("<h2>Diagnostics</h2>")
+    assert layers.count('"type":"heatmap"') == 1 and "trunk.dense_1" in layers
+    assert "dormant 0.1" in diagnostics and "trunk.dense_1" not in diagnostics
+
+
 def test_a_browser_draws_it_and_shows_numbers(path, chromium):
     with opened(chromium, path, DESKTOP) as page:
         drawn = page.locator(".js-plotly-plot")

@@ -175,6 +175,41 @@ def test_too_many_configurations_leave_the_best(tmp_path):
     assert "the best 20 of 30 configurations" in text(report.table(many))
 
 
+def test_a_ranking_has_a_row_per_configuration_the_best_on_top(tmp_path):
+    scores = {"none": 1.0, "ReDo": 3.0, "fresh": 2.0}
+    axes = {"environment": ["A", "B"], "intervention": list(scores)}
+    found = sweep(axes, lambda environment, intervention: scores[intervention])
+    figure = report.ranked(found, path=tmp_path / "new" / "ranked.png")
+    for ax, name in zip(figure.axes, "AB", strict=True):
+        rows = [label.get_text() for label in ax.get_yticklabels()]
+        assert rows == [f"intervention={x}" for x in ("ReDo", "fresh", "none")]
+        assert ax.get_title(loc="left") == name
+        low, high = (np.sort(ax.patches[0].get_bbox().intervalx)[i] for i in (0, 1))
+        assert low < 3.5 < high  # -1, 0, 1, 2 about 3
+    assert (tmp_path / "new" / "ranked.png").exists()
+
+
+def test_layers_are_rows_of_a_map(tmp_path):
+    axes = {"intervention": ["none", "ReDo"]}
+    found = sweep(axes, lambda intervention: 0.0)
+    shares = np.zeros(found["episode_return"].shape, np.float32)
+    shares[..., ::2] = np.nan  # between measurements
+    for name, level in (("dormant_0", 0.0), ("dormant_0.1", 0.2), ("dormant_0.1.trunk.a", 0.1),
+                        ("dormant_0.1.trunk.b", 0.3)):  # fmt: skip
+        found[name] = (found["episode_return"].dims, shares + level)
+    figure = report.layer_maps(found, "dormant_0.1", tmp_path / "layers.png")
+    maps = figure.axes[:2]
+    titles = [ax.get_title(loc="left") for ax in maps]
+    assert titles == ["Corridor: intervention=none", "Corridor: intervention=ReDo"]
+    for ax in maps:
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["trunk.a", "trunk.b"]
+        values = np.ma.filled(ax.collections[0].get_array(), NAN)
+        np.testing.assert_allclose(values[:, 1:], [[0.1] * 19, [0.3] * 19], rtol=1e-6)
+        assert np.isnan(values[:, 0]).all()
+    with pytest.raises(ValueError, match="metric: the curves have no layers of 'dormant_0'"):
+        report.layer_maps(found, "dormant_0")
+
+
 def test_a_table_tells_the_cost_of_a_sweep_once():
     shown = text(report.table(grid().assign_attrs(wall_seconds=2.5)))
     assert shown.count("2.5 s to train") == 1 and shown.count("Corridor") == 6

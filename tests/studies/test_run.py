@@ -68,6 +68,7 @@ def test_the_file_holds_all_of_the_outcome(stopped, tmp_path):
     assert again.text.paper == "none, it is a test." and again.text == outcome.text
     assert again.budget == outcome.budget and again.panels[1].logarithmic
     assert np.isnan(again.panels[0].rows[1].value) and again.panels[2].against == 0.5
+    np.testing.assert_array_equal(again.panels[3].values, [[0.0, 1.0], [np.nan, 0.5]])
     for name in ("study", "preset", "made", "arms"):
         assert type(getattr(again, name)) is type(getattr(outcome, name))
     content = path.read_text()
@@ -87,7 +88,8 @@ def test_another_budget_does_not_go_on_in_its_folder(stopped):
 def test_the_figure_has_a_panel_each(stopped, tmp_path):
     figure = study_figure(stopped[1], tmp_path / "x.png")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["Rows", "Lines", "More", ""]
+    assert titles == ["Rows", "Lines", "More", "Map", ""]  # and the bar of the map
+    assert [tick.get_text() for tick in figure.axes[3].get_yticklabels()] == ["one", "two"]
     assert (tmp_path / "x.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="tiny has no panels"):
         study_figure(stopped[1]._replace(panels=()))

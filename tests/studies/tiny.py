@@ -10,6 +10,7 @@ from purejaxrl_suite.studies import (
     Arm,
     Budget,
     Claim,
+    Heat,
     Interval,
     Intervals,
     Line,
@@ -63,6 +64,7 @@ def figure(key, curves):
         Intervals("Rows", "a number", rows, against=0.0, smallest=0.05),
         Lines("Lines", "x", "y", lines, logarithmic=True),
         Lines("More", "x", "y", lines, against=0.5),
+        Heat("Map", "x", "share", ("one", "two"), (1.0, 2.0), ((0.0, 1.0), (nan, 0.5))),
     )
 
 
