@@ -17,6 +17,7 @@ recycled every 1,000 gradient steps, or four times in a phase where that is more
 those of the papers: nothing was tuned. `quick` compares three remedies only, `full` all.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -164,22 +165,22 @@ def task(id: str) -> Environment:
 def arms(budget: Budget) -> dict[str, Arm]:
     """An arm for each agent, kind of environment and remedy, called `pqn-minatar-redo`."""
     every = remedies()
-    chosen = {name: every[name] for name in budget.treatments}
-    games = [id for id in budget.environments if "MinAtar" in id]
-    grids = [id for id in budget.environments if id not in games]
-    alone = [id for id in budget.environments if id in ALONE]
+    tasks = {id: task(id) for id in budget.environments}
+    games = [id for id in tasks if "MinAtar" in id]
+    ids = {MINATAR: games, NAVIX: [id for id in tasks if id not in games]}
+    ids[SINGLE] = [id for id in tasks if id in ALONE]
     made = {}
-    for agent, base in bases().items():
-        for regime, ids in ((MINATAR, games), (NAVIX, grids), (SINGLE, alone)):
-            count = len(games) if regime == SINGLE else len(ids)
-            phase = int(budget.steps) // (CYCLES * count * _per_update(base))
-            tasks = [task(id) for id in ids]
-            environments = tasks if regime == SINGLE else [continual(tasks, phase)]
-            size = budget.seeds, CYCLES * count * phase * _per_update(base)
-            plain = Arm(base.builder, environments, *size, base.hypers, base.config)
-            for name, remedy in chosen.items():
-                label = f"{agent}-{regime}-{name}"
-                made[label] = _treated(plain, base, remedy, phase, CYCLES * count)
+    for (agent, base), regime in itertools.product(bases().items(), REGIMES):
+        count = len(ids[MINATAR if regime == SINGLE else regime])
+        phase = int(budget.steps) // (CYCLES * count * _per_update(base))
+        environments = [tasks[id] for id in ids[regime]]
+        if regime in STREAMS:
+            environments = [continual(environments, phase)]
+        size = budget.seeds, CYCLES * count * phase * _per_update(base)
+        plain = Arm(base.builder, environments, *size, base.hypers, base.config)
+        for name in budget.treatments:
+            treated = _treated(plain, base, every[name], phase, CYCLES * count)
+            made[f"{agent}-{regime}-{name}"] = treated
     return made
 
 

@@ -157,6 +157,25 @@ def test_what_is_pruned_stays_pruned():
         assert np.sum(np.all(features == 0, axis=0)) >= edge.units // 2
 
 
+def test_what_is_drawn_does_not_depend_on_what_is_chosen():
+    observation, network = NETWORKS["separate"]
+    learner, obs = start(network), jnp.ones((4, 3))
+    cure = plasticity.redo(0.0, draw=draw)
+    look = look_at_network(network, obs)
+
+    @jax.jit
+    def treated(tau):
+        state = {"tau": tau}
+        return cure.apply(jax.random.key(0), CLOCK, state, learner, look)[0].params
+
+    few, more = (treated(jnp.float32(tau)) for tau in (0.5, 100.0))
+    path = network.wiring[0].incoming[0]
+    old, few, more = (np.asarray(tree.at(x, path)) for x in (learner.params, few, more))
+    both = (few != old) & (more != old)
+    assert both.any() and ((few == old) & (more != old)).any()
+    np.testing.assert_array_equal(few[both], more[both])
+
+
 def test_selections_by_hand():
     scores = jnp.array([0.3, 0.0, 2.0, 0.1, 0.0, 1.0])
 

@@ -9,13 +9,25 @@ import xarray as xr
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.cli.study import RESULTS, studies
+from purejaxrl_suite.core.types import Learner
 from purejaxrl_suite.engine.axes import one_at_a_time
+from purejaxrl_suite.envs import probes
 from purejaxrl_suite.report.studies import tally
 from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies import (
+    dormant_neurons,
+    grama,
+    minatar,
+    normalized_scores,
+    outcome,
+    reset_pool_is_harmless,
+)
 from purejaxrl_suite.studies import hyperparameter_consistency as consistency
-from purejaxrl_suite.studies import minatar, normalized_scores, outcome, reset_pool_is_harmless
+from purejaxrl_suite.studies import plasticity_benchmark as benchmark
 from purejaxrl_suite.studies import statistical_precipice as precipice
+from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.run import judge, laid_out
+from tests.plasticity.looks import look_at_network
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = studies()
@@ -140,6 +152,52 @@ def test_coverage_by_hand():
     assert int(precipice._held(KEY, same, 3)) == precipice.TRIALS
     mixed = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
     assert 0.5 < int(precipice._held(KEY, mixed, 3)) / precipice.TRIALS < 0.93
+
+
+def test_growth_is_the_rank_correlation_with_the_order():
+    rows = np.array([[1, 2, 3, 4], [4, 3, 2, 1], [1, 1, 1, 1], [1, 3, 2, 4], [1, np.nan, 2, 3]])
+    found = dormant_neurons.growth(rows[:, None])
+    np.testing.assert_allclose(found[:, 0], [1.0, -1.0, 0.0, 0.8, np.nan], rtol=1e-6)
+
+
+def test_silent_relus_have_no_gradient_of_their_weights():
+    """And those of a fresh network that are not silent have some, by either definition."""
+    env = probes.delayed_reward()
+    network = grama.q_network(env, normed=False)
+    shapes = jax.eval_shape(network.init, KEY)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), shapes)
+    params["trunk"]["dense_0"]["bias"][:5] = -1e3
+    obs = np.linspace(-1.0, 1.0, 8, dtype=np.float32)[:, None]
+    look = look_at_network(network, obs)
+    measure = jax.jit(lambda learner: grama.agreement(learner, look.probe(learner), look))
+    found = {name: float(x) for name, x in measure(Learner(params, ())).items()}
+    assert found["still_of_silent_released"] == found["jaccard_released"] == 1.0
+    assert found["still_of_silent_text"] < 0.5 and found["jaccard_text"] < 0.5
+
+
+def test_scores_of_a_cycle_by_hand():
+    """Two tasks in three cycles of two updates: those of the last, and 0 for what diverged."""
+    name = "continual(Breakout-MinAtar, Navix-DoorKey-5x5-v0; 2)"
+    ends = stats.REFERENCES["Breakout-MinAtar"]
+    best, worst = ends.reference.value, ends.random.value
+    returns = np.full((2, 12), np.nan, np.float32)
+    returns[0, [0, 1, 8, 9, 11]] = worst, worst, best, worst, 0.5
+    curves = xr.Dataset(
+        {
+            "episode_return": (("environment", "seed", "step"), returns[None]),
+            "diverged": (("environment", "seed"), np.array([[False, True]])),
+        },
+        coords={"environment": [name]},
+    )
+    np.testing.assert_allclose(benchmark.scores(curves), [[0.5, 0.5], [0.0, 0.0]], rtol=1e-5)
+    np.testing.assert_allclose(benchmark.scores(curves, 0)[0], [0.0, np.nan], atol=1e-6)
+
+
+def test_a_ranking_has_the_largest_on_top():
+    effects = {"a": (1.0, 0.0, 2.0), "b": (3.0, 2.0, 4.0), "c": (np.nan, np.nan, np.nan)}
+    found = {name: Effect(*(np.float32(x) for x in ends), 5) for name, ends in effects.items()}
+    assert [one.label for one in ranking("", "", found, 0.0, 0.05).rows] == ["b", "a", "c"]
 
 
 def test_equal_arms_are_equal_and_others_are_not():
