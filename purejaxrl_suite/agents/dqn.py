@@ -18,6 +18,7 @@ from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, value
 from purejaxrl_suite.ops.augmentation import augmentation
 
@@ -91,8 +92,9 @@ def dqn(
     Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
     config, hypers = config or DQNConfig(), hypers or DQNHypers()
-    action = check("dqn", env, config)
+    action = check("dqn", env, config, masks=True)
     network = network or nets.q_network(env.observation, action, layer_norm=False)
+    network = masked(network, env.observation, action)
 
     def q_values(hypers: DQNHypers, params: PyTree, obs: Array, chance: Any) -> Array:
         return network.apply(params, obs)[0]

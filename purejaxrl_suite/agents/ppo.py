@@ -2,10 +2,10 @@
 
 With the details that practice has shown to matter (Engstrom et al. 2020, arXiv 2005.12729; Huang et
 al. 2022, "The 37 implementation details of PPO"). Discrete and continuous actions; recurrent with a
-network that has a memory. Defaults are PureJaxRL's for CartPole; values are bootstrapped through
-time limits, which PureJaxRL's are not.
+network that has a memory. Defaults are PureJaxRL's for CartPole, with bootstraps at time limits.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,9 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.normalize import normalize_observations, normalize_rewards
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
-from purejaxrl_suite.ops import losses, minibatch, returns, successors
+from purejaxrl_suite.envs.multi_task import task_labels
+from purejaxrl_suite.nets.tasks import masked
+from purejaxrl_suite.ops import losses, minibatch, returns, statistics, successors
 from purejaxrl_suite.ops.descent import descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
@@ -31,6 +33,7 @@ class PPOConfig(NamedTuple):
         minibatches: gradient steps in an epoch; divides N * T, or N if the network is recurrent.
         anneal_learning_rate: decay the learning rate linearly to zero over training.
         normalize_advantages: to mean 0 and deviation 1 in each minibatch.
+        normalize_each_task: those of each task by themselves, where several are played.
         clip_value_loss: clip changes of the value by `clip_range` too.
         normalize_observations: by running mean and deviation.
         normalize_rewards: by the running deviation of the discounted return.
@@ -43,6 +46,7 @@ class PPOConfig(NamedTuple):
     minibatches: int = 4
     anneal_learning_rate: bool = True
     normalize_advantages: bool = True
+    normalize_each_task: bool = False
     clip_value_loss: bool = True
     normalize_observations: bool = False
     normalize_rewards: bool = False
@@ -89,6 +93,7 @@ class Batch(NamedTuple):
     value: Array
     advantage: Array
     target: Array
+    task: Array | None
     memory: Memory
 
 
@@ -100,10 +105,12 @@ def ppo(
 ) -> Agent:
     """PPO for the spaces of `env`; `network` defaults to `nets.actor_critic` for them.
 
-    Raises ValueError when the minibatches do not divide the rollout.
+    Raises ValueError when the minibatches do not divide the rollout, or there are no tasks to tell.
     """
     config, hypers = config or PPOConfig(), hypers or PPOHypers()
-    network = network or nets.actor_critic(env.observation, env.action)
+    spaces = env.observation, env.action
+    network = masked(network or nets.actor_critic(*spaces), *spaces)
+    labels = task_labels(env) if config.normalize_each_task else lambda done: None
     distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
     validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
@@ -143,17 +150,15 @@ def ppo(
         known = reward, values, following, terminated, done
         advantage = gae(*known, hypers.gamma, hypers.gae_lambda)
         steps = (obs, starts, transition.action, extras["log_prob"], values, advantage)
-        batch = Batch(*steps, advantage + values, memory)
-        if recurrent:
-            return batch
-        return jax.tree.map(lambda x: jnp.reshape(x, (1, -1, *x.shape[2:])), batch)
+        batch = Batch(*steps, advantage + values, labels(done), memory)
+        return batch if recurrent else minibatch.single_steps(batch)
 
-    def loss(params: PyTree, hypers: PPOHypers, batch: Batch, taps: Any):
+    def loss(hypers: PPOHypers, params: PyTree, batch: Batch, taps: Any):
         output, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
         policy = distribution(output.policy)
         log_prob, advantage = policy.log_prob(batch.action), batch.advantage
         if config.normalize_advantages:
-            advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+            advantage = statistics.standardize(advantage, batch.task, len(env.tasks))
         value_clip = hypers.clip_range if config.clip_value_loss else jnp.inf
         surrogate = losses.ppo_surrogate(log_prob, batch.log_prob, advantage, hypers.clip_range)
         errors = losses.clipped_value_loss(output.value, batch.value, batch.target, value_clip)
@@ -171,10 +176,7 @@ def ppo(
     def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
         batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
-
-        def objective(params: PyTree, batch: Batch, taps: Any):
-            return loss(params, hypers, batch, taps)
-
+        objective = partial(loss, hypers)
         learner, metrics = descend(objective, optimizer(hypers), state.learner, batch, index)
         metrics["explained_variance"] = losses.explained_variance(batch.value, batch.target)
         return PPOState(learner), metrics
@@ -183,7 +185,7 @@ def ppo(
         batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
 
         def objective(params: PyTree, taps: Any):
-            total, (_, features) = loss(params, hypers, batch, taps)
+            total, (_, features) = loss(hypers, params, batch, taps)
             return total, features
 
         return probe_loss(objective, state.learner.params)
@@ -192,9 +194,7 @@ def ppo(
         left = 1.0 - progress if config.anneal_learning_rate else 1.0
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
-    rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, sampler.noise, network.memory, anneal, network
-    agent = Agent("ppo", env.observation, env.action, hypers, *rollout, *functions)
-    if config.normalize_observations:
-        agent = normalize_observations(agent)
+    agent = Agent("ppo", *spaces, hypers, config.num_envs, config.rollout_length, *functions)
+    agent = normalize_observations(agent) if config.normalize_observations else agent
     return normalize_rewards(agent) if config.normalize_rewards else agent

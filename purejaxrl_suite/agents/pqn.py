@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.core import tree, types, validate
+from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import exploration, minibatch, returns, successors
 from purejaxrl_suite.ops.descent import descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -94,6 +95,7 @@ def pqn(
         raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
     config, hypers = config or PQNConfig(), hypers or PQNHypers()
     network = network or nets.q_network(env.observation, env.action)
+    network = masked(network, env.observation, env.action)
     validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
@@ -112,7 +114,8 @@ def pqn(
     def act(noise: Any, hypers: Any, state: PQNState, memory: Memory, obs: Array, explore: bool):
         q_values, internals = network.apply(state.learner.params, obs, memory, {})
         epsilon = hypers.epsilon if explore else 0.0
-        action = exploration.epsilon_greedy(noise, q_values, epsilon)
+        valid = spaces.valid_actions(env.observation, env.action, obs)
+        action = exploration.epsilon_greedy(noise, q_values, epsilon, valid)
         value = jnp.max(q_values, axis=-1)
         return internals.memory, action, {"value": value, "memory": (memory, internals.memory)}
 
@@ -134,9 +137,7 @@ def pqn(
         starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
         memory = tree.index(before, 0)
         batch = Batch(obs, starts, action, target, memory)
-        if recurrent:
-            return batch
-        return jax.tree.map(lambda x: jnp.reshape(x, (1, -1, *x.shape[2:])), batch)
+        return batch if recurrent else minibatch.single_steps(batch)
 
     def loss(params: PyTree, batch: Batch, taps: Any):
         q_values, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)

@@ -15,7 +15,7 @@ import optax
 from purejaxrl_suite.agents import replay_learning
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch, uniform
-from purejaxrl_suite.core import types, validate
+from purejaxrl_suite.core import spaces, types, validate
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
@@ -60,12 +60,19 @@ class Rule(NamedTuple):
     augment: Callable[[Key, Array], Array] = lambda key, obs: obs
 
 
-def check(name: str, env: types.Environment, config: Any, *sizes: str) -> types.Discrete:
-    """The action space; ValueError unless it is Discrete and the sizes of `config` are positive."""
+def check(
+    name: str, env: types.Environment, config: Any, *sizes: str, masks: bool = False
+) -> types.Discrete:
+    """The action space; ValueError unless it is Discrete and the sizes of `config` are positive.
+
+    masks: whether the agent can tell which actions a task has, where tasks differ in them.
+    """
     if not isinstance(env.action, types.Discrete):
         raise ValueError(
             f"{name} needs Discrete actions, environment {env.name!r} has {env.action}"
         )
+    if env.action.valid and not masks:
+        raise ValueError(f"{name}: the tasks of {env.name} differ in actions, expected all alike")
     validate.positive(config, *SIZES, *sizes)
     return env.action
 
@@ -119,7 +126,8 @@ def q_learning(
         params = state.learner.params
         q_values = rule.q_values(hypers, params, obs, chance if explore else None)
         rate = epsilon(hypers, state) if explore else 0.0
-        return memory, exploration.epsilon_greedy(uniforms, q_values, rate), {}
+        valid = spaces.valid_actions(env.observation, env.action, obs)
+        return memory, exploration.epsilon_greedy(uniforms, q_values, rate, valid), {}
 
     def objective(key: Key, hypers: Any, state: ReplayState, size: int):
         """The loss on a batch of its own: (params, taps) -> (f32[], (metrics, features))."""

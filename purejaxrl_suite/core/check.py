@@ -57,7 +57,7 @@ def contains(space: Space, x: Array) -> Array:
 
 
 def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
-    """Check the contract of `Environment` on four random episodes; compiles one program.
+    """Check the contract of `Environment` on four random episodes; compiles one program (a task).
 
     Checked: the spaces make sense; shapes and dtypes of everything that `init` and `step` return;
     the state keeps its structure and has strong dtypes; observations lie in the declared space;
@@ -72,6 +72,10 @@ def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
     Raises:
         AssertionError: a promise is broken; the message says which.
     """
+    for name, params in zip(env.tasks, env.params if env.tasks else (), strict=True):
+        check_environment(env._replace(name=name, params=params, tasks=()), key, steps)
+    if env.tasks:
+        return
     _check_spaces(env)
     _check_signature(env)
     rollout = jax.jit(jax.vmap(lambda key, params: _rollout(env, steps, key, params)))

@@ -2,8 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from purejaxrl_suite.core.types import Discrete, Space
+from purejaxrl_suite.core.types import Array, Box, Discrete, Space
+
+IMPOSSIBLE = -1e9
+"""Logit or value of an action that a task does not have: its probability is exactly zero."""
 
 
 def abstract(space: Space, *batch: int) -> jax.ShapeDtypeStruct:
@@ -16,6 +20,33 @@ def abstract(space: Space, *batch: int) -> jax.ShapeDtypeStruct:
 def describe(space: Space) -> str:
     """A space in a few words, for messages and tables."""
     if isinstance(space, Discrete):
-        return f"Discrete({space.n})"
+        return f"Discrete({space.n}{', some in each task' if space.valid else ''})"
     shape = "x".join(map(str, space.shape)) or "scalar"
-    return f"Box({shape} {jnp.dtype(space.dtype).name})"
+    tasks = f", {space.tasks} tasks" if space.tasks else ""
+    return f"Box({shape} {jnp.dtype(space.dtype).name}{tasks})"
+
+
+def task_of(observation: Box, obs: Array) -> Array:
+    """The task i32[...] of observations [..., *shape] that tell it; ValueError if none do."""
+    if not observation.tasks:
+        raise ValueError(f"observation {describe(observation)} does not tell the task")
+    corner = (0,) * (len(observation.shape) - 1)
+    return jnp.argmax(obs[..., *corner, -observation.tasks :], axis=-1).astype(jnp.int32)
+
+
+def without_task(observation: Box) -> Box:
+    """The space of observations less the entries that tell the task."""
+    if not observation.tasks:
+        raise ValueError(f"observation {describe(observation)} does not tell the task")
+    cut = slice(-observation.tasks)
+    low, high = (b[cut] if isinstance(b, tuple) else b for b in observation[2:4])
+    shape = (*observation.shape[:-1], observation.shape[-1] - observation.tasks)
+    kept = low, high, observation.categories[cut]
+    return Box(shape, observation.dtype, *kept)
+
+
+def valid_actions(observation: Box, action: Space, obs: Array) -> Array | None:
+    """bool[..., A], which actions there are at observations [..., *shape]; None: all of them."""
+    if not (isinstance(action, Discrete) and action.valid):
+        return None
+    return jnp.asarray(np.array(action.valid))[task_of(observation, obs)]

@@ -32,6 +32,7 @@ class Box(NamedTuple):
     categories: not empty when the entries are category codes and not quantities: the number of
         codes of each channel of the last axis. Encoders embed such observations, they never scale
         them.
+    tasks: not 0 when the last so many entries of the last axis tell, one-hot, which task it is.
     """
 
     shape: tuple[int, ...]
@@ -39,12 +40,18 @@ class Box(NamedTuple):
     low: float | tuple[float, ...] = -float("inf")
     high: float | tuple[float, ...] = float("inf")
     categories: tuple[int, ...] = ()
+    tasks: int = 0
 
 
 class Discrete(NamedTuple):
-    """The integers 0 .. n-1, as int32."""
+    """The integers 0 .. n-1, as int32.
+
+    valid: not empty when tasks differ in their actions: for each task, which of them it has. Agents
+        give the others no probability; observations must tell the task (`Box.tasks`).
+    """
 
     n: int
+    valid: tuple[tuple[bool, ...], ...] = ()
 
 
 Space = Box | Discrete
@@ -87,6 +94,9 @@ class Environment(NamedTuple):
     render: (params, state) -> u8[height, width, 3], or None where the environment draws nothing.
     phase: (params, clock) -> (params in force during an update, bool[], whether a phase begins with
         it, so that all episodes start anew); None where nothing changes. The clock is `Clock`.
+    tasks: names of the tasks that are played side by side, if there are several. `params` is then a
+        tuple with an entry for each, and the functions above take one entry of it: whose entry it
+        is, its structure says. Of N environments, number i plays task i % len(tasks).
     """
 
     name: str
@@ -98,6 +108,7 @@ class Environment(NamedTuple):
     step: Callable[[Key, PyTree, PyTree, Array], tuple[PyTree, TimeStep]]
     render: Callable[[PyTree, PyTree], Array] | None = None
     phase: Callable[[PyTree, "Clock"], tuple[PyTree, Array]] | None = None
+    tasks: tuple[str, ...] = ()
 
 
 class Transition(NamedTuple):

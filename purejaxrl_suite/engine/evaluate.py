@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree
+from purejaxrl_suite.engine.parallel import check_tasks, parallel
 from purejaxrl_suite.engine.rollout import info_names
 from purejaxrl_suite.engine.train import check_fit
 
 
 class Evaluation(NamedTuple):
-    """One episode per environment, E of them.
+    """One episode per environment, E of them; of K tasks episode i plays number i % K.
 
     episode_return f32[E], undiscounted; episode_length i32[E]; completed bool[E], False where the
     step budget ended before the episode did (return and length are those so far); info
@@ -49,18 +50,19 @@ def make_evaluate(
         raise ValueError(f"environment {env.name!r} has no time limit: pass steps=, a budget")
     if episodes < 1 or steps < 1:
         raise ValueError(f"episodes and steps must be at least 1, got {episodes} and {steps}")
-    step_env = jax.vmap(env.step, (0, None, 0, 0))
+    check_tasks(env, "episodes", episodes)
+    envs = parallel(env)
 
     def evaluate(key: Key, hypers: Any, params: PyTree, state: Any) -> Evaluation:
         hypers = agent.anneal(hypers, jnp.float32(1.0))
         init_key, act_key, step_key = jax.random.split(key, 3)
-        env_state, obs = jax.vmap(env.init, (0, None))(jax.random.split(init_key, episodes), params)
+        env_state, obs = envs.init(jax.random.split(init_key, episodes), params)
 
         def step(carry, xs):
             noise, step_keys = xs
             env_state, obs, memory, result = carry
             memory, action, _ = agent.act(noise, hypers, state, memory, obs, explore)
-            env_state, time = step_env(step_keys, params, env_state, action)
+            env_state, time = envs.step(step_keys, params, env_state, action)
             playing = ~result.completed
             info = {name: jnp.where(playing, x, result.info[name]) for name, x in time.info.items()}
             result = Evaluation(

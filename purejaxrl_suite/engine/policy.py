@@ -12,6 +12,7 @@ from purejaxrl_suite.core.types import Agent, Array, Environment, Key, Memory, P
 from purejaxrl_suite.engine.curves import versions
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
 from purejaxrl_suite.engine.layout import structure
+from purejaxrl_suite.envs.multi_task import only
 
 
 class Policy(NamedTuple):
@@ -53,6 +54,14 @@ class Policy(NamedTuple):
         key = jax.random.key(key) if isinstance(key, int) else key
         evaluate = make_evaluate(self.agent, self.env, episodes=episodes, explore=explore, **budget)
         return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
+
+    def of_task(self, task: int) -> "Policy":
+        """The same member playing one task of several, number `task`, by itself.
+
+        Raises ValueError when there is no such task.
+        """
+        env = only(self.env, task)
+        return self._replace(env=env, env_params=self.env_params[task])
 
     def save(self, path: str | Path) -> None:
         """Write the member to a new directory, from which `load_policy` restores it."""

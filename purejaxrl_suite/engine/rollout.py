@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, Run, Transition
+from purejaxrl_suite.engine.parallel import Parallel, by_task, parallel
 
 
 class Episodes(NamedTuple):
@@ -26,7 +27,7 @@ class Episodes(NamedTuple):
 def start(agent: Agent, env: Environment, key: Key, params: PyTree, state: Any) -> Run:
     """A Run whose N environments stand at the start of their first episodes."""
     n = agent.num_envs
-    env_state, obs = jax.vmap(env.init, (0, None))(jax.random.split(key, n), params)
+    env_state, obs = parallel(env).init(jax.random.split(key, n), params)
     returns, lengths = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
     return Run(state, env_state, obs, agent.memory(n), returns, lengths)
 
@@ -44,24 +45,26 @@ def rollout(
     """Act for T steps in N environments.
 
     Returns the run after them, the Transition [T, N], and the means of return, length and `info`
-    over the episodes that ended, f32[], NaN where none did.
+    over the episodes that ended, f32[], NaN where none did; of several tasks also those of each.
     """
+    envs = parallel(env)
     act_key, step_key, reset_key = jax.random.split(key, 3)
-    fresh, reset_xs = _resets(agent, env, reset_key, params, reset_pool)
-    step_env = jax.vmap(env.step, (0, None, 0, 0))
+    fresh, reset_xs = _resets(agent, envs, reset_key, params, reset_pool)
 
     def step(carry, xs):
         run, ends, episodes = carry
         noise, step_keys, reset_x = xs
         memory, action, extras = agent.act(noise, hypers, run.agent, run.memory, run.obs, True)
-        env_state, time = step_env(step_keys, params, run.env, action)
+        env_state, time = envs.step(step_keys, params, run.env, action)
         done = time.terminated | time.truncated
         flags = time.reward, time.terminated, time.truncated
         transition = Transition(run.obs, action, *flags, time.final_obs, extras)
         returns, lengths = run.episode_return + time.reward, run.episode_length + 1
         ended = {"episode_return": returns, "episode_length": lengths, **time.info}
         episodes = _account(episodes, done, ended)
-        env_state, obs = tree.where(done, fresh(ends, reset_x), (env_state, time.obs))
+        new_state, new_obs = fresh(ends, reset_x)
+        env_state = envs.each(tree.where, done, new_state, env_state)
+        obs = tree.where(done, new_obs, time.obs)
         memory = tree.where(done, agent.memory(agent.num_envs), memory)
         returns, lengths = jnp.where(done, 0.0, returns), jnp.where(done, 0, lengths)
         run = Run(run.agent, env_state, obs, memory, returns, lengths)
@@ -76,27 +79,35 @@ def rollout(
     zeros = jnp.zeros(agent.num_envs)
     carry = (run, ends, Episodes(zeros, {name: zeros for name in names}))
     (run, _, episodes), transition = jax.lax.scan(step, carry, (noise, step_keys, reset_xs))
-    return run, transition, _means(episodes)
+    return run, transition, _means(episodes, env.tasks)
 
 
 def _resets(
-    agent: Agent, env: Environment, key: Key, params: PyTree, reset_pool: int
+    agent: Agent, envs: Parallel, key: Key, params: PyTree, reset_pool: int
 ) -> tuple[Callable[[Array, Any], tuple[PyTree, Array]], Any]:
     """A function (ends i32[N], x) -> start states of N environments, and its x for each step."""
     length, n = agent.rollout_length, agent.num_envs
-    reset = jax.vmap(env.init, (0, None))
     if reset_pool == 0:
-        return lambda ends, keys: reset(keys, params), jax.random.split(key, (length, n))
-    pool = jax.vmap(reset, (0, None))(jax.random.split(key, (reset_pool, n)), params)
+        return lambda ends, keys: envs.init(keys, params), jax.random.split(key, (length, n))
+    pool, shown = jax.vmap(envs.init, (0, None))(jax.random.split(key, (reset_pool, n)), params)
     if reset_pool == 1:
-        first = tree.index(pool, 0)
+        first = tree.index((pool, shown), 0)
         return lambda ends, _: first, None
-    environments = jnp.arange(n)
-    return lambda ends, _: tree.index(pool, (ends % reset_pool, environments)), None
+
+    def take(row: Array, x: PyTree) -> PyTree:
+        return tree.index(x, (row, jnp.arange(len(row))))
+
+    def fresh(ends: Array, _: Any) -> tuple[PyTree, Array]:
+        row = ends % reset_pool
+        return envs.each(take, row, pool), take(row, shown)
+
+    return fresh, None
 
 
 def info_names(env: Environment, params: PyTree) -> list[str]:
     """Names of the scalars in `TimeStep.info`, found without computing a step."""
+
+    params = params[0] if env.tasks else params  # all tasks tell the same
 
     def info(key: Key, action: Array) -> Any:
         return env.step(key, params, env.init(key, params)[0], action)[1].info
@@ -110,7 +121,12 @@ def _account(episodes: Episodes, done: Array, ended: dict[str, Array]) -> Episod
     return Episodes(episodes.count + done, sums)
 
 
-def _means(episodes: Episodes) -> dict[str, Array]:
+def _means(episodes: Episodes, tasks: tuple[str, ...]) -> dict[str, Array]:
     count = jnp.sum(episodes.count)
     means = {name: jnp.sum(x) / count for name, x in episodes.sums.items()}
+    if tasks:
+        counts = jnp.sum(by_task(episodes.count, len(tasks)), axis=0)
+        for name, x in episodes.sums.items():
+            each = jnp.sum(by_task(x, len(tasks)), axis=0) / counts
+            means |= {f"{name}_{task}": each[i] for i, task in enumerate(tasks)}
     return means | {"episodes": count}

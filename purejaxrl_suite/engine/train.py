@@ -20,6 +20,7 @@ from purejaxrl_suite.core.types import (
     Run,
     Transition,
 )
+from purejaxrl_suite.engine.parallel import check_tasks
 from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.plasticity.combine import join, observed
 
@@ -141,7 +142,7 @@ def leave_phase(
 
 
 def check_fit(agent: Agent, env: Environment) -> None:
-    """Raise ValueError unless the agent was built for spaces like those of the environment."""
+    """Raise ValueError unless the agent was built for spaces, and tasks, like the environment's."""
     for name in ("observation", "action"):
         ours, theirs = getattr(agent, name), getattr(env, name)
         if ours != theirs:
@@ -149,3 +150,4 @@ def check_fit(agent: Agent, env: Environment) -> None:
                 f"agent {agent.name!r} was built for {name} {spaces.describe(ours)}, environment "
                 f"{env.name!r} has {spaces.describe(theirs)}: build the agent from this environment"
             )
+    check_tasks(env, "num_envs", agent.num_envs)

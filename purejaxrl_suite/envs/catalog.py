@@ -11,6 +11,7 @@ from typing import Any
 
 from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import gymnax
+from purejaxrl_suite.envs.multi_task import multi_task
 
 _FAMILIES = {"Navix-": "navix", "MiniGrid-": "minigrid"}
 
@@ -27,11 +28,14 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`) or a MiniGrid id
             (`"MiniGrid-DoorKey-8x8-v0"`).
+            Several joined by "+" are the tasks of one environment (`multi_task`).
         **options: what the environment may be made with; see `make` of its family.
 
     Raises:
         ValueError: the id is unknown (the nearest are named), or an option unknown or malformed.
     """
+    if "+" in str(id):
+        return multi_task([make(one, **options) for one in id.split("+")])
     family = _family(id)
     if id in family.ids() or id in gymnax.REFUSED:
         _refuse_unknown(id, options, family)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core.spaces import describe
 from purejaxrl_suite.core.types import (
     Array,
     Box,
@@ -21,6 +22,15 @@ from purejaxrl_suite.core.types import (
     Key,
     PyTree,
     TimeStep,
+)
+from purejaxrl_suite.envs.common import (
+    check_playable,
+    common_info,
+    common_limit,
+    common_space,
+    pad,
+    shown,
+    with_task,
 )
 from purejaxrl_suite.envs.wrappers import transform_observation
 
@@ -32,13 +42,16 @@ class Stream(NamedTuple):
     envs: tuple[PyTree, ...]
 
 
-def continual(envs: Sequence[Environment], phase_length: int) -> Environment:
+def continual(
+    envs: Sequence[Environment], phase_length: int, *, show_task: bool = False
+) -> Environment:
     """Play environments in turn, `phase_length` updates each, over and over again.
 
     Observations are padded with zeros to one shape; actions must be the same (MinAtar's are with
-    `use_minimal_action_set=False`). `info["task"]` is the place of the task in the list. The task
-    outside of training, as in evaluation, is `params.task`: 0 unless changed. A list of streams in
-    all orders is `[continual(order, n) for order in itertools.permutations(envs)]`.
+    `use_minimal_action_set=False`). With `show_task` observations tell the task, one-hot;
+    `info["task"]` is its place in the list. The task outside of training, as in evaluation, is
+    `params.task`: 0 unless changed. A list of streams in all orders is `[continual(order, n) for
+    order in itertools.permutations(envs)]`.
 
     Raises:
         ValueError: there are not two or more, or they cannot be played by one agent.
@@ -48,16 +61,23 @@ def continual(envs: Sequence[Environment], phase_length: int) -> Environment:
             f"envs, phase_length: {len(envs)} environments of {phase_length} updates, expected "
             "two or more and a positive number"
         )
+    check_playable(envs)
     first, *others = envs
     for other in others:
         if other.action != first.action:
             raise ValueError(
-                f"envs: {first.name} has actions {first.action}, {other.name} {other.action}; "
+                f"envs: {first.name} has actions {describe(first.action)}, {other.name} "
+                f"{describe(other.action)}; "
                 "expected the same"
             )
-    space = _common_space(envs)
-    tasks = [_padded(env, space) for env in envs]
-    names = set.intersection(*(_info_names(task) for task in tasks))
+    space = common_space(envs)
+    told = with_task(space, len(envs)) if show_task else space
+    show = shown(space, len(envs)) if show_task else lambda obs, place: pad(obs, space)
+    tasks = [
+        transform_observation(env, lambda obs, i=i: show(obs, i), told)
+        for i, env in enumerate(envs)
+    ]
+    names = common_info(envs)
     blank = [jax.eval_shape(task.init, jax.random.key(0), task.params)[0] for task in tasks]
 
     def init(key: Key, params: Stream) -> tuple[tuple[PyTree, ...], Array]:
@@ -73,7 +93,7 @@ def continual(envs: Sequence[Environment], phase_length: int) -> Environment:
     ) -> tuple[tuple[PyTree, ...], TimeStep]:
         def play(i: int) -> tuple[tuple[PyTree, ...], TimeStep]:
             state, now = tasks[i].step(key, params.envs[i], states[i], action)
-            info = {name: now.info[name].astype(jnp.float32) for name in sorted(names)}
+            info = {name: now.info[name].astype(jnp.float32) for name in names}
             info["task"] = jnp.float32(i)
             return (*states[:i], state, *states[i + 1 :]), now._replace(info=info)
 
@@ -84,11 +104,11 @@ def continual(envs: Sequence[Environment], phase_length: int) -> Environment:
         begins = (clock.update % phase_length == 0) & (clock.update > 0)
         return params._replace(task=task), begins
 
-    limits = [env.time_limit for env in envs]
-    limit = None if None in limits else max(x for x in limits if x is not None)
     name = f"continual({', '.join(env.name for env in envs)}; {phase_length})"
     params = Stream(np.int32(0), tuple(env.params for env in envs))
-    return Environment(name, space, first.action, limit, params, init, step, phase=phase)
+    return Environment(
+        name, told, first.action, common_limit(envs), params, init, step, phase=phase
+    )
 
 
 class Labels(NamedTuple):
@@ -139,32 +159,3 @@ def label_shuffle(
     name = f"label_shuffle({examples} x {features}, {classes}; {phase_length})"
     space, params = Box((features,)), Labels(np.int32(0))
     return Environment(name, space, Discrete(classes), 1, params, init, step, phase=phase)
-
-
-def _common_space(envs: Sequence[Environment]) -> Box:
-    """The smallest Box that holds the observations of all, with zeros for what is missing."""
-    spaces = [env.observation for env in envs]
-    kinds = {(space.dtype, len(space.shape)) for space in spaces}
-    if len(kinds) > 1 or any(space.categories for space in spaces):
-        raise ValueError(f"envs: observations {spaces}, expected numbers of one dtype and rank")
-    shape = tuple(max(sizes) for sizes in zip(*(space.shape for space in spaces), strict=True))
-    zero = [0.0] if any(space.shape != shape for space in spaces) else []
-    low = min(zero + [float(np.min(space.low)) for space in spaces])
-    high = max(zero + [float(np.max(space.high)) for space in spaces])
-    return Box(shape, spaces[0].dtype, low, high)
-
-
-def _padded(env: Environment, space: Box) -> Environment:
-    """The environment with zeros behind its observations, along every axis."""
-    shape = env.observation.shape
-    widths = [(0, whole - size) for whole, size in zip(space.shape, shape, strict=True)]
-    return transform_observation(env, lambda obs: jnp.pad(obs, widths), space)
-
-
-def _info_names(env: Environment) -> set[str]:
-    def info(key: Key) -> object:
-        state, _ = env.init(key, env.params)
-        action = jnp.zeros(getattr(env.action, "shape", ()), getattr(env.action, "dtype", "int32"))
-        return env.step(key, env.params, state, action)[1].info
-
-    return set(jax.eval_shape(info, jax.eval_shape(jax.random.key, 0)))

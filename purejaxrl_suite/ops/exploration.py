@@ -11,13 +11,18 @@ def uniform(key: Key, batch: int) -> Array:
     return jax.random.uniform(key, (batch,))
 
 
-def epsilon_greedy(noise: Array, q_values: Array, epsilon: Array | float) -> Array:
+def epsilon_greedy(
+    noise: Array, q_values: Array, epsilon: Array | float, valid: Array | None = None
+) -> Array:
     """Actions i32[N]: uniform with probability epsilon, else the first of the greatest values.
 
     noise: f32[N] from `uniform`; one number decides both whether to explore and where, since below
-    epsilon it is uniform again. q_values: f32[N, A]. epsilon: f32[] or f32[N].
+    epsilon it is uniform again. q_values: f32[N, A]. epsilon: f32[] or f32[N]. valid: bool[N, A],
+    the actions to explore, at least one in each row; all of them by default.
     """
-    actions = q_values.shape[-1]
+    actions = q_values.shape[-1] if valid is None else jnp.sum(valid, axis=-1)
     fraction = noise / jnp.maximum(epsilon, jnp.finfo(jnp.float32).tiny)
     random = jnp.minimum(fraction * actions, actions - 1).astype(jnp.int32)
+    if valid is not None:  # the number among the valid ones becomes that among all
+        random = jnp.argmax(jnp.cumsum(valid, axis=-1) > random[:, None], axis=-1).astype(jnp.int32)
     return jnp.where(noise < epsilon, random, jnp.argmax(q_values, axis=-1).astype(jnp.int32))

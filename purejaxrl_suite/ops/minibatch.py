@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import validate
-from purejaxrl_suite.core.types import Array, Key
+from purejaxrl_suite.core.types import Array, Key, PyTree
 
 # Differences of neighbours are visibly not uniform after 3 rounds, and after 4 where p << q.
 ROUNDS = 5
@@ -92,3 +92,8 @@ def epochs(
 
     indices = jax.vmap(shuffle)(jax.random.split(key, epochs))
     return jnp.reshape(indices, (epochs * minibatches, n // minibatches))
+
+
+def single_steps(batch: PyTree) -> PyTree:
+    """Leaves [T, N, ...] as [1, T * N, ...]: every step a sequence of its own."""
+    return jax.tree.map(lambda x: jnp.reshape(x, (1, -1, *x.shape[2:])), batch)

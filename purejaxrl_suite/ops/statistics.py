@@ -47,3 +47,18 @@ def normalize(
     mean = jnp.expand_dims(moments.mean, axes)
     scale = jnp.expand_dims(jnp.sqrt(moments.variance + epsilon), axes)
     return jnp.clip((x.astype(jnp.float32) - mean) / scale, -clip, clip)
+
+
+def standardize(x: Array, group: Array | None = None, groups: int = 1) -> Array:
+    """x [...] less its mean, over its deviation + 1e-8.
+
+    group: i32[...] in [0, groups): each group by its own mean and deviation; None takes all as one.
+    """
+    if group is None:
+        return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
+    member = (jnp.ravel(group)[:, None] == jnp.arange(groups)[None]).astype(jnp.float32)
+    # A group that is absent has a sum of zero over one, which is used by no element.
+    count, flat = jnp.maximum(jnp.sum(member, axis=0), 1.0), jnp.ravel(x)
+    centred = flat - member @ (flat @ member / count)
+    deviation = member @ jnp.sqrt(jnp.square(centred) @ member / count)
+    return jnp.reshape(centred / (deviation + 1e-8), x.shape)

@@ -41,6 +41,12 @@ def test_a_stream_keeps_the_contract_and_pads():
         check_environment(played, KEY, steps=12)
     _, obs = env.init(KEY, env.params)
     np.testing.assert_array_equal(obs, [0.0, 0.0])
+    shown = continual([probes.constant_reward(), probes.recall()], 3, show_task=True)
+    assert shown.observation == Box((4,), "float32", -1.0, 1.0, tasks=2)
+    for task in (0, 1):
+        played = shown.params._replace(task=np.int32(task))
+        _, obs = shown.init(KEY, played)
+        np.testing.assert_array_equal(obs[2:], np.eye(2)[task])
 
 
 def counted(env, executed):
@@ -128,10 +134,12 @@ def test_what_makes_no_sense_is_refused():
     one = probes.constant_reward()
     with pytest.raises(ValueError, match="1 environments of 3 updates"):
         continual([one], 3)
-    with pytest.raises(ValueError, match="has actions Discrete.n=2., constant_reward Discrete.n=3"):
+    with pytest.raises(ValueError, match="has actions Discrete.2., constant_reward Discrete.3"):
         continual([one, one._replace(action=Discrete(3))], 3)
     image = one._replace(observation=Box((1, 1, 1)))
-    with pytest.raises(ValueError, match="expected numbers of one dtype and rank"):
+    with pytest.raises(
+        ValueError, match="expected all numbers or all codes, of one dtype and rank"
+    ):
         continual([one, image], 3)
     with pytest.raises(ValueError, match="expected Discrete"):
         wrappers.remap_actions(probes.tracking(), 0)

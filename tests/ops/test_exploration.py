@@ -35,3 +35,14 @@ def test_epsilon_may_differ_between_environments():
     actions = act(q_values, epsilon)
     assert np.mean(actions[:1000]) == 1.0
     assert 0.4 < np.mean(actions[1000:]) < 0.6
+
+
+def test_only_valid_actions_are_explored_and_alike():
+    valid = jnp.tile(jnp.array([[False, True, False, True, True]]), (30_000, 1))
+    q_values = jnp.where(valid, 1.0, -1e9)
+    noise = exploration.uniform(jax.random.key(1), 30_000)
+    rates = np.bincount(exploration.epsilon_greedy(noise, q_values, 1.0, valid), minlength=5)
+    np.testing.assert_allclose(rates / 30_000, [0, 1 / 3, 0, 1 / 3, 1 / 3], atol=0.01)
+    assert rates[0] == rates[2] == 0
+    same = exploration.epsilon_greedy(noise, q_values, 0.3, jnp.ones_like(valid))
+    np.testing.assert_array_equal(same, exploration.epsilon_greedy(noise, q_values, 0.3))

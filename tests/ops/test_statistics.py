@@ -40,3 +40,14 @@ def test_structure_and_dtypes_are_kept():
     after = jax.eval_shape(statistics.update, before, jnp.ones((5, 2)))
     for x, y in zip(before, after, strict=True):
         assert (x.shape, x.dtype) == (y.shape, y.dtype) and not y.weak_type
+
+
+def test_groups_are_standardized_by_hand():
+    """Group 0 holds 1 and 3 (mean 2, deviation 1), group 1 10, 30, 50 (30, sqrt(800 / 3))."""
+    x, group = jnp.array([[1.0, 10.0, 30.0], [3.0, 50.0, 7.0]]), jnp.array([[0, 1, 1], [0, 1, 2]])
+    found = statistics.standardize(x, group, 4)  # nothing is in group 3
+    off = 20.0 / np.sqrt(800 / 3)
+    np.testing.assert_allclose(found, [[-1.0, -off, 0.0], [1.0, off, 0.0]], rtol=1e-5, atol=1e-6)
+    every = statistics.standardize(x, jnp.zeros_like(group), 1)
+    np.testing.assert_allclose(every, statistics.standardize(x), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(statistics.standardize(x), (x - x.mean()) / x.std(), rtol=1e-5)

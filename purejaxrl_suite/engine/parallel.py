@@ -1,0 +1,126 @@
+"""N environments that step together: one vmap, or with several tasks one vmap for each dynamics.
+
+Environment number i plays task i % K, so that any first few of them show all tasks alike. A batch
+of one dynamics computes that dynamics alone; `lax.switch` under vmap would compute all of them for
+every environment (benchmarks/multitask.py measures both).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Array, Environment, Key, PyTree, TimeStep
+
+
+class Parallel(NamedTuple):
+    """The functions of N environments. States are what these functions make of them.
+
+    init: (key[N], params) -> (states, obs[N]). step: (key[N], params, states, action[N]) ->
+    (states, TimeStep[N]). each: (function, rows [N, ...], *states) -> states: a function of rows
+    and states [n, ...], made of those that are one batch.
+    """
+
+    init: Callable[[Key, PyTree], tuple[PyTree, Array]]
+    step: Callable[[Key, PyTree, PyTree, Array], tuple[PyTree, TimeStep]]
+    each: Callable[..., PyTree]
+
+
+def parallel(env: Environment) -> Parallel:
+    """The parallel form of an environment, with one task or several."""
+    if env.tasks:
+        return _several(env)
+    init, step = jax.vmap(env.init, (0, None)), jax.vmap(env.step, (0, None, 0, 0))
+    return Parallel(init, step, lambda function, rows, *states: function(rows, *states))
+
+
+def by_task(values: Array, tasks: int) -> Array:
+    """f32[N] of N environments as f32[N / K, K]."""
+    return jnp.reshape(values, (-1, tasks))
+
+
+def check_tasks(env: Environment, name: str, n: int) -> None:
+    """Raise ValueError unless the `n` environments that `name` counts are as many of each task."""
+    if env.tasks and n % len(env.tasks):
+        raise ValueError(
+            f"{name}={n} must be a multiple of the {len(env.tasks)} tasks of {env.name}"
+        )
+
+
+def _several(env: Environment) -> Parallel:
+    count = len(env.tasks)
+    groups = _groups(env.params)
+
+    def init(keys: Key, params: Sequence[PyTree]) -> tuple[PyTree, Array]:
+        made = [
+            jax.vmap(env.init, (0, axis))(rows, one)
+            for rows, (axis, one) in zip(
+                _split(keys, groups), _params(params, groups, len(keys)), strict=True
+            )
+        ]
+        return tuple(state for state, _ in made), _merge([obs for _, obs in made], groups, count)
+
+    def step(keys: Key, params: Sequence[PyTree], states: PyTree, action: Array) -> Any:
+        made = [
+            jax.vmap(env.step, (0, axis, 0, 0))(rows, one, state, chosen)
+            for rows, (axis, one), state, chosen in zip(
+                _split(keys, groups),
+                _params(params, groups, len(keys)),
+                states,
+                _split(action, groups),
+                strict=True,
+            )
+        ]
+        return tuple(state for state, _ in made), _merge([now for _, now in made], groups, count)
+
+    def each(function: Callable[..., PyTree], rows: PyTree, *states: PyTree) -> PyTree:
+        return tuple(map(function, _split(rows, groups), *states))
+
+    return Parallel(init, step, each)
+
+
+Groups = tuple[tuple[int, int], ...]
+"""(first task, task after the last) of each batch."""
+
+
+def _groups(params: Sequence[PyTree]) -> Groups:
+    """Neighbouring tasks whose parameters have the same structure and shapes."""
+    looks = [(jax.tree.structure(one), *map(jnp.shape, jax.tree.leaves(one))) for one in params]
+    starts = [i for i in range(len(looks)) if i == 0 or looks[i] != looks[i - 1]]
+    return tuple(zip(starts, [*starts[1:], len(looks)], strict=True))
+
+
+def _params(params: Sequence[PyTree], groups: Groups, n: int) -> list[tuple[int | None, PyTree]]:
+    """The parameters of each batch and their axis for vmap."""
+
+    def repeated(a: int, b: int) -> PyTree:
+        each = tree.stack([jax.tree.map(jnp.asarray, one) for one in params[a:b]])
+        times = n // len(params)
+        return jax.tree.map(lambda x: jnp.tile(x, (times, *(1,) * (x.ndim - 1))), each)
+
+    return [(None, params[a]) if b - a == 1 else (0, repeated(a, b)) for a, b in groups]
+
+
+def _split(rows: PyTree, groups: Groups) -> list[PyTree]:
+    """The rows [N, ...] of each batch."""
+    count = groups[-1][1]
+
+    def part(x: Array, a: int, b: int) -> Array:
+        grid = jnp.reshape(x, (-1, count, *x.shape[1:]))[:, a:b]
+        return jnp.reshape(grid, (-1, *x.shape[1:]))
+
+    return [jax.tree.map(lambda x, a=a, b=b: part(x, a, b), rows) for a, b in groups]
+
+
+def _merge(parts: Sequence[PyTree], groups: Groups, count: int) -> PyTree:
+    """`_split` undone."""
+
+    def whole(*xs: Array) -> Array:
+        grids = [
+            jnp.reshape(x, (-1, b - a, *x.shape[1:])) for x, (a, b) in zip(xs, groups, strict=True)
+        ]
+        return jnp.reshape(jnp.concatenate(grids, axis=1), (-1, *xs[0].shape[1:]))
+
+    return jax.tree.map(whole, *parts)

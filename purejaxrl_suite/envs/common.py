@@ -1,0 +1,101 @@
+"""What environments need to be played by one agent: one shape of observations, and what is told."""
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core.spaces import abstract
+from purejaxrl_suite.core.types import Array, Box, Environment, Key
+
+
+def common_space(envs: Sequence[Environment]) -> Box:
+    """The smallest Box that holds the observations of all, with zeros for what is missing.
+
+    Raises ValueError where dtypes or ranks differ, or codes meet quantities.
+    """
+    spaces = [env.observation for env in envs]
+    if len(set(spaces)) == 1 and not spaces[0].tasks:
+        return spaces[0]
+    kinds = {(space.dtype, len(space.shape), bool(space.categories)) for space in spaces}
+    if len(kinds) > 1 or any(space.tasks for space in spaces):
+        raise ValueError(
+            f"envs: observations {spaces}, expected all numbers or all codes, of one dtype and rank"
+        )
+    shape = tuple(max(sizes) for sizes in zip(*(space.shape for space in spaces), strict=True))
+    zero = [0.0] if any(space.shape != shape for space in spaces) else []
+    low = min(zero + [float(np.min(space.low)) for space in spaces])
+    high = max(zero + [float(np.max(space.high)) for space in spaces])
+    codes = zip_longest(*(space.categories for space in spaces), fillvalue=1)
+    return Box(shape, spaces[0].dtype, low, high, tuple(max(sizes) for sizes in codes))
+
+
+def pad(obs: Array, space: Box) -> Array:
+    """An observation with zeros behind it along every axis, so that it fills `space`."""
+    sizes = zip(space.shape, obs.shape, strict=True)
+    return jnp.pad(obs, [(0, whole - size) for whole, size in sizes])
+
+
+def with_task(space: Box, tasks: int) -> Box:
+    """The space with a one-hot entry for each task at the end of its last axis.
+
+    Raises ValueError for scalars.
+    """
+    if not space.shape:
+        raise ValueError(
+            "envs: scalar observations, expected at least one axis to show the task on"
+        )
+    shape = (*space.shape[:-1], space.shape[-1] + tasks)
+    codes = space.categories and (*space.categories, *(2,) * tasks)
+    low, high = min(0.0, float(np.min(space.low))), max(_one(space), float(np.max(space.high)))
+    return Box(shape, space.dtype, low, high, codes, tasks)
+
+
+def _one(space: Box) -> float:
+    """What becomes 1 in a network: images in bytes are divided by their largest value."""
+    image = space.dtype == "uint8" and not space.categories
+    return float(np.max(space.high)) if image and np.max(space.high) > 0 else 1.0
+
+
+def shown(space: Box, tasks: int) -> Callable[[Array, Any], Array]:
+    """(obs, place) -> the padded observation that tells the task."""
+    shape, one = (*space.shape[:-1], tasks), _one(space)
+
+    def show(obs: Array, place: Array) -> Array:
+        told = (jnp.arange(tasks) == place).astype(space.dtype) * jnp.asarray(one, space.dtype)
+        return jnp.concatenate([pad(obs, space), jnp.broadcast_to(told, shape)], axis=-1)
+
+    return show
+
+
+def common_info(envs: Sequence[Environment]) -> tuple[str, ...]:
+    """Names that the `info` of all of them has, sorted."""
+    return tuple(sorted(set.intersection(*(_info_names(env) for env in envs))))
+
+
+def common_limit(envs: Sequence[Environment]) -> int | None:
+    """Steps after which an episode of any of them is over, if that is known."""
+    limits = [env.time_limit for env in envs]
+    return None if None in limits else max(x for x in limits if x is not None)
+
+
+def check_playable(envs: Sequence[Environment]) -> None:
+    """Raise ValueError for environments that are several tasks or change by themselves."""
+    for env in envs:
+        if env.tasks or env.phase is not None:
+            raise ValueError(
+                f"envs: {env.name} has tasks or phases of its own, expected plain ones"
+            )
+
+
+def _info_names(env: Environment) -> set[str]:
+    def info(key: Key) -> object:
+        state, _ = env.init(key, env.params)
+        blank = abstract(env.action)
+        action = jnp.zeros(blank.shape, blank.dtype)
+        return env.step(key, env.params, state, action)[1].info
+
+    return set(jax.eval_shape(info, jax.eval_shape(jax.random.key, 0)))

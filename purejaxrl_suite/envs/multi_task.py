@@ -1,0 +1,172 @@
+"""Several tasks played side by side by one agent, an equal share of its environments each.
+
+A task is an entry of the parameters. Entries of one structure have one dynamics and are a batch
+axis of it; another structure is another dynamics. So the engine steps each dynamics by itself: a
+`lax.switch` over tasks would, in a batch, compute all of them for every environment.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core.spaces import describe
+from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.envs.common import (
+    check_playable,
+    common_info,
+    common_limit,
+    common_space,
+    pad,
+    shown,
+    with_task,
+)
+
+
+class Task(NamedTuple):
+    """Parameters of one task. place: i32[], in the list. env: {name of its dynamics: theirs}."""
+
+    place: Array | np.int32
+    env: Mapping[str, PyTree]
+
+
+def multi_task(
+    envs: Sequence[Environment],
+    *,
+    valid: Sequence[Sequence[int]] | None = None,
+    show_task: bool = True,
+) -> Environment:
+    """All of these environments at once, as one that has them as its `tasks`.
+
+    Observations are padded with zeros to one shape. Actions are as many as the largest environment
+    has; those that a task does not have get no probability from any agent. `info` is what all of
+    them tell. Environments that share their functions, as those of `family` do, differ in a batch
+    axis of parameters alone. Wrappers may stand around the environments and around the whole.
+
+    Args:
+        envs: one or more, with distinct names.
+        valid: the actions of each, where that is not its first ones: MinAtar's games, for example,
+            understand six actions (`use_minimal_action_set=False`), of which each needs some.
+        show_task: add a one-hot channel (or entry) for each task to observations. Without it
+            nothing but the game itself tells the task, so tasks must have all actions alike.
+
+    Raises:
+        ValueError: they cannot be played by one agent.
+    """
+    names = tuple(env.name.replace("/", "-") for env in envs)  # "/" would be a folder of curves
+    if not envs or len(set(names)) < len(names):
+        raise ValueError(f"envs: expected one or more with distinct names, got {names}")
+    check_playable(envs)
+    action = _common_action(envs, valid)
+    if action.valid and not show_task:
+        raise ValueError("show_task: tasks differ in their actions, so observations must tell them")
+    space = common_space(envs)
+    show = shown(space, len(envs)) if show_task else lambda obs, place: pad(obs, space)
+    told, first = common_info(envs), _first_of_dynamics(envs)
+    kinds = {env.name: env for env in envs if first[env.name] == env.name}
+
+    def init(key: Key, params: Task) -> tuple[PyTree, Array]:
+        env, inner = _dynamics(kinds, params)
+        state, obs = env.init(key, inner)
+        return state, show(obs, params.place)
+
+    def step(key: Key, params: Task, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        env, inner = _dynamics(kinds, params)
+        state, now = env.step(key, inner, state, action)
+        obs = show(now.final_obs, params.place)
+        info = {name: now.info[name].astype(jnp.float32) for name in told}
+        return state, now._replace(obs=obs, final_obs=obs, info=info)
+
+    def render(params: Task, state: PyTree) -> Array:
+        env, inner = _dynamics(kinds, params)
+        assert env.render is not None
+        return env.render(inner, state)
+
+    return Environment(
+        "+".join(names),
+        with_task(space, len(envs)) if show_task else space,
+        action,
+        common_limit(envs),
+        tuple(Task(np.int32(i), {first[e.name]: e.params}) for i, e in enumerate(envs)),
+        init,
+        step,
+        render if all(env.render is not None for env in envs) else None,
+        tasks=names,
+    )
+
+
+def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...]:
+    """The environment once for each of `params`, named NAME-0, NAME-1 ...: one dynamics.
+
+    params: such as `[env.params.replace(gravity=g) for g in (5.0, 10.0)]` of a gymnax environment.
+    Raises ValueError when they are not of the structure and shapes that the environment's own have.
+    """
+
+    def like(default: Any, value: Any) -> np.ndarray:
+        cast = np.asarray(value, np.asarray(default).dtype)
+        if cast.shape != np.shape(default) or not np.allclose(cast, value):
+            raise ValueError(f"params: {value}, expected one like {default!r}")
+        return cast
+
+    def member(i: int, one: PyTree) -> Environment:
+        if jax.tree.structure(one) != jax.tree.structure(env.params):
+            raise ValueError(f"params: {one}, expected the structure of {env.params}")
+        values = jax.tree.map(like, env.params, one)
+        return env._replace(name=f"{env.name}-{i}", params=values)
+
+    return tuple(member(i, one) for i, one in enumerate(params))
+
+
+def only(env: Environment, task: int) -> Environment:
+    """One task by itself, as the agent of all of them sees it.
+
+    Raises ValueError when there is no such task.
+    """
+    if not 0 <= task < len(env.tasks):
+        raise ValueError(f"task: {task}, expected less than the {len(env.tasks)} of {env.name}")
+    return env._replace(name=env.tasks[task], params=env.params[task], tasks=())
+
+
+def task_labels(env: Environment) -> Callable[[Array], Array]:
+    """A function: [T, N] -> i32[T, N], which task each environment plays.
+
+    Raises ValueError when the environment does not have several tasks.
+    """
+    count = len(env.tasks)
+    if not count:
+        raise ValueError(f"environment {env.name!r} has no tasks, expected one made by multi_task")
+    return lambda steps: jnp.broadcast_to(jnp.arange(steps.shape[1]) % count, steps.shape)
+
+
+def _dynamics(kinds: Mapping[str, Environment], params: Task) -> tuple[Environment, PyTree]:
+    """The environment whose functions a task has, and its own parameters."""
+    if not isinstance(params, Task):
+        raise ValueError("params: expected those of one task; `only` makes one of several")
+    ((name, inner),) = params.env.items()
+    return kinds[name], inner
+
+
+def _first_of_dynamics(envs: Sequence[Environment]) -> dict[str, str]:
+    """{name: name of the first environment with the same functions}."""
+    first: dict[Any, str] = {}
+    return {env.name: first.setdefault((env.init, env.step), env.name) for env in envs}
+
+
+def _common_action(envs: Sequence[Environment], valid: Sequence[Sequence[int]] | None) -> Any:
+    """Discrete with the actions of all, or the one Box that all have."""
+    spaces = [env.action for env in envs]
+    if not all(isinstance(space, Discrete) for space in spaces):
+        if valid is not None or any(space != spaces[0] for space in spaces):
+            found = ", ".join(describe(space) for space in spaces)
+            raise ValueError(f"envs: actions {found}, expected all Discrete or one Box")
+        return spaces[0]
+    sizes: list[int] = [space.n for space in spaces if isinstance(space, Discrete)]
+    rows = [range(n) for n in sizes] if valid is None else [set(row) for row in valid]
+    if len(rows) != len(sizes) or not all(
+        row and min(row) >= 0 and max(row) < n for row, n in zip(rows, sizes, strict=False)
+    ):
+        raise ValueError(f"valid: {valid}, expected for each environment some of its {sizes}")
+    masks = tuple(tuple(a in row for a in range(max(sizes))) for row in rows)
+    return Discrete(max(sizes), () if all(map(all, masks)) else masks)
