@@ -104,7 +104,11 @@ def test_wrappers_stand_inside_and_outside():
 def test_valid_actions_of_minatar_are_those_that_the_games_have():
     games = [make(name, use_minimal_action_set=False) for name in FOUR_GAMES]
     env = multi_task(games, valid=[(0, 1, 2, 3, 4), (0, 1, 3), (0, 2, 4), (0, 1, 3, 5)])
-    observations = jnp.zeros((4, 10, 10, 11), "uint8").at[..., 7:].set(jnp.eye(4)[:, None, None])
+    observations = (
+        jnp.zeros((4, 10, 10, 11), "uint8")
+        .at[..., 7:]
+        .set(jnp.eye(4, dtype="uint8")[:, None, None])
+    )
     found = spaces.valid_actions(env.observation, env.action, observations)
     np.testing.assert_array_equal(found.sum(1), [5, 3, 3, 4])
     assert env.action.n == 6 and env.observation.shape == (10, 10, 11)
