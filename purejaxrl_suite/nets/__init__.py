@@ -1,5 +1,17 @@
 """Networks as functions: named features, taps, wiring; flax stays inside."""
 
+from purejaxrl_suite.nets.bridges import (
+    Bridge,
+    Scale,
+    big,
+    everywhere,
+    final,
+    flatten,
+    mixture,
+    penultimate,
+    pool,
+    tokenised,
+)
 from purejaxrl_suite.nets.builders import actor_critic, q_network
 from purejaxrl_suite.nets.encoders import (
     Encoder,
@@ -15,34 +27,67 @@ from purejaxrl_suite.nets.impala import impala
 from purejaxrl_suite.nets.implicit import implicit_quantile_network
 from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, crelu, stack
 from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise
+from purejaxrl_suite.nets.routers import Router, by_task, expert_choice, soft, top_k
 from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
+from purejaxrl_suite.nets.sizes import matching, parameter_count
+from purejaxrl_suite.nets.tokens import (
+    Tokens,
+    per_conv,
+    per_feat,
+    per_patch,
+    per_samp,
+    shuffled,
+)
 
 __all__ = [
     "ActorCritic",
+    "Bridge",
     "ConvLayer",
     "DenseLayer",
     "Encoder",
     "Gaussian",
     "Noise",
     "Part",
+    "Router",
     "Sampler",
+    "Scale",
     "SelfPredictive",
     "Style",
+    "Tokens",
     "actor_critic",
     "add_noise",
+    "big",
+    "by_task",
     "cnn",
     "crelu",
     "default_encoder",
     "distribution",
     "draw_noise",
+    "everywhere",
+    "expert_choice",
+    "final",
     "flat",
+    "flatten",
     "impala",
     "implicit_quantile_network",
+    "matching",
     "minatar_cnn",
+    "mixture",
     "nature_cnn",
+    "parameter_count",
+    "penultimate",
+    "per_conv",
+    "per_feat",
+    "per_patch",
+    "per_samp",
+    "pool",
     "q_network",
     "sampler",
     "self_predictive",
+    "shuffled",
+    "soft",
     "stack",
     "symbolic",
+    "tokenised",
+    "top_k",
 ]

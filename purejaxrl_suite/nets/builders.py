@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Network, Space
+from purejaxrl_suite.nets.bridges import Bridge, Scale, Site, flatten
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
 from purejaxrl_suite.nets.heads import ActorCritic, GaussianHead, Linear, value_heads
-from purejaxrl_suite.nets.layers import Activation, Initializer, Style, dense
+from purejaxrl_suite.nets.layers import Activation, Initializer, Style
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
 from purejaxrl_suite.nets.recurrent import Gru
 
@@ -23,6 +24,10 @@ def actor_critic(
     hidden: tuple[int, ...] = (64, 64),
     activation: Activation = jnp.tanh,
     encoder: Encoder | None = None,
+    bridge: Bridge | None = None,
+    critic_bridge: Bridge | None = None,
+    scale: Scale | None = None,
+    critic_scale: Scale | None = None,
     shared: bool = False,
     memory_units: int = 0,
     layer_norm: bool = False,
@@ -39,6 +44,9 @@ def actor_critic(
         hidden: units of the dense layers of the trunk.
         activation: of the trunk; encoders have their own.
         encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
+        bridge: from the encoder to the heads; None is `flatten()`.
+        critic_bridge: another one for the critic, where it has one; None is that of the actor.
+        scale: factors on the size of the network; `critic_scale` the same of the critic.
         shared: one encoder and trunk for both heads, instead of one each.
         memory_units: of a GRU between trunk and heads; 0 for none. A recurrent network is always
             shared: one memory serves both heads.
@@ -47,15 +55,18 @@ def actor_critic(
     """
     check(observation, hidden, memory_units)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
-    build = encoder or default_encoder(observation)
-
-    def body(stream: tuple[str, ...], heads: tuple[str, ...]) -> Body:
-        return _body(observation, build, hidden, activation, style, stream, heads)
-
+    site = Site(observation, encoder or default_encoder(observation), style, hidden, activation)
+    bridge, scale = bridge or flatten(), scale or Scale()
     if shared or memory_units:
-        bodies = (body((), ("policy", "value")),)
+        if critic_bridge or critic_scale:
+            raise ValueError("critic_bridge, critic_scale: the critic is that of the actor here")
+        bodies = (_body(site, bridge, scale, ("policy", "value"), memory_units),)
     else:
-        bodies = (body(("actor",), ("policy",)), body(("critic",), ("value",)))
+        actor, critic = (site._replace(stream=(name,)) for name in ("actor", "critic"))
+        bodies = (
+            _body(actor, bridge, scale, ("policy",)),
+            _body(critic, critic_bridge or bridge, critic_scale or scale, ("value",)),
+        )
     heads = {
         "policy": _policy_head(action, nn.initializers.orthogonal(0.01), dtype),
         "value": Linear(1, nn.initializers.orthogonal(1.0), dtype),
@@ -78,6 +89,8 @@ def q_network(
     hidden: tuple[int, ...] = (256, 256),
     activation: Activation = jax.nn.relu,
     encoder: Encoder | None = None,
+    bridge: Bridge | None = None,
+    scale: Scale | None = None,
     memory_units: int = 0,
     layer_norm: bool = True,
     atoms: int = 0,
@@ -104,26 +117,22 @@ def q_network(
     if atoms < 0:
         raise ValueError(f"atoms={atoms}: expected 0 for plain values, or more")
     style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype, noisy)
-    build = encoder or default_encoder(observation)
+    site = Site(observation, encoder or default_encoder(observation), style, hidden, activation)
     of_heads = kernel_init or nn.initializers.lecun_normal()
     heads = value_heads(actions, atoms, dueling, noisy, of_heads, dtype)
-    body = _body(observation, build, hidden, activation, style, (), tuple(heads.modules))
+    names = tuple(heads.modules)
+    body = _body(site, bridge or flatten(), scale or Scale(), names, memory_units)
     gru = Gru(memory_units, dtype) if memory_units else None
     return assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru))
 
 
 def _body(
-    observation: Box,
-    encoder: Encoder,
-    hidden: tuple[int, ...],
-    activation: Activation,
-    style: Style,
-    stream: tuple[str, ...],
-    heads: tuple[str, ...],
+    site: Site, bridge: Bridge, scale: Scale, heads: tuple[str, ...], memory_units: int = 0
 ) -> Body:
-    trunk = dense(hidden, activation, style)
-    parts = ((("encoder", *stream), encoder(observation, style)), (("trunk", *stream), trunk))
-    return Body(parts, heads)
+    span = bridge(site.scaled(scale))
+    if memory_units and not span.parts:
+        raise ValueError(f"memory_units={memory_units}: experts that are whole networks have none")
+    return Body(span.parts, heads, span.ensemble)
 
 
 def _policy_head(action: Space, kernel_init: Callable[..., Array], dtype: Any) -> nn.Module:

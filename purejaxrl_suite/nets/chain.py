@@ -1,57 +1,116 @@
 """Parts in a row: how they are run, started and wired, and where their parameters are."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array, Edge, Key, Path, PyTree
 from purejaxrl_suite.nets.layers import READERS, Part
+from purejaxrl_suite.nets.routers import Routing
 
 Taps = Mapping[str, Array]
 Chain = tuple[tuple[Path, Part], ...]
 
 
-def run(chain: Chain, params: PyTree, x: Array, taps: Taps) -> tuple[Array, dict[str, Array]]:
-    """Output f32[B, D] of the last part, and the features of all by their full names."""
-    features = {}
-    for path, part in chain:
-        prefix = "/".join(path) + "/"
-        local = {
-            name.removeprefix(prefix): tap for name, tap in taps.items() if name.startswith(prefix)
-        }
-        x, found = part.module.apply({"params": at(params, path)}, x, local)
-        features |= {prefix + name: feature for name, feature in found.items()}
-    return x, features
+class Seen(NamedTuple):
+    """What is seen on the way: `features`, `router` and `aux_loss` of `Internals`."""
+
+    features: dict[str, Array]
+    router: dict[str, Array]
+    aux_loss: Array | float
+
+    def also(self, other: "Seen") -> "Seen":
+        """Both."""
+        loss = self.aux_loss + other.aux_loss
+        return Seen(self.features | other.features, self.router | other.router, loss)
 
 
-def start(chain: Chain, keys: Mapping[Path, Key], params: dict[str, Any], x: Array) -> Array:
-    """Put fresh parameters into `params`, and return the output for x[B, ...]."""
+NOTHING = Seen({}, {}, 0.0)
+
+
+def run(chain: Chain, params: PyTree, obs: Array, taps: Taps) -> tuple[Array, Seen]:
+    """Output f32[B, D] of the last part, for obs[B, ...]; features of all by their full names."""
+    x, seen = obs, NOTHING
     for path, part in chain:
-        (x, _), variables = part.module.init_with_output(keys[path], x, {})
+        variables, local = {"params": at(params, path)}, within(taps, path)
+        if part.routes:
+            x, found, routing = part.module.apply(variables, x, local, obs)
+            seen = seen.also(routed(path, routing))
+        else:
+            x, found = part.module.apply(variables, x, local)
+        seen = seen.also(Seen(below(found, path), {}, 0.0))
+    return x, seen
+
+
+def routed(path: Path, routing: Routing) -> Seen:
+    """What a router at `path` shows: probabilities f32[B, m, E], load f32[B, E], dropped f32[B].
+
+    load: what every expert does, as a share of what all do.
+    """
+    work = jnp.sum(jnp.abs(routing.combine) > 0, axis=(1, 3)).astype(jnp.float32)
+    load = work / jnp.maximum(jnp.sum(work, axis=1, keepdims=True), 1.0)
+    kept = {"probabilities": routing.probabilities, "load": load, "dropped": routing.dropped}
+    return Seen({}, below(kept, path), routing.loss)
+
+
+def within(taps: Taps, path: Path) -> dict[str, Array]:
+    """The taps of what is at `path`, by their names there."""
+    prefix = "/".join(path) + "/"
+    return {name.removeprefix(prefix): tap for name, tap in taps.items() if name.startswith(prefix)}
+
+
+def below(found: Mapping[str, Array], path: Path) -> dict[str, Array]:
+    """The same by their full names: `within` undone."""
+    return {"/".join((*path, name)): x for name, x in found.items()}
+
+
+def start(chain: Chain, keys: Mapping[Path, Key], params: dict[str, Any], obs: Array) -> Array:
+    """Put fresh parameters into `params`, and return the output for obs[B, ...]."""
+    x = obs
+    for path, part in chain:
+        given = (x, {}, obs) if part.routes else (x, {})
+        (x, *_), variables = part.module.init_with_output(keys[path], *given)
         put(params, path, variables.get("params") or {})
     return x
 
 
-def wire(chain: Chain, readers: tuple[Path, ...]) -> tuple[tuple[Edge, ...], tuple[Path, ...]]:
-    """The edges of a chain whose output `readers` read, and the kernels that read its input."""
+class Readers(NamedTuple):
+    """Who reads the output of a part: kernels, how many rows they have (0: all of it, flattened),
+    and whether its units act through more than these."""
+
+    kernels: tuple[Path, ...]
+    rows: int = 0
+    tied: bool = False
+
+
+def wire(chain: Chain, readers: Readers) -> tuple[tuple[Edge, ...], Readers]:
+    """The edges of a chain whose output `readers` read, and who reads its input."""
     edges: tuple[Edge, ...] = ()
     for path, part in reversed(chain):
         edges = tuple(_place(edge, path, readers) for edge in part.edges) + edges
-        readers = tuple((*path, *leaf) for leaf in part.inputs) or readers
+        if part.inputs:
+            kernels = tuple((*path, *leaf) for leaf in part.inputs)
+            readers = Readers(kernels, part.rows, part.tied)
+        else:
+            rows, tied = part.rows or readers.rows, part.tied or readers.tied
+            readers = readers._replace(rows=rows, tied=tied)
     return edges, readers
 
 
-def _place(edge: Edge, path: Path, readers: tuple[Path, ...]) -> Edge:
+def _place(edge: Edge, path: Path, readers: Readers) -> Edge:
     """The edge of a part, where the part stands."""
     outgoing: tuple[Path, ...] = ()
     for leaf in edge.outgoing:
-        outgoing += readers if leaf == READERS else ((*path, *leaf),)
+        outgoing += readers.kernels if leaf == READERS else ((*path, *leaf),)
+    read = READERS in edge.outgoing
     return edge._replace(
         layer="/".join((*path, edge.layer)),
         incoming=tuple((*path, *leaf) for leaf in edge.incoming),
         outgoing=outgoing,
+        tile=readers.rows // edge.units if read and readers.rows else edge.tile,
+        recyclable=edge.recyclable and not (read and readers.tied),
     )
 
 

@@ -71,9 +71,24 @@ def cnn(layers: tuple[ConvLayer, ...], activation: Activation = jax.nn.relu) -> 
 
     def build(observation: Box, style: Style) -> Part:
         prepare, shape = expansion(observation)
-        return stack(prepare, shape, layers, activation, style)
+        return stack(prepare, shape, scaled(layers, style), activation, style)
 
     return build
+
+
+def scaled(layers: tuple[ConvLayer, ...], style: Style) -> tuple[ConvLayer, ...]:
+    """Convolutions with the width and depth of a style; the added ones keep height and width."""
+    wide = [layer._replace(features=channels(layer.features, style)) for layer in layers]
+    return tuple(
+        layer if i == 0 else ConvLayer(layer.features, padding="SAME")
+        for layer in wide
+        for i in range(1 if layer.linear else style.depth)
+    )
+
+
+def channels(features: int, style: Style) -> int:
+    """Channels of a layer in a style, at least 1."""
+    return max(1, round(features * style.width))
 
 
 def default_encoder(observation: Box) -> Encoder:

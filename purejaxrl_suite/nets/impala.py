@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Edge
+from purejaxrl_suite.nets import encoders
 from purejaxrl_suite.nets.conv import Conv, output_size
 from purejaxrl_suite.nets.encoders import NATURE_SIZE, Encoder, expansion
 from purejaxrl_suite.nets.layers import (
@@ -108,7 +109,8 @@ def impala(
             raise ValueError(f"impala: input shape {shape}, expected (height, width, channels)")
         small = min(shape[:2]) < NATURE_SIZE
         pools = pooled if pooled is not None else (1 if small else len(channels))
-        stages = tuple(Stage(width * n, i < pools, blocks) for i, n in enumerate(channels))
+        widths = [encoders.channels(width * n, style) for n in channels]
+        stages = tuple(Stage(n, i < pools, blocks * style.depth) for i, n in enumerate(widths))
         module = Residual(prepare, stages, activation, style)
         for stage in stages:
             sizes = (output_size(n, 3, 2, "SAME") if stage.pool else n for n in shape[:2])

@@ -116,12 +116,13 @@ def implicit_quantile_network(
         if taus is None:
             middle = (jnp.arange(fractions, dtype=jnp.float32) + 0.5) / fractions
             taus = jnp.broadcast_to(middle[None], (obs.shape[0], fractions))
-        state, features = chain.run(psi, params, obs, taps)
-        wide = {name: chain.merge(tap) for name, tap in taps.items() if name not in features}
+        state, seen = chain.run(psi, params, obs, taps)
+        wide = {name: chain.merge(tap) for name, tap in taps.items() if name not in seen.features}
         embedded, of_phi = chain.run(phi, params, jnp.ravel(taus), wide)
         x = state[:, None] * jnp.reshape(embedded, (*taus.shape, -1))
         x, of_mixed = chain.run(after, params, chain.merge(x), wide)
-        features |= chain.separate(of_phi | of_mixed, taus.shape)
+        both = of_phi.features | of_mixed.features
+        features = seen.features | chain.separate(both, taus.shape)
         output = head.apply({"params": chain.at(params, HEAD)}, x)
         output = jnp.swapaxes(chain.separate(output, taus.shape), 1, 2)
         return output, Internals(features, memory, {}, 0.0)
@@ -134,7 +135,7 @@ def implicit_quantile_network(
         features = chain.separate(internals.features, obs.shape[:2])
         return chain.separate(output, obs.shape[:2]), internals._replace(features=features)
 
-    edges, readers = chain.wire(after, ((*HEAD, "kernel"),))
+    edges, readers = chain.wire(after, chain.Readers(((*HEAD, "kernel"),)))
     before = chain.wire(psi, readers)[0]
     # A unit of phi multiplies one of psi: to silence one silences the other.
     gates = tuple(edge._replace(recyclable=False) for edge in chain.wire(phi, readers)[0])

@@ -37,28 +37,38 @@ class Style(NamedTuple):
     """What a network decides for all its hidden layers.
 
     kernel_init: of hidden kernels. layer_norm: before the activation. dtype: of matrix products;
-    parameters and features are float32. noisy: dense layers are `noisy.NoisyLinear`.
+    parameters and features are float32. noisy: dense layers are `noisy.NoisyLinear`. width, depth:
+    factors on channels and on convolutions (or residual blocks) of encoders.
     """
 
     kernel_init: Initializer
     layer_norm: bool
     dtype: Any
     noisy: bool = False
+    width: float = 1.0
+    depth: int = 1
 
 
 class Part(NamedTuple):
     """A piece of a network, with paths and layer names relative to where it is placed.
 
-    module: flax module, (x[B, ...], taps) -> (y f32[B, D], features {layer: f32[B, ..., H]}).
+    module: flax module, (x[B, ...], taps) -> (y f32[B, D], features {layer: f32[B, ..., H]}); or
+        what has its functions `apply` and `init_with_output`. One that `routes` takes what the
+        network is shown, too, and gives its Routing: (x, taps, obs) -> (y, features, Routing).
     edges: wiring inside the part, with READERS for the kernels that read the part's output.
     inputs: paths of the kernels that read the part's input; () when it passes its input through.
     shape: of one output before it is flattened; () where only its module knows.
+    rows: of the kernels that read its input; 0 where that is all of it, flattened.
+    tied: whether units of its input act through more than their own rows of these kernels.
     """
 
-    module: nn.Module
+    module: Any
     edges: tuple[Edge, ...]
     inputs: tuple[Path, ...]
     shape: tuple[int, ...] = ()
+    rows: int = 0
+    tied: bool = False
+    routes: bool = False
 
 
 class ConvLayer(NamedTuple):

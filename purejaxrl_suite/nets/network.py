@@ -22,18 +22,23 @@ from purejaxrl_suite.core.types import (
     Path,
     PyTree,
 )
-from purejaxrl_suite.nets import chain, noisy, recurrent
-from purejaxrl_suite.nets.chain import Chain, Taps
+from purejaxrl_suite.nets import chain, ensemble, noisy, recurrent
+from purejaxrl_suite.nets.chain import Chain, Readers, Seen, Taps
+from purejaxrl_suite.nets.ensemble import Ensemble
 
 GRU: Path = ("trunk", "gru")
 GRU_LAYER = "/".join(GRU)
 
 
 class Body(NamedTuple):
-    """parts: in order, each with its place in the parameters. heads: those that read the last."""
+    """parts: in order, each with its place in the parameters. heads: those that read the last.
+
+    ensemble: what of it there is once for each expert, the heads at least; None for nothing.
+    """
 
     parts: Chain
     heads: tuple[str, ...]
+    ensemble: Ensemble | None = None
 
 
 class Blueprint(NamedTuple):
@@ -57,29 +62,34 @@ def assemble(blueprint: Blueprint) -> Network:
         params: PyTree, obs: Array, memory: Memory = (), taps: Taps | None = None
     ) -> tuple[Any, Internals]:
         taps = taps or {}
-        x, features = _encode(blueprint, params, obs, taps)
+        x, seen = _encode(blueprint, params, obs, taps)
         if gru is not None:
             joined = recurrent.join(gru, chain.at(params, GRU))
             memory = recurrent.step(joined, recurrent.project(joined, x[0]), memory)
             memory = memory + taps[GRU_LAYER] if GRU_LAYER in taps else memory
-            features[GRU_LAYER] = memory
+            seen.features[GRU_LAYER] = memory
             x = (memory,)
-        return _heads(blueprint, params, x), Internals(features, memory, {}, 0.0)
+        output, of_heads = _heads(blueprint, params, x, obs, taps)
+        seen = seen.also(of_heads)
+        return output, Internals(seen.features, memory, seen.router, seen.aux_loss)
 
     def unroll(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
     ) -> tuple[Any, Internals]:
         taps, steps = taps or {}, obs.shape[:2]
-        x, features = _encode(blueprint, params, chain.merge(obs), chain.merge(taps))
-        features = chain.separate(features, steps)
+        obs, flat = chain.merge(obs), chain.merge(taps)
+        x, seen = _encode(blueprint, params, obs, flat)
+        memories = {}
         if gru is not None:
             joined = recurrent.join(gru, chain.at(params, GRU))
             projected = chain.separate(recurrent.project(joined, x[0]), steps)
             memory = recurrent.unroll(joined, projected, memory, starts, taps.get(GRU_LAYER))
-            features[GRU_LAYER] = memory
+            memories[GRU_LAYER] = memory
             x = (chain.merge(memory),)
-        output = chain.separate(_heads(blueprint, params, x), steps)
-        return output, Internals(features, memory, {}, 0.0)
+        output, of_heads = _heads(blueprint, params, x, obs, flat)
+        seen = seen.also(of_heads)
+        features, router, output = chain.separate((seen.features, seen.router, output), steps)
+        return output, Internals(features | memories, memory, router, seen.aux_loss)
 
     def memory(batch: int) -> Memory:
         return () if gru is None else jnp.zeros((batch, gru.units), jnp.float32)
@@ -89,56 +99,65 @@ def assemble(blueprint: Blueprint) -> Network:
 
 def _encode(
     blueprint: Blueprint, params: PyTree, obs: Array, taps: Taps
-) -> tuple[tuple[Array, ...], dict[str, Array]]:
-    """Output of each body f32[B, D] and the features of all."""
-    outputs, features = [], {}
+) -> tuple[tuple[Array, ...], Seen]:
+    """Output of each body, f32[B, D] unless it has no part, and what is seen in all."""
+    outputs, seen = [], chain.NOTHING
     for body in blueprint.bodies:
         x, found = chain.run(body.parts, params, obs, taps)
         outputs.append(x)
-        features |= found
-    return tuple(outputs), features
+        seen = seen.also(found)
+    return tuple(outputs), seen
 
 
-def _heads(blueprint: Blueprint, params: PyTree, inputs: tuple[Array, ...]) -> Any:
-    outputs = {
-        name: blueprint.heads[name].apply({"params": params["heads"][name]}, x)
-        for body, x in zip(blueprint.bodies, inputs, strict=True)
-        for name in body.heads
-    }
-    return blueprint.output(outputs)
+def _heads(
+    blueprint: Blueprint, params: PyTree, inputs: tuple[Array, ...], obs: Array, taps: Taps
+) -> tuple[Any, Seen]:
+    outputs, seen = {}, chain.NOTHING
+    for body, x in zip(blueprint.bodies, inputs, strict=True):
+        heads = {name: blueprint.heads[name] for name in body.heads}
+        if body.ensemble is None:
+            outputs |= ensemble.read(heads, params, x)
+            continue
+        found, of_body = ensemble.run(body.ensemble, heads, params, x, obs, taps)
+        outputs, seen = outputs | found, seen.also(of_body)
+    return blueprint.output(outputs), seen
 
 
 def _init(blueprint: Blueprint, key: Key) -> PyTree:
-    key_parts, key_gru, key_heads = jax.random.split(key, 3)
+    key_parts, key_gru, key_heads, key_experts = jax.random.split(key, 4)
     params: dict[str, Any] = {}
     paths = [path for body in blueprint.bodies for path, _ in body.parts]
-    keys = dict(zip(paths, jax.random.split(key_parts, len(paths)), strict=True))
-    keys_heads = dict(
-        zip(blueprint.heads, jax.random.split(key_heads, len(blueprint.heads)), strict=True)
-    )
+    keys = dict(zip(paths, jax.random.split(key_parts, len(paths) + 1), strict=False))
+    split = jax.random.split(key_heads, len(blueprint.heads))
+    keys_heads = dict(zip(blueprint.heads, split, strict=True))
+    keys_bodies = jax.random.split(key_experts, len(blueprint.bodies))
     obs = jnp.zeros((1, *blueprint.observation.shape), blueprint.observation.dtype)
-    for body in blueprint.bodies:
+    for key_body, body in zip(keys_bodies, blueprint.bodies, strict=True):
         x = chain.start(body.parts, keys, params, obs)
         if blueprint.gru:
             chain.put(params, GRU, recurrent.init(blueprint.gru, key_gru, x.shape[-1]))
             x = jnp.zeros((1, blueprint.gru.units), jnp.float32)
-        for name in body.heads:
-            variables = blueprint.heads[name].init(keys_heads[name], x)
-            chain.put(params, ("heads", name), variables["params"])
+        heads = {name: blueprint.heads[name] for name in body.heads}
+        if body.ensemble is None:
+            ensemble.start(heads, {name: keys_heads[name] for name in heads}, params, x)
+        else:
+            ensemble.start_all(body.ensemble, heads, key_body, params, x)
     return params
 
 
 def _wiring(blueprint: Blueprint) -> tuple[Edge, ...]:
     edges: tuple[Edge, ...] = ()
     for body in blueprint.bodies:
-        readers = tuple(
+        kernels = tuple(
             ("heads", name, leaf)
             for name in body.heads
             for leaf in noisy.kernels(blueprint.heads[name])
         )
-        last: tuple[Edge, ...] = ()
+        readers, last = Readers(kernels), ()
+        if body.ensemble is not None:
+            last, readers = ensemble.wire(body.ensemble, readers)
         if blueprint.gru:
-            last = (recurrent.edge(blueprint.gru, GRU, readers),)
-            readers = recurrent.input_kernels(GRU)
+            last = (recurrent.edge(blueprint.gru, GRU, readers.kernels), *last)
+            readers = Readers(recurrent.input_kernels(GRU))
         edges += chain.wire(body.parts, readers)[0] + last
     return edges

@@ -18,6 +18,7 @@ DOUBLED = nets.cnn((nets.ConvLayer(3), nets.ConvLayer(4, (2, 2), (1, 2), "SAME")
 ACTION, FORCE = Discrete(3), Box((2,), "float32", -1, 1)
 SMALL = {"hidden": (5, 4), "activation": jnp.tanh}
 RESIDUAL = nets.impala((3, 4), blocks=1, activation=jnp.tanh)
+BRIDGED = {"encoder": nets.minatar_cnn(3, jnp.tanh), "hidden": (5,), "activation": jnp.tanh}
 IMPLICIT = {"fractions": 2, "cosines": 3, "activation": jnp.tanh}
 
 NETWORKS = {
@@ -41,6 +42,23 @@ NETWORKS = {
         IMAGE, nets.q_network(IMAGE, ACTION, encoder=TWO_CONVS, dueling=True, noisy=True, **SMALL)
     ),
     "residual": (IMAGE, nets.q_network(IMAGE, ACTION, encoder=RESIDUAL, **SMALL)),
+    "pooled": (IMAGE, nets.q_network(IMAGE, ACTION, bridge=nets.pool(2), **BRIDGED)),
+    "tokens": (IMAGE, nets.q_network(IMAGE, ACTION, bridge=nets.tokenised(), **BRIDGED)),
+    "mixture": (
+        IMAGE, nets.q_network(
+            IMAGE, ACTION, bridge=nets.mixture(nets.soft(), 2), noisy=True, **BRIDGED
+        ),
+    ),
+    "mixtures everywhere": (
+        IMAGE, nets.actor_critic(
+            IMAGE, ACTION, bridge=nets.everywhere(nets.top_k(2), 2), shared=True, **BRIDGED
+        ),
+    ),
+    "networks as experts": (
+        IMAGE, nets.actor_critic(
+            IMAGE, ACTION, bridge=nets.big(nets.soft(), 2), critic_bridge=nets.flatten(), **BRIDGED
+        ),
+    ),
     "implicit": (
         IMAGE, nets.implicit_quantile_network(
             IMAGE, ACTION, encoder=TWO_CONVS, mixed=(5, 4), layer_norm=True, **IMPLICIT
@@ -55,6 +73,14 @@ NETWORKS = {
     "crelu": (
         IMAGE, nets.q_network(
             IMAGE, ACTION, encoder=DOUBLED, hidden=(5, 4), activation=nets.crelu, layer_norm=False
+        ),
+    ),
+    "policy and critics": (
+        VECTOR, nets.actor_critics(VECTOR, FORCE, critic_hidden=(4,), critics=1, **SMALL)
+    ),
+    "policy and residual critics": (
+        VECTOR, nets.actor_critics(
+            VECTOR, FORCE, hidden=(4,), blocks=1, critic_blocks=2, critics=1, activation=jnp.tanh
         ),
     ),
     "spectrally normalised": (
@@ -152,15 +178,16 @@ def test_a_unit_acts_through_its_outgoing_rows_only(case):
 def test_every_leaf_is_wired_once(case):
     network, params, *_ = case
     paths = [tuple(k.key for k in path) for path, _ in jax.tree.leaves_with_path(params)]
-    hidden = sorted(path for path in paths if path[0] not in ("heads", "aux"))
+    # What a router makes of a token are choices, no units.
+    hidden = sorted(p for p in paths if p[0] not in ("heads", "aux") and "router" not in p)
     assert sorted(path for edge in network.wiring for path in edge.incoming) == hidden
     fed = {path for edge in network.wiring for path in edge.outgoing}
     assert fed <= set(paths)
     names = ("kernel", "kernel_sigma", "input", "recurrent")
     kernels = {path for path in paths if path[-1] in names and path[0] != "aux"}
     # Only kernels that read the observation itself, or a fraction, are fed by nobody.
-    unfed = {path[0] for path in kernels - fed} - {"bridge"}
-    assert len(unfed) == 1 and len(kernels - fed) <= 2
+    unfed = [path[0] for path in kernels - fed if path[0] != "bridge"]
+    assert len(set(unfed)) == 1 and len(unfed) <= 3
 
 
 def test_features_are_named_by_the_wiring(case):

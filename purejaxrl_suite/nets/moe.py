@@ -1,0 +1,242 @@
+"""Layers of tokens: mixtures of experts, one layer for all tokens, average pooling.
+
+A mixture replaces a dense layer (Obando-Ceron et al. 2024, arXiv 2402.08609): expert i is two dense
+layers, units and back to the size of a token, with parameters under `expert_i`, so that all that is
+done to layers and units is done to those of each expert. Experts are computed side by side, one
+product of matrices with a leading axis of experts for each layer. Of the tied encoder units nothing
+is recycled: see `Part.tied`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Array, Edge, Key, PyTree
+from purejaxrl_suite.nets.layers import (
+    READERS,
+    Activation,
+    DenseLayer,
+    Part,
+    Style,
+    check_keeps_units,
+    stack,
+)
+from purejaxrl_suite.nets.routers import Router, Routing
+from purejaxrl_suite.nets.tokens import Shape, Tokens
+
+Features = dict[str, Array]
+Taps = Mapping[str, Array]
+ROUTER = "router"
+
+
+class Mixture(NamedTuple):
+    """The module of `mixture`, with the functions of a flax module that a Part needs.
+
+    shape: of the input, before it was flattened. expert: of each of them, f32[n, d] -> f32[n, d].
+    """
+
+    shape: Shape
+    tokens: Tokens
+    router: Router
+    experts: int
+    expert: Part
+    dtype: Any
+
+    @property
+    def slots(self) -> int:
+        """Of each expert."""
+        return self.router.slots(self.tokens.size(self.shape)[0], self.experts)
+
+    def init_with_output(self, key: Key, x: Array, taps: Taps, obs: Array) -> tuple[Any, PyTree]:
+        """The output for x and fresh parameters."""
+        key_router, key_experts = jax.random.split(key)
+        size = self.tokens.size(self.shape)[1]
+
+        def draw(key: Key) -> PyTree:
+            return self.expert.module.init(key, jnp.zeros((1, size)), {})["params"]
+
+        many = jax.vmap(draw)(jax.random.split(key_experts, self.experts))
+        params = {f"expert_{i}": tree.index(many, i) for i in range(self.experts)}
+        learnt = self.router.init(key_router, size, self.experts, self.slots)
+        params |= {ROUTER: learnt} if learnt else {}
+        return self.apply({"params": params}, x, taps, obs), {"params": params}
+
+    def apply(
+        self, variables: PyTree, x: Array, taps: Taps, obs: Array
+    ) -> tuple[Array, Features, Routing]:
+        """f32[B, D] -> f32[B, m * d]; features f32[B, slots, H] of each expert."""
+        params, batch, slots = variables["params"], x.shape[0], self.slots
+        tokens = self.tokens.cut(jnp.reshape(x, (batch, *self.shape)))
+        learnt = params.get(ROUTER, {})
+        logits = self.router.logits(learnt, tokens, self.dtype)
+        routing = self.router.route(learnt, logits, obs, self.experts, slots)
+        seen = self._sum("bmes,bmd->ebsd", routing.dispatch, tokens)
+        many = tree.stack([params[f"expert_{i}"] for i in range(self.experts)])
+
+        def one(params: PyTree, x: Array, taps: Taps) -> tuple[Array, Features]:
+            flat = {name: jnp.reshape(tap, (batch * slots, -1)) for name, tap in taps.items()}
+            y, found = self.expert.module.apply({"params": params}, x, flat)
+            shape = batch, slots, -1
+            return jnp.reshape(y, shape), {n: jnp.reshape(h, shape) for n, h in found.items()}
+
+        rows = jnp.reshape(seen, (self.experts, batch * slots, -1))
+        made, features = jax.vmap(one)(many, rows, self._of_experts(taps))
+        out = self._sum("bmes,ebsd->bmd", routing.combine, made)
+        named = {
+            f"expert_{i}/{name}": h[i] for name, h in features.items() for i in range(self.experts)
+        }
+        return jnp.reshape(out, (batch, -1)), named, routing
+
+    def _sum(self, rule: str, weights: Array, x: Array) -> Array:
+        product = jnp.einsum(rule, weights.astype(self.dtype), x.astype(self.dtype))
+        return product.astype(jnp.float32)
+
+    def _of_experts(self, taps: Taps) -> Features:
+        """Taps [E, B, slots, H] of each layer, zeros where an expert has none."""
+        told: dict[str, dict[int, Array]] = {}
+        for name, tap in taps.items():
+            if name.startswith("expert_"):  # others are of what stands before, in this namespace
+                expert, layer = name.split("/", 1)
+                told.setdefault(layer, {})[int(expert.removeprefix("expert_"))] = tap
+        stacked = {}
+        for layer, known in told.items():
+            zeros = jnp.zeros_like(next(iter(known.values())))
+            stacked[layer] = jnp.stack([known.get(i, zeros) for i in range(self.experts)])
+        return stacked
+
+
+def mixture(
+    shape: Shape,
+    units: int,
+    tokens: Tokens,
+    router: Router,
+    experts: int,
+    activation: Activation,
+    style: Style,
+) -> Part:
+    """Experts of (dense, activation, dense) on the tokens of an input of `shape`.
+
+    The output are the tokens again, as many and as large. Raises ValueError where the router does
+    not fit the number of experts.
+    """
+    if experts < 1:
+        raise ValueError(f"experts={experts}: expected at least 1")
+    if shape == ():
+        raise ValueError("a mixture cannot stand behind a part that does not know its shape")
+    count, size = tokens.size(shape)
+    layers = (DenseLayer(units), DenseLayer(size, linear=True))
+    expert = stack(lambda x: x, (size,), layers, activation, style)
+    module = Mixture(shape, tokens, router, experts, expert, style.dtype)
+    router.slots(count, experts)
+    inputs = tuple((f"expert_{i}", *leaf) for i in range(experts) for leaf in expert.inputs)
+    inputs += ((ROUTER, "kernel"),) if router.reads else ()
+    edges = tuple(_of_expert(edge, i, count) for i in range(experts) for edge in expert.edges)
+    tied = tokens.tied or router.tied
+    rows = _rows(shape, tokens)
+    return Part(module, edges, inputs, (1, count, size), rows, tied, routes=True)
+
+
+def _rows(shape: Shape, tokens: Tokens) -> int:
+    """As in `Part`: a single token is all of the input."""
+    count, size = tokens.size(shape)
+    return 0 if count == 1 or tokens.tied else size
+
+
+def _of_expert(edge: Edge, i: int, tokens: int) -> Edge:
+    """The edge of a layer of an expert; each of its outputs is read in every token."""
+    own = f"expert_{i}"
+    return edge._replace(
+        layer=f"{own}/{edge.layer}",
+        incoming=tuple((own, *leaf) for leaf in edge.incoming),
+        outgoing=tuple(leaf if leaf == READERS else (own, *leaf) for leaf in edge.outgoing),
+        tile=tokens if READERS in edge.outgoing else edge.tile,
+    )
+
+
+class Shared(NamedTuple):
+    """The module of `shared`: one dense layer on every token, then a sum or mean over tokens."""
+
+    shape: Shape
+    tokens: Tokens
+    layer: Part
+    reduce: Callable[..., Array]
+
+    def init_with_output(self, key: Key, x: Array, taps: Taps) -> tuple[Any, PyTree]:
+        """The output for x and fresh parameters."""
+        size = self.tokens.size(self.shape)[1]
+        variables = self.layer.module.init(key, jnp.zeros((1, size)), {})
+        return self.apply(variables, x, taps), variables
+
+    def apply(self, variables: PyTree, x: Array, taps: Taps) -> tuple[Array, Features]:
+        """f32[B, D] -> f32[B, units]; the feature of the layer is f32[B, m, units]."""
+        tokens = self.tokens.cut(jnp.reshape(x, (x.shape[0], *self.shape)))
+        flat = {name: jnp.reshape(tap, (-1, tap.shape[-1])) for name, tap in taps.items()}
+        rows = jnp.reshape(tokens, (-1, tokens.shape[-1]))
+        y, found = self.layer.module.apply(variables, rows, flat)
+        shape = *tokens.shape[:2], -1
+        features = {name: jnp.reshape(h, shape) for name, h in found.items()}
+        return self.reduce(jnp.reshape(y, shape), axis=1), features
+
+
+def shared(
+    shape: Shape,
+    units: int,
+    tokens: Tokens,
+    reduce: Callable[..., Array],
+    activation: Activation,
+    style: Style,
+) -> Part:
+    """One dense layer with its activation for all tokens; `reduce` is `jnp.sum` or `jnp.mean`."""
+    check_keeps_units(activation)
+    if shape == ():
+        raise ValueError("tokens cannot stand behind a part that does not know its shape")
+    size = tokens.size(shape)[1]
+    layer = stack(lambda x: x, (size,), (DenseLayer(units),), activation, style)
+    module = Shared(shape, tokens, layer, reduce)
+    rows = _rows(shape, tokens)
+    return Part(module, layer.edges, layer.inputs, (units,), rows, tokens.tied)
+
+
+class Pool(NamedTuple):
+    """The module of `pooled`, without parameters."""
+
+    shape: Shape
+    size: int
+
+    def init_with_output(self, key: Key, x: Array, taps: Taps) -> tuple[Any, PyTree]:
+        """The output, and no parameters."""
+        return self.apply({}, x, taps), {}
+
+    def apply(self, variables: PyTree, x: Array, taps: Taps) -> tuple[Array, Features]:
+        """Means f32[B, size * size * channels] over size x size parts of the feature map."""
+        x = jnp.reshape(x, (x.shape[0], *self.shape))
+        rows, columns = (_means(n, self.size) for n in self.shape[:2])
+        means = jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns)
+        return jnp.reshape(means, (x.shape[0], -1)), {}
+
+
+def pooled(shape: Shape, size: int) -> Part:
+    """Averages over size x size parts of a feature map (height, width, channels).
+
+    Where they do not fit, parts overlap, as in PyTorch's adaptive pooling.
+    """
+    if len(shape) != 3:
+        raise ValueError(f"pool: input shape {shape}, expected (height, width, channels)")
+    if not 1 <= size <= min(shape[:2]):
+        raise ValueError(f"size={size}: expected 1 to {min(shape[:2])}, of a map of {shape}")
+    after = size, size, shape[2]
+    return Part(Pool(shape, size), (), (), after, rows=math.prod(after))
+
+
+def _means(entries: int, parts: int) -> np.ndarray:
+    """f32[parts, entries]: row i holds the weights of part i."""
+    table = np.zeros((parts, entries), np.float32)
+    for i in range(parts):
+        begin, end = i * entries // parts, -(-(i + 1) * entries // parts)
+        table[i, begin:end] = 1.0 / (end - begin)
+    return table

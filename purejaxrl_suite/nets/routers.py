@@ -1,0 +1,246 @@
+"""Routers of mixtures of experts: which token goes to which expert, and what comes back of it.
+
+A router turns the tokens of an observation into two tables, `dispatch` and `combine`, over tokens,
+experts and the slots of an expert. An expert sees in each of its slots a weighted sum of tokens,
+and a token gets a weighted sum of what the slots made of it. Soft, sparse and fixed routing are
+different tables; capacities are per observation and never per batch.
+
+Soft MoE: Puigcerver et al. 2023, arXiv 2308.00951. In RL: Obando-Ceron et al. 2024, arXiv
+2402.08609, whose sizes and initialisation these are. Logits are softened in float32.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array, Key, PyTree
+
+
+class Routing(NamedTuple):
+    """Tables of a batch; m tokens, E experts, p slots of each.
+
+    dispatch, combine: f32[B, m, E, p]. probabilities: f32[B, m, E], of the experts for each token.
+    dropped: f32[B], share of choices that no expert had a slot for. loss: f32[], for balance.
+    """
+
+    dispatch: Array
+    combine: Array
+    probabilities: Array
+    dropped: Array
+    loss: Array | float
+
+
+class Router(NamedTuple):
+    """A rule, before it is known what is routed.
+
+    init: (key, size of a token, experts, slots) -> parameters: `kernel` f32[size, .] and perhaps
+        more, or {} where nothing is learnt.
+    slots: (tokens, experts) -> slots of an expert; raises ValueError where the rule does not fit.
+    route: (parameters, logits f32[B, m, .], obs[B, ...], experts, slots) -> Routing.
+    logits: (parameters, tokens f32[B, m, d], dtype of the product) -> f32[B, m, .].
+    reads: whether the tokens decide. tied: whether an entry of a token acts on the others, too.
+    """
+
+    init: Callable[[Key, int, int, int], PyTree]
+    slots: Callable[[int, int], int]
+    route: Callable[[PyTree, Array, Array, int, int], Routing]
+    logits: Callable[[PyTree, Array, Any], Array]
+    reads: bool = True
+    tied: bool = False
+
+
+def soft(
+    slots: int | None = None,
+    capacity: float = 1.0,
+    *,
+    normalized: bool = False,
+    learned: bool = True,
+) -> Router:
+    """Soft MoE: every slot sees a mean of all tokens, every token a mean of all slots.
+
+    slots: of each expert; None is ceil(tokens * capacity / experts). normalized: tokens and the
+    columns of Phi have unit length, and one learnt number scales their products. learned: else Phi
+    stays what it was drawn as (in the released code it is drawn anew at each use, from a wider
+    distribution). Phi starts with the deviation 1 / sqrt(size of a token * experts).
+    """
+    if capacity <= 0 or (slots is not None and slots < 1):
+        raise ValueError(f"slots={slots}, capacity={capacity}: expected positive numbers")
+
+    def init(key: Key, size: int, experts: int, slots: int) -> PyTree:
+        phi = nn.initializers.lecun_normal()(key, (size, experts, slots), jnp.float32)
+        params = {"kernel": jnp.reshape(phi, (size, -1))}
+        return params | {"scale": jnp.ones((), jnp.float32)} if normalized else params
+
+    def count(tokens: int, experts: int) -> int:
+        return math.ceil(tokens * capacity / experts) if slots is None else slots
+
+    def logits(params: PyTree, tokens: Array, dtype: Any) -> Array:
+        kernel = params["kernel"] if learned else jax.lax.stop_gradient(params["kernel"])
+        if not normalized:
+            return _logits(tokens, kernel, dtype)
+        return _logits(_unit(tokens, -1), params["scale"] * _unit(kernel, 0), dtype)
+
+    def route(params: PyTree, logits: Array, obs: Array, experts: int, slots: int) -> Routing:
+        table = (*logits.shape[:2], experts, slots)
+        dispatch = jnp.reshape(jax.nn.softmax(logits, axis=1), table)
+        combine = jnp.reshape(jax.nn.softmax(logits, axis=2), table)
+        nothing = jnp.zeros(logits.shape[0], jnp.float32)
+        return Routing(dispatch, combine, jnp.sum(combine, axis=3), nothing, 0.0)
+
+    return Router(init, count, route, logits, tied=normalized)
+
+
+def top_k(
+    k: int = 1,
+    capacity: float = 1.0,
+    *,
+    noise: float = 0.0,
+    importance: float = 0.0,
+    load: float = 0.0,
+    learned: bool = True,
+) -> Router:
+    """Every token goes to its k most probable experts, weighted by their probabilities.
+
+    These are not made to sum to one. An expert has ceil(k * tokens * capacity / experts) slots; it
+    serves first choices before second ones, and earlier tokens before later ones. What is left over
+    is dropped: it adds exactly zero.
+
+    noise: deviation of what is added to the logits, in units of 1 / experts. It is a function of
+    the logits, scrambled, so that a network stays one of its parameters and observations.
+    importance, load: weights of two losses that balance experts, squared coefficients of variation
+    of summed probabilities and of the probability that noise makes an expert win (Riquelme et al.
+    2021, arXiv 2106.05974, appendix A), over a batch; in Dopamine over each observation.
+    """
+    if k < 1 or capacity <= 0 or min(noise, importance, load) < 0:
+        raise ValueError(
+            f"k={k}, capacity={capacity}, noise={noise}, importance={importance}, load={load}: "
+            "expected k >= 1, a positive capacity, and no negative number"
+        )
+
+    def slots(tokens: int, experts: int) -> int:
+        if k > experts:
+            raise ValueError(f"k={k}: expected at most the number of experts, {experts}")
+        return min(tokens, math.ceil(k * tokens * capacity / experts))
+
+    def logits(params: PyTree, tokens: Array, dtype: Any) -> Array:
+        kernel = params["kernel"] if learned else jax.lax.stop_gradient(params["kernel"])
+        return _logits(tokens, kernel, dtype)
+
+    def route(params: PyTree, logits: Array, obs: Array, experts: int, slots: int) -> Routing:
+        noisy = logits + noise / experts * _scrambled(logits) if noise else logits
+        probabilities = jax.nn.softmax(noisy, axis=-1)
+        weight, chosen = jax.lax.top_k(probabilities, k)
+        choice = jax.nn.one_hot(chosen, experts, dtype=jnp.float32)  # [B, m, k, E]
+        place = _place(choice)
+        inside = choice * (place < slots)
+        at = jax.nn.one_hot(place.astype(jnp.int32), slots, dtype=jnp.float32)
+        served = inside[..., None] * at  # [B, m, k, E, p]
+        dropped = 1.0 - jnp.sum(inside, axis=(1, 2, 3)) / (k * logits.shape[1])
+        loss = importance * _importance(probabilities) if importance else 0.0
+        loss = loss + load * _load(logits, noisy, k) if load else loss
+        combine = jnp.sum(served * weight[..., None, None], axis=2)
+        return Routing(jnp.sum(served, axis=2), combine, probabilities, dropped, loss)
+
+    return Router(_linear, slots, route, logits)
+
+
+def expert_choice(capacity: float = 1.0) -> Router:
+    """Every expert takes the ceil(tokens * capacity / experts) tokens that are its most probable.
+
+    Zhou et al. 2022, arXiv 2202.09368: probabilities are a softmax over experts, as in `top_k`, and
+    weigh what comes back. A token may be taken by several experts, or by none.
+    """
+    if capacity <= 0:
+        raise ValueError(f"capacity={capacity}: expected a positive number")
+
+    def slots(tokens: int, experts: int) -> int:
+        return min(tokens, math.ceil(tokens * capacity / experts))
+
+    def route(params: PyTree, logits: Array, obs: Array, experts: int, slots: int) -> Routing:
+        probabilities = jax.nn.softmax(logits, axis=-1)
+        weight, chosen = jax.lax.top_k(jnp.swapaxes(probabilities, 1, 2), slots)  # [B, E, p]
+        taken = jax.nn.one_hot(chosen, logits.shape[1], dtype=jnp.float32)  # [B, E, p, m]
+        dispatch = jnp.moveaxis(taken, 3, 1)
+        left = jnp.all(dispatch == 0, axis=(2, 3))
+        dropped = jnp.mean(left.astype(jnp.float32), axis=1)
+        return Routing(dispatch, dispatch * weight[:, None], probabilities, dropped, 0.0)
+
+    def logits(params: PyTree, tokens: Array, dtype: Any) -> Array:
+        return _logits(tokens, params["kernel"], dtype)
+
+    return Router(_linear, slots, route, logits)
+
+
+def by_task(task: Callable[[Array], Array]) -> Router:
+    """Expert i for task i, all tokens, with weight 1: nothing is learnt.
+
+    task: obs[B, ...] -> i32[B], from what the network is shown: `core.spaces.task_of`, or any
+    function of yours.
+    """
+
+    def route(params: PyTree, logits: Array, obs: Array, experts: int, slots: int) -> Routing:
+        expert = jax.nn.one_hot(task(obs), experts, dtype=jnp.float32)  # [B, E]
+        batch, tokens = logits.shape[:2]
+        own = jnp.eye(tokens, dtype=jnp.float32)[None, :, None]  # a slot for each token
+        table = expert[:, None, :, None] * own
+        probabilities = jnp.broadcast_to(expert[:, None], (batch, tokens, experts))
+        return Routing(table, table, probabilities, jnp.zeros(batch, jnp.float32), 0.0)
+
+    def logits(params: PyTree, tokens: Array, dtype: Any) -> Array:
+        return jnp.zeros((*tokens.shape[:2], 0), jnp.float32)
+
+    nothing = lambda key, size, experts, slots: {}  # noqa: E731
+    return Router(nothing, lambda tokens, experts: tokens, route, logits, reads=False)
+
+
+def _linear(key: Key, size: int, experts: int, slots: int) -> PyTree:
+    return {"kernel": nn.initializers.lecun_normal()(key, (size, experts), jnp.float32)}
+
+
+def _logits(tokens: Array, kernel: Array, dtype: Any) -> Array:
+    """f32[B, m, .], whatever the product is computed in."""
+    return (tokens.astype(dtype) @ kernel.astype(dtype)).astype(jnp.float32)
+
+
+def _unit(x: Array, axis: int) -> Array:
+    return x / (jnp.sqrt(jnp.sum(jnp.square(x), axis=axis, keepdims=True)) + 1e-6)
+
+
+def _place(choice: Array) -> Array:
+    """How many came before to the same expert: of one-hot f32[B, m, k, E], first choices first."""
+    batch, tokens, k, experts = choice.shape
+    line = jnp.reshape(jnp.swapaxes(choice, 1, 2), (batch, k * tokens, experts))
+    before = jnp.cumsum(line, axis=1) - line
+    return jnp.swapaxes(jnp.reshape(before, (batch, k, tokens, experts)), 1, 2)
+
+
+def _scrambled(logits: Array) -> Array:
+    """Standard normal numbers f32[B, m, E] that are a function of each token's logits and place."""
+    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(logits), jnp.uint32)
+    odd = 2 * jnp.arange(logits.shape[2], dtype=jnp.uint32) + 1
+    place = jnp.arange(logits.shape[1], dtype=jnp.uint32)
+    seeds = jnp.sum(bits * odd[None, None], axis=2) + place[None] * jnp.uint32(2654435761)
+
+    def draw(seed: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(jax.random.key(0), seed), logits.shape[2:])
+
+    return jax.vmap(jax.vmap(draw))(seeds)
+
+
+def _importance(probabilities: Array) -> Array:
+    return _squared_variation(jnp.sum(probabilities, axis=(0, 1)))
+
+
+def _load(logits: Array, noisy: Array, k: int) -> Array:
+    needed = jax.lax.top_k(noisy, k)[0][..., -1:]
+    deviation = 1.0 / logits.shape[2]
+    wins = jax.scipy.stats.norm.cdf((logits - needed) / deviation)
+    return _squared_variation(jnp.mean(wins, axis=(0, 1)))
+
+
+def _squared_variation(x: Array) -> Array:
+    return jnp.var(x) / jnp.square(jnp.mean(x))
