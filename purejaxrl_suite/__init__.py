@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+    from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
     from purejaxrl_suite.engine.axes import (
         choice,
@@ -74,6 +76,8 @@ _HOMES = {
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
     "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),
     "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
+    "agents.sac": ("SACConfig", "SACHypers", "sac"),
+    "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
     "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
     "engine.evaluate": ("make_evaluate",),
     "engine.axes": (

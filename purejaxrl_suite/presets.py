@@ -17,6 +17,8 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core.types import Agent, Environment, Network
 
 
@@ -44,6 +46,10 @@ def _q_network(**options: Any) -> Callable[[Environment], Network]:
 
 def _dopamine(**options: Any) -> Callable[[Environment], Any]:
     return _q_network(layer_norm=False, kernel_init=_XAVIER, **options)
+
+
+def _actor_critics(**options: Any) -> Callable[[Environment], Network]:
+    return lambda env: nets.actor_critics(env.observation, env.action, **options)
 
 
 def _self_predictive(**options: Any) -> Callable[[Environment], Any]:
@@ -236,5 +242,40 @@ PRESETS = {
         BBFHypers(**_MINATAR_100K),
         _self_predictive(),
         "our setting: MinAtar games, 1e5 steps, replay ratio 2, encoder of width 1",
+    ),
+    "sac-pendulum": Preset(
+        sac,
+        SACConfig(rollout_length=4, gradient_steps=4, batch_size=128, capacity=20_000),
+        SACHypers(
+            actor_learning_rate=1e-3,
+            critic_learning_rate=1e-3,
+            temperature_learning_rate=1e-3,
+            gamma=0.98,
+            target_update_rate=0.01,
+            min_history=1000.0,
+        ),
+        _actor_critics(hidden=(64, 64)),
+        "our setting: Pendulum-v1, 1.5e4 steps",
+    ),
+    "sac-mujoco": Preset(
+        sac,
+        SACConfig(),
+        SACHypers(),
+        _actor_critics(log_std=(-20.0, 2.0)),
+        "arXiv 1812.05905, table 1: MuJoCo, 1e6 - 1e7 steps",
+    ),
+    "td3-mujoco": Preset(
+        td3,
+        TD3Config(),
+        TD3Hypers(),
+        _actor_critics(deterministic=True),
+        "TD3's released code: MuJoCo, 1e6 steps",
+    ),
+    "bro-net-dmc": Preset(
+        sac,
+        SACConfig(rollout_length=2, gradient_steps=2, batch_size=128),
+        SACHypers(actor_learning_rate=1e-4, critic_learning_rate=1e-3),
+        _actor_critics(hidden=(256,), blocks=1, critic_blocks=2),
+        "GraMa, arXiv 2505.24061: BRO's network without its other parts",
     ),
 }

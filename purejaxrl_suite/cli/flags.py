@@ -116,6 +116,8 @@ def agents() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+    from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 
     def of(build: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """A network with these options; those that are functions are of the config."""
@@ -153,6 +155,10 @@ def agents() -> dict[str, AgentEntry]:
         "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), True),
         "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles),
         "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy),
+        "sac": AgentEntry(sac, SACConfig(), SACHypers(), of(nets.actor_critics)),
+        "td3": AgentEntry(
+            td3, TD3Config(), TD3Hypers(), of(nets.actor_critics, deterministic=True)
+        ),
     }
 
 

@@ -13,6 +13,7 @@ from purejaxrl_suite.nets.bridges import (
     tokenised,
 )
 from purejaxrl_suite.nets.builders import actor_critic, q_network
+from purejaxrl_suite.nets.continuous import ActorCritics, actor_critics, is_critic
 from purejaxrl_suite.nets.encoders import (
     Encoder,
     cnn,
@@ -30,6 +31,7 @@ from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise
 from purejaxrl_suite.nets.routers import Router, by_task, expert_choice, soft, top_k
 from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
 from purejaxrl_suite.nets.sizes import matching, parameter_count
+from purejaxrl_suite.nets.squashed import Squashed, squashed
 from purejaxrl_suite.nets.tokens import (
     Tokens,
     per_conv,
@@ -41,6 +43,7 @@ from purejaxrl_suite.nets.tokens import (
 
 __all__ = [
     "ActorCritic",
+    "ActorCritics",
     "Bridge",
     "ConvLayer",
     "DenseLayer",
@@ -52,9 +55,11 @@ __all__ = [
     "Sampler",
     "Scale",
     "SelfPredictive",
+    "Squashed",
     "Style",
     "Tokens",
     "actor_critic",
+    "actor_critics",
     "add_noise",
     "big",
     "by_task",
@@ -70,6 +75,7 @@ __all__ = [
     "flatten",
     "impala",
     "implicit_quantile_network",
+    "is_critic",
     "matching",
     "minatar_cnn",
     "mixture",
@@ -86,6 +92,7 @@ __all__ = [
     "self_predictive",
     "shuffled",
     "soft",
+    "squashed",
     "stack",
     "symbolic",
     "tokenised",

@@ -116,7 +116,7 @@ def distribution(action: Space) -> Callable[[Any], Any]:
 
     `log_prob` and `entropy` of the distribution are f32[B]. distrax is imported at this call.
     """
-    distrax = _import_distrax()
+    distrax = import_distrax()
     if isinstance(action, Discrete):
         return lambda logits: distrax.Categorical(logits=logits)
     if isinstance(action, Box) and len(action.shape) == 1:
@@ -148,7 +148,8 @@ def sampler(action: Space) -> Sampler:
     )
 
 
-def _import_distrax() -> Any:
+def import_distrax() -> Any:
+    """The module distrax, without what it says of others."""
     with warnings.catch_warnings():
         # tensorflow-probability, which distrax imports, reads a JAX name that is on its way out.
         warnings.filterwarnings("ignore", ".*pytype_aval_mappings.*", DeprecationWarning)

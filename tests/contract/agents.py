@@ -15,6 +15,8 @@ from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core.types import Box
 from purejaxrl_suite.envs import make, probes
 
@@ -115,6 +117,25 @@ def small_bbf(config=BBF, hypers=BBF_SOON, **network):
     )
 
 
+CONTINUOUS = {name: REPLAY[name] for name in REPLAY if name != "max_n_step"} | {"policy_delay": 2}
+SOON_TOO = {"min_history": 16.0, "actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
+
+
+def small_sac(**network):
+    options = {"hidden": (8,), "critic_hidden": (6,)} | network
+    return lambda env: sac(
+        env,
+        SACConfig(**CONTINUOUS),
+        nets.actor_critics(env.observation, env.action, **options),
+        SACHypers(**SOON_TOO, temperature_learning_rate=1e-2),
+    )
+
+
+def small_td3(env):
+    network = nets.actor_critics(env.observation, env.action, hidden=(8,), deterministic=True)
+    return td3(env, TD3Config(**CONTINUOUS), network, TD3Hypers(**SOON_TOO))
+
+
 def shown(env, box, show):
     """The environment with observations of another space, of which show(obs) is one."""
 
@@ -208,12 +229,15 @@ AGENTS = {
         ),
         lambda: on_a_board(probes.delayed_reward()),
     ),
+    "sac": (small_sac(), pendulum),
+    "sac-residual": (small_sac(hidden=(6,), blocks=1, critic_blocks=1), pendulum),
+    "td3": (small_td3, pendulum),
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
 
-VARIANTS = ("drq", "rainbow-epsilon", "bbf-as-released")
+VARIANTS = ("drq", "rainbow-epsilon", "bbf-as-released", "sac-residual")
 """Other settings of agents on the list: `make test-all` alone looks at them."""
 
-SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", *VARIANTS)
+SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)
 """Agents that are rules on a loop that another one on the list has, too."""

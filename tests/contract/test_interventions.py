@@ -53,7 +53,13 @@ def test_everything_on_every_agent(name, monkeypatch):
     assert np.all(found["weight_norm"] > 0) and np.all(found["entk_rank"] >= 1)
 
 
-BUILDERS = ("actor_critic", "q_network", "implicit_quantile_network", "self_predictive")
+BUILDERS = (
+    "actor_critic",
+    "actor_critics",
+    "implicit_quantile_network",
+    "q_network",
+    "self_predictive",
+)
 
 
 @pytest.mark.parametrize("name", AGENTS)

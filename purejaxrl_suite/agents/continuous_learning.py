@@ -1,0 +1,196 @@
+"""What SAC and TD3 share: units of actions, two optimizers of one learner, the gradient steps.
+
+An update makes groups of gradient steps: `policy_delay` steps of the critics and then one of the
+actor. How many is static, so no member computes what it does not use.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents import replay_learning
+from purejaxrl_suite.buffers import Batch, Uniform, uniform
+from purejaxrl_suite.core import spaces, tree, types, validate
+from purejaxrl_suite.core.types import Array, Key, Learner, Network, PyTree
+from purejaxrl_suite.ops import value
+
+Metrics = dict[str, Array]
+Step = Callable[[Key, Any, Any], tuple[Any, Metrics]]
+SIZES = (
+    "num_envs",
+    "rollout_length",
+    "gradient_steps",
+    "policy_delay",
+    "batch_size",
+    "capacity",
+    "probe_size",
+)
+
+
+class Units(NamedTuple):
+    """Of actions f32[B, A] in [-1, 1]; size: A.
+
+    outside: from them to actions of the environment. inside: the way back.
+    """
+
+    size: int
+    outside: Callable[[Array], Array]
+    inside: Callable[[Array], Array]
+
+
+class Optimizers(NamedTuple):
+    """Of one tree of parameters: each moves its own part and leaves the other alone."""
+
+    actor: Any
+    critic: Any
+
+
+def check(name: str, env: types.Environment, config: Any) -> Units:
+    """The units of actions.
+
+    Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes are
+    positive and fit.
+    """
+    box = env.action
+    bounded = isinstance(box, types.Box) and bool(np.all(np.isfinite([*map(np.sum, box[2:4])])))
+    if not isinstance(box, types.Box) or len(box.shape) != 1 or not bounded:
+        raise ValueError(
+            f"{name} needs continuous actions between finite bounds, environment {env.name!r} has "
+            f"{box}"
+        )
+    validate.positive(config, *SIZES)
+    whole = "gradient steps of an update"
+    validate.divides("policy_delay", config.policy_delay, config.gradient_steps, whole)
+    low, high = (np.broadcast_to(np.asarray(x, np.float32), (1, *box.shape)) for x in box[2:4])
+    middle, reach = 0.5 * (high + low), 0.5 * (high - low)
+
+    def outside(unit: Array) -> Array:
+        return middle + reach * unit
+
+    def inside(action: Array) -> Array:
+        return (action - middle) / reach
+
+    return Units(box.shape[0], outside, inside)
+
+
+def check_network(name: str, env: types.Environment, network: Network, policy: type) -> None:
+    """Raise ValueError unless it is one of `nets.actor_critics`, with a policy of this type."""
+    replay_learning.check_network(name, network)
+    obs = spaces.abstract(env.observation, 1)
+    key = jax.eval_shape(jax.random.key, 0)
+    output = jax.eval_shape(lambda key, obs: network.apply(network.init(key), obs)[0], key, obs)
+    found = getattr(output, "policy", None)
+    if not isinstance(output, nets.ActorCritics) or not isinstance(found, policy):
+        kind = "Gaussian" if policy is nets.Gaussian else "deterministic"
+        raise ValueError(f"network: {name} expects nets.actor_critics with a {kind} policy")
+
+
+def experience(env: types.Environment, config: Any) -> Uniform:
+    """The replay of a member."""
+    return uniform(
+        env.observation,
+        env.action,
+        capacity=config.capacity,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        time_limit=env.time_limit,
+    )
+
+
+def read(key: Key, replay: Uniform, state: Any, size: int, gamma: Any, units: Units) -> Batch:
+    """A batch of single steps, actions in units."""
+    batch = replay.read(state.replay, replay.draw(key, state.replay, size, 1).slot, 1, gamma)
+    return batch._replace(action=units.inside(batch.action))
+
+
+def optimizers(network: Network, actor_rate: Any, critic_rate: Any) -> Optimizers:
+    """Adam for the actor and for the critics, with what the network puts around optimizers."""
+
+    def of(critic: bool, rate: Any) -> optax.GradientTransformation:
+        def label(path: Any, leaf: Any) -> bool:
+            return nets.is_critic(path) == critic
+
+        def labels(params: PyTree) -> PyTree:
+            return jax.tree.map_with_path(label, params)
+
+        parts: dict[Any, Any] = {True: optax.adam(rate), False: optax.set_to_zero()}
+        return network.constrain(optax.partition(parts, labels))
+
+    return Optimizers(of(False, actor_rate), of(True, critic_rate))
+
+
+def start(key: Key, network: Network, rates: Optimizers) -> Learner:
+    """Fresh parameters."""
+    params = network.init(key)
+    return Learner(params, Optimizers(rates.actor.init(params), rates.critic.init(params)))
+
+
+def descend(
+    which: str,
+    loss: Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]],
+    rates: Optimizers,
+    learner: Learner,
+) -> tuple[Learner, Metrics, Any]:
+    """One gradient step of `which` field of Optimizers, as `replay_learning.descend`."""
+    inner = Learner(learner.params, getattr(learner.opt_state, which))
+    inner, metrics, extra = replay_learning.descend(loss, getattr(rates, which), inner)
+    metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
+    opt_state = learner.opt_state._replace(**{which: inner.opt_state})
+    return Learner(inner.params, opt_state), metrics, extra
+
+
+def critics_fixed(params: PyTree) -> PyTree:
+    """The parameters, of which the critics' have no gradient."""
+    return jax.tree.map_with_path(
+        lambda path, x: jax.lax.stop_gradient(x) if nets.is_critic(path) else x, params
+    )
+
+
+def critic_errors(values: Array, batch: Batch, following: Array) -> tuple[Array, Metrics]:
+    """Mean over the batch of squared errors, summed over critics.
+
+    values: f32[M, B], of actions taken. following: f32[B], of the observations after them.
+    """
+    target = value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
+    errors = jnp.square(values - jax.lax.stop_gradient(target)[None])
+    loss = jnp.mean(batch.weight * jnp.sum(errors, axis=0))
+    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
+
+
+def learn(
+    key: Key,
+    hypers: Any,
+    state: Any,
+    ready: Array,
+    config: Any,
+    critic_step: Step,
+    actor_step: Step,
+) -> tuple[Any, Metrics]:
+    """The gradient steps of an update, none if not `ready`: state and means of the metrics.
+
+    Both steps are (key, hypers, state) -> (state, metrics); the replay that they give back is
+    dropped.
+    """
+    groups, replay = config.gradient_steps // config.policy_delay, state.replay
+
+    def guarded(step: Step) -> Callable[[Any, Key], tuple[Any, Metrics]]:
+        def run(bare: Any, key: Key) -> tuple[Any, Metrics]:
+            after, metrics = step(key, hypers, bare._replace(replay=replay))
+            return tree.where(ready, after._replace(replay=()), bare), metrics
+
+        return run
+
+    def group(bare: Any, keys: Key) -> tuple[Any, Metrics]:
+        bare, of_critic = jax.lax.scan(guarded(critic_step), bare, keys[1:])
+        bare, of_actor = guarded(actor_step)(bare, keys[0])
+        return bare, jax.tree.map(jnp.mean, of_critic) | of_actor
+
+    keys = jax.random.split(key, (groups, 1 + config.policy_delay))
+    bare, metrics = jax.lax.scan(group, state._replace(replay=()), keys)
+    means = {name: jnp.where(ready, jnp.mean(x), jnp.nan) for name, x in metrics.items()}
+    return bare._replace(replay=replay), means

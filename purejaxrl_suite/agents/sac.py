@@ -1,0 +1,200 @@
+"""SAC: Soft Actor-Critic with a learned temperature (Haarnoja et al. 2018, arXiv 1812.05905).
+
+Twin critics (the least of them is believed), a tanh-Gaussian policy, and a temperature that holds
+the policy's entropy at a target. Defaults are the paper's for MuJoCo. Actions are in units of
+their bounds, so the target entropy means the same everywhere. Time limits are bootstrapped through.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents import continuous_learning, replay_learning, temperatures
+from purejaxrl_suite.agents.replay_learning import Target
+from purejaxrl_suite.agents.temperatures import Temperature
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.ops.probe import probe as probe_loss
+
+
+class SACConfig(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: of the critics in an update; over N * T it is the update-to-data ratio.
+        policy_delay: gradient steps of the critics for each of the actor; divides the former.
+        batch_size: transitions in a gradient step.
+        capacity: transitions that the replay holds.
+        probe_size: replayed transitions that the probe looks at.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 1
+    gradient_steps: int = 1
+    policy_delay: int = 1
+    batch_size: int = 256
+    capacity: int = 1_000_000
+    probe_size: int = 256
+
+
+class SACHypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        actor_learning_rate: of the actor's Adam.
+        critic_learning_rate: of the critics' Adam.
+        temperature_learning_rate: of the Adam of the temperature's logarithm; 0 keeps it fixed.
+        temperature: the weight of the entropy at the start.
+        target_entropy: per dimension of the action, of which a uniform policy has log 2.
+        gamma: discount per step.
+        target_update_rate: how far target critics move to the critics at each of their steps.
+        min_history: transitions before learning begins; until then actions are uniform.
+    """
+
+    actor_learning_rate: float = 3e-4
+    critic_learning_rate: float = 3e-4
+    temperature_learning_rate: float = 3e-4
+    temperature: float = 1.0
+    target_entropy: float = -1.0
+    gamma: float = 0.99
+    target_update_rate: float = 0.005
+    min_history: float = 10_000.0
+
+
+class SACState(NamedTuple):
+    """learner: actor and critics. target: their averages, of which the critics' are used.
+
+    temperature: no part of the learner, so nothing resets it. steps: i32[], of the critics.
+    """
+
+    learner: Learner
+    target: PyTree
+    temperature: Temperature
+    steps: Array
+    replay: Any
+
+
+def sac(
+    env: types.Environment,
+    config: SACConfig | None = None,
+    network: types.Network | None = None,
+    hypers: SACHypers | None = None,
+) -> Agent:
+    """SAC for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
+
+    Raises ValueError unless actions are a Box of one axis with finite bounds and sizes fit.
+    """
+    config, hypers = config or SACConfig(), hypers or SACHypers()
+    units = continuous_learning.check("sac", env, config)
+    network = network or nets.actor_critics(env.observation, env.action)
+    continuous_learning.check_network("sac", env, network, nets.Gaussian)
+    replay = continuous_learning.experience(env, config)
+    policy = nets.squashed(units.size)
+
+    def rates(hypers: SACHypers) -> continuous_learning.Optimizers:
+        both = hypers.actor_learning_rate, hypers.critic_learning_rate
+        return continuous_learning.optimizers(network, *both)
+
+    def init(key: Key, hypers: SACHypers) -> SACState:
+        learner = continuous_learning.start(key, network, rates(hypers))
+        temperature = temperatures.start(hypers.temperature)
+        target = jax.tree.map(jnp.copy, learner.params)
+        return SACState(learner, target, temperature, jnp.int32(0), replay.init())
+
+    def ready(hypers: SACHypers, state: SACState) -> Array:
+        return replay.ready(state.replay, hypers.min_history, 1)
+
+    def noise(key: Key, batch: int) -> Any:
+        uniform_key, policy_key = jax.random.split(key)
+        uniform = jax.random.uniform(uniform_key, (batch, units.size), minval=-1.0, maxval=1.0)
+        return uniform, policy.noise(policy_key, batch)
+
+    def act(noise: Any, hypers: SACHypers, state: SACState, memory: Memory, obs: Array, explore):
+        uniform, normal = noise
+        gaussian = network.apply(state.learner.params, obs)[0].policy
+        if not explore:
+            return memory, units.outside(jnp.tanh(gaussian.mean)), {}
+        sampled = policy.sample(normal, gaussian)[0]
+        return memory, units.outside(jnp.where(ready(hypers, state), sampled, uniform)), {}
+
+    def draw(key: Key, params: PyTree, obs: Array) -> tuple[Array, Array]:
+        """Actions of the policy, and their log-probabilities."""
+        gaussian = network.apply(params, obs)[0].policy
+        return policy.sample(policy.noise(key, obs.shape[0]), gaussian)
+
+    def critic_objective(key: Key, hypers: SACHypers, state: SACState, batch: Batch):
+        """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
+        action, log_prob = draw(key, state.learner.params, batch.next_obs)
+        values = network.apply(state.target, batch.next_obs, action=action)[0].values
+        soft = jnp.min(values, axis=0) - jnp.exp(state.temperature.log) * log_prob
+
+        def loss(params: PyTree, taps: Any):
+            output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
+            error, metrics = continuous_learning.critic_errors(output.values, batch, soft)
+            return error + internals.aux_loss, (metrics, internals.features)
+
+        return loss
+
+    def actor_objective(key: Key, state: SACState, obs: Array):
+        """(params, taps) -> (f32[], (metrics, log-probabilities f32[B]))."""
+        normal = policy.noise(key, obs.shape[0])
+
+        def loss(params: PyTree, taps: Any):
+            fixed = continuous_learning.critics_fixed(params)
+            action, log_prob = policy.sample(normal, network.apply(fixed, obs, (), taps)[0].policy)
+            value = jnp.min(network.apply(fixed, obs, action=action)[0].values, axis=0)
+            total = jnp.mean(jnp.exp(state.temperature.log) * log_prob - value)
+            return total, ({"actor_loss": total, "entropy": -jnp.mean(log_prob)}, log_prob)
+
+        return loss
+
+    def critic_step(key: Key, hypers: SACHypers, state: SACState):
+        batch_key, loss_key = jax.random.split(key)
+        loss = critic_objective(loss_key, hypers, state, read(batch_key, hypers, state))
+        step = rates(hypers), state.learner
+        learner, metrics, _ = continuous_learning.descend("critic", loss, *step)
+        follow = Target(1, hypers.target_update_rate)
+        target = replay_learning.follow(state.target, learner.params, state.steps + 1, follow)
+        return state._replace(learner=learner, target=target, steps=state.steps + 1), metrics
+
+    def actor_step(key: Key, hypers: SACHypers, state: SACState):
+        batch_key, loss_key = jax.random.split(key)
+        loss = actor_objective(loss_key, state, read(batch_key, hypers, state).obs)
+        step = rates(hypers), state.learner
+        learner, metrics, log_prob = continuous_learning.descend("actor", loss, *step)
+        known = hypers.temperature_learning_rate, hypers.target_entropy * units.size
+        temperature = temperatures.adjust(state.temperature, log_prob, *known)
+        metrics["temperature"] = jnp.exp(temperature.log)
+        return state._replace(learner=learner, temperature=temperature), metrics
+
+    def read(key: Key, hypers: SACHypers, state: SACState, size: int = config.batch_size) -> Batch:
+        return continuous_learning.read(key, replay, state, size, hypers.gamma, units)
+
+    def update(key: Key, hypers: SACHypers, state: SACState, transition: Transition):
+        state = state._replace(replay=replay.add(state.replay, transition))
+        now = ready(hypers, state)
+        steps = critic_step, actor_step
+        state, metrics = continuous_learning.learn(key, hypers, state, now, config, *steps)
+        return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
+
+    def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
+        """Both losses on replayed experience; meaningless before there is any."""
+        batch_key, critic_key, actor_key = jax.random.split(key, 3)
+        batch = read(batch_key, hypers, state, config.probe_size)
+        critic_loss = critic_objective(critic_key, hypers, state, batch)
+        actor_loss = actor_objective(actor_key, state, batch.obs)
+
+        def features(params: PyTree, taps: Any):
+            error, (_, found) = critic_loss(params, taps)
+            return error + actor_loss(params, taps)[0], found
+
+        return probe_loss(features, state.learner.params)
+
+    rollout = config.num_envs, config.rollout_length
+    functions = init, act, update, probe, noise
+    return Agent("sac", env.observation, env.action, hypers, *rollout, *functions, network=network)

@@ -1,0 +1,183 @@
+"""TD3: Twin Delayed Deep Deterministic policy gradient (Fujimoto et al. 2018, arXiv 1802.09477).
+
+Three changes of DDPG: the least of two critics is believed, the actor and the targets move less
+often than the critics, and the target's action is smoothed by clipped noise. Defaults are the
+paper's for MuJoCo. Noise is in units of the bounds of actions. Time limits are bootstrapped
+through.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents import continuous_learning, replay_learning
+from purejaxrl_suite.agents.replay_learning import ReplayState, Target
+from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
+from purejaxrl_suite.ops.probe import probe as probe_loss
+
+
+class TD3Config(NamedTuple):
+    """What changes the compiled program.
+
+    Attributes:
+        num_envs: parallel environments of one member (N).
+        rollout_length: steps in each of them between updates (T).
+        gradient_steps: of the critics in an update; over N * T it is the update-to-data ratio.
+        policy_delay: gradient steps of the critics for each of the actor and of the targets;
+            divides the former.
+        batch_size: transitions in a gradient step.
+        capacity: transitions that the replay holds.
+        probe_size: replayed transitions that the probe looks at.
+    """
+
+    num_envs: int = 1
+    rollout_length: int = 2
+    gradient_steps: int = 2
+    policy_delay: int = 2
+    batch_size: int = 256
+    capacity: int = 1_000_000
+    probe_size: int = 256
+
+
+class TD3Hypers(NamedTuple):
+    """What may be swept, annealed or differentiated without recompiling.
+
+    Attributes:
+        actor_learning_rate: of the actor's Adam.
+        critic_learning_rate: of the critics' Adam.
+        gamma: discount per step.
+        target_update_rate: how far the targets move to the networks, after each step of the actor.
+        exploration_noise: deviation of the noise on actions in training.
+        target_noise: deviation of the noise on the target's actions.
+        target_noise_clip: where that noise is clipped.
+        min_history: transitions before learning begins; until then actions are uniform.
+    """
+
+    actor_learning_rate: float = 3e-4
+    critic_learning_rate: float = 3e-4
+    gamma: float = 0.99
+    target_update_rate: float = 0.005
+    exploration_noise: float = 0.1
+    target_noise: float = 0.2
+    target_noise_clip: float = 0.5
+    min_history: float = 25_000.0
+
+
+def td3(
+    env: types.Environment,
+    config: TD3Config | None = None,
+    network: types.Network | None = None,
+    hypers: TD3Hypers | None = None,
+) -> Agent:
+    """TD3 for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
+
+    Raises ValueError when actions are not a Box of one axis with finite bounds, or sizes do not
+    fit.
+    """
+    config, hypers = config or TD3Config(), hypers or TD3Hypers()
+    units = continuous_learning.check("td3", env, config)
+    network = network or nets.actor_critics(env.observation, env.action, deterministic=True)
+    continuous_learning.check_network("td3", env, network, jax.ShapeDtypeStruct)
+    replay = continuous_learning.experience(env, config)
+
+    def rates(hypers: TD3Hypers) -> continuous_learning.Optimizers:
+        known = hypers.actor_learning_rate, hypers.critic_learning_rate
+        return continuous_learning.optimizers(network, *known)
+
+    def init(key: Key, hypers: TD3Hypers) -> ReplayState:
+        learner = continuous_learning.start(key, network, rates(hypers))
+        target = jax.tree.map(jnp.copy, learner.params)
+        return ReplayState(learner, target, jnp.int32(0), replay.init())
+
+    def ready(hypers: TD3Hypers, state: ReplayState) -> Array:
+        return replay.ready(state.replay, hypers.min_history, 1)
+
+    def noise(key: Key, batch: int) -> Any:
+        uniform_key, normal_key = jax.random.split(key)
+        uniform = jax.random.uniform(uniform_key, (batch, units.size), minval=-1.0, maxval=1.0)
+        return uniform, jax.random.normal(normal_key, (batch, units.size))
+
+    def act(noise: Any, hypers: TD3Hypers, state: ReplayState, memory: Memory, obs: Array, explore):
+        uniform, normal = noise
+        action = jnp.tanh(network.apply(state.learner.params, obs)[0].policy)
+        if explore:
+            noisy = jnp.clip(action + hypers.exploration_noise * normal, -1.0, 1.0)
+            action = jnp.where(ready(hypers, state), noisy, uniform)
+        return memory, units.outside(action), {}
+
+    def smoothed(key: Key, hypers: TD3Hypers, target: PyTree, obs: Array) -> Array:
+        """The target's actions with clipped noise."""
+        action = jnp.tanh(network.apply(target, obs)[0].policy)
+        drawn = hypers.target_noise * jax.random.normal(key, action.shape)
+        bound = hypers.target_noise_clip
+        return jnp.clip(action + jnp.clip(drawn, -bound, bound), -1.0, 1.0)
+
+    def critic_objective(key: Key, hypers: TD3Hypers, state: ReplayState, batch: Batch):
+        """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
+        action = smoothed(key, hypers, state.target, batch.next_obs)
+        values = network.apply(state.target, batch.next_obs, action=action)[0].values
+        following = jnp.min(values, axis=0)
+
+        def loss(params: PyTree, taps: Any):
+            output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
+            error, metrics = continuous_learning.critic_errors(output.values, batch, following)
+            return error + internals.aux_loss, (metrics, internals.features)
+
+        return loss
+
+    def actor_objective(obs: Array):
+        """(params, taps) -> (f32[], (metrics, ())): the first critic alone judges the actor."""
+
+        def loss(params: PyTree, taps: Any):
+            fixed = continuous_learning.critics_fixed(params)
+            action = jnp.tanh(network.apply(fixed, obs, (), taps)[0].policy)
+            total = -jnp.mean(network.apply(fixed, obs, action=action)[0].values[0])
+            return total, ({"actor_loss": total}, ())
+
+        return loss
+
+    def critic_step(key: Key, hypers: TD3Hypers, state: ReplayState):
+        batch_key, loss_key = jax.random.split(key)
+        loss = critic_objective(loss_key, hypers, state, read(batch_key, hypers, state))
+        step = rates(hypers), state.learner
+        learner, metrics, _ = continuous_learning.descend("critic", loss, *step)
+        return state._replace(learner=learner, steps=state.steps + 1), metrics
+
+    def actor_step(key: Key, hypers: TD3Hypers, state: ReplayState):
+        loss = actor_objective(read(key, hypers, state).obs)
+        step = rates(hypers), state.learner
+        learner, metrics, _ = continuous_learning.descend("actor", loss, *step)
+        follow = Target(1, hypers.target_update_rate)
+        target = replay_learning.follow(state.target, learner.params, state.steps, follow)
+        return state._replace(learner=learner, target=target), metrics
+
+    def read(key: Key, hypers: TD3Hypers, state: Any, size: int = config.batch_size) -> Batch:
+        return continuous_learning.read(key, replay, state, size, hypers.gamma, units)
+
+    def update(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
+        state = state._replace(replay=replay.add(state.replay, transition))
+        now = ready(hypers, state)
+        steps = critic_step, actor_step
+        state, metrics = continuous_learning.learn(key, hypers, state, now, config, *steps)
+        return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
+
+    def probe(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
+        """Both losses on replayed experience; meaningless before there is any."""
+        batch_key, critic_key = jax.random.split(key)
+        batch = read(batch_key, hypers, state, config.probe_size)
+        critic_loss = critic_objective(critic_key, hypers, state, batch)
+        actor_loss = actor_objective(batch.obs)
+
+        def features(params: PyTree, taps: Any):
+            error, (_, found) = critic_loss(params, taps)
+            return error + actor_loss(params, taps)[0], found
+
+        return probe_loss(features, state.learner.params)
+
+    rollout = config.num_envs, config.rollout_length
+    functions = init, act, update, probe, noise
+    return Agent("td3", env.observation, env.action, hypers, *rollout, *functions, network=network)

@@ -1,0 +1,179 @@
+"""The networks of SAC and TD3: a policy over continuous actions, and critics that read actions.
+
+Actor and critics share nothing: the stream `actor` and the streams `critic_0`, `critic_1` ... have
+parameters of their own in every namespace, as in `params["trunk"]["critic_0"]`. Actions are in
+units of their space: -1 is its lower bound, 1 its upper.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array, Box, Internals, Key, Memory, Network, PyTree, Space
+from purejaxrl_suite.nets import chain
+from purejaxrl_suite.nets.builders import check
+from purejaxrl_suite.nets.chain import Taps
+from purejaxrl_suite.nets.encoders import flat
+from purejaxrl_suite.nets.heads import Gaussian, Linear
+from purejaxrl_suite.nets.layers import Activation, Initializer, Part, Style, dense
+from purejaxrl_suite.nets.network import Blueprint, Body, assemble
+from purejaxrl_suite.nets.residual import residual_trunk
+
+ACTOR, CRITIC = "actor", "critic"
+
+
+class ActorCritics(NamedTuple):
+    """policy: Gaussian or f32[B, A], before tanh. values: f32[M, B], one row for each critic."""
+
+    policy: Gaussian | Array
+    values: Array
+
+
+def actor_critics(
+    observation: Box,
+    action: Space,
+    *,
+    hidden: tuple[int, ...] = (256, 256),
+    critic_hidden: tuple[int, ...] | None = None,
+    blocks: int = 0,
+    critic_blocks: int = 0,
+    critics: int = 2,
+    deterministic: bool = False,
+    log_std: tuple[float, float] = (-5.0, 2.0),
+    activation: Activation = jax.nn.relu,
+    layer_norm: bool = False,
+    kernel_init: Initializer | None = None,
+    dtype: Any = jnp.float32,
+) -> Network:
+    """Policy and critics; `apply` puts out `ActorCritics`.
+
+    `apply` has one more argument: (params, obs, memory, taps, action), f32[B, A] the actions that
+    the critics judge. Without it they judge the mean of the policy.
+
+    Args:
+        observation: what the network reads, without batch axes; it is flattened.
+        action: a Box with one axis.
+        hidden: units of the dense layers of the actor.
+        critic_hidden: the same of each critic; None is as many as the actor has.
+        blocks: residual blocks of the actor, as in BRO (`nets.residual`), in place of dense layers;
+            `hidden` is then one number, their width.
+        critic_blocks: the same of each critic.
+        critics: how many (M).
+        deterministic: the policy is one action, f32[B, A] before tanh, as in TD3. Else it is a
+            `Gaussian` whose deviation depends on the observation.
+        log_std: bounds of the logarithm of that deviation, approached as tanh does (CleanRL's; the
+            paper clips to (-20, 2)).
+        activation: of all hidden layers.
+        layer_norm: before each hidden activation; residual blocks always have it.
+        kernel_init: of all kernels; None is PyTorch's default, uniform within 1 / sqrt(inputs), but
+            for residual trunks, which are orthogonal. Biases start at zero.
+        dtype: of matrix products; parameters and outputs are float32.
+
+    Raises ValueError for another action space, or sizes that do not fit.
+    """
+    critic_hidden = hidden if critic_hidden is None else critic_hidden
+    check(observation, (*hidden, *critic_hidden), 0)
+    size = _dimension(action)
+    if critics < 1 or not log_std[0] < log_std[1]:
+        raise ValueError(f"critics={critics}, log_std={log_std}: expected 1 or more, low < high")
+
+    def stream(name: str, reads: int, hidden: tuple[int, ...], blocks: int, units: int) -> Network:
+        init = kernel_init or (nn.initializers.orthogonal() if blocks else torch_uniform())
+        style = Style(init, layer_norm, dtype)
+        trunk = _trunk(hidden, blocks, activation, style)
+        parts = ((("encoder", name), flat()(Box((reads,)), style)), (("trunk", name), trunk))
+        body = Body(parts, (name,))
+        head = Linear(units, kernel_init or torch_uniform(), dtype)
+        return assemble(Blueprint(Box((reads,)), (body,), {name: head}, lambda x: x[name], None))
+
+    reads = math.prod(observation.shape)
+    actor = stream(ACTOR, reads, hidden, blocks, size if deterministic else 2 * size)
+    judges = tuple(
+        stream(f"{CRITIC}_{i}", reads + size, critic_hidden, critic_blocks, 1)
+        for i in range(critics)
+    )
+
+    def policy(output: Array) -> Gaussian | Array:
+        return output if deterministic else _gaussian(output, log_std)
+
+    return _join(actor, judges, policy)
+
+
+def is_critic(path: tuple[Any, ...]) -> bool:
+    """Whether a leaf at this path of the parameters (of `jax.tree.map_with_path`) is a critic's."""
+    return any(str(part.key).startswith(f"{CRITIC}_") for part in path)
+
+
+def torch_uniform() -> Initializer:
+    """Uniform within 1 / sqrt(inputs)."""
+    return nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+
+
+def _trunk(hidden: tuple[int, ...], blocks: int, activation: Activation, style: Style) -> Part:
+    if not blocks:
+        return dense(hidden, activation, style)
+    if len(hidden) != 1:
+        raise ValueError(f"hidden={hidden}: expected one width of the {blocks} residual blocks")
+    return residual_trunk(hidden[0], blocks, activation, style)
+
+
+def _dimension(action: Space) -> int:
+    if isinstance(action, Box) and len(action.shape) == 1:
+        return action.shape[0]
+    raise ValueError(f"action={action}: expected a Box with one axis")
+
+
+def _gaussian(output: Array, log_std: tuple[float, float]) -> Gaussian:
+    mean, raw = jnp.split(output, 2, axis=-1)
+    low, high = log_std
+    return Gaussian(mean, low + 0.5 * (high - low) * (jnp.tanh(raw) + 1.0))
+
+
+def _join(
+    actor: Network, critics: tuple[Network, ...], policy: Callable[[Array], Gaussian | Array]
+) -> Network:
+    """One network of several, whose parameters have no path in common."""
+
+    def init(key: Key) -> PyTree:
+        params: dict[str, Any] = {}
+        keys = jax.random.split(key, 1 + len(critics))
+        for key, part in zip(keys, (actor, *critics), strict=True):
+            for namespace, streams in part.init(key).items():
+                params[namespace] = params.get(namespace, {}) | streams
+        return params
+
+    def apply(
+        params: PyTree,
+        obs: Array,
+        memory: Memory = (),
+        taps: Taps | None = None,
+        action: Array | None = None,
+    ) -> tuple[ActorCritics, Internals]:
+        rows = jnp.reshape(obs, (obs.shape[0], -1)).astype(jnp.float32)
+        output, internals = actor.apply(params, rows, (), taps)
+        chosen, features = policy(output), dict(internals.features)
+        if action is None:
+            action = jnp.tanh(chosen.mean if isinstance(chosen, Gaussian) else chosen)
+        seen = jnp.concatenate([rows, action], axis=-1)
+        judged = [critic.apply(params, seen, (), taps) for critic in critics]
+        for _, found in judged:
+            features |= found.features
+        values = jnp.stack([value[:, 0] for value, _ in judged])
+        return ActorCritics(chosen, values), Internals(features, memory, {}, 0.0)
+
+    def unroll(
+        params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
+    ) -> tuple[ActorCritics, Internals]:
+        steps = obs.shape[:2]
+        output, internals = apply(params, chain.merge(obs), memory, chain.merge(taps or {}))
+        features = chain.separate(internals.features, steps)
+        values = jnp.reshape(output.values, (len(critics), *steps))
+        known = ActorCritics(chain.separate(output.policy, steps), jnp.moveaxis(values, 0, 2))
+        return known, internals._replace(features=features)
+
+    wiring = sum((critic.wiring for critic in critics), actor.wiring)
+    return Network(init, apply, unroll, wiring)

@@ -1,0 +1,233 @@
+"""SAC and TD3: targets and temperature by hand, densities by an oracle, known values are learnt."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents import temperatures
+from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+from purejaxrl_suite.core.types import Box, Internals, Network, Transition
+from purejaxrl_suite.envs import make, probes
+
+UNIT = Box((1,), "float32", -1.0, 1.0)
+
+
+def log_density(mean, log_std, noise):
+    """Actions and log-probabilities of a tanh-Gaussian of one dimension, f32[B] each."""
+    mean, log_std, noise = (jnp.asarray(x, jnp.float32)[:, None] for x in (mean, log_std, noise))
+    action, log_prob = nets.squashed(1).sample(noise, nets.Gaussian(mean, log_std))
+    return np.asarray(action[:, 0]), np.asarray(log_prob)
+
+
+def test_the_log_probability_is_scipys_even_where_tanh_has_saturated():
+    mean = np.asarray([0.0, 0.3, -1.0, 6.0, 20.0, -40.0, 0.0])
+    log_std = np.asarray([0.0, -1.0, 0.5, -2.0, 1.0, 2.0, -5.0])
+    noise = np.asarray([0.7, -1.2, 0.0, 2.0, 1.5, -2.5, 3.0])
+    action, found = log_density(mean, log_std, noise)
+    before = mean + np.exp(log_std) * noise
+    # log(1 - tanh(x)^2) = -2 log cosh(x), in double precision.
+    log_det = -2.0 * (np.abs(before) + np.log1p(np.exp(-2.0 * np.abs(before))) - np.log(2.0))
+    expected = stats.norm.logpdf(before, mean, np.exp(log_std)) - log_det
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+    np.testing.assert_allclose(action, np.tanh(before), atol=1e-6)
+    assert np.abs(action).max() == 1.0  # in float32, and the density is finite
+
+
+def test_the_density_integrates_to_one():
+    noise = np.linspace(-6.0, 6.0, 4001)
+    action, log_prob = log_density(np.full(4001, 0.4), np.full(4001, -0.3), noise)
+    np.testing.assert_allclose(np.trapezoid(np.exp(log_prob), action), 1.0, atol=1e-3)
+
+
+def test_the_temperature_rises_where_entropy_is_missing():
+    old = temperatures.start(0.2)
+    for entropy, sign in ((-3.0, 1.0), (-1.0, -1.0)):
+        new = temperatures.adjust(old, jnp.full(4, -entropy), 0.1, -2.0)
+        # The first step of Adam is as long as the learning rate.
+        np.testing.assert_allclose(new.log, np.log(0.2) + 0.1 * sign, rtol=1e-5)
+    fixed = temperatures.adjust(old, jnp.full(4, 3.0), 0.0, -2.0)
+    np.testing.assert_array_equal(fixed.log, old.log)
+    # -alpha * (log pi + target), by the logarithm of alpha: -0.2 * (3 - 2).
+    np.testing.assert_allclose(new.opt_state[0].mu, 0.1 * 0.2 * (2.0 - 1.0), rtol=1e-5)
+
+
+def numbers(policy, first, second):
+    """A network that puts out its parameters, whatever it sees."""
+
+    def apply(params, obs, memory=(), taps=None, action=None):
+        heads, n = params["heads"], len(obs)
+        rows = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (n, 1)), heads["actor"])
+        rows = nets.Gaussian(**rows) if isinstance(rows, dict) else rows
+        values = jnp.stack([jnp.broadcast_to(heads[f"critic_{i}"], n) for i in (0, 1)])
+        return nets.ActorCritics(rows, values), Internals({}, (), {}, 0.0)
+
+    heads = {"actor": policy, "critic_0": jnp.float32(first), "critic_1": jnp.float32(second)}
+    copied = lambda key: {"heads": jax.tree.map(jnp.copy, heads)}  # noqa: E731
+    return Network(copied, apply, apply, ())
+
+
+def steps_of(n, terminated):
+    """A rollout of one environment: observation 0, reward 10."""
+    flags = jnp.full((n, 1), terminated)
+    zeros = jnp.zeros((n, 1, 1))
+    return Transition(zeros, zeros, jnp.full((n, 1), 10.0), flags, ~flags, zeros, {})
+
+
+def critic_loss(agent, terminated, target):
+    """The loss of the first gradient step, both critics together, when targets are these."""
+    state = agent.init(jax.random.key(0), agent.hypers)
+    changed = {f"critic_{i}": jnp.float32(x) for i, x in enumerate(target)}
+    state = state._replace(target={"heads": state.target["heads"] | changed})
+    rollout = steps_of(agent.rollout_length, terminated)
+    return jax.jit(agent.update)(jax.random.key(1), agent.hypers, state, rollout)[1]["critic_loss"]
+
+
+SMALL = {"rollout_length": 8, "capacity": 32}
+
+
+@pytest.mark.parametrize(("terminated", "expected"), [(False, 10.0 + 0.5 * 3.0), (True, 10.0)])
+def test_td3s_targets_by_hand(terminated, expected):
+    """Targets 5 and 3 of the next action, of which 3 counts; a time limit is no end."""
+    env = probes.tracking()
+    config = TD3Config(**SMALL, gradient_steps=1, policy_delay=1, batch_size=4)
+    hypers = TD3Hypers(gamma=0.5, min_history=1.0)
+    agent = td3(env, config, numbers(jnp.zeros(1), 1.0, 2.0), hypers)
+    found = critic_loss(agent, terminated, (5.0, 3.0))
+    np.testing.assert_allclose(found, (1.0 - expected) ** 2 + (2.0 - expected) ** 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+def test_sacs_targets_by_hand(terminated):
+    """As above, with the entropy of a narrow Gaussian at tanh(0.5), whose mean is known."""
+    env, log_std, weight = probes.tracking(), -10.0, 0.1
+    policy = {"mean": jnp.asarray([0.5]), "log_std": jnp.asarray([log_std])}
+    hypers = SACHypers(gamma=0.5, min_history=1.0, temperature=weight)
+    agent = sac(env, SACConfig(**SMALL, batch_size=4096), numbers(policy, 1.0, 2.0), hypers)
+    found = critic_loss(agent, terminated, (5.0, 3.0))
+    mean = -0.5 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(0.5) ** 2)
+    target = 10.0 if terminated else 10.0 + 0.5 * (3.0 - weight * mean)
+    variance = 0.0 if terminated else (0.5 * weight) ** 2 * 0.5  # of half a squared normal
+    expected = (1.0 - target) ** 2 + (2.0 - target) ** 2 + 2 * variance
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+
+
+def test_td3s_noise_is_clipped_and_actions_stay_within_bounds():
+    env = make("Pendulum-v1")
+    hypers = TD3Hypers(exploration_noise=5.0, min_history=1.0)
+    config = TD3Config(**SMALL, gradient_steps=2)
+    agent = td3(env, config, numbers(jnp.asarray([3.0]), 0.0, 0.0), hypers)
+    state = agent.init(jax.random.key(0), hypers)
+    noise, obs = agent.noise(jax.random.key(1), 1000), jnp.zeros((1000, 3))
+    act = jax.jit(agent.act, static_argnums=5)
+    early = np.asarray(act(noise, hypers, state, (), obs, True)[1])
+    assert early.min() < -1.8 and early.max() > 1.8 and abs(early.mean()) < 0.2  # uniform
+    obs_of = jnp.zeros((8, 1, 3))
+    rollout = steps_of(8, True)._replace(obs=obs_of, next_obs=obs_of)
+    state = jax.jit(agent.update)(jax.random.key(2), hypers, state, rollout)[0]
+    late = np.asarray(act(noise, hypers, state, (), obs, True)[1])
+    assert np.abs(late).max() == 2.0 and np.mean(late == 2.0) > 0.5
+    greedy = act(noise, hypers, state, (), obs, False)[1]
+    np.testing.assert_allclose(greedy, 2.0 * np.tanh(3.0), rtol=1e-3)
+
+
+def test_only_its_own_part_moves():
+    """Steps of the critics alone move no actor and no target of TD3: one of two, with delay 2."""
+    env = make("Pendulum-v1")
+    network = nets.actor_critics(env.observation, env.action, hidden=(4,), deterministic=True)
+    config = TD3Config(**SMALL, gradient_steps=4, batch_size=4)
+    agent = td3(env, config, network, TD3Hypers(min_history=1.0))
+    state = agent.init(jax.random.key(0), agent.hypers)
+    obs_of = jnp.zeros((8, 1, 3))
+    rollout = steps_of(8, False)._replace(obs=obs_of, next_obs=obs_of)
+    after, _ = jax.jit(agent.update)(jax.random.key(1), agent.hypers, state, rollout)
+    counts = {
+        name: jax.tree.leaves(getattr(after.learner.opt_state, name), is_leaf=jnp.isscalar)
+        for name in ("actor", "critic")
+    }
+    steps = {name: {int(x) for x in leaves if x.ndim == 0} for name, leaves in counts.items()}
+    assert steps == {"actor": {2}, "critic": {4}} and after.steps == 4
+
+
+GAMMA = 0.5
+SIZES = {"num_envs": 16, "rollout_length": 4, "gradient_steps": 16, "batch_size": 64}
+QUICK = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "gamma": GAMMA}
+QUICK |= {"target_update_rate": 0.05, "min_history": 256.0}
+
+
+def trained(kind, env, steps):
+    """Two members and the function of their networks that judges actions f32[B] at obs f32[B]."""
+    network = nets.actor_critics(
+        env.observation, env.action, hidden=(32,), deterministic=kind == "td3"
+    )
+    sizes = SIZES | {"capacity": 8192}
+    if kind == "td3":
+        agent = td3(env, TD3Config(**sizes), network, TD3Hypers(**QUICK))
+    else:
+        # Almost no entropy: values are those of the task alone.
+        still = {"temperature": 1e-3, "temperature_learning_rate": 1e-9}
+        agent = sac(env, SACConfig(**sizes), network, SACHypers(**QUICK, **still))
+    result = pjs.run(agent, env, seeds=2, steps=steps)
+
+    def judge(obs, actions):
+        rows = (jnp.asarray(x, jnp.float32)[:, None] for x in (obs, actions))
+
+        def one(params, obs, action):
+            return network.apply(params, obs, action=action)[0].values
+
+        return jax.vmap(one, (0, None, None))(result.state().agent.learner.params, *rows)
+
+    return result, judge
+
+
+@pytest.mark.parametrize("kind", ["sac", "td3"])
+def test_actions_and_their_values_are_learnt(kind):
+    """The best action is the observation; Q(o, a) = -(a - o)^2."""
+    result, judge = trained(kind, probes.tracking(), 150 * 64)
+    assert result.evaluate(64).episode_return.min() > -0.02
+    obs, actions = np.asarray([-0.5, 0.0, 0.5, 0.5]), np.asarray([-0.5, 0.5, 0.5, -0.3])
+    expected = np.broadcast_to(-np.square(actions - obs), (2, 2, 4))
+    np.testing.assert_allclose(judge(obs, actions), expected, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["sac", "td3"])
+def test_a_time_limit_is_not_an_end(kind):
+    """Reward 1 for ever, cut every 3 steps: worth 1 / (1 - gamma) = 2, and not less."""
+    one_step = probes.tracking()
+
+    def init(key, params):
+        return jnp.int32(0), jnp.zeros(1)
+
+    def step(key, params, state, action):
+        now = one_step.step(key, params, jnp.zeros(1), action)[1]
+        now = now._replace(reward=jnp.ones(()), terminated=jnp.zeros((), bool))
+        return state + 1, now._replace(truncated=state + 1 == 3)
+
+    env = one_step._replace(init=init, step=step, time_limit=3)
+    judge = trained(kind, env, 150 * 64)[1]
+    np.testing.assert_allclose(judge([0.0, 0.0], [-0.5, 0.5]), 2.0, atol=0.1)
+
+
+def test_arguments_that_make_no_sense():
+    env = make("Pendulum-v1")
+    with pytest.raises(ValueError, match="sac needs continuous actions.*CartPole"):
+        sac(make("CartPole-v1"))
+    with pytest.raises(ValueError, match="between finite bounds"):
+        td3(env._replace(action=Box((1,))))
+    with pytest.raises(ValueError, match="policy_delay=2 must divide the 3 gradient steps"):
+        sac(env, SACConfig(gradient_steps=3, policy_delay=2))
+    deterministic = nets.actor_critics(env.observation, env.action, deterministic=True)
+    with pytest.raises(ValueError, match="sac expects nets.actor_critics with a Gaussian policy"):
+        sac(env, network=deterministic)
+    with pytest.raises(ValueError, match="td3 expects nets.actor_critics with a deterministic"):
+        td3(env, network=nets.actor_critics(env.observation, env.action))
+    with pytest.raises(ValueError, match="expected one width of the 2 residual blocks"):
+        nets.actor_critics(env.observation, env.action, blocks=2)
+    with pytest.raises(ValueError, match="expected a Box with one axis"):
+        nets.actor_critics(env.observation, make("CartPole-v1").action)
+    with pytest.raises(ValueError, match="critics=0"):
+        nets.actor_critics(env.observation, env.action, critics=0)
