@@ -87,6 +87,7 @@ class Span(NamedTuple):
 
 
 Bridge = Callable[[Site], Span]
+"""What the argument `bridge` of a network is."""
 
 
 def flatten() -> Bridge:

@@ -31,6 +31,7 @@ from purejaxrl_suite.plasticity.recycling import recycle_by
 from purejaxrl_suite.plasticity.redo import random_recycling, redo
 from purejaxrl_suite.plasticity.regrama import regrama, regrama_as_released
 from purejaxrl_suite.plasticity.resets import reset_layers, shrink_and_perturb
+from purejaxrl_suite.plasticity.routing import parameters, routing
 from purejaxrl_suite.plasticity.select import Selection, at_random, capped, lowest, threshold
 from purejaxrl_suite.plasticity.spectral import spectral_normalization
 from purejaxrl_suite.plasticity.surgery import he_uniform, own_initializer, xavier, zeros
@@ -64,6 +65,7 @@ __all__ = [
     "once",
     "overlap",
     "own_initializer",
+    "parameters",
     "per_entry_counts",
     "policy_churn",
     "random_recycling",
@@ -75,6 +77,7 @@ __all__ = [
     "regrama",
     "regrama_as_released",
     "reset_layers",
+    "routing",
     "shrink_and_perturb",
     "spectral_normalization",
     "tangent_kernel",

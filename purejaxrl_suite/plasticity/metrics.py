@@ -15,6 +15,7 @@ from purejaxrl_suite.core.types import Array, Learner, Look, Metric, Probe, PyTr
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.plasticity.names import by_layer, fractions, named, sums
+from purejaxrl_suite.plasticity.routing import routing
 from purejaxrl_suite.plasticity.scores import Score, below
 
 Found = dict[str, Array]
@@ -182,5 +183,6 @@ CHEAP: tuple[Metric, ...] = (
     gradient_covariance,
     gradient_snr,
     policy_churn,
+    routing,
 )
 """All that takes no more than one probe."""

@@ -48,6 +48,12 @@ def small_q(env, atoms=0):
     return nets.q_network(env.observation, env.action, **options)
 
 
+def small_mixture(env):
+    router = nets.top_k(1, importance=0.1, load=0.1)
+    options = {"hidden": (8,), "bridge": nets.everywhere(router, 2), "layer_norm": False}
+    return nets.q_network(env.observation, env.action, **options)
+
+
 def small_implicit(env):
     return nets.implicit_quantile_network(
         env.observation, env.action, hidden=(8,), mixed=(8,), cosines=4, fractions=2
@@ -178,6 +184,7 @@ AGENTS = {
     "ppo-normalized": (small_ppo(NORMALIZED), pendulum),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
+    "dqn-mixture": (small_value(dqn, DQNConfig, DQNHypers, small_mixture), probes.delayed_reward),
     "c51": (
         small_value(
             c51,
@@ -236,7 +243,7 @@ AGENTS = {
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
 
-VARIANTS = ("drq", "rainbow-epsilon", "bbf-as-released", "sac-residual")
+VARIANTS = ("drq", "dqn-mixture", "rainbow-epsilon", "bbf-as-released", "sac-residual")
 """Other settings of agents on the list: `make test-all` alone looks at them."""
 
 SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)

@@ -26,6 +26,11 @@ NETWORKS = {
         IMAGE, nets.q_network(IMAGE, ACTION, encoder=nets.impala((3, 4), blocks=1), **SMALL)
     ),
     "recurrent": (VECTOR, nets.q_network(VECTOR, ACTION, memory_units=3, **SMALL)),
+    "mixture": (
+        IMAGE, nets.q_network(
+            IMAGE, ACTION, encoder=CONVS, bridge=nets.mixture(nets.soft(), 2), **SMALL
+        ),
+    ),
 }  # fmt: skip
 CLOCK = Clock(jnp.int32(0), jnp.int32(1))
 ADAM = optax.adam(1e-3)

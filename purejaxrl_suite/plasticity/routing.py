@@ -1,0 +1,51 @@
+"""What routers of mixtures of experts do, and how large networks are: for every agent."""
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array, Learner, Look, Probe
+from purejaxrl_suite.plasticity.names import by_layer, sums
+
+
+def routing(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+    """What the routers of a network do with the observations of the rollout; {} without any.
+
+    `router_entropy`, of the probabilities of experts for a token, in nats; `router_dropped`, share
+    of choices that no expert had a slot for; `router_load_max`, what the busiest expert does, as a
+    share of all: each is the mean over observations and layers, and is given per layer.
+    `router_probability.LAYER.expert_I` and `router_load.LAYER.expert_I` are means of one expert.
+    """
+    network, obs = look.network, look.obs()
+    memory = network.memory(obs.shape[0])
+    router = network.apply(learner.params, obs, memory, {})[1].router
+    layers = [name.removesuffix("/load") for name in router if name.endswith("/load")]
+    if not layers:
+        return {}
+    probabilities = {layer: router[f"{layer}/probabilities"] for layer in layers}
+    load = {layer: router[f"{layer}/load"] for layer in layers}
+    found: dict[str, Array] = {}
+    for name, values in (
+        ("router_entropy", {layer: _entropy(x) for layer, x in probabilities.items()}),
+        ("router_dropped", {layer: router[f"{layer}/dropped"] for layer in layers}),
+        ("router_load_max", {layer: jnp.max(x, axis=-1) for layer, x in load.items()}),
+    ):
+        means = {layer: jnp.mean(x) for layer, x in values.items()}
+        found |= by_layer(name, means, sum(means.values(), jnp.zeros(())) / len(layers))
+    for name, values in (("router_probability", probabilities), ("router_load", load)):
+        for layer, x in values.items():
+            for i, mean in enumerate(jnp.mean(x, axis=tuple(range(x.ndim - 1)))):
+                found[f"{name}.{layer.replace('/', '.')}.expert_{i}"] = mean
+    return found
+
+
+def _entropy(probabilities: Array) -> Array:
+    return -jnp.sum(jax.scipy.special.xlogy(probabilities, probabilities), axis=-1)
+
+
+def parameters(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+    """How many parameters the learner has, and each of its namespaces: `parameters.trunk` ..."""
+    counts = {
+        name: jnp.float32(sum(leaf.size for leaf in jax.tree.leaves(subtree)))
+        for name, subtree in learner.params.items()
+    }
+    return sums("parameters", counts)

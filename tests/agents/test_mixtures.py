@@ -1,0 +1,102 @@
+"""Mixtures of experts inside agents: what they leave alone, teach, and show."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets, plasticity
+from purejaxrl_suite.agents.pqn import PQNConfig, pqn
+from purejaxrl_suite.core.check import _experience
+from purejaxrl_suite.core.types import Network
+from purejaxrl_suite.envs import probes
+from tests.contract.agents import AGENTS
+from tests.contract.test_interventions import BUILDERS
+
+CONFIG = PQNConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
+
+
+def moved(params):
+    """Where the parameters of a network are in a mixture of such networks that has one expert."""
+    places = {"trunk": 0, "heads": 1}  # layers that stand before the expert in a path
+    return {
+        namespace: {"expert_0": subtree}
+        if places[namespace] == 0
+        else {name: {"expert_0": leaves} for name, leaves in subtree.items()}
+        for namespace, subtree in params.items()
+    }
+
+
+def test_one_network_as_expert_learns_the_same_bits():
+    env = probes.delayed_reward()
+    options = {"layer_norm": False, "kernel_init": jax.nn.initializers.uniform(1.0)}
+
+    def network(bridge):
+        return nets.q_network(env.observation, env.action, hidden=(8,), bridge=bridge, **options)
+
+    alone, one = network(None), network(nets.big(nets.soft(), 1))
+
+    def init(key):
+        return moved(alone.init(key)) | {"bridge": one.init(key)["bridge"]}
+
+    assert jax.tree.structure(jax.eval_shape(init, jax.random.key(0))) == jax.tree.structure(
+        jax.eval_shape(one.init, jax.random.key(0))
+    )
+    arguments = {"seeds": 2, "steps": 4 * 32, "metrics": [plasticity.routing], "measure_every": 4}
+    plain, mixed = (
+        pjs.run(pqn(env, CONFIG, made), env, **arguments)
+        for made in (alone, one._replace(init=init))
+    )
+    before, after = (x.state().agent.learner.params for x in (plain, mixed))
+    bridge = after.pop("bridge")
+    jax.tree.map(np.testing.assert_array_equal, moved(before), after)
+    for name, variable in plain.curves.drop_vars("steps_per_second").items():
+        np.testing.assert_array_equal(variable, mixed.curves[name])
+    # The router has nothing to choose, so it does not move; what it does is measured.
+    start = jax.vmap(one.init)(jnp.stack([jax.random.key(0)] * 2))["bridge"]
+    assert jax.tree.map(jnp.shape, start) == jax.tree.map(jnp.shape, bridge)
+    assert np.all(mixed.curves["router_load.bridge.expert_0"][:, 3] == 1)
+    assert np.all(mixed.curves["router_entropy"][:, 3] == 0)
+    assert "router_entropy" not in plain.curves
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_losses_of_the_network_reach_the_loss_of_every_agent(name, monkeypatch):
+    """Nothing is computed: gradients are traced, and one of this loss must be among them."""
+    seen = []
+
+    @jax.custom_vjp
+    def loss(x):
+        return jnp.sum(x)
+
+    loss.defvjp(lambda x: (loss(x), x), lambda x, g: (seen.append(1), (g * jnp.ones_like(x),))[1])
+
+    def taught(function):
+        def with_loss(params, *arguments, **more):
+            output, internals = function(params, *arguments, **more)
+            return output, internals._replace(aux_loss=loss(jax.tree.leaves(params)[0]))
+
+        return with_loss
+
+    def wrapped(build):
+        def builder(*arguments, **options):
+            made = build(*arguments, **options)
+            network = made if isinstance(made, Network) else made.network
+            network = network._replace(apply=taught(network.apply), unroll=taught(network.unroll))
+            return network if isinstance(made, Network) else made._replace(network=network)
+
+        return builder
+
+    for builder in BUILDERS:
+        monkeypatch.setattr(nets, builder, wrapped(getattr(nets, builder)))
+    make_agent, make_env = AGENTS[name]
+    agent = make_agent(make_env())
+
+    def learn(key):
+        hypers = jax.tree.map(jnp.float32, agent.hypers)
+        state = agent.init(key, hypers)
+        return agent.update(key, hypers, state, _experience(agent, key, hypers, state))
+
+    jax.eval_shape(learn, jax.random.key(0))
+    assert seen
