@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from purejaxrl_suite.cli import plasticity
+from purejaxrl_suite.cli.bridges import bridge
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Network
@@ -50,17 +51,19 @@ class NetworkFlags(NamedTuple):
     Attributes:
         hidden: units of the dense layers.
         memory_units: units of a GRU, for tasks that are only partly observed.
+        bridge: from encoder to trunk, such as pool:2 or soft-moe:8; docs/scaling.md has the names.
     """
 
     hidden: tuple[int, ...] = ()
     memory_units: int = 0
+    bridge: str = ""
 
 
 class AgentEntry(NamedTuple):
     """What the command line needs to know of an agent.
 
     network: (environment, config, **what `NetworkFlags` changes) -> Network. recurrent: it may have
-    a memory.
+    a memory. bridged: it may have another bridge than its own.
     """
 
     build: Callable[..., "Agent"]
@@ -68,6 +71,7 @@ class AgentEntry(NamedTuple):
     hypers: Any
     network: Callable[..., Any]
     recurrent: bool = False
+    bridged: bool = False
 
 
 class Given(NamedTuple):
@@ -129,6 +133,8 @@ def agents() -> dict[str, AgentEntry]:
         return network
 
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
+        if config.distributional and "bridge" in given:
+            raise ValueError("--network.bridge: implicit quantile networks have none")
         return (implicit if config.distributional else plain)(env, config, **given)
 
     plain = of(nets.q_network, layer_norm=False)
@@ -145,16 +151,16 @@ def agents() -> dict[str, AgentEntry]:
     predictive = of(nets.self_predictive, atoms=lambda config: config.atoms)
     return {
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive),
-        "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms),
-        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain),
+        "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
+        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit),
         "munchausen": AgentEntry(
-            munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network
+            munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
-        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), True),
-        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), True),
-        "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles),
-        "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy),
+        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), True, True),
+        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), True, True),
+        "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
+        "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), of(nets.actor_critics)),
         "td3": AgentEntry(
             td3, TD3Config(), TD3Hypers(), of(nets.actor_critics, deterministic=True)
@@ -244,6 +250,10 @@ def _network(
         return None
     if "memory_units" in changed and not entry.recurrent:
         raise ValueError(f"--network.memory-units: {name} replays single steps, it has no memory")
+    if "bridge" in changed:
+        if not entry.bridged:
+            raise ValueError(f"--network.bridge: the network of {name} has none to change")
+        changed["bridge"] = bridge(changed["bridge"])
     return lambda env: entry.network(env, given.config, **changed)
 
 

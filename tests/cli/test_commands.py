@@ -5,13 +5,16 @@ import json
 import sys
 from types import SimpleNamespace
 
+import jax
 import pytest
 from PIL import Image
 
 from purejaxrl_suite import cli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.cli.bridges import bridges
 from purejaxrl_suite.cli.flags import parse
 from purejaxrl_suite.cli.train import Train
+from purejaxrl_suite.envs import make
 
 TINY = "--config.num-envs 2 --config.rollout-length 8 --config.epochs 1 --config.minibatches 1"
 TRAIN = f"train ppo --env CartPole-v1 --seeds 2 --steps 400 {TINY} --network.hidden 4"
@@ -63,6 +66,9 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train ppo --env CartPole-v1 --options 3", "NAME=VALUE"),
         ("train ppo --env CartPole-v1 --steps 1", "less than one update"),
         ("train ppo --env CartPole-v1 --preset big", "'big' is not for ppo"),
+        ("train ppo --env CartPole-v1 --network.bridge poll", "expected one of flatten, pool, "),
+        ("train dqn --env CartPole-v1 --network.bridge top-1:a", "expected a number behind top-1"),
+        ("train bbf --env CartPole-v1 --network.bridge pool", "the network of bbf has none"),
         ("envs CartPool", "CartPole-v1"),
         ("report", "expected run folders"),
         ("render nowhere", "nowhere was not written by"),
@@ -110,6 +116,21 @@ def test_a_preset_moves_the_defaults_and_flags_move_the_preset(monkeypatch):
     assert given.config == PPOConfig(num_envs=7, minibatches=2)
     assert given.hypers == PPOHypers(gamma=0.5, gae_lambda=0.25)
     assert given.network == "its own"
+
+
+@pytest.mark.parametrize("name", bridges())
+def test_a_bridge_by_its_name(name):
+    env = make("Breakout-MinAtar")
+    number = ":2" if bridges()[name][1] else ""
+    words = f"ppo --env Breakout-MinAtar --network.hidden 6 5 --network.bridge {name}{number}"
+    network = parse("train", Train, words.split()).network(env)
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    sizes = {"flatten": (1024, 6), "pool": (64, 6)}
+    if name in sizes:
+        assert params["trunk"]["actor"]["dense_0"]["kernel"].shape == sizes[name]
+    if number and name != "pool":
+        layers = "/".join(edge.layer for edge in network.wiring) + str(params["heads"])
+        assert "expert_1" in layers and "expert_2" not in layers
 
 
 def test_envs_lists_what_matches(capsys):
