@@ -34,9 +34,9 @@ def by_layer(name: str, values: Mapping[str, Array], total: Array) -> dict[str, 
 
 
 def layers_of(metric: str, names: Iterable[str]) -> dict[str, str]:
-    """{layer: name} of the measurements of single layers among `names`, in their order."""
+    """{layer: name} of the measurements of single layers among `names`, sorted."""
     start = f"{metric}."
-    found = {name[len(start) :]: name for name in names if name.startswith(start)}
+    found = {name[len(start) :]: name for name in sorted(names) if name.startswith(start)}
     return {layer: name for layer, name in found.items() if not layer[0].isdigit()}  # dormant_0.1
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -35,6 +35,8 @@ COLUMNS = 2
 MARK = "#888888"
 ROW = 0.22
 """Inches of an interval."""
+FEW = 8
+"""Points on an axis that are named each."""
 VERDICT_STYLE = {
     Verdict.CONFIRMED: "green",
     Verdict.REFUTED: "red",
@@ -161,6 +163,12 @@ def _lines(ax: Axes, panel: Lines) -> None:
         ends[one.label] = (_last(one), colour)
     if panel.against is not None:
         ax.axhline(panel.against, color=MARK, linewidth=1, linestyle="--")
+    known = sorted({x for one in panel.lines for x in one.x})
+    if len(known) <= FEW:
+        ax.set_xticks(known, [f"{x:g}" for x in known])
+        ax.xaxis.set_minor_locator(NullLocator())
+    elif not panel.logarithmic:
+        ax.xaxis.set_major_formatter(EngFormatter())
     ax.set_xlabel(panel.x)
     ax.set_ylabel(panel.y)
     label_lines(ax, ends)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from math import ceil
 
+import numpy as np
+
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.stats import Effect, Estimate, estimate, iqm
@@ -29,7 +31,8 @@ def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
     layers = layers_of(metric, map(str, curves.data_vars))
     rows = {layer: _few(curves, name) for layer, name in layers.items()}
     at = next(iter(rows.values()))["step"].values
-    values = (x.mean([axis for axis in x.dims if axis != "step"]).values for x in rows.values())
+    values = [x.mean([axis for axis in x.dims if axis != "step"]).values for x in rows.values()]
+    largest = np.nanmax(np.stack(values), initial=0.01)
     return Heat(
         title,
         "environment steps",
@@ -37,6 +40,7 @@ def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
         tuple(rows),
         tuple(map(float, at)),
         tuple(tuple(map(float, x)) for x in values),
+        high=float(largest),
     )
 
 
