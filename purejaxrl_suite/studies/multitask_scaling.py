@@ -1,0 +1,266 @@
+"""Do several tasks together make wider networks worth it, and is it the critic that needs them?
+
+Paper: McLean et al. 2025, Multi-task reinforcement learning enables parameter scaling,
+    arXiv 2503.05126.
+Figure: its figures on success against parameters, on scaling actor and critic apart, and on dormant
+    neurons against the number of tasks; there of SAC on Meta-World, here of PPO with discrete
+    actions on MinAtar (full) or on Catch with its board in four orders (quick).
+Claim: one agent on several tasks gains from width, mostly from that of the critic, and more than an
+    agent on one task does; more tasks keep the units of a critic from falling asleep.
+
+Our setting: actor and critic with two layers each, a head per task, the task told one-hot, 16
+environments and as many steps per task however many tasks there are, advantages normalised task by
+task. An agent on one task sees that task as it is. Where there are fewer than four environments,
+they are played again with their boards permuted. Gains are of final normalized scores, the mean
+over tasks, against networks of 8 units a layer; effects are means over seeds.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.core.types import Array, Environment, Key, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.envs.multi_task import multi_task
+from purejaxrl_suite.envs.wrappers import permute_observation
+from purejaxrl_suite.nets.bridges import Scale
+from purejaxrl_suite.nets.tasks import multi_head
+from purejaxrl_suite.stats import REFERENCES, Effect, Estimate, final_score, normalize_tasks
+from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.protocol import (
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Intervals,
+    Line,
+    Lines,
+    Panel,
+    Study,
+    line,
+    row,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+NARROW, MIDDLE, WIDE = WIDTHS = (8, 32, 128)
+TASKS = 4
+NUM_ENVS, LENGTH = 16, 32
+"""Environments of each task, and steps in each between updates."""
+HYPERS = PPOHypers(learning_rate=1e-3)
+TAU = 0.1
+LOOKS = 40
+TOGETHER, ALONE = "together", "alone"
+RETURN = "episode_return_"
+GAIN, SHARE = "normalized score", "share of units"
+
+
+class Width(NamedTuple):
+    """Units in each layer."""
+
+    actor: int
+    critic: int
+
+
+def network(width: Width) -> Callable[[Environment], Network]:
+    """Actor and critic of their own widths, and a head per task where there are several."""
+
+    def build(env: Environment) -> Network:
+        made = nets.actor_critic(
+            env.observation,
+            env.action,
+            hidden=(NARROW, NARROW),
+            activation=jax.nn.relu,
+            encoder=nets.flat(),
+            scale=Scale(trunk=width.actor / NARROW),
+            critic_scale=Scale(trunk=width.critic / NARROW),
+        )
+        return multi_head(made, env.observation) if env.tasks else made
+
+    return build
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """All tasks together at three widths, and with only one of both wide; environments alone."""
+    ids = budget.environments
+    whole = multi_task(list(tasks(ids).values()))
+    alone = Arm(
+        ppo,
+        [make(id, **_options(id)) for id in ids],
+        budget.seeds,
+        budget.steps,
+        HYPERS,
+        _config(1),
+        metrics=(plasticity.dormant(TAU),),
+        measure_every=max(1, int(budget.steps) // (NUM_ENVS * LENGTH) // LOOKS),
+    )
+    together = alone._replace(
+        environments=[whole],
+        steps=budget.steps * len(whole.tasks),
+        config=_config(len(whole.tasks)),
+    )
+    found = {}
+    for width in WIDTHS:
+        both = network(Width(width, width))
+        found[f"{TOGETHER}-{width}"] = together._replace(network=both)
+        found[f"{ALONE}-{width}"] = alone._replace(network=both)
+    found["wide-critic"] = together._replace(network=network(Width(NARROW, WIDE)))
+    found["wide-actor"] = together._replace(network=network(Width(WIDE, NARROW)))
+    return found
+
+
+def tasks(ids: tuple[str, ...]) -> dict[str, Environment]:
+    """At least `TASKS` environments by their names: the ids, again and again with other boards."""
+    found = [make(id, **_options(id)) for id in ids]
+    rounds = -(-TASKS // len(ids))
+    found += [permute_observation(one, i) for i in range(1, rounds) for one in found[: len(ids)]]
+    return {env.name: env for env in found[: max(TASKS, len(ids))]}
+
+
+def _options(id: str) -> dict[str, bool]:
+    """Games of MinAtar with all six actions, which then mean the same in all of them."""
+    return {"use_minimal_action_set": False} if id.endswith("MinAtar") else {}
+
+
+def _config(count: int) -> PPOConfig:
+    """Updates as large for every task; a minibatch holds steps of all."""
+    shares = NUM_ENVS * count, LENGTH
+    return PPOConfig(*shares, epochs=4, minibatches=4, normalize_each_task=count > 1)
+
+
+def scores(curves: Curves) -> Array:
+    """Final normalized scores f32[S, tasks], of each task that the agents play."""
+    names = [str(name) for name in curves.data_vars if str(name).startswith(RETURN)]
+    if not names:
+        return normalized_scores(curves)
+    ids = {name: name.removeprefix(RETURN).split("-permuted-")[0] for name in names}
+    lost = curves["diverged"].transpose("seed", "environment").values[:, 0]
+    made = {name: curves[name].transpose("seed", "environment", "step")[:, 0] for name in names}
+    measured = {name: final_score(np.asarray(x, np.float32)) for name, x in made.items()}
+    known = {name: REFERENCES[id] for name, id in ids.items()}
+    normalized = jnp.stack(list(normalize_tasks(measured, known).values()), axis=-1)
+    return jnp.where(lost[:, None], 0.0, normalized)
+
+
+def of_seeds(curves: Curves) -> Array:
+    """The mean score over tasks of each seed, f32[S]."""
+    return jnp.mean(scores(curves), axis=-1)
+
+
+def asleep(curves: Curves) -> Array:
+    """Dormant units of the critic in the last quarter of training, f32[S]."""
+    layers = [x for name, x in curves.data_vars.items() if f"_{TAU:g}.trunk.critic" in str(name)]
+    found = sum(layers[1:], layers[0]) / len(layers)
+    found = found.where(~curves["diverged"]).transpose("seed", "environment", "step").values
+    return jnp.nanmean(final_score(found, 0.25), axis=-1)
+
+
+def _mean(key: Key, values: Array) -> Effect:
+    return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+
+
+def grows(key: Key, *by_width: Curves) -> Effect:
+    """Mean over seeds of the rank correlation of score and width (the effect of Page's test)."""
+    rows = jnp.stack([of_seeds(one) for one in by_width], axis=-1)
+    effect = jax.vmap(lambda one: stats.page(key, one, permutations=1).effect)
+    return _mean(key, effect(rows[:, None]))
+
+
+def beyond(share: float) -> Callable[[Key, Curves, Curves, Curves], Effect]:
+    """How much more one wide network gains than that share of what two wide ones gain."""
+
+    def effect(key: Key, one: Curves, both: Curves, none: Curves) -> Effect:
+        base = of_seeds(none)
+        return _mean(key, of_seeds(one) - base - share * (of_seeds(both) - base))
+
+    return effect
+
+
+def interacts(key: Key, wide: Curves, narrow: Curves, wide_alone: Curves, alone: Curves) -> Effect:
+    """What width gains with tasks together, less what it gains with each alone."""
+    gain = of_seeds(wide) - of_seeds(narrow)
+    return _mean(key, gain - (of_seeds(wide_alone) - of_seeds(alone)))
+
+
+def wakes(key: Key, together: Curves, alone: Curves) -> Effect:
+    """Dormant units of the critic with tasks together, less those with each alone."""
+    return _mean(key, asleep(together) - asleep(alone))
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """Scores and dormant units against width, and which of both networks gains from it."""
+    last = "Final score", GAIN, of_seeds
+    panels = [
+        Lines(title, "units in a layer", label, _by_width(key, curves, measure), logarithmic=True)
+        for title, label, measure in (last, ("Dormant units of the critic", SHARE, asleep))
+    ]
+    base = of_seeds(curves[f"{TOGETHER}-{NARROW}"])
+    wide = {"actor": "wide-actor", "critic": "wide-critic", "both": f"{TOGETHER}-{WIDE}"}
+    gains = (row(name, _mean(key, of_seeds(curves[arm]) - base)) for name, arm in wide.items())
+    label = f"gain of {WIDE} units over {NARROW} [{GAIN}]"
+    return *panels, Intervals("Which is wide, tasks together", label, tuple(gains), against=0.0)
+
+
+def _by_width(
+    key: Key, curves: Mapping[str, Curves], measure: Callable[[Curves], Array]
+) -> tuple[Line, ...]:
+    lines = []
+    for kind in (TOGETHER, ALONE):
+        found = [
+            stats.estimate(key, measure(curves[f"{kind}-{width}"]), stats.mean) for width in WIDTHS
+        ]
+        along: Any = (np.array([float(one[i]) for one in found]) for i in range(3))
+        lines.append(line(f"tasks {kind}", WIDTHS, Estimate(*along)))
+    return tuple(lines)
+
+
+ALL = tuple(f"{TOGETHER}-{width}" for width in WIDTHS)
+SPLIT = ALL[-1], ALL[0]
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            "With tasks together, wider networks score more.",
+            ALL,
+            grows,
+            MORE,
+            smallest=0.3,
+            unit="rank correlation",
+        ),
+        Claim(
+            "A wide critic alone gains more than 70 % of what a wide actor and critic gain.",
+            ("wide-critic", *SPLIT),
+            beyond(0.7),
+            MORE,
+        ),
+        Claim(
+            "A wide actor alone gains less than 30 % of it.",
+            ("wide-actor", *SPLIT),
+            beyond(0.3),
+            LESS,
+        ),
+        Claim(
+            "Width gains more with tasks together than with each alone.",
+            (*SPLIT, f"{ALONE}-{WIDE}", f"{ALONE}-{NARROW}"),
+            interacts,
+            MORE,
+        ),
+        Claim(
+            "In a wide critic fewer units are dormant with tasks together than with each alone.",
+            (ALL[-1], f"{ALONE}-{WIDE}"),
+            wakes,
+            LESS,
+            unit=SHARE,
+        ),
+    ),
+    figure,
+    quick=Budget(("Catch-bsuite",), 8, 3e4),
+    full=Budget(minatar.FOUR_GAMES, 10, 2e6),
+)
