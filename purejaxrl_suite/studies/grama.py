@@ -166,16 +166,15 @@ def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
     """The final score with one treatment less that with another."""
 
     def effect(key: Key, curves: Curves) -> Effect:
-        pair = (normalized_scores(curves.sel(intervention=x)) for x in (treatment, over))
-        return stats.difference(key, *pair, paired=True)
+        x, y = (normalized_scores(curves.sel(intervention=name)) for name in (treatment, over))
+        return stats.difference(key, x, y, paired=True)
 
     return effect
 
 
 def cost(key: Key, measured: Curves, bare: Curves) -> Effect:
     """By how much a run takes longer with measurements, from the speeds of its segments."""
-    rates = (_of_segments(one) for one in (bare, measured))
-    return stats.compare(key, *rates, slowdown, paired=False)
+    return stats.compare(key, _of_segments(bare), _of_segments(measured), slowdown, paired=False)
 
 
 def slowdown(bare: Array, measured: Array) -> Array:

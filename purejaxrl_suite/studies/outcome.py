@@ -153,12 +153,12 @@ def _by_line(value: Any) -> str:
 
 
 def _outcome(found: dict[str, Any]) -> Outcome:
-    budget = found["budget"]
+    budget: Any = {n: tuple(x) if isinstance(x, list) else x for n, x in found["budget"].items()}
     return Outcome(
         found["study"],
         Text(**found["text"]),
         found["preset"],
-        Budget(**{n: tuple(x) if isinstance(x, list) else x for n, x in budget.items()}),
+        Budget(**budget),
         tuple(_finding(one) for one in found["findings"]),
         {name: Cost(**one) for name, one in found["arms"].items()},
         tuple(_PANELS[kind](x) for one in found["panels"] for kind, x in one.items()),
