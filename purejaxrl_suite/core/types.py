@@ -69,6 +69,8 @@ class TimeStep(NamedTuple):
     final_obs: the true successor of the action, whether or not a reset followed.
     info: scalars that describe the episode, read by the engine at its last step (for example
         `success`).
+    life_lost: bool[], agents are to learn as from a termination, although the episode goes on
+        (`envs.wrappers.episodic_life`); None where that does not exist.
     """
 
     obs: Array
@@ -77,6 +79,7 @@ class TimeStep(NamedTuple):
     truncated: Array
     final_obs: Array
     info: Mapping[str, Array]
+    life_lost: Array | None = None
 
 
 class Environment(NamedTuple):

@@ -57,7 +57,8 @@ def rollout(
         memory, action, extras = agent.act(noise, hypers, run.agent, run.memory, run.obs, True)
         env_state, time = envs.step(step_keys, params, run.env, action)
         done = time.terminated | time.truncated
-        flags = time.reward, time.terminated, time.truncated
+        lost = False if time.life_lost is None else time.life_lost
+        flags = time.reward, time.terminated | lost, time.truncated
         transition = Transition(run.obs, action, *flags, time.final_obs, extras)
         returns, lengths = run.episode_return + time.reward, run.episode_length + 1
         ended = {"episode_return": returns, "episode_length": lengths, **time.info}

@@ -185,6 +185,30 @@ def time_limit(env: Environment, steps: int) -> Environment:
     return env._replace(time_limit=limit, init=init, step=step, render=_inner_render(env))
 
 
+def episodic_life(env: Environment, lives: Callable[[PyTree], Array]) -> Environment:
+    """Where a life is lost, let agents learn as from a termination; the episode goes on.
+
+    Mnih et al. 2015 (Nature 518, 529-533), methods. Returns and lengths stay those of whole
+    episodes, and no memory of an agent is cleared.
+
+    Args:
+        env: what to wrap.
+        lives: the lives left, i32[], of a state of `env`.
+
+    Raises:
+        ValueError: `lives` of a state is no integer.
+    """
+    left = jax.eval_shape(lambda key: lives(env.init(key, env.params)[0]), jax.random.key(0))
+    if left.shape != () or not jnp.issubdtype(left.dtype, jnp.integer):
+        raise ValueError(f"lives: it returns {left}, expected one integer")
+
+    def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        following, now = env.step(key, params, state, action)
+        return following, now._replace(life_lost=lives(following) < lives(state))
+
+    return env._replace(step=step)
+
+
 def permute_observation(env: Environment, seed: int) -> Environment:
     """Show the entries of vectors, or the positions of images, in one random order.
 

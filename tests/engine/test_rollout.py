@@ -7,6 +7,7 @@ import pytest
 
 from purejaxrl_suite.core.types import Agent, Box, Discrete, Environment, TimeStep
 from purejaxrl_suite.engine.rollout import rollout, start
+from purejaxrl_suite.envs import wrappers
 
 
 def counter(limit=3):
@@ -39,6 +40,22 @@ def idle(num_envs, length):
     space = Box((2,)), Discrete(2)
     functions = (lambda key, hypers: (), act, None, None, lambda key, n: (), lambda n: jnp.zeros(n))
     return Agent("idle", *space, (), num_envs, length, *functions)
+
+
+def test_a_life_that_is_lost_ends_nothing_but_what_is_learnt():
+    """Episodes of four steps with two lives, of which the second step takes one."""
+    env = wrappers.episodic_life(counter(4), lambda state: 2 - (state["time"] >= 2).astype(int))
+    agent = idle(8, 8)
+    run = start(agent, env, jax.random.key(0), (), ())
+    roll = jax.jit(lambda run: rollout(agent, env, jax.random.key(1), (), (), run, reset_pool=1))
+    _, steps, metrics = roll(run)
+    time = np.arange(8)[:, None] % 4
+    np.testing.assert_array_equal(steps.obs[:, :, 1], np.broadcast_to(time, (8, 8)))
+    even = np.asarray(steps.obs[:, :, 0]) % 2 == 0
+    np.testing.assert_array_equal(steps.terminated, (time == 1) | ((time == 3) & even))
+    np.testing.assert_array_equal(steps.truncated, (time == 3) & ~even)
+    np.testing.assert_array_equal(steps.extras["memory"], steps.obs[:, :, 1])
+    assert metrics["episodes"] == 16 and metrics["episode_return"] == 10
 
 
 def roll(num_envs=8, length=10, reset_pool=1, seed=0):

@@ -156,6 +156,23 @@ def test_composed_wrappers_keep_the_contract_parameters_and_picture():
     assert [bool(now.truncated) for now in steps] == [False] * 3 + [True]
 
 
+def test_episodic_life():
+    lives = lambda state: 3 - state.env.count // 2  # noqa: E731
+    env = wrappers.episodic_life(wrappers.sticky_actions(counter(), 0.0), lives)
+    env = wrappers.scale_reward(wrappers.frame_stack(env, 2), 2.0)
+    check_environment(env, KEY, steps=8)
+    _, _, steps = play(env, [1] * 6)
+    assert [bool(now.life_lost) for now in steps] == [False, True, False, True, False, True]
+    assert [bool(now.terminated) for now in steps] == [False] * 5 + [True]
+    with pytest.raises(ValueError, match="lives"):
+        wrappers.episodic_life(counter(), lambda state: state.count / 2)
+
+
+def test_clipped_rewards():
+    _, _, steps = play(wrappers.clip_reward(counter(), -1.0, 2.5), [0] * 4)
+    assert [float(now.reward) for now in steps] == [1.0, 2.0, 2.5, 2.5]
+
+
 def test_the_order_of_wrappers_does_not_matter_to_unrelated_ones():
     one = wrappers.frame_stack(wrappers.time_limit(counter(), 3), 2)
     other = wrappers.time_limit(wrappers.frame_stack(counter(), 2), 3)
