@@ -6,10 +6,10 @@ STAMP := .venv/.stamp
 CLI := $(BIN)/purejaxrl-suite
 DEMO := runs/demo
 
-.PHONY: help setup demo test test-all lint docs bench bench-gpu clean
+.PHONY: help setup demo test test-all lint docs notebooks bench bench-gpu clean
 
 help:
-	@echo "make setup | demo | test | test-all | lint | docs | bench | bench-gpu | clean"
+	@echo "make setup | demo | test | test-all | lint | docs | notebooks | bench | bench-gpu | clean"
 
 setup: $(STAMP)
 
@@ -49,6 +49,10 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	$(BIN)/mkdocs build --strict
+
+# Runs them from top to bottom and stores what they show: minutes on a CPU.
+notebooks: $(STAMP)
+	$(BIN)/jupyter execute --inplace --NbClient.record_timing=False notebooks/*.ipynb
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.peers
