@@ -16,8 +16,8 @@ from jax.typing import ArrayLike
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats.aggregate import iqm
 
-CHUNK = 2**22
-"""Scores that are resampled at once: 16 MB in float32, whatever the number of resamples."""
+CHUNK = 2**19
+"""Scores that are resampled at once, whatever the number of resamples: 2 MB, which caches hold."""
 
 
 class Estimate(NamedTuple):
