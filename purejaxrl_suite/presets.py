@@ -4,6 +4,7 @@ A preset fixes nothing about the environment; it says what was used on which. Se
 are marked so.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -56,6 +57,13 @@ def _self_predictive(**options: Any) -> Callable[[Environment], Any]:
     return lambda env: nets.self_predictive(env.observation, env.action, **options)
 
 
+def _navix_q_network(**options: Any) -> Callable[[Environment], Network]:
+    draw = jax.nn.initializers.orthogonal(math.sqrt(2.0))
+    return _q_network(hidden=(64, 64), encoder=nets.flat(), kernel_init=draw, **options)
+
+
+_NAVIX_PQN = PQNConfig(num_envs=16, rollout_length=128, epochs=8, minibatches=32)
+_NAVIX_PQN_HYPERS = PQNHypers(learning_rate=2.5e-4, final_epsilon=0.1, epsilon_decay=0.3)
 _XAVIER = jax.nn.initializers.xavier_uniform()
 _BOARD = nets.cnn((nets.ConvLayer(16, padding="SAME"),))
 _PIXELS = nets.cnn(
@@ -123,6 +131,31 @@ PRESETS = {
         PQNHypers(),
         _q_network(hidden=(128,), encoder=nets.minatar_cnn(16)),
         "purejaxql, pqn_minatar.yaml: MinAtar games, 1e7 steps",
+    ),
+    "purejaxql-memory-chain": Preset(
+        pqn,
+        PQNConfig(
+            num_envs=32, rollout_length=128, epochs=4, minibatches=16, anneal_learning_rate=False
+        ),
+        PQNHypers(learning_rate=1e-3, td_lambda=0.95, final_epsilon=0.01),
+        _q_network(hidden=(256, 256), memory_units=256),
+        "purejaxql, pqn_rnn_memory_chain.yaml: MemoryChain-bsuite, 1e5 steps; its GRU sees the "
+        "last action, too, and learns from four steps more",
+    ),
+    "navix-pqn": Preset(
+        pqn,
+        _NAVIX_PQN,
+        _NAVIX_PQN_HYPERS,
+        _navix_q_network(),
+        "navix 4.0.0, PQNHparams and QMLPEncoder: its grids, 1e6 steps; categories are one-hot, "
+        "there plain numbers",
+    ),
+    "navix-pqn-memory": Preset(
+        pqn,
+        _NAVIX_PQN._replace(minibatches=16),
+        _NAVIX_PQN_HYPERS,
+        _navix_q_network(memory_units=64),
+        "our setting: navix-pqn with a GRU, in minibatches of whole rollouts",
     ),
     "dopamine-minatar": Preset(
         dqn,

@@ -15,6 +15,7 @@ def environment(name):
     if "atari" in name.replace("minatar", ""):
         return ATARI
     ids = {"cartpole": "CartPole-v1", "minatar": "Breakout-MinAtar", "minigrid": "Catch-bsuite"}
+    ids |= {"memory-chain": "MemoryChain-bsuite", "navix": "Navix-Empty-5x5-v0"}
     ids |= dict.fromkeys(("pendulum", "mujoco", "dmc"), "Pendulum-v1")
     return make(next(id for part, id in ids.items() if part in name))
 
