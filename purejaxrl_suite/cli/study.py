@@ -19,6 +19,7 @@ RUNS = Path("runs/studies")
 def studies() -> dict[str, "Study"]:
     """Every study by its name, that of its file."""
     from purejaxrl_suite.studies import (
+        bbf,
         dormant_neurons,
         grama,
         hyperparameter_consistency,
@@ -29,6 +30,7 @@ def studies() -> dict[str, "Study"]:
     )
 
     modules = (
+        bbf,
         dormant_neurons,
         grama,
         hyperparameter_consistency,

@@ -1,0 +1,227 @@
+"""Which parts of BBF let it learn more from each step, and from wider networks?
+
+Paper: Schwarzer et al. 2023, Bigger, better, faster: human-level Atari with human-level efficiency,
+    arXiv 2305.19452.
+Figure: its ablations at replay ratios 2 and 8 and its curves over the width of the encoder; there
+    of 26 Atari games and 100k steps, here of MinAtar and 100k steps (full) or of Catch (quick).
+Claim: periodic resets and the annealed n of returns are what makes high replay ratios pay, and
+    wider encoders then help, which they do not in SR-SPR.
+
+All arms have one network, Impala's encoder with 16, 32 and 32 channels times the width, pooled once
+(the board has 10 x 10 cells), and differ in settings alone: SR-SPR is BBF with fixed n = 10 and
+discount 0.99, softer resets and no weight decay. Boards are not augmented. All times are the
+paper's as shares of training, which is 100k steps there: so `quick` resets as often as `full`, but
+sooner. It also has narrower encoders; below width 1 the hidden layer shrinks with them. Networks
+then have a few hundred gradient steps between two resets, not the paper's 40,000: what `quick` says
+of resets is no evidence on the paper's. `full` takes days on one GPU (estimated, never run).
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets, stats
+from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+from purejaxrl_suite.core.types import Array, Environment, Key
+from purejaxrl_suite.engine.axes import Points, fields
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.envs.wrappers import transform_observation
+from purejaxrl_suite.nets import SelfPredictive
+from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.protocol import (
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Intervals,
+    Line,
+    Lines,
+    Panel,
+    Study,
+    line,
+    row,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+RATIOS = (2, 8)
+CHANNELS, HIDDEN = (16, 32, 32), 512
+SOFTER = {"shrink": 0.8, "perturb": 0.2}
+FIXED = {"n_step": 10.0, "start_n_step": 10.0}
+TREATMENTS = {
+    "BBF": {},
+    "no resets": {"reset_period": 0.0},
+    "no harder resets": SOFTER,
+    "n = 10": FIXED,
+    "SR-SPR": SOFTER | FIXED | {"gamma": 0.99, "start_gamma": 0.99, "weight_decay": 0.0},
+}
+RANKS = "rank correlation"
+
+
+def network(width: float) -> Callable[[Environment], SelfPredictive]:
+    """BBF's network for a board, with an encoder so many times as wide."""
+    channels = tuple(round(width * n) for n in CHANNELS)
+    hidden = round(HIDDEN * min(width, 1.0))
+
+    def build(env: Environment) -> SelfPredictive:
+        encoder = nets.impala(channels, pooled=1)
+        return nets.self_predictive(env.observation, env.action, encoder=encoder, hidden=(hidden,))
+
+    return build
+
+
+def settings(steps: float, ratio: int) -> Points:
+    """All treatments at a replay ratio; a reset comes after as many gradient steps at each."""
+    base = BBFHypers(
+        value_low=-10.0,
+        value_high=100.0,
+        min_history=0.02 * steps,
+        epsilon_decay_steps=0.02 * steps,
+        anneal_steps=0.1 * steps,
+        reset_period=0.4 * steps / ratio,
+        no_resets_after=steps,
+    )
+    rows = [fields(base._replace(**changes)) for changes in TREATMENTS.values()]
+    varied = {name for changes in TREATMENTS.values() for name in changes}
+    values = {name: [row[name] for row in rows] for name in fields(base) if name in varied}
+    return Points(base, values, {"treatment": list(TREATMENTS)})
+
+
+def board(id: str) -> Environment:
+    """An environment with images; a board without channels is given one."""
+    env = make(id)
+    box = env.observation
+    if len(box.shape) != 2:
+        return env
+    return transform_observation(env, lambda x: x[..., None], box._replace(shape=(*box.shape, 1)))
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """A sweep for each replay ratio, over treatments and over the widths that a budget names."""
+    return {
+        f"ratio-{ratio}": Arm(
+            bbf,
+            [board(id) for id in budget.environments],
+            budget.seeds,
+            budget.steps,
+            settings(budget.steps, ratio),
+            BBFConfig(gradient_steps=ratio, group=ratio, capacity=int(budget.steps)),
+            {width: network(float(width)) for width in budget.treatments},
+        )
+        for ratio in RATIOS
+    }
+
+
+def scores(curves: Curves, treatment: str) -> Array:
+    """Normalized final scores f32[S, environments, widths]."""
+    found = normalized_scores(curves.sel(treatment=treatment))  # [S, widths, environments]
+    return jnp.moveaxis(found, 1, -1)
+
+
+def lead(treatment: str) -> Callable[[Key, Curves], Effect]:
+    """By how much BBF leads a treatment, over all games and widths together."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        pair = scores(curves, "BBF"), scores(curves, treatment)
+        return stats.difference(key, *pair, paired=True)
+
+    return effect
+
+
+def gains(key: Key, more: Curves, less: Curves) -> Effect:
+    """What BBF gains by the higher replay ratio."""
+    return stats.difference(key, scores(more, "BBF"), scores(less, "BBF"), paired=True)
+
+
+def growth(values: Array) -> Array:
+    """Mean rank correlation of f32[S, environments, widths] with the width."""
+    return stats.page(jax.random.key(0), values, permutations=1).effect
+
+
+def over_widths(treatment: str) -> Callable[[Key, Curves], Effect]:
+    """How scores grow with the width."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        found = scores(curves, treatment)
+        return Effect(*stats.estimate(key, found, growth), jnp.int32(found.shape[0]))
+
+    return effect
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """What BBF is ahead of at both replay ratios, and scores against widths."""
+    label = "BBF less this [normalized score], 95 % interval"
+    others = [name for name in TREATMENTS if name != "BBF"]
+    ahead = tuple(
+        Intervals(
+            f"Replay ratio {ratio}",
+            label,
+            tuple(row(name, lead(name)(key, curves[f"ratio-{ratio}"])) for name in others),
+            against=0.0,
+            smallest=0.05,
+        )
+        for ratio in RATIOS
+    )
+    wide = tuple(
+        Lines(
+            f"Width, replay ratio {ratio}",
+            "width of the encoder",
+            "normalized score",
+            tuple(_by_width(key, name, curves[f"ratio-{ratio}"]) for name in TREATMENTS),
+            logarithmic=True,
+        )
+        for ratio in RATIOS
+    )
+    return *ahead, *wide
+
+
+def _by_width(key: Key, treatment: str, curves: Curves) -> Line:
+    found = stats.estimate(key, scores(curves, treatment), _iqm_of_widths)
+    return line(treatment, [float(width) for width in curves["network"].values], found)
+
+
+def _iqm_of_widths(values: Array) -> Array:
+    """f32[S, environments, widths] -> f32[widths]."""
+    return jax.vmap(stats.iqm, in_axes=-1)(values)
+
+
+HIGH = ("ratio-8",)
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim("Resets help at replay ratio 8.", HIGH, lead("no resets"), MORE),
+        Claim("Harder resets help at replay ratio 8.", HIGH, lead("no harder resets"), MORE),
+        Claim("Annealing n helps at replay ratio 8.", HIGH, lead("n = 10"), MORE),
+        Claim(
+            "Wider encoders help BBF at replay ratio 8.",
+            HIGH,
+            over_widths("BBF"),
+            MORE,
+            smallest=0.3,
+            unit=RANKS,
+        ),
+        Claim(
+            "They do not help SR-SPR there: what there is of a trend is below 0.3.",
+            HIGH,
+            over_widths("SR-SPR"),
+            LESS,
+            smallest=0.0,
+            against=0.3,
+            unit=RANKS,
+        ),
+        Claim(
+            "BBF loses nothing at replay ratio 8 against 2: less than 0.05.",
+            ("ratio-8", "ratio-2"),
+            gains,
+            MORE,
+            smallest=0.0,
+            against=-0.05,
+        ),
+    ),
+    figure,
+    quick=Budget(("Catch-bsuite",), 2, 600, ("0.125", "0.25")),
+    full=Budget(("Asterix-MinAtar", "Breakout-MinAtar"), 8, 1e5, ("1", "2", "4")),
+)
