@@ -189,6 +189,35 @@ def test_draws_are_uniform_over_the_complete_windows():
     assert set(np.asarray(obs).ravel() % 1000) == set(range(8, 20))
 
 
+def test_learners_share_windows_of_several_replays():
+    """Replays in a dict are one state; whoever has the slots reads the same steps, in its own way.
+
+    A batch for statistics is kept by whoever looks: it stays what it is when the ring goes on.
+    """
+    sizes = {"num_envs": 1, "rollout_length": ROWS, "max_n": 3}
+    replays = {
+        "long": histories.compiled(capacity=48, **sizes),
+        "short": histories.compiled(capacity=24, **sizes),
+    }
+    none = np.zeros((ROWS, 1), bool)
+    rings = {name: replay.init() for name, replay in replays.items()}
+    for row in range(0, 36, ROWS):
+        steps = histories.rollout(row, none, none)
+        rings = {name: replay.add(rings[name], steps) for name, replay in replays.items()}
+        if row == ROWS:
+            kept = replays["long"].stats_batch(jax.random.key(2), rings["long"], 8)
+    assert rings["long"].filled == 36 and rings["short"].filled == 24
+    slots = {n: r.draw(jax.random.key(1), rings[n], 64, 3).slot for n, r in replays.items()}
+    for name, replay in replays.items():
+        one, other = (read(replay, rings[name], slots[name], n, g) for n, g in ((1, 0.9), (3, 1.0)))
+        for field in ("obs", "action", "slot"):
+            np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+        np.testing.assert_array_equal(one.next_obs + 2.0, other.next_obs)
+        np.testing.assert_allclose(other.reward, 3.0 * one.reward + 3.0)
+        assert (one.obs.min() < 12.0) == (name == "long")
+    assert kept.max() < 24.0
+
+
 def test_ready_counts_what_is_stored():
     replay, ring = golden()
     none = np.zeros((ROWS, 1), bool)
