@@ -23,10 +23,13 @@ def studies() -> dict[str, "Study"]:
         dormant_neurons,
         grama,
         hyperparameter_consistency,
+        mind_the_gap,
+        moe_scaling,
         multitask_scaling,
         plasticity_benchmark,
         reset_pool_is_harmless,
         statistical_precipice,
+        tokenize_not_flatten,
     )
 
     modules = (
@@ -34,10 +37,13 @@ def studies() -> dict[str, "Study"]:
         dormant_neurons,
         grama,
         hyperparameter_consistency,
+        mind_the_gap,
+        moe_scaling,
         multitask_scaling,
         plasticity_benchmark,
         reset_pool_is_harmless,
         statistical_precipice,
+        tokenize_not_flatten,
     )
     return {module.__name__.rpartition(".")[2]: module.STUDY for module in modules}
 

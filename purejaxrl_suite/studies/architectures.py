@@ -1,0 +1,210 @@
+"""What studies that compare networks share: agents on MinAtar, what is measured, what is drawn.
+
+An arm is an agent with many networks by name, a compiled program each; curves have an axis
+`network`. A family is a bridge at several sizes, named `FAMILY-SIZE`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+from purejaxrl_suite.core.types import Array, Environment, Key, Learner, Look, Network, Probe
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.nets.encoders import Encoder
+from purejaxrl_suite.ops import rank
+from purejaxrl_suite.plasticity import scores as unit_scores
+from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.protocol import Arm, Budget, Curves, Line, Lines
+from purejaxrl_suite.studies.scores import normalized_scores
+
+NUM_ENVS, LENGTH = 8, 4
+"""Of agents with replay; 8 gradient steps in an update are a replay ratio of 0.25."""
+EXPLORATION = 0.1
+"""Share of training over which exploration decays."""
+TAU = 0.1
+LOOKS = 20
+BOARD = nets.cnn((nets.ConvLayer(16, padding="SAME"),))
+"""Dopamine's encoder for MinAtar: 10 x 10 positions of 16 channels."""
+SCORE = "normalized score"
+Networks = Mapping[str, Callable[[Environment], Network]]
+
+
+def q_network(
+    units: int, bridge: nets.Bridge | None = None, encoder: Encoder = BOARD, **options: Any
+) -> Callable[[Environment], Network]:
+    """Action values by one dense layer, or what a bridge puts in its place; Dopamine's draws."""
+
+    def build(env: Environment) -> Network:
+        draw = jax.nn.initializers.xavier_uniform()
+        fixed = {"hidden": (units,), "encoder": encoder, "bridge": bridge, "layer_norm": False}
+        fixed |= {"kernel_init": draw}
+        return nets.q_network(env.observation, env.action, **fixed | options)
+
+    return build
+
+
+def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
+    """Rainbow or DQN with Dopamine's settings for MinAtar, but several environments."""
+    shape: Any = {"num_envs": NUM_ENVS, "rollout_length": LENGTH, "gradient_steps": 8}
+    common = _common(budget, networks, NUM_ENVS * LENGTH)
+    if agent == "dqn":
+        hypers = DQNHypers(epsilon_decay=EXPLORATION)
+        return common._replace(builder=dqn, config=DQNConfig(**shape), hypers=hypers)
+    atoms = RainbowConfig(**shape, double=False)
+    hypers = RainbowHypers(epsilon_decay_steps=EXPLORATION * budget.steps)
+    return common._replace(builder=rainbow, config=atoms, hypers=hypers)
+
+
+def with_ppo(budget: Budget, networks: Networks) -> Arm:
+    """PPO with 16 environments."""
+    config = PPOConfig(num_envs=16, rollout_length=32, epochs=4, minibatches=4)
+    hypers = PPOHypers(learning_rate=5e-4)
+    common = _common(budget, networks, 16 * 32)
+    return common._replace(builder=ppo, config=config, hypers=hypers)
+
+
+def _common(budget: Budget, networks: Networks, steps: int) -> Arm:
+    return Arm(
+        rainbow,
+        [make(id) for id in budget.environments],
+        budget.seeds,
+        budget.steps,
+        network=networks,
+        metrics=(block,),
+        measure_every=max(1, int(budget.steps) // steps // LOOKS),
+    )
+
+
+def block(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+    """Of what stands between encoder and heads: dormant units (D1), and srank, as shares of units.
+
+    Of an expert those are its hidden units, over its slots; its output is linear, and not counted.
+    And the numbers of parameters of this block, and of all.
+    """
+    layers = [
+        edge.layer
+        for edge in look.network.wiring
+        if edge.recyclable and edge.layer.split("/")[0] in ("bridge", "trunk")
+    ]
+    units = sum(probe.features[layer].shape[-1] for layer in layers)
+    asleep = unit_scores.below(unit_scores.activation(learner, probe, look), TAU)
+    ranks = (rank.srank(rank.singular_values(_rows(probe.features[x]))) for x in layers)
+    sizes = plasticity.parameters(learner, probe, look)
+    between = (sizes.get(f"parameters.{x}", jnp.zeros(())) for x in ("bridge", "trunk"))
+    return {
+        "block_dormant": sum((jnp.sum(asleep[x]) for x in layers), jnp.zeros(())) / units,
+        "block_srank": sum(ranks, jnp.zeros(())) / units,
+        "block_parameters": sum(between, jnp.zeros(())),
+        "parameters": sizes["parameters"],
+    }
+
+
+def _rows(x: Array) -> Array:
+    return jnp.reshape(x, (-1, x.shape[-1]))
+
+
+def scores(curves: Curves, name: str) -> Array:
+    """Final normalized scores of one network, f32[S, environments]."""
+    return normalized_scores(curves.sel(network=name))
+
+
+def late(curves: Curves, name: str, metric: str) -> Array:
+    """A measurement of one network in the last quarter of training, f32[S, environments]."""
+    one = curves.sel(network=name)
+    values = one[metric].where(~one["diverged"])
+    return stats.final_score(values.transpose("seed", "environment", "step").values, 0.25)
+
+
+def gain(name: str, over: str) -> Callable[[Key, Curves], Effect]:
+    """The final score of one network less that of another."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        return stats.difference(key, scores(curves, name), scores(curves, over), paired=True)
+
+    return effect
+
+
+def less_of(metric: str, name: str, over: str) -> Callable[[Key, Curves], Effect]:
+    """A measurement of one network less that of another."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        pair = late(curves, name, metric), late(curves, over, metric)
+        return stats.difference(key, *pair, paired=True)
+
+    return effect
+
+
+def slopes(curves: Curves, family: str) -> Array:
+    """Score won by each doubling of the size of a family, f32[S, environments]: least squares."""
+    names = sizes_of(curves, family)
+    x = np.log2(list(names.values()))
+    weight = (x - x.mean()) / np.sum(np.square(x - x.mean()))
+    each = jnp.stack([scores(curves, name) for name in names], axis=-1)
+    return each @ jnp.asarray(weight, jnp.float32)
+
+
+def slope(family: str) -> Callable[[Key, Curves], Effect]:
+    """The mean slope of a family."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        values = slopes(curves, family)
+        return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+
+    return effect
+
+
+def steeper(family: str, than: str) -> Callable[[Key, Curves], Effect]:
+    """The slope of one family less that of another."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        values = slopes(curves, family) - slopes(curves, than)
+        return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+
+    return effect
+
+
+def sizes_of(curves: Curves, family: str) -> dict[str, int]:
+    """{network: size} of those called FAMILY-SIZE, the smallest first."""
+    names = [str(name) for name in curves["network"].values]
+    found = {n: int(n.removeprefix(f"{family}-")) for n in names if _is_of(n, family)}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _is_of(name: str, family: str) -> bool:
+    return name.startswith(f"{family}-") and name.removeprefix(f"{family}-").isdecimal()
+
+
+def against_parameters(
+    key: Key, title: str, curves: Curves, families: Sequence[str], metric: str | None = None
+) -> Lines:
+    """A line for each family, and a point for every other network, against parameters.
+
+    metric: what is drawn, late in training; None is the final score. Interquartile means over all
+    members, 95 % intervals.
+    """
+    names = [str(name) for name in curves["network"].values]
+    groups = {family: list(sizes_of(curves, family)) for family in families}
+    known = {name for group in groups.values() for name in group}
+    groups |= {name: [name] for name in names if name not in known}
+    lines = []
+    for label, group in groups.items():
+        found = [
+            stats.estimate(key, scores(curves, n) if metric is None else late(curves, n, metric))
+            for n in group
+        ]
+        x = tuple(parameters(curves, name) for name in group)
+        ends = (tuple(float(one[i]) for one in found) for i in range(3))
+        lines.append(Line(label, x, *ends))
+    return Lines(title, "parameters", metric or SCORE, tuple(lines), logarithmic=True)
+
+
+def parameters(curves: Curves, name: str) -> float:
+    """How many parameters a network has; the mean over environments, which differ in actions."""
+    return float(np.nanmean(curves.sel(network=name)["parameters"].values))

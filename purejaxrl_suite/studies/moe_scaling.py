@@ -1,0 +1,198 @@
+"""Do mixtures of experts make larger networks worth it, where wider layers do not?
+
+Paper: Obando-Ceron et al. 2024, Mixtures of experts unlock parameter scaling for deep RL,
+    arXiv 2402.08609.
+Figure: its figures on returns of Rainbow and DQN against the number of experts, with kinds of
+    tokens and a random router beside; there of 20 Atari games with 200M frames, here of MinAtar.
+Claim: with Soft MoE in place of the penultimate layer Rainbow and DQN gain with every expert, a
+    layer as many times as wide loses, top-1 routing does not scale; PPO on vectors gains nothing.
+
+Networks are Dopamine's encoder for MinAtar, one layer or mixture of 512 units (of each expert), and
+a linear head: `dense-8` is a layer of 8 x 512 units, `soft-8` are eight experts on tokens of 16
+numbers, far fewer parameters than `dense-1`. Scores are normalized by game. A slope is the score
+won by each doubling, per member. PPO has two layers of 64 units on the flat board, the second one a
+mixture of experts with a single token; the paper's PPO learns continuous control. `quick` has units
+by 32, fewer sizes and next to no training: it exercises everything, and can decide nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.rainbow import RainbowConfig
+from purejaxrl_suite.core.types import Environment, Key, Network
+from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.architectures import (
+    SCORE,
+    against_parameters,
+    gain,
+    less_of,
+    q_network,
+    slope,
+    steeper,
+    with_ppo,
+    with_replay,
+)
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Intervals,
+    Panel,
+    Study,
+    row,
+)
+
+SIZES = (1, 2, 4, 8)
+UNITS, QUICK_UNITS = 512, 32
+FAMILIES = ("dense", "soft", "top1")
+ATOMS = RainbowConfig().atoms
+Build = Callable[[Environment], Network]
+
+
+def networks(units: int, **options: Any) -> dict[str, Build]:
+    """All networks by name."""
+    soft, top = nets.soft, nets.top_k
+
+    def mixed(router: nets.Router, size: int, tokens: nets.Tokens | None = None) -> Build:
+        return q_network(units, nets.mixture(router, size, tokens), **options)
+
+    families = {f"dense-{n}": q_network(n * units, **options) for n in SIZES}
+    families |= {f"soft-{n}": mixed(soft(), n) for n in SIZES}
+    families |= {f"top1-{n}": mixed(top(1), n) for n in SIZES}
+    return families | {
+        "soft-8 PerFeat": mixed(soft(), 8, nets.per_feat()),
+        "soft-8 PerSamp": mixed(soft(), 8, nets.per_samp()),
+        "soft-8 PerPatch": mixed(soft(), 8, nets.per_patch()),
+        "soft-8 random Phi": mixed(soft(learned=False), 8),
+        "soft-8 of 1/8": q_network(units // 8, nets.mixture(soft(), 8), **options),
+    }
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """Rainbow with all networks of a budget, DQN without variants, PPO with and without experts."""
+    units = UNITS if budget == STUDY.full else QUICK_UNITS
+    chosen = {n: x for n, x in networks(units, atoms=ATOMS).items() if n in budget.treatments}
+    few = {n: x for n, x in networks(units).items() if n in chosen and " " not in n}
+    few = few if budget == STUDY.full else {n: few[n] for n in ("dense-8", "soft-8")}
+    return {
+        "rainbow": with_replay(budget, "rainbow", chosen),
+        "dqn": with_replay(budget, "dqn", few),
+        "ppo": with_ppo(budget, {"dense-1": _actor_critic(None), "soft-8": _actor_critic(8)}),
+    }
+
+
+def _actor_critic(experts: int | None) -> Build:
+    bridge = nets.penultimate(nets.soft(), experts) if experts else nets.flatten()
+
+    def build(env: Environment) -> Network:
+        options = {"hidden": (64, 64), "activation": jax.nn.relu, "encoder": nets.flat()}
+        return nets.actor_critic(env.observation, env.action, bridge=bridge, **options)
+
+    return build
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """Scores, dormant units and rank against parameters; what is compared directly."""
+    of_rainbow, of_dqn = curves["rainbow"], curves["dqn"]
+    panels: list[Panel] = [
+        against_parameters(key, "Rainbow: final score", of_rainbow, FAMILIES),
+        against_parameters(key, "Rainbow: dormant units", of_rainbow, FAMILIES, "block_dormant"),
+        against_parameters(key, "Rainbow: srank per unit", of_rainbow, FAMILIES, "block_srank"),
+        against_parameters(key, "DQN: final score", of_dqn, FAMILIES),
+    ]
+    pairs = {
+        "Rainbow: soft-8, dense-8": gain("soft-8", "dense-8")(key, of_rainbow),
+        "Rainbow: soft-8, random Phi": gain("soft-8", "soft-8 random Phi")(key, of_rainbow),
+        "Rainbow: soft-8, PerSamp": gain("soft-8", "soft-8 PerSamp")(key, of_rainbow),
+        "DQN: soft-8, dense-8": gain("soft-8", "dense-8")(key, of_dqn),
+        "PPO: soft-8, dense-1": gain("soft-8", "dense-1")(key, curves["ppo"]),
+    }
+    rows = tuple(row(label, found) for label, found in pairs.items())
+    label = "first less second, 95 % interval"
+    return *panels, Intervals("Differences of final scores", label, rows, 0.0, 0.05)
+
+
+PER_DOUBLING = f"{SCORE} per doubling"
+RAINBOW, DQN, PPO = ("rainbow",), ("dqn",), ("ppo",)
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            "Rainbow scores more with eight soft experts than with a layer eight times as wide.",
+            RAINBOW,
+            gain("soft-8", "dense-8"),
+            MORE,
+        ),
+        Claim(
+            "Rainbow gains with every doubling of soft experts.",
+            RAINBOW,
+            slope("soft"),
+            MORE,
+            smallest=0.01,
+            unit=PER_DOUBLING,
+        ),
+        Claim(
+            "It gains more than with every doubling of a layer's width.",
+            RAINBOW,
+            steeper("soft", "dense"),
+            MORE,
+            smallest=0.01,
+            unit=PER_DOUBLING,
+        ),
+        Claim(
+            "Fewer units of eight experts are dormant than of the wide layer (D1, tau 0.1).",
+            RAINBOW,
+            less_of("block_dormant", "soft-8", "dense-8"),
+            LESS,
+            unit="share of units",
+        ),
+        Claim(
+            "Top-1 routing does not scale better than Soft MoE.",
+            RAINBOW,
+            steeper("soft", "top1"),
+            MORE,
+            smallest=0.0,
+            against=-0.01,
+            unit=PER_DOUBLING,
+        ),
+        Claim(
+            "A learnt Phi is better than a random one.",
+            RAINBOW,
+            gain("soft-8", "soft-8 random Phi"),
+            MORE,
+        ),
+        Claim(
+            "Tokens of positions are better than one of all.",
+            RAINBOW,
+            gain("soft-8", "soft-8 PerSamp"),
+            MORE,
+        ),
+        Claim("So it is with DQN and eight experts.", DQN, gain("soft-8", "dense-8"), MORE),
+        Claim("PPO on vectors gains and loses nothing.", PPO, gain("soft-8", "dense-1"), EQUAL),
+    ),
+    figure,
+    quick=Budget(
+        ("Breakout-MinAtar",),
+        4,
+        6_400,
+        (
+            "dense-1",
+            "dense-8",
+            "soft-1",
+            "soft-8",
+            "top1-1",
+            "top1-8",
+            "soft-8 PerSamp",
+            "soft-8 random Phi",
+        ),
+    ),
+    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS))),
+)
