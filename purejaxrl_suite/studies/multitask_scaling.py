@@ -115,12 +115,12 @@ def arms(budget: Budget) -> dict[str, Arm]:
     return found
 
 
-def tasks(ids: tuple[str, ...]) -> dict[str, Environment]:
-    """At least `TASKS` environments by their names: the ids, again and again with other boards."""
+def tasks(ids: tuple[str, ...], count: int = TASKS) -> dict[str, Environment]:
+    """At least `count` environments by their names: the ids, again and again with other boards."""
     found = [make(id, **_options(id)) for id in ids]
-    rounds = -(-TASKS // len(ids))
+    rounds = -(-count // len(ids))
     found += [permute_observation(one, i) for i in range(1, rounds) for one in found[: len(ids)]]
-    return {env.name: env for env in found[: max(TASKS, len(ids))]}
+    return {env.name: env for env in found[: max(count, len(ids))]}
 
 
 def _options(id: str) -> dict[str, bool]:

@@ -1,0 +1,316 @@
+"""Do mixtures of experts help an agent most where what it learns changes?
+
+Paper: Willi et al. 2024, Mixture of experts in a mixture of RL settings, arXiv 2406.18420.
+Figure: its figures of PPO on SpaceInvaders, Breakout and Asterix at once (multi-task) and in turn
+    (continual), with mixtures at several places of actor and critic; here of these games (full), or
+    of Catch with its board in three orders (quick).
+Claim: experts that are whole networks, one for each task, keep an agent from losing what it had
+    learnt when tasks follow each other; learnt soft routing does so in part, and keeps fewer units
+    dormant; the order of tasks matters; on tasks at once the gain is partial.
+
+Our setting: PPO on the board as a vector, two layers for actor and critic each, three experts. One
+token is routed, so Soft MoE is a learnt gate over experts that all see the same. The task is told
+one-hot to every network, and experts by task read it there. Each task is played as much in both
+settings; in turn, tasks come twice. The learning rate is constant, the optimizer kept across tasks,
+and advantages of tasks at once are normalised task by task. The score in turn is that at the end of
+each phase. `wide` is the baseline with a first layer that gives it as many parameters as three. The
+text of the paper was not at hand: which numbers it finds is not known to us.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.ppo import PPOConfig, ppo
+from purejaxrl_suite.core.spaces import task_of
+from purejaxrl_suite.core.types import Array, Environment, Key, Network
+from purejaxrl_suite.envs.continual import continual
+from purejaxrl_suite.envs.multi_task import multi_task
+from purejaxrl_suite.stats import REFERENCES, Effect, normalize
+from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.multitask_scaling import HYPERS, RETURN, SHARE, TAU, tasks
+from purejaxrl_suite.studies.panels import over_time, ranking
+from purejaxrl_suite.studies.protocol import (
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Line,
+    Lines,
+    Panel,
+    Study,
+)
+
+TASKS, CYCLES = 3, 2
+PHASES = TASKS * CYCLES
+NUM_ENVS, LENGTH = 16, 32
+"""Environments of each task, and steps in each between updates."""
+UNITS = 32
+LOOKS = 60
+AT_ONCE, IN_TURN = "at-once", "in-turn"
+SHUFFLES = 2000
+SCORE = "normalized score"
+CHOSEN = ("baseline", "big-soft", "big-task")
+"""What a small budget pays for, in two orders of tasks."""
+
+
+def networks() -> dict[str, Callable[[Environment], Network]]:
+    """Every network by its name; soft: Soft MoE, top1: one expert of three, task: by the task."""
+    soft = nets.soft()
+    whole = nets.big(soft, TASKS)
+    plain = nets.flatten()
+    return {
+        "baseline": _with(),
+        "wide": _wide,
+        "middle-soft": _with(nets.penultimate(soft, TASKS)),
+        "final-soft": _with(nets.final(soft, TASKS)),
+        "all-soft": _with(nets.everywhere(soft, TASKS)),
+        "big-soft": _with(whole),
+        "big-top1": _with(nets.big(nets.top_k(1), TASKS)),
+        "big-task": _by_task,
+        "big-soft-actor": _with(whole, critic=plain),
+        "big-soft-critic": _with(plain, critic=whole),
+    }
+
+
+def _with(
+    bridge: nets.Bridge | None = None, critic: nets.Bridge | None = None, first: int = UNITS
+) -> Callable[[Environment], Network]:
+    def build(env: Environment) -> Network:
+        return nets.actor_critic(
+            env.observation,
+            env.action,
+            hidden=(first, UNITS),
+            activation=jax.nn.relu,
+            encoder=nets.flat(),
+            bridge=bridge,
+            critic_bridge=critic,
+        )
+
+    return build
+
+
+def _by_task(env: Environment) -> Network:
+    router = nets.by_task(partial(task_of, env.observation))
+    return _with(nets.big(router, TASKS))(env)
+
+
+def _wide(env: Environment) -> Network:
+    size = nets.parameter_count(_by_task(env))[""]
+    return nets.matching(lambda first: _with(first=first)(env), size)[1]
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """The same networks on all tasks at once, and on tasks in turn in every order."""
+    envs = list(tasks(budget.environments, TASKS).values())
+    chosen = budget.treatments or tuple(networks())
+    phase = max(1, int(budget.steps) // PHASES // (NUM_ENVS * LENGTH))
+    orders = list(permutations(envs))
+    if budget.treatments:
+        orders = [orders[0], orders[-1]]
+    in_turn = Arm(
+        ppo,
+        [continual(order, phase, show_task=True) for order in orders],
+        budget.seeds,
+        PHASES * phase * NUM_ENVS * LENGTH,
+        HYPERS,
+        _config(1),
+        {name: networks()[name] for name in chosen},
+        metrics=(plasticity.dormant(TAU),),
+        measure_every=max(1, PHASES * phase // LOOKS),
+    )
+    at_once = in_turn._replace(
+        environments=[multi_task(envs)], steps=TASKS * in_turn.steps, config=_config(TASKS)
+    )
+    return {AT_ONCE: at_once, IN_TURN: in_turn}
+
+
+def _config(count: int) -> PPOConfig:
+    """The learning rate stays: it would be gone when the last tasks come."""
+    return PPOConfig(
+        NUM_ENVS * count,
+        LENGTH,
+        epochs=4,
+        minibatches=4,
+        anneal_learning_rate=False,
+        normalize_each_task=count > 1,
+    )
+
+
+def order(name: str) -> list[str]:
+    """The tasks of a stream, by its name."""
+    return name.removeprefix("continual(").rpartition(";")[0].split(", ")
+
+
+def _normalized(task: str, returns: Any) -> Array:
+    ends = REFERENCES[task.replace("/", "-").split("-permuted-")[0]]
+    return normalize(returns, ends.random.value, ends.reference.value)
+
+
+def phases(curves: Curves, name: str) -> Array:
+    """Normalized score at the end of each phase, f32[S, orders, PHASES], of one network.
+
+    The mean over the last quarter of a phase; a member that diverged scores 0.
+    """
+    one = curves.sel(network=name)
+    values = one["episode_return"].transpose("seed", "environment", "step").values
+    length = values.shape[-1] // PHASES
+    parts = np.reshape(values[..., : PHASES * length], (*values.shape[:2], PHASES, length))
+    ends = stats.final_score(parts, 0.25)
+    lost = one["diverged"].transpose("seed", "environment").values[..., None]
+    streams = [order(str(stream)) for stream in one["environment"].values]
+    scores = [
+        jnp.stack([_normalized(stream[p % TASKS], ends[:, o, p]) for p in range(PHASES)], axis=-1)
+        for o, stream in enumerate(streams)
+    ]
+    return jnp.where(lost, 0.0, jnp.stack(scores, axis=1))
+
+
+def finals(curves: Curves, name: str) -> Array:
+    """Final normalized scores f32[S, TASKS] of one network on all tasks at once."""
+    one = curves.sel(network=name)
+    variables = [str(v) for v in one.data_vars if str(v).startswith(RETURN)]
+    values = {v: one[v].transpose("seed", "environment", "step").values[:, 0] for v in variables}
+    scores = [_normalized(v.removeprefix(RETURN), stats.final_score(x)) for v, x in values.items()]
+    lost = one["diverged"].transpose("seed", "environment").values[:, :1]
+    return jnp.where(lost, 0.0, jnp.stack(scores, axis=-1))
+
+
+def dormant(curves: Curves, name: str) -> Array:
+    """Share of dormant units at the end, f32[S, environments]: of the last tenth of training."""
+    one = curves.sel(network=name)
+    found = one[f"dormant_{TAU:g}"].where(~one["diverged"])
+    return stats.final_score(found.transpose("seed", "environment", "step").values, 0.1)
+
+
+Measure = Callable[[Curves, str], Array]
+
+
+def gain(measure: Measure, name: str) -> Callable[[Key, Curves], Effect]:
+    """What is measured of a network less that of the baseline; equal seeds are paired."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        return stats.difference(key, measure(curves, name), measure(curves, CHOSEN[0]), paired=True)
+
+    return effect
+
+
+def order_matters(key: Key, curves: Curves) -> Effect:
+    """Variance of the baseline's mean scores between orders, less that of shuffled orders.
+
+    Orders are shuffled within each seed; all but 1 % of the shuffles lie below, or above, the ends.
+    """
+    scores = jnp.mean(phases(curves, CHOSEN[0]), axis=-1)
+
+    def variance(scores: Array) -> Array:
+        return jnp.var(jnp.mean(scores, axis=0))
+
+    def shuffled(key: Key) -> Array:
+        return variance(jax.random.permutation(key, scores, axis=1, independent=True))
+
+    null = jax.vmap(shuffled)(jax.random.split(key, SHUFFLES))
+    low, high = jnp.quantile(null, jnp.array([0.01, 0.99]))
+    found = variance(scores)
+    ends = found - jnp.mean(null), found - high, found - low
+    return Effect(*ends, jnp.int32(scores.shape[0]))
+
+
+def later_less_from_scratch(key: Key, curves: Curves) -> Effect:
+    """The baseline on the third task of a stream, less on the same task as the first of another."""
+    streams = [order(str(stream)) for stream in curves["environment"].values]
+    scores = phases(curves, CHOSEN[0])
+    first = {stream[0]: o for o, stream in enumerate(streams)}
+    pairs = [(o, first[s[2]]) for o, s in enumerate(streams) if s[2] in first]
+    each = [scores[:, later, 2] - scores[:, fresh, 0] for later, fresh in pairs]
+    values = jnp.mean(jnp.stack(each), axis=0)
+    return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """What every network gains in both settings; dormant units and returns over time, in turn."""
+    names = [str(name) for name in curves[IN_TURN]["network"].values if name != CHOSEN[0]]
+    gains = [
+        ranking(
+            title,
+            f"gain over the baseline [{SCORE}]",
+            {name: gain(measure, name)(key, curves[arm]) for name in names},
+            against=0.0,
+            smallest=0.05,
+        )
+        for title, arm, measure in (
+            ("Tasks in turn", IN_TURN, phases),
+            ("Tasks at once", AT_ONCE, finals),
+        )
+    ]
+    metrics = (
+        ("Dormant units, tasks in turn", SHARE, f"dormant_{TAU:g}"),
+        ("Return, tasks in turn, all orders", "episode return", "episode_return"),
+    )
+    shown = {name: curves[IN_TURN].sel(network=name) for name in CHOSEN}
+
+    def lines(metric: str) -> tuple[Line, ...]:
+        return tuple(over_time(key, name, one, metric) for name, one in shown.items())
+
+    time = [
+        Lines(title, "environment steps", unit, lines(metric)) for title, unit, metric in metrics
+    ]
+    return *gains, *time
+
+
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            "With tasks in turn, a network for each task scores more than one for all.",
+            (IN_TURN,),
+            gain(phases, "big-task"),
+            MORE,
+        ),
+        Claim(
+            "So do whole networks as experts of a learnt soft router.",
+            (IN_TURN,),
+            gain(phases, "big-soft"),
+            MORE,
+        ),
+        Claim(
+            "Fewer of their units are dormant at the end.",
+            (IN_TURN,),
+            gain(dormant, "big-soft"),
+            LESS,
+            unit=SHARE,
+        ),
+        Claim(
+            "The order of tasks changes the baseline's mean score, beyond chance (p < 0.01).",
+            (IN_TURN,),
+            order_matters,
+            MORE,
+            smallest=0.0,
+            unit="variance of scores",
+            counted="",
+        ),
+        Claim(
+            "The baseline learns its third task less well than from scratch.",
+            (IN_TURN,),
+            later_less_from_scratch,
+            LESS,
+        ),
+        Claim(
+            "With tasks at once, experts of a soft router that are whole networks score more, too.",
+            (AT_ONCE,),
+            gain(finals, "big-soft"),
+            MORE,
+        ),
+    ),
+    figure,
+    quick=Budget(("Catch-bsuite",), 6, 6e4, CHOSEN),
+    full=Budget(minatar.THREE_GAMES, 16, 3e6),
+)
