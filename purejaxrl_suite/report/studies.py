@@ -33,8 +33,8 @@ from purejaxrl_suite.studies.run import laid_out
 
 COLUMNS = 2
 MARK = "#888888"
-ROW = 0.22
-"""Inches of an interval."""
+HIGH, LOW, ROW = 3.1, 2.0, 0.22
+"""Inches of a panel, of one with a few intervals, and of an interval."""
 FEW = 8
 """Points on an axis that are named each."""
 VERDICT_STYLE = {
@@ -203,10 +203,12 @@ def _last(one: Line) -> float:
 
 
 def _heights(panels: Sequence[Panel], columns: int) -> list[float]:
-    """Inches of each row of panels: enough for the intervals in it."""
-    counts = [len(panel.rows) if isinstance(panel, Intervals) else 0 for panel in panels]
-    rows = [max(counts[i : i + columns]) for i in range(0, len(panels), columns)]
-    return [max(3.1, 0.9 + ROW * count) for count in rows]
+    """Inches of each row of panels: enough for the intervals in it, and less where they are few."""
+    rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+    few = [all(isinstance(panel, Intervals) for panel in row) for row in rows]
+    counts = [[len(panel.rows) for panel in row if isinstance(panel, Intervals)] for row in rows]
+    least = [LOW if low else HIGH for low in few]
+    return [max(x, 0.9 + ROW * max(n, default=0)) for x, n in zip(least, counts, strict=True)]
 
 
 def _beside(panels: Sequence[Panel]) -> float:

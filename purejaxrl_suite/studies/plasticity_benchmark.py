@@ -11,8 +11,9 @@ Agents are PPO, PQN and DQN, each with two dense layers of 64 ReLUs on the board
 learning rates and exploration, so that all phases are alike. A stream plays its tasks in turn,
 three cycles of them; a task alone is played as long as a stream. A score is the mean return over a
 phase of the last cycle, normalized by task; of a task alone, over the last third of training.
-"fresh" is the control: wherever a phase begins, all parameters and the optimizer start anew (replay
-stays). Remedies that act on whole layers do so where a phase begins, which favours them; units are
+"fresh" is the control of streams: wherever a phase begins, all parameters and the optimizer start
+anew (replay stays). Where a task stays, remedies are compared with none.
+Remedies that act on whole layers do so where a phase begins, which favours them; units are
 recycled every 1,000 gradient steps, or four times in a phase where that is more often. Settings are
 those of the papers: nothing was tuned. `quick` compares three remedies only, `full` all.
 """
@@ -179,6 +180,8 @@ def arms(budget: Budget) -> dict[str, Arm]:
         size = budget.seeds, CYCLES * count * phase * _per_update(base)
         plain = Arm(base.builder, environments, *size, base.hypers, base.config)
         for name in budget.treatments:
+            if (regime, name) == (SINGLE, "fresh"):
+                continue
             treated = _treated(plain, base, every[name], phase, CYCLES * count)
             made[f"{agent}-{regime}-{name}"] = treated
     return made
@@ -219,9 +222,11 @@ def scores(curves: Curves, cycle: int = CYCLES - 1) -> Array:
     return jnp.stack(columns, axis=1)
 
 
-def names(regimes: tuple[str, ...], *remedy: str) -> tuple[str, ...]:
-    """Arms of all agents with these remedies, one remedy after the other."""
-    return tuple(f"{a}-{regime}-{x}" for x in remedy for regime in regimes for a in AGENTS)
+def names(
+    regimes: tuple[str, ...], *remedy: str, agents: tuple[str, ...] = AGENTS
+) -> tuple[str, ...]:
+    """Arms of these agents with these remedies, one remedy after the other."""
+    return tuple(f"{a}-{regime}-{x}" for x in remedy for regime in regimes for a in agents)
 
 
 def gain(key: Key, *curves: Curves) -> Effect:
@@ -239,26 +244,21 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     first = f"{AGENTS[0]}-{MINATAR}-"
     known = [label.removeprefix(first) for label in curves if label.startswith(first)]
 
-    def against_fresh(over: Callable[..., tuple[str, ...]]) -> dict[str, Effect]:
-        return {
-            name: gain(key, *(curves[arm] for arm in over(name, "fresh")))
+    def ranked(title: str, regimes: tuple[str, ...], control: str, *agents: str) -> Panel:
+        found = {
+            name: gain(key, *(curves[arm] for arm in names(regimes, name, control, agents=agents)))
             for name in known
-            if name != "fresh"
+            if name not in (control, "fresh")
         }
+        label = f"score less that of {control}, 95 % interval"
+        return ranking(title, label, found, 0.0, 0.05)
 
-    label = "score less that of fresh networks, 95 % interval"
-    titles = {MINATAR: "MinAtar stream, last cycle", NAVIX: "Navix stream, last cycle"}
-    titles[SINGLE] = "Single tasks, last third"
     panels: list[Panel] = [
-        ranking(titles[regime], label, against_fresh(partial(names, (regime,))), 0.0, 0.05)
-        for regime in REGIMES
+        ranked("MinAtar stream, last cycle", (MINATAR,), "fresh", *AGENTS),
+        ranked("Navix stream, last cycle", (NAVIX,), "fresh", *AGENTS),
+        *(ranked(f"{one.upper()}, both streams", STREAMS, "fresh", one) for one in AGENTS),
+        ranked("Single tasks, last third", (SINGLE,), "none", *AGENTS),
     ]
-    for agent in AGENTS:
-        over = lambda *remedy, agent=agent: tuple(  # noqa: E731
-            f"{agent}-{regime}-{x}" for x in remedy for regime in STREAMS
-        )
-        title = f"{agent.upper()}, both streams"
-        panels.append(ranking(title, label, against_fresh(over), 0.0, 0.05))
     few = [name for name in ("none", "fresh", "redo") if name in known]
     lines = tuple(line(x, range(1, CYCLES + 1), _by_cycle(key, curves, x)) for x in few)
     panels.append(Lines("All agents, both streams", "cycle", "normalized score", lines))
@@ -267,7 +267,8 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     dormant = tuple(over_time(key, name, one, metric) for name, one in pqn_arms.items())
     title = "PQN, MinAtar stream: dormant units"
     panels.append(Lines(title, "environment steps", share, dormant))
-    panels += [layer_map(f"{title}, {x}", one, metric, share) for x, one in pqn_arms.items()]
+    maps = (name for name in pqn_arms if name != "fresh")
+    panels += [layer_map(f"{title}, {x}", pqn_arms[x], metric, share) for x in maps]
     return tuple(panels)
 
 
