@@ -38,7 +38,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cluster,mlflow]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[brax,cluster,mlflow,playground]"
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: $(STAMP)

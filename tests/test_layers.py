@@ -26,6 +26,7 @@ HOMES = {
     "gymnax": {"envs"},
     "navix": {"envs"},
     "brax": {"envs"},
+    "mujoco_playground": {"envs"},
     "orbax": {"engine"},
     "xarray": {"engine"},
     "zarr": {"engine"},

@@ -25,6 +25,8 @@ def render(arguments: list[str]) -> int:
     ) -> None:
         """Write a GIF of trained members acting, one episode each, side by side.
 
+        Of brax it is an HTML page with brax's viewer, of the first of them.
+
         Args:
             run: a folder that `train` or `sweep` has written.
             config: of a sweep, NAME=VALUE ... of what was varied; the best of all that fit is
@@ -32,7 +34,7 @@ def render(arguments: list[str]) -> int:
             seeds: how many members.
             steps: that are shown at most.
             explore: act as in training; greedily by default.
-            out: the file to write; policy.gif in the folder by default.
+            out: the file to write; policy.gif or policy.html in the folder by default.
         """
         from purejaxrl_suite import report
 
@@ -42,9 +44,13 @@ def render(arguments: list[str]) -> int:
         chosen = _choose(result.curves, config)
         shown = result.layout.seeds[:seeds]
         policies = [result.policy(chosen.at, seed) for seed in shown]
-        path = out or run / "policy.gif"
-        names = [f"seed {seed}" for seed in shown]
-        returns = report.animate(policies, path, names=names, steps=steps, explore=explore)
+        if report.has_viewer(policies[0].env.name):
+            path = out or run / "policy.html"
+            returns = [report.view(policies[0], path, steps=steps, explore=explore)]
+        else:
+            path = out or run / "policy.gif"
+            names = [f"seed {seed}" for seed in shown]
+            returns = report.animate(policies, path, names=names, steps=steps, explore=explore)
         print(f"{chosen.label} on {chosen.environment}, returns", *(f"{x:.3g}" for x in returns))
         print(f"Written to {path}")
 

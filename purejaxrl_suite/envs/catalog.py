@@ -13,7 +13,12 @@ from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import gymnax
 from purejaxrl_suite.envs.multi_task import multi_task
 
-_FAMILIES = {"Navix-": "navix", "MiniGrid-": "minigrid"}
+_FAMILIES = {
+    "Navix-": "navix",
+    "MiniGrid-": "minigrid",
+    "Brax-": "brax",
+    "Playground-": "playground",
+}
 
 
 def ids() -> tuple[str, ...]:
@@ -26,8 +31,9 @@ def make(id: str, **options: Any) -> Environment:
     """Make an environment by its own id.
 
     Args:
-        id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`) or a MiniGrid id
-            (`"MiniGrid-DoorKey-8x8-v0"`).
+        id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
+            (`"MiniGrid-DoorKey-8x8-v0"`), or one of the extras: `"Brax-ant"`,
+            `"Playground-CartpoleSwingup"`.
             Several joined by "+" are the tasks of one environment (`multi_task`).
         **options: what the environment may be made with; see `make` of its family.
 
@@ -37,7 +43,7 @@ def make(id: str, **options: Any) -> Environment:
     if "+" in str(id):
         return multi_task([make(one, **options) for one in id.split("+")])
     family = _family(id)
-    if id in family.ids() or id in gymnax.REFUSED:
+    if id in family.ids() or id in getattr(family, "REFUSED", {}):
         _refuse_unknown(id, options, family)
         return family.make(id, **options)
     lower = {known.lower(): known for known in ids()}

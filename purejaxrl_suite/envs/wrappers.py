@@ -254,6 +254,26 @@ def remap_actions(env: Environment, seed: int) -> Environment:
     return env._replace(step=step, name=f"{env.name}/remapped-{seed}")
 
 
+def unit_actions(env: Environment) -> Environment:
+    """Take actions in [-1, 1], which stand for the bounds of the environment's own.
+
+    For agents whose policy does not know the bounds, such as PPO's Gaussian of deviation 1.
+
+    Raises:
+        ValueError: actions are not a Box with finite bounds.
+    """
+    box = env.action
+    low, high = (np.asarray(getattr(box, name, np.nan), np.float32) for name in ("low", "high"))
+    if not isinstance(box, Box) or not np.all(np.isfinite([low, high])):
+        raise ValueError(f"env: {env.name} has actions {box}, expected a Box with finite bounds")
+
+    def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        share = 0.5 * (jnp.clip(action, -1.0, 1.0) + 1.0)
+        return env.step(key, params, state, share * (high - low) + low)
+
+    return env._replace(action=box._replace(low=-1.0, high=1.0), step=step)
+
+
 def scale_reward(env: Environment, scale: float) -> Environment:
     """Multiply rewards by `scale`.
 

@@ -24,12 +24,14 @@ from purejaxrl_suite.report.ranking import best
 from purejaxrl_suite.report.sensitivity import sensitivity
 from purejaxrl_suite.report.summary import final_scores
 from purejaxrl_suite.report.tables import table
+from purejaxrl_suite.report.viewer import has_viewer, view
 
 __all__ = [
     "animate",
     "best",
     "final_scores",
     "frame",
+    "has_viewer",
     "improvement",
     "intervals",
     "layer_maps",
@@ -46,4 +48,5 @@ __all__ = [
     "to_parquet",
     "to_tensorboard",
     "to_wandb",
+    "view",
 ]

@@ -30,7 +30,7 @@ SAMPLES = 8
 COLOURS = 128
 
 
-class _Episode(NamedTuple):
+class Episode(NamedTuple):
     """states: of the environment, leaves [T + 1, ...]. total: f32[T + 1], return so far.
 
     time: i32[T + 1], steps taken. An episode that is over stands still.
@@ -70,7 +70,7 @@ def animate(
         tree.stack([getattr(one, name) for one in policies])
         for name in ("hypers", "env_params", "state")
     )
-    play = jax.jit(jax.vmap(_player(agent, env, steps, explore), (None, 0, 0, 0), out_axes=1))
+    play = jax.jit(jax.vmap(player(agent, env, steps, explore), (None, 0, 0, 0), out_axes=1))
     episode = play(key, hypers, params, state)
     count = int(jnp.max(episode.time)) + 1
     film = _Film(env, params, episode, names)
@@ -91,12 +91,12 @@ def _common(policies: Sequence[Policy]) -> tuple[Agent, Environment]:
     return agent, env
 
 
-def _player(
+def player(
     agent: Agent, env: Environment, steps: int, explore: bool
-) -> Callable[[Key, Any, PyTree, Any], _Episode]:
-    """(key, hypers, env_params, agent state) -> the first episode, of one member."""
+) -> Callable[[Key, Any, PyTree, Any], Episode]:
+    """(key, hypers, env_params, agent state) -> the first episode of one member, of `steps`."""
 
-    def play(key: Key, hypers: Any, params: PyTree, state: Any) -> _Episode:
+    def play(key: Key, hypers: Any, params: PyTree, state: Any) -> Episode:
         hypers = agent.anneal(hypers, jnp.float32(1.0))
         init_key, act_key, step_key = jax.random.split(key, 3)
         env_state, obs = env.init(init_key, params)
@@ -115,7 +115,7 @@ def _player(
         start = env_state, jnp.float32(0.0), jnp.int32(0)
         carry = (env_state, obs, agent.memory(1), *start[1:], jnp.bool_(False))
         _, rest = jax.lax.scan(step, carry, (noise, jax.random.split(step_key, steps)))
-        return _Episode(
+        return Episode(
             *jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), start, rest)
         )
 
@@ -127,7 +127,7 @@ class _Film(NamedTuple):
 
     env: Environment
     params: PyTree
-    episode: _Episode
+    episode: Episode
     names: Sequence[str]
 
     def frames(self, index: np.ndarray) -> Iterator["Image.Image"]:

@@ -134,7 +134,7 @@ def test_a_bridge_by_its_name(name):
 
 
 def test_envs_lists_what_matches(capsys):
-    assert command("envs cartpole") == 0
+    assert command("envs cartpole-v") == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if "CartPole-v1" in line)
     assert "4" in row and "Discrete(2)" in row and "500" in row
 

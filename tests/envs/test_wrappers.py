@@ -178,3 +178,21 @@ def test_the_order_of_wrappers_does_not_matter_to_unrelated_ones():
     other = wrappers.time_limit(wrappers.frame_stack(counter(), 2), 3)
     for x, y in zip(play(one, [1, 2, 3])[2], play(other, [1, 2, 3])[2], strict=True):
         jax.tree.map(np.testing.assert_array_equal, x, y)
+
+
+def test_unit_actions_stand_for_the_bounds():
+    box = Box((2,), "float32", (-2.0, 0.0), (2.0, 0.1))
+
+    def step(key, params, state, action):
+        ends = jnp.bool_(True), jnp.bool_(False)
+        return state, TimeStep(action, jnp.sum(action), *ends, action, {})
+
+    env = Environment("push", box, box, 1, (), lambda key, params: ((), jnp.zeros(2)), step)
+    unit = wrappers.unit_actions(env)
+    assert unit.action == Box((2,), "float32", -1.0, 1.0)
+    for action, meant in (([-1, 1], [-2, 0.1]), ([0.5, 0], [1, 0.05]), ([3, -3], [2, 0])):
+        found = unit.step(KEY, (), (), jnp.asarray(action, jnp.float32))[1].obs
+        np.testing.assert_allclose(found, meant, atol=1e-6)
+    for wrong in (Discrete(2), Box((2,))):
+        with pytest.raises(ValueError, match="expected a Box with finite bounds"):
+            wrappers.unit_actions(env._replace(action=wrong))

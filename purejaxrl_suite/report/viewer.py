@@ -1,0 +1,46 @@
+"""A trained member at play in a viewer that its environment brings along."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.engine.policy import Policy
+from purejaxrl_suite.envs import brax
+from purejaxrl_suite.report.animation import player
+
+
+def has_viewer(name: str) -> bool:
+    """Whether the environment of this name brings a viewer along: those of brax do."""
+    return name.startswith(brax.PREFIX)
+
+
+def view(
+    policy: Policy,
+    path: str | Path,
+    *,
+    steps: int = 1000,
+    key: Key | int = 0,
+    explore: bool = False,
+) -> float:
+    """Write an HTML page with the first episode of a member in an environment of brax.
+
+    The page loads brax's viewer from the network when it is opened. steps: that are shown at most.
+    explore: False acts greedily, True samples as in training. Returns the return of what is shown.
+    Raises ValueError for another environment.
+    """
+    agent, env = policy.agent, policy.env
+    if not has_viewer(env.name):
+        raise ValueError(f"policy: environment {env.name!r} has no viewer, expected one of brax")
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
+    key = jax.random.key(key) if isinstance(key, int) else key
+    play = jax.jit(player(agent, env, steps, explore))
+    episode = play(key, policy.hypers, policy.env_params, policy.state)
+    count = int(np.max(episode.time)) + 1
+    page = brax.page(env.name, tree.index(episode.states, slice(count)))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(page)
+    return float(episode.total[-1])
