@@ -1,7 +1,7 @@
 """The networks that agents are given: actor-critic and action values."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -56,30 +56,23 @@ def actor_critic(
     check(observation, hidden, memory_units)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
     site = Site(observation, encoder or default_encoder(observation), style, hidden, activation)
-    bridge, scale = bridge or flatten(), scale or Scale()
+    actor = bridge or flatten(), scale or Scale()
+    critic = critic_bridge or actor[0], critic_scale or actor[1]
+    if (shared or memory_units) and critic != actor:
+        raise ValueError("critic_bridge, critic_scale: the critic is that of the actor here")
     if shared or memory_units:
-        if critic_bridge or critic_scale:
-            raise ValueError("critic_bridge, critic_scale: the critic is that of the actor here")
-        bodies = (_body(site, bridge, scale, ("policy", "value"), memory_units),)
+        bodies = (_body(site, *actor, ("policy", "value"), memory_units),)
     else:
-        actor, critic = (site._replace(stream=(name,)) for name in ("actor", "critic"))
-        bodies = (
-            _body(actor, bridge, scale, ("policy",)),
-            _body(critic, critic_bridge or bridge, critic_scale or scale, ("value",)),
+        streams = (("actor", "policy", actor), ("critic", "value", critic))
+        bodies = tuple(
+            _body(site._replace(stream=(name,)), *made, (head,)) for name, head, made in streams
         )
     heads = {
         "policy": _policy_head(action, nn.initializers.orthogonal(0.01), dtype),
         "value": Linear(1, nn.initializers.orthogonal(1.0), dtype),
     }
-    return assemble(
-        Blueprint(
-            observation,
-            bodies,
-            heads,
-            lambda outputs: ActorCritic(outputs["policy"], outputs["value"][:, 0]),
-            Gru(memory_units, dtype) if memory_units else None,
-        )
-    )
+    gru = Gru(memory_units, dtype) if memory_units else None
+    return assemble(Blueprint(observation, bodies, heads, _both, gru))
 
 
 def q_network(
@@ -124,6 +117,10 @@ def q_network(
     body = _body(site, bridge or flatten(), scale or Scale(), names, memory_units)
     gru = Gru(memory_units, dtype) if memory_units else None
     return assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru))
+
+
+def _both(outputs: Mapping[str, Any]) -> ActorCritic:
+    return ActorCritic(outputs["policy"], outputs["value"][:, 0])
 
 
 def _body(

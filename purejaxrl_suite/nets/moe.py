@@ -2,9 +2,8 @@
 
 A mixture replaces a dense layer (Obando-Ceron et al. 2024, arXiv 2402.08609): expert i is two dense
 layers, units and back to the size of a token, with parameters under `expert_i`, so that all that is
-done to layers and units is done to those of each expert. Experts are computed side by side, one
-product of matrices with a leading axis of experts for each layer. Of the tied encoder units nothing
-is recycled: see `Part.tied`.
+done to layers and units is done to those of each expert. They are stacked where they are used: one
+product of matrices with a leading axis of experts computes a layer of all of them.
 """
 
 import math
