@@ -4,9 +4,11 @@
     python -m benchmarks.moe --core 1 --batch 256
 
 Contestants take turns, as in `benchmarks.peers`; ratios are of the first, Soft MoE behind a feature
-map of 10 x 10 x 32 as the Impala encoder gives it on MinAtar. Products are counted: of the dense
-layer those with its kernel, of Soft MoE those with Phi, both tables and the experts. The aim is
-that the first takes no more than 1.5 times as long as `dense, equal products`.
+map of 10 x 10 x 32 as the Impala encoder gives it on MinAtar. Products are counted: of dense layers
+those with their kernels, of Soft MoE those with Phi, both tables and the experts. The aim is that
+the first takes no more than 1.5 times as long as dense layers with equal products. There are two:
+one on the flattened map, with few rows of many numbers, and two layers on each token, as an expert
+has them, with many rows of few numbers, which memory bounds and not products.
 """
 
 import argparse
@@ -60,12 +62,19 @@ def contestants(arguments: argparse.Namespace) -> list[harness.Contestant]:
     def dense(width: int) -> nets.Part:
         return layers.dense((width,), jax.nn.relu, style)
 
+    def on_tokens(width: int) -> nets.Part:
+        two = layers.DenseLayer(width), layers.DenseLayer(channels, linear=True)
+        rows = lambda x: jnp.reshape(x, (-1, channels))  # noqa: E731
+        return layers.stack(rows, (channels,), two, jax.nn.relu, style)
+
     count = products(side * side, channels, arguments.experts, units)
     equal = round(count / inputs)
+    each = round(count / (2 * inputs))
     wide = arguments.experts * units
     return [
         layer(f"Soft MoE, {arguments.experts} experts", mixed(nets.soft())),
         layer(f"dense, equal products ({equal} units)", dense(equal)),
+        layer(f"dense on each token, equal products ({each} units)", on_tokens(each)),
         layer(f"dense, {arguments.experts} times as wide ({wide} units)", dense(wide)),
         layer(f"top-1, {arguments.experts} experts", mixed(nets.top_k(1))),
     ]
@@ -74,7 +83,7 @@ def contestants(arguments: argparse.Namespace) -> list[harness.Contestant]:
 def report(results: Sequence[dict[str, Any]], say: Callable[[str], None] = print) -> None:
     """Observations per second, and how much longer the first takes than each of the others."""
     for result in results:
-        line = f"{result['name']:40} {result['steps_per_second']['median']:12,.0f} observations/s"
+        line = f"{result['name']:52} {result['steps_per_second']['median']:12,.0f} observations/s"
         if "ratio" in result:
             slower = 1.0 / result["ratio"]["median"]
             line += f"  Soft MoE takes {slower:.2f} times as long"
