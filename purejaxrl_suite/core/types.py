@@ -184,8 +184,8 @@ class Internals(NamedTuple):
 
     features: {layer: f32[B, ..., H]}, activations after the non-linearity, with taps added.
     memory: the next memory of a recurrent network, () otherwise.
-    router: of each mixture of experts `LAYER/probabilities` f32[B, tokens, E], `LAYER/load` f32[B, E],
-        what every expert does as a share of all, `LAYER/dropped` f32[B]; {} otherwise.
+    router: of each mixture of experts `LAYER/probabilities` f32[B, tokens, E], `LAYER/load`
+        f32[B, E], what every expert does as a share of all, `LAYER/dropped` f32[B]; {} otherwise.
     aux_loss: f32[], auxiliary losses of the network itself (load balancing), 0 otherwise.
     """
 
