@@ -136,7 +136,7 @@ def bbf(
         features = model.network.apply(state.target, flat)[1].features
         projected = model.project(state.target, features)
         wanted = jnp.reshape(projected, (config.jumps, slot.shape[0], -1))
-        ended = (seen.terminated | (seen.mask == 0.0)).T
+        ended = self_prediction.ended(seen.terminated, seen.mask)
         if released.mask:
             mask = self_prediction.mask_as_released(ended)
         else:

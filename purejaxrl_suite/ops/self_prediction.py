@@ -5,6 +5,11 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.types import Array
 
 
+def ended(terminated: Array, mask: Array) -> Array:
+    """bool[B, L]: behind which steps of windows [L, B] there is nothing to predict."""
+    return (terminated | (mask == 0.0)).T
+
+
 def mask(ended: Array) -> Array:
     """Which of K predictions have a target: f32[K] from ended bool[K].
 

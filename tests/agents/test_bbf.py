@@ -15,7 +15,7 @@ from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.core.types import Clock, Transition
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes
-from purejaxrl_suite.ops import distributional
+from purejaxrl_suite.ops import distributional, self_prediction
 from tests.agents.tables import predictive_matrices, predictive_table
 from tests.buffers import histories
 from tests.contract.agents import board, on_a_board
@@ -25,6 +25,7 @@ CONFIG = BBFConfig(**SIZES, atoms=3, jumps=2, group=1)
 HYPERS = BBFHypers(
     learning_rate=1e-2, min_history=8.0, value_low=-1.0, value_high=1.0, start_n_step=3.0
 )
+START = 1  # the row that windows of the 12-row trajectory start at
 ENV = on_a_board(probes.delayed_reward())
 MATRICES = predictive_matrices()
 
@@ -128,6 +129,34 @@ def test_the_target_network_acts():
     np.testing.assert_array_equal(act(noise, HYPERS, state, (), obs, False)[1], 0)
 
 
+def test_no_gradient_reaches_the_target_network():
+    """It moves by its average alone: at rate 0 not at all, whatever is learnt."""
+    _, update = program()
+    state = started(HYPERS)
+    still = HYPERS._replace(target_update_rate=0.0, spr_weight=50.0)
+    after, _ = update(jax.random.key(2), still, state, rollout(1))
+    jax.tree.map(np.testing.assert_array_equal, after.target, state.target)
+    old, new = state.learner.params["aux"], after.learner.params["aux"]
+    assert np.any(old["predictor"]["kernel"] != new["predictor"]["kernel"])
+
+
+@pytest.mark.parametrize("terminal", range(START - 1, START + 6))
+def test_self_prediction_is_masked_behind_the_end_for_every_sample_alike(terminal):
+    """m_k = 0 where a terminal lies in rows t .. t + k - 1, wherever in the batch t stands."""
+    replay = histories.compiled(capacity=24, num_envs=1, rollout_length=12, max_n=10)
+    ends = np.zeros((2, 12, 1), bool)
+    ends[0, terminal] = True
+    ring = replay.add(replay.init(), histories.rollout(0, *ends))
+    expected = {}
+    for starts in ([START, 0, 6], [6, START, 0], [0, 6, START]):
+        seen = replay.sequences(ring, np.asarray(starts), 5)
+        found = jax.vmap(self_prediction.mask)(self_prediction.ended(seen.terminated, seen.mask))
+        for row, first in zip(np.asarray(found), starts, strict=True):
+            inside = [first <= terminal < first + k for k in range(1, 6)]
+            np.testing.assert_array_equal(row, 1.0 - np.asarray(inside))
+            np.testing.assert_array_equal(row, expected.setdefault(first, row))
+
+
 def test_only_what_a_loss_is_about_has_a_gradient():
     """The value's reaches the projection, self-prediction's everything but the heads."""
     agent = bbf(ENV, CONFIG, model(), HYPERS)
@@ -189,9 +218,6 @@ def test_priorities_of_a_group(released):
         assert 1 <= changed.sum() <= 2 and not changed[4:].any()
     else:
         assert changed.sum() >= 4
-
-
-START = 1
 
 
 @functools.cache
