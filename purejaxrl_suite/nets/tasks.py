@@ -34,7 +34,8 @@ def masked(network: Network, observation: Box, action: Space) -> Network:
     def mask(output: Any, obs: Array) -> Any:
         if isinstance(output, ActorCritic):
             return output._replace(policy=mask(output.policy, obs))
-        return jnp.where(spaces.valid_actions(observation, action, obs), output, spaces.IMPOSSIBLE)
+        valid = spaces.valid_actions(observation, action, obs)
+        return output if valid is None else jnp.where(valid, output, spaces.IMPOSSIBLE)
 
     def apply(
         params: PyTree, obs: Array, memory: Memory = (), taps: Any = None
@@ -79,25 +80,26 @@ def multi_head(network: Network, observation: Box) -> Network:
 
         return jax.tree.map(pick, outputs)
 
-    def with_heads(params: PyTree, run: Any) -> tuple[Any, Internals]:
-        """run(params of one set of heads) -> (output, Internals), for all sets."""
-        one = jax.vmap(lambda heads: run({**params, "heads": heads}), out_axes=(0, None))
-        return one(params["heads"])
+    def with_heads(params: PyTree, obs: Array, run: Any) -> tuple[Any, Internals]:
+        """run(params of one set of heads) -> (output, Internals), of the tasks' own sets."""
+        axes = 0, Internals(None, None, 0, 0)  # heads may be mixtures with routers of their own
+        every = jax.vmap(lambda heads: run({**params, "heads": heads}), out_axes=axes)
+        outputs, internals = every(params["heads"])
+        router, loss = choose(internals.router, obs), jnp.mean(internals.aux_loss)
+        return choose(outputs, obs), internals._replace(router=router, aux_loss=loss)
 
     def apply(
         params: PyTree, obs: Array, memory: Memory = (), taps: Any = None
     ) -> tuple[Any, Internals]:
-        outputs, internals = with_heads(params, lambda p: network.apply(p, obs, memory, taps))
-        return choose(outputs, obs), internals
+        return with_heads(params, obs, lambda one: network.apply(one, obs, memory, taps))
 
     def unroll(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Any = None
     ) -> tuple[Any, Internals]:
-        def run(params: PyTree) -> tuple[Any, Internals]:
-            return network.unroll(params, obs, memory, starts, taps)
+        def run(one: PyTree) -> tuple[Any, Internals]:
+            return network.unroll(one, obs, memory, starts, taps)
 
-        outputs, internals = with_heads(params, run)
-        return choose(outputs, obs), internals
+        return with_heads(params, obs, run)
 
     return network._replace(init=init, apply=apply, unroll=unroll)
 

@@ -17,8 +17,10 @@ from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
-from purejaxrl_suite.core.types import Box
+from purejaxrl_suite.core.types import Box, Discrete
 from purejaxrl_suite.envs import make, probes
+from purejaxrl_suite.envs.multi_task import multi_task
+from purejaxrl_suite.nets.tasks import multi_head
 
 PPO = PPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
 NORMALIZED = PPO._replace(normalize_observations=True, normalize_rewards=True)
@@ -162,6 +164,18 @@ def board(number):
     return jnp.where(checks == 1, 1.0, number)
 
 
+def two_tasks():
+    """One of two actions, and one of two observed numbers and three actions."""
+    return multi_task([probes.delayed_reward(), probes.recall()._replace(action=Discrete(3))])
+
+
+def ppo_on_tasks(env):
+    """PPO with a head for each task."""
+    config = PPO._replace(normalize_each_task=True)
+    network = nets.actor_critic(env.observation, env.action, hidden=(8,))
+    return ppo(env, config, multi_head(network, env.observation))
+
+
 def on_a_board(env):
     """The environment with a board for each number, within [-1, 1], that it would show."""
     return shown(env, Box((4, 4, 1), "float32", -1.0, 1.0), lambda obs: board(obs[0]))
@@ -182,6 +196,7 @@ AGENTS = {
     "ppo": (small_ppo(), probes.delayed_reward),
     "ppo-recurrent": (small_ppo(memory_units=8), probes.recall),
     "ppo-normalized": (small_ppo(NORMALIZED), pendulum),
+    "ppo-tasks": (ppo_on_tasks, two_tasks),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-mixture": (small_value(dqn, DQNConfig, DQNHypers, small_mixture), probes.delayed_reward),
@@ -243,7 +258,7 @@ AGENTS = {
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
 
-VARIANTS = ("drq", "dqn-mixture", "rainbow-epsilon", "bbf-as-released", "sac-residual")
+VARIANTS = ("ppo-tasks", "drq", "dqn-mixture", "rainbow-epsilon", "bbf-as-released", "sac-residual")
 """Other settings of agents on the list: `make test-all` alone looks at them."""
 
 SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)

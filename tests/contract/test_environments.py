@@ -36,6 +36,11 @@ def test_grid(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 
 
+@pytest.mark.parametrize("id", ["Catch-bsuite+DeepSea-bsuite", "CartPole-v1+Acrobot-v1"])
+def test_tasks(id: str):
+    check_environment(envs.make(id), jax.random.key(0), steps=32)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("id", [*navix.ids(), *minigrid.ids()])
 def test_every_grid(id: str):
