@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import replay_learning
+from purejaxrl_suite.agents import action_units, replay_learning
+from purejaxrl_suite.agents.action_units import Units
 from purejaxrl_suite.buffers import Batch, Uniform, uniform
 from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Array, Key, Learner, Network, PyTree
@@ -32,17 +32,6 @@ SIZES = (
 )
 
 
-class Units(NamedTuple):
-    """Of actions f32[B, A] in [-1, 1]; size: A.
-
-    outside: from them to actions of the environment. inside: the way back.
-    """
-
-    size: int
-    outside: Callable[[Array], Array]
-    inside: Callable[[Array], Array]
-
-
 class Optimizers(NamedTuple):
     """Of one tree of parameters: each moves its own part and leaves the other alone."""
 
@@ -56,26 +45,10 @@ def check(name: str, env: types.Environment, config: Any) -> Units:
     Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes are
     positive and fit.
     """
-    box = env.action
-    bounded = isinstance(box, types.Box) and bool(np.all(np.isfinite([*map(np.sum, box[2:4])])))
-    if not isinstance(box, types.Box) or len(box.shape) != 1 or not bounded:
-        raise ValueError(
-            f"{name} needs continuous actions between finite bounds, environment {env.name!r} has "
-            f"{box}"
-        )
     validate.positive(config, *SIZES)
     whole = "gradient steps of an update"
     validate.divides("policy_delay", config.policy_delay, config.gradient_steps, whole)
-    low, high = (np.broadcast_to(np.asarray(x, np.float32), (1, *box.shape)) for x in box[2:4])
-    middle, reach = 0.5 * (high + low), 0.5 * (high - low)
-
-    def outside(unit: Array) -> Array:
-        return middle + reach * unit
-
-    def inside(action: Array) -> Array:
-        return (action - middle) / reach
-
-    return Units(box.shape[0], outside, inside)
+    return action_units.units(name, env)
 
 
 def check_network(name: str, env: types.Environment, network: Network, policy: type) -> None:

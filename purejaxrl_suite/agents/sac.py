@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import continuous_learning, replay_learning, temperatures
+from purejaxrl_suite.agents import action_units, continuous_learning, replay_learning, temperatures
 from purejaxrl_suite.agents.replay_learning import Target
 from purejaxrl_suite.agents.temperatures import Temperature
 from purejaxrl_suite.buffers import Batch
@@ -30,6 +30,7 @@ class SACConfig(NamedTuple):
         policy_delay: gradient steps of the critics for each of the actor; divides the former.
         batch_size: transitions in a gradient step.
         capacity: transitions that the replay holds.
+        temperature_of_each_task: each has its own, where observations tell the task.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -39,6 +40,7 @@ class SACConfig(NamedTuple):
     policy_delay: int = 1
     batch_size: int = 256
     capacity: int = 1_000_000
+    temperature_of_each_task: bool = False
     probe_size: int = 256
 
 
@@ -95,6 +97,7 @@ def sac(
     continuous_learning.check_network("sac", env, network, nets.Gaussian)
     replay = continuous_learning.experience(env, config)
     policy = nets.squashed(units.size)
+    tasks, task_of = temperatures.tasks(env, config.temperature_of_each_task)
 
     def rates(hypers: SACHypers) -> continuous_learning.Optimizers:
         both = hypers.actor_learning_rate, hypers.critic_learning_rate
@@ -102,17 +105,12 @@ def sac(
 
     def init(key: Key, hypers: SACHypers) -> SACState:
         learner = continuous_learning.start(key, network, rates(hypers))
-        temperature = temperatures.start(hypers.temperature)
+        temperature = temperatures.start(hypers.temperature, tasks)
         target = jax.tree.map(jnp.copy, learner.params)
         return SACState(learner, target, temperature, jnp.int32(0), replay.init())
 
     def ready(hypers: SACHypers, state: SACState) -> Array:
         return replay.ready(state.replay, hypers.min_history, 1)
-
-    def noise(key: Key, batch: int) -> Any:
-        uniform_key, policy_key = jax.random.split(key)
-        uniform = jax.random.uniform(uniform_key, (batch, units.size), minval=-1.0, maxval=1.0)
-        return uniform, policy.noise(policy_key, batch)
 
     def act(noise: Any, hypers: SACHypers, state: SACState, memory: Memory, obs: Array, explore):
         uniform, normal = noise
@@ -123,7 +121,6 @@ def sac(
         return memory, units.outside(jnp.where(ready(hypers, state), sampled, uniform)), {}
 
     def draw(key: Key, params: PyTree, obs: Array) -> tuple[Array, Array]:
-        """Actions of the policy, and their log-probabilities."""
         gaussian = network.apply(params, obs)[0].policy
         return policy.sample(policy.noise(key, obs.shape[0]), gaussian)
 
@@ -131,7 +128,8 @@ def sac(
         """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
         action, log_prob = draw(key, state.learner.params, batch.next_obs)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
-        soft = jnp.min(values, axis=0) - jnp.exp(state.temperature.log) * log_prob
+        weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
+        soft = jnp.min(values, axis=0) - weight * log_prob
 
         def loss(params: PyTree, taps: Any):
             output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
@@ -141,15 +139,17 @@ def sac(
         return loss
 
     def actor_objective(key: Key, state: SACState, obs: Array):
-        """(params, taps) -> (f32[], (metrics, log-probabilities f32[B]))."""
-        normal = policy.noise(key, obs.shape[0])
+        """(params, taps) -> (f32[], (metrics, what the temperature is learnt from))."""
+        normal, task = policy.noise(key, obs.shape[0]), task_of(obs)
+        weight = temperatures.weight(state.temperature, task)
 
         def loss(params: PyTree, taps: Any):
             fixed = continuous_learning.critics_fixed(params)
             action, log_prob = policy.sample(normal, network.apply(fixed, obs, (), taps)[0].policy)
             value = jnp.min(network.apply(fixed, obs, action=action)[0].values, axis=0)
-            total = jnp.mean(jnp.exp(state.temperature.log) * log_prob - value)
-            return total, ({"actor_loss": total, "entropy": -jnp.mean(log_prob)}, log_prob)
+            total = jnp.mean(weight * log_prob - value)
+            metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
+            return total, (metrics, (log_prob, task))
 
         return loss
 
@@ -166,10 +166,10 @@ def sac(
         batch_key, loss_key = jax.random.split(key)
         loss = actor_objective(loss_key, state, read(batch_key, hypers, state).obs)
         step = rates(hypers), state.learner
-        learner, metrics, log_prob = continuous_learning.descend("actor", loss, *step)
-        known = hypers.temperature_learning_rate, hypers.target_entropy * units.size
-        temperature = temperatures.adjust(state.temperature, log_prob, *known)
-        metrics["temperature"] = jnp.exp(temperature.log)
+        learner, metrics, seen = continuous_learning.descend("actor", loss, *step)
+        rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * units.size
+        temperature = temperatures.adjust(state.temperature, seen, rate, wanted)
+        metrics["temperature"] = jnp.mean(jnp.exp(temperature.log))
         return state._replace(learner=learner, temperature=temperature), metrics
 
     def read(key: Key, hypers: SACHypers, state: SACState, size: int = config.batch_size) -> Batch:
@@ -196,5 +196,5 @@ def sac(
         return probe_loss(features, state.learner.params)
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, noise
+    functions = init, act, update, probe, action_units.noise(units)
     return Agent("sac", env.observation, env.action, hypers, *rollout, *functions, network=network)

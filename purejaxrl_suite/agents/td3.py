@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import continuous_learning, replay_learning
+from purejaxrl_suite.agents import action_units, continuous_learning, replay_learning
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
@@ -96,11 +96,6 @@ def td3(
     def ready(hypers: TD3Hypers, state: ReplayState) -> Array:
         return replay.ready(state.replay, hypers.min_history, 1)
 
-    def noise(key: Key, batch: int) -> Any:
-        uniform_key, normal_key = jax.random.split(key)
-        uniform = jax.random.uniform(uniform_key, (batch, units.size), minval=-1.0, maxval=1.0)
-        return uniform, jax.random.normal(normal_key, (batch, units.size))
-
     def act(noise: Any, hypers: TD3Hypers, state: ReplayState, memory: Memory, obs: Array, explore):
         uniform, normal = noise
         action = jnp.tanh(network.apply(state.learner.params, obs)[0].policy)
@@ -179,5 +174,5 @@ def td3(
         return probe_loss(features, state.learner.params)
 
     rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, noise
+    functions = init, act, update, probe, action_units.noise(units)
     return Agent("td3", env.observation, env.action, hypers, *rollout, *functions, network=network)

@@ -1,41 +1,67 @@
 """The temperature of SAC: the entropy's weight, learned so that the entropy stays at a target.
 
-Haarnoja et al. 2018, arXiv 1812.05905, section 5.
+Haarnoja et al. 2018, arXiv 1812.05905, section 5. With several tasks each may have its own, as in
+multi-task SAC (Yu et al. 2019, arXiv 1910.10897).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core.types import Array, Environment
 
 
 class Temperature(NamedTuple):
-    """log: f32[], the logarithm of the weight. opt_state: of its optimizer."""
+    """log: f32[K], logarithms of the weights of K tasks. opt_state: of their optimizer."""
 
     log: Array
     opt_state: Any
 
 
-def start(temperature: Array | float) -> Temperature:
-    """At a positive number."""
-    log = jnp.log(jnp.asarray(temperature, jnp.float32))
+def tasks(env: Environment, each: bool) -> tuple[int, Callable[[Array], Array]]:
+    """K, and the function from obs[B, ...] to tasks i32[B]; K is 1 unless `each` has its own.
+
+    Raises ValueError when observations do not tell the task.
+    """
+    if not each:
+        return 1, lambda obs: jnp.zeros(obs.shape[0], jnp.int32)
+    if not env.observation.tasks:
+        raise ValueError(
+            f"temperature_of_each_task: observations of {env.name} do not tell the task"
+        )
+    return env.observation.tasks, lambda obs: spaces.task_of(env.observation, obs)
+
+
+def start(temperature: Array | float, count: int = 1) -> Temperature:
+    """At a positive number, for `count` tasks (K)."""
+    log = jnp.full(count, jnp.log(jnp.asarray(temperature, jnp.float32)))
     return Temperature(log, optax.adam(1.0).init(log))
 
 
+def weight(temperature: Temperature, task: Array) -> Array:
+    """The entropy's weight f32[B] in tasks i32[B]."""
+    return jnp.exp(temperature.log)[task]
+
+
 def adjust(
-    old: Temperature, log_prob: Array, learning_rate: Array | float, target: Array | float
+    old: Temperature,
+    seen: tuple[Array, Array],
+    learning_rate: Array | float,
+    target: Array | float,
 ) -> Temperature:
     """One step of Adam on the paper's equation 18, in the logarithm: up where entropy is missing.
 
-    log_prob: f32[B], of actions of the policy. target: the entropy that it should have. With a
-    learning rate of 0 the temperature stays.
+    seen: log-probabilities f32[B] of actions of the policy, and their tasks i32[B]. target: the
+    entropy that there should be. With a learning rate of 0 temperatures stay.
     """
+    log_prob, task = seen
 
     def loss(log: Array) -> Array:
-        return -jnp.exp(log) * jnp.mean(log_prob + target)
+        return -jnp.mean(jnp.exp(log)[task] * (log_prob + target))
 
     gradient: Any = jax.grad(loss)(old.log)
     change, opt_state = optax.adam(learning_rate).update(gradient, old.opt_state)

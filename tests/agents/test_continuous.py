@@ -45,15 +45,32 @@ def test_the_density_integrates_to_one():
 
 
 def test_the_temperature_rises_where_entropy_is_missing():
-    old = temperatures.start(0.2)
+    old, only = temperatures.start(0.2), jnp.zeros(4, jnp.int32)
     for entropy, sign in ((-3.0, 1.0), (-1.0, -1.0)):
-        new = temperatures.adjust(old, jnp.full(4, -entropy), 0.1, -2.0)
+        new = temperatures.adjust(old, (jnp.full(4, -entropy), only), 0.1, -2.0)
         # The first step of Adam is as long as the learning rate.
         np.testing.assert_allclose(new.log, np.log(0.2) + 0.1 * sign, rtol=1e-5)
-    fixed = temperatures.adjust(old, jnp.full(4, 3.0), 0.0, -2.0)
+    fixed = temperatures.adjust(old, (jnp.full(4, 3.0), only), 0.0, -2.0)
     np.testing.assert_array_equal(fixed.log, old.log)
     # -alpha * (log pi + target), by the logarithm of alpha: -0.2 * (3 - 2).
     np.testing.assert_allclose(new.opt_state[0].mu, 0.1 * 0.2 * (2.0 - 1.0), rtol=1e-5)
+
+
+def test_each_task_may_have_a_temperature_of_its_own():
+    old, task = temperatures.start(0.2, 3), jnp.asarray([0, 1, 1, 0])
+    log_prob = jnp.asarray([3.0, 1.0, 1.0, 3.0])
+    new = temperatures.adjust(old, (log_prob, task), 0.1, -2.0)
+    np.testing.assert_allclose(new.log - old.log, [0.1, -0.1, 0.0], atol=1e-5)
+    expected = np.exp(np.asarray(new.log))[task]
+    np.testing.assert_allclose(temperatures.weight(new, task), expected, rtol=1e-5)
+    env = make("Pendulum-v1")
+    with pytest.raises(ValueError, match="observations of Pendulum-v1 do not tell the task"):
+        sac(env, SACConfig(temperature_of_each_task=True))
+    told = env._replace(observation=Box((5,), tasks=2))
+    config = SACConfig(capacity=32, temperature_of_each_task=True)
+    agent = sac(told, config)
+    state = jax.eval_shape(agent.init, jax.random.key(0), agent.hypers)
+    assert state.temperature.log.shape == (2,)
 
 
 def numbers(policy, first, second):
