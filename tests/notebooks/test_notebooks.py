@@ -23,7 +23,7 @@ def programs(notebook):
 def shown(notebook):
     """Of each cell, the kinds of its outputs: text, a picture, a table."""
     return [
-        [sorted(output.get("data", [output.get("name")])) for output in cell.outputs]
+        {kind for output in cell.outputs for kind in output.get("data", [output.get("name")])}
         for cell in programs(notebook)
     ]
 
