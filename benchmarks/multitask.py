@@ -6,7 +6,8 @@ N environments, equal shares of the tasks, under random actions and without rese
 engine's way (engine/parallel.py): environments of one dynamics are one vmap. `switch` is one vmap
 over all environments of `lax.switch` on the task, which a batched index turns into computing every
 branch and selecting. `family` is one dynamics under several parameters, where both are one vmap.
-The rows say steps per second (all environments), their ratio, and kernels in a step.
+The rows say how many operations and bytes a step of all environments has before XLA fuses it, which
+no load of the machine changes; then steps per second, their ratio, and kernels in a step.
 """
 
 import argparse
@@ -68,6 +69,18 @@ def switched(env: Any, n: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return jax.vmap(init), lambda keys, states, action: vmapped(keys, place, states, action)
 
 
+def work(env: Any, how: Any, n: int) -> dict[str, float]:
+    """Operations and bytes of one step of N environments, as traced; compiles nothing."""
+    import jax
+    import jax.numpy as jnp
+
+    init, step = how(env, n)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), n))
+    shapes = keys, jax.eval_shape(init, keys), jax.ShapeDtypeStruct((n,), jnp.int32)
+    found = jax.jit(step).lower(*shapes).cost_analysis()
+    return {name: found[name] for name in ("flops", "bytes accessed")}
+
+
 def contestant(name: str, env: Any, how: Any, n: int, steps: int) -> harness.Contestant:
     """Some steps of N environments from their start, everything that they show summed up."""
     import jax
@@ -97,6 +110,7 @@ def main() -> None:
     parser.add_argument("--envs", type=int, default=192)
     parser.add_argument("--steps", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only-count", action="store_true", help="compile and time nothing")
     parser.add_argument("--core", type=int, default=-1)
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
@@ -105,8 +119,15 @@ def main() -> None:
     for name in given.sets:
         env = environment(name)
         both = (("grouped", grouped), ("switch", switched))
+        counts = {label: work(env, how, given.envs) for label, how in both}
+        ratios = {k: counts["switch"][k] / x for k, x in counts["grouped"].items()}
+        print(f"{name}: a switch has {ratios['flops']:.2f} times the operations, ", end="")
+        print(f"{ratios['bytes accessed']:.2f} times the bytes", flush=True)
+        found[name] = {"a step": counts}
+        if given.only_count:
+            continue
         made = [contestant(f"{name} {n}", env, how, given.envs, given.steps) for n, how in both]
-        found[name] = harness.race(made, given.rounds)
+        found[name] |= harness.race(made, given.rounds)
         ours, theirs = found[name]["contestants"]
         kernels = [max(loop["own"] for loop in one["loops"]) for one in (ours, theirs)]
         found[name]["kernels in a step"] = dict(zip(("grouped", "switch"), kernels, strict=True))
