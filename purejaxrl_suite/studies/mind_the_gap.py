@@ -182,6 +182,6 @@ STUDY = Study(
         ),
     ),
     figure,
-    quick=Budget(("Breakout-MinAtar",), 4, 6_400, ("flat-1", "flat-4", "gap-1", "gap-4")),
+    quick=Budget(("Breakout-MinAtar",), 4, 3_200, ("flat-1", "flat-4", "gap-1", "gap-4")),
     full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(512, (16, 32)))),
 )

@@ -182,7 +182,7 @@ STUDY = Study(
     quick=Budget(
         ("Breakout-MinAtar",),
         4,
-        6_400,
+        3_200,
         (
             "dense-1",
             "dense-8",

@@ -137,7 +137,7 @@ STUDY = Study(
     quick=Budget(
         ("Breakout-MinAtar",),
         4,
-        6_400,
+        3_200,
         (DENSE, f"{DENSE} extra", SUM, f"{SUM} shuffled", SOFT, ONE),
     ),
     full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS))),

@@ -8,7 +8,7 @@ import xarray as xr
 
 from purejaxrl_suite import nets, stats
 from purejaxrl_suite.core.types import Box, Discrete, Learner
-from purejaxrl_suite.studies import architectures, mind_the_gap
+from purejaxrl_suite.studies import architectures, mind_the_gap, moe_scaling, tokenize_not_flatten
 from tests.plasticity.looks import look_at_network
 
 KEY = jax.random.key(0)
@@ -21,12 +21,14 @@ def curves(**finals):
     low, high = ends.random.value, ends.reference.value
     names = list(finals)
     scores = np.array([finals[name] for name in names], np.float32)  # [networks, seeds]
-    values = np.repeat((low + scores * (high - low))[None, :, :, None], 4, axis=3)
+    values = np.repeat((low + scores * (high - low))[None, :, :, None], 20, axis=3)
     dims = ("environment", "network", "seed", "step")
     return xr.Dataset(
         {
             "episode_return": (dims, values),
             "block_dormant": (dims, values),
+            "block_srank": (dims, values),
+            "steps_per_second": (("environment", "network", "step"), 1.0 + values[:, :, 0]),
             "parameters": (dims, np.broadcast_to(np.arange(len(names))[None, :, None, None] + 10.0,
                                                  values.shape)),
             "diverged": (dims[:3], np.zeros(values.shape[:3], bool)),
@@ -76,6 +78,23 @@ def test_the_block_between_encoder_and_heads():
     assert 0 < found["block_srank"] <= 5 / 8
     counts = nets.parameter_count(params)
     assert found["parameters"] == counts[""] and found["block_parameters"] == counts["bridge"]
+
+
+@pytest.mark.parametrize("module", [moe_scaling, tokenize_not_flatten, mind_the_gap])
+def test_claims_and_figures_of_a_small_budget(module):
+    """On made-up curves of the arms and networks that `quick` trains, all is finite and drawn."""
+    study, made = module.STUDY, {}
+    for label, arm in study.arms(study.quick).items():
+        finals = {name: (0.1 * i, 0.1 * i + 0.03) for i, name in enumerate(arm.network)}
+        made[label] = curves(**finals)
+    for claim in study.claims:
+        effect = claim.effect(KEY, *(made[name] for name in claim.over))
+        assert np.isfinite(float(effect.value)) and int(effect.seeds) > 1, claim.statement
+    panels = study.figure(KEY, made)
+    assert len(panels) >= 4
+    for panel in panels:
+        rows = getattr(panel, "lines", ()) or panel.rows
+        assert rows and all(np.all(np.isfinite(row.value)) for row in rows), panel.title
 
 
 def test_speed_is_a_ratio_of_medians():
