@@ -150,6 +150,13 @@ def test_python_uses_what_there_is(path):
     assert reader.calls or not found or path.stem == "CONTRIBUTING", "nothing was checked"
 
 
+def test_so_does_the_docstring_of_the_package():
+    lines = (importlib.import_module("purejaxrl_suite").__doc__ or "").splitlines()
+    reader = Reader()
+    reader.visit(ast.parse("\n".join(line[4:] for line in lines if line.startswith("    "))))
+    assert reader.calls >= 3
+
+
 @pytest.mark.parametrize(
     "text",
     [
