@@ -10,16 +10,16 @@ from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.envs import brax
 from purejaxrl_suite.envs.brax_interface import quietly
 
-MISSING = "brax is not installed"
-
 
 @pytest.fixture
 def installed():
-    pytest.importorskip("brax", reason=MISSING)
+    if brax.REFUSED:
+        pytest.skip("brax is not installed")
 
 
 def actions(env, steps, seed=0):
-    drawn = np.random.default_rng(seed).uniform(-1.5, 1.5, (steps, *env.action.shape))
+    """Pushes to one side, which a pole does not survive."""
+    drawn = np.random.default_rng(seed).uniform(0.3, 1.5, (steps, *env.action.shape))
     return jnp.asarray(drawn, jnp.float32)
 
 
@@ -91,7 +91,7 @@ def test_steps_are_braxs_and_ends_are_apart(installed):
     np.testing.assert_allclose(ours.obs, obs, atol=1e-5)
     np.testing.assert_array_equal(ours.reward, reward)
     np.testing.assert_array_equal(ours.terminated, done > 0)
-    assert done.any()  # wild actions end it
+    assert done.any()
     assert not still.terminated[:10].any() and still.truncated.tolist() == [False] * 19 + [True]
     assert np.abs(heavier.obs - ours.obs).max() > 1e-2
 
@@ -137,7 +137,7 @@ def test_tasks_are_parameters(installed):
         return jax.vmap(one)(params)
 
     (plain, backwards, paced), theirs, velocity = rewards(params)
-    np.testing.assert_array_equal(plain, theirs[0])
+    np.testing.assert_allclose(plain, theirs[0], rtol=1e-6)
     speed = velocity[0]
     np.testing.assert_allclose(backwards, plain - 2 * speed, atol=1e-4)
     np.testing.assert_allclose(paced, plain - speed - np.abs(speed - 2.0), atol=1e-4)

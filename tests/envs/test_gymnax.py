@@ -111,6 +111,33 @@ def test_spaces_are_those_of_what_is_emitted():
     assert envs.make("CartPole-v1").action == Discrete(2)
 
 
+@pytest.mark.parametrize(
+    ("id", "bound"),
+    [
+        ("Pendulum-v1", 2.0),
+        ("MountainCarContinuous-v0", 1.0),
+        ("Swimmer-misc", 1.0),
+        ("Reacher-misc", 1.0),
+        ("PointRobot-misc", 0.1),
+    ],
+)
+def test_the_bounds_of_actions_are_those_that_count(id, bound):
+    env = envs.make(id)
+    assert (env.action.low, env.action.high) == pytest.approx((-bound, bound))
+    key = jax.random.key(0)
+    state, _ = env.init(key, env.params)
+
+    @jax.jit
+    @jax.vmap
+    def after(share):
+        action = jnp.full(env.action.shape, bound) * share
+        return env.step(key, env.params, state, action)[1].obs
+
+    half, whole, beyond = after(jnp.array([0.5, 1.0, 7.0]))
+    np.testing.assert_array_equal(whole, beyond)
+    assert np.any(np.asarray(half) != np.asarray(whole))
+
+
 def test_actions_are_clipped_before_they_are_charged():
     env = envs.make("MountainCarContinuous-v0")
     np.testing.assert_allclose(play(env, [[7.0], [-0.5]]).reward, [-0.1, -0.025], rtol=1e-6)

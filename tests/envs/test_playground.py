@@ -15,7 +15,8 @@ CARTPOLE = "Playground-CartpoleBalance"
 
 @pytest.fixture
 def suite():
-    pytest.importorskip("mujoco_playground", reason="playground is not installed")
+    if CARTPOLE in playground.REFUSED:
+        pytest.skip("playground is not installed")
     return playground.import_suite()
 
 
