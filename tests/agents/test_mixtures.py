@@ -11,7 +11,7 @@ from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.core.check import _experience
 from purejaxrl_suite.core.types import Network
 from purejaxrl_suite.envs import probes
-from tests.contract.agents import AGENTS
+from tests.contract.agents import AGENTS, SIBLINGS
 from tests.contract.test_interventions import BUILDERS
 
 CONFIG = PQNConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
@@ -61,7 +61,9 @@ def test_one_network_as_expert_learns_the_same_bits():
     assert "router_entropy" not in plain.curves
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SIBLINGS else n for n in AGENTS]
+)
 def test_losses_of_the_network_reach_the_loss_of_every_agent(name, monkeypatch):
     """Nothing is computed: gradients are traced, and one of this loss must be among them."""
     seen = []
