@@ -53,6 +53,6 @@ def test_it_runs_and_shows_what_the_stored_one_shows(path, tmp_path, monkeypatch
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     stored, ran = nbformat.read(path, 4), nbformat.read(path, 4)
     place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(ran, timeout=300, kernel_name="python3", resources=place).execute()
+    NotebookClient(ran, timeout=900, kernel_name="python3", resources=place).execute()
     assert shown(ran) == shown(stored)
     assert not list(tmp_path.iterdir()), "a notebook writes to folders of its own"
