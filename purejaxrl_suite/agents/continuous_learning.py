@@ -127,11 +127,11 @@ def critics_fixed(params: PyTree) -> PyTree:
 def critic_errors(values: Array, batch: Batch, following: Array) -> tuple[Array, Metrics]:
     """Mean over the batch of squared errors, summed over critics.
 
-    values: f32[M, B], of actions taken. following: f32[B], of the observations after them.
+    values: f32[B, M], of actions taken. following: f32[B], of the observations after them.
     """
     target = value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
-    errors = jnp.square(values - jax.lax.stop_gradient(target)[None])
-    loss = jnp.mean(batch.weight * jnp.sum(errors, axis=0))
+    errors = jnp.square(values - jax.lax.stop_gradient(target)[:, None])
+    loss = jnp.mean(batch.weight * jnp.sum(errors, axis=-1))
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 
 

@@ -129,7 +129,7 @@ def sac(
         action, log_prob = draw(key, state.learner.params, batch.next_obs)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
-        soft = jnp.min(values, axis=0) - weight * log_prob
+        soft = jnp.min(values, axis=-1) - weight * log_prob
 
         def loss(params: PyTree, taps: Any):
             output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
@@ -146,7 +146,7 @@ def sac(
         def loss(params: PyTree, taps: Any):
             fixed = continuous_learning.critics_fixed(params)
             action, log_prob = policy.sample(normal, network.apply(fixed, obs, (), taps)[0].policy)
-            value = jnp.min(network.apply(fixed, obs, action=action)[0].values, axis=0)
+            value = jnp.min(network.apply(fixed, obs, action=action)[0].values, axis=-1)
             total = jnp.mean(weight * log_prob - value)
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
             return total, (metrics, (log_prob, task))

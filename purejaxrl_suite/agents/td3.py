@@ -115,7 +115,7 @@ def td3(
         """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
         action = smoothed(key, hypers, state.target, batch.next_obs)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
-        following = jnp.min(values, axis=0)
+        following = jnp.min(values, axis=-1)
 
         def loss(params: PyTree, taps: Any):
             output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
@@ -130,7 +130,7 @@ def td3(
         def loss(params: PyTree, taps: Any):
             fixed = continuous_learning.critics_fixed(params)
             action = jnp.tanh(network.apply(fixed, obs, (), taps)[0].policy)
-            total = -jnp.mean(network.apply(fixed, obs, action=action)[0].values[0])
+            total = -jnp.mean(network.apply(fixed, obs, action=action)[0].values[:, 0])
             return total, ({"actor_loss": total}, ())
 
         return loss

@@ -60,7 +60,7 @@ def multi_task(
         raise ValueError(f"envs: expected one or more with distinct names, got {names}")
     check_playable(envs)
     action = _common_action(envs, valid)
-    if action.valid and not show_task:
+    if isinstance(action, Discrete) and action.valid and not show_task:
         raise ValueError("show_task: tasks differ in their actions, so observations must tell them")
     space = common_space(envs)
     show = shown(space, len(envs)) if show_task else lambda obs, place: pad(obs, space)

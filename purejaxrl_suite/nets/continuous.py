@@ -27,7 +27,7 @@ ACTOR, CRITIC = "actor", "critic"
 
 
 class ActorCritics(NamedTuple):
-    """policy: Gaussian or f32[B, A], before tanh. values: f32[M, B], one row for each critic."""
+    """policy: Gaussian or f32[B, A], before tanh. values: f32[B, M] of M critics."""
 
     policy: Gaussian | Array
     values: Array
@@ -52,7 +52,7 @@ def actor_critics(
     """Policy and critics; `apply` puts out `ActorCritics`.
 
     `apply` has one more argument: (params, obs, memory, taps, action), f32[B, A] the actions that
-    the critics judge. Without it they judge the mean of the policy.
+    the critics judge. Without it they judge the middle of the bounds.
 
     Args:
         observation: what the network reads, without batch axes; it is flattened.
@@ -100,7 +100,7 @@ def actor_critics(
     def policy(output: Array) -> Gaussian | Array:
         return output if deterministic else _gaussian(output, log_std)
 
-    return _join(actor, judges, policy)
+    return _join(actor, judges, policy, size)
 
 
 def is_critic(path: tuple[Any, ...]) -> bool:
@@ -134,9 +134,12 @@ def _gaussian(output: Array, log_std: tuple[float, float]) -> Gaussian:
 
 
 def _join(
-    actor: Network, critics: tuple[Network, ...], policy: Callable[[Array], Gaussian | Array]
+    actor: Network,
+    critics: tuple[Network, ...],
+    policy: Callable[[Array], Gaussian | Array],
+    size: int,
 ) -> Network:
-    """One network of several, whose parameters have no path in common."""
+    """One network of several, whose parameters have no path in common, for A = size."""
 
     def init(key: Key) -> PyTree:
         params: dict[str, Any] = {}
@@ -157,12 +160,12 @@ def _join(
         output, internals = actor.apply(params, rows, (), taps)
         chosen, features = policy(output), dict(internals.features)
         if action is None:
-            action = jnp.tanh(chosen.mean if isinstance(chosen, Gaussian) else chosen)
+            action = jnp.zeros((obs.shape[0], size), jnp.float32)
         seen = jnp.concatenate([rows, action], axis=-1)
         judged = [critic.apply(params, seen, (), taps) for critic in critics]
         for _, found in judged:
             features |= found.features
-        values = jnp.stack([value[:, 0] for value, _ in judged])
+        values = jnp.concatenate([value for value, _ in judged], axis=-1)
         return ActorCritics(chosen, values), Internals(features, memory, {}, 0.0)
 
     def unroll(
@@ -171,9 +174,7 @@ def _join(
         steps = obs.shape[:2]
         output, internals = apply(params, chain.merge(obs), memory, chain.merge(taps or {}))
         features = chain.separate(internals.features, steps)
-        values = jnp.reshape(output.values, (len(critics), *steps))
-        known = ActorCritics(chain.separate(output.policy, steps), jnp.moveaxis(values, 0, 2))
-        return known, internals._replace(features=features)
+        return chain.separate(output, steps), internals._replace(features=features)
 
     wiring = sum((critic.wiring for critic in critics), actor.wiring)
     return Network(init, apply, unroll, wiring)

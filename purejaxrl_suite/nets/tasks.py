@@ -89,9 +89,9 @@ def multi_head(network: Network, observation: Box) -> Network:
         return choose(outputs, obs), internals._replace(router=router, aux_loss=loss)
 
     def apply(
-        params: PyTree, obs: Array, memory: Memory = (), taps: Any = None
+        params: PyTree, obs: Array, memory: Memory = (), taps: Any = None, **more: Any
     ) -> tuple[Any, Internals]:
-        return with_heads(params, obs, lambda one: network.apply(one, obs, memory, taps))
+        return with_heads(params, obs, lambda one: network.apply(one, obs, memory, taps, **more))
 
     def unroll(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Any = None

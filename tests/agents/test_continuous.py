@@ -11,8 +11,11 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents import temperatures
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+from purejaxrl_suite.core.check import _experience
 from purejaxrl_suite.core.types import Box, Internals, Network, Transition
 from purejaxrl_suite.envs import make, probes
+from purejaxrl_suite.envs.multi_task import family, multi_task
+from purejaxrl_suite.nets.tasks import multi_head
 
 UNIT = Box((1,), "float32", -1.0, 1.0)
 
@@ -66,11 +69,30 @@ def test_each_task_may_have_a_temperature_of_its_own():
     env = make("Pendulum-v1")
     with pytest.raises(ValueError, match="observations of Pendulum-v1 do not tell the task"):
         sac(env, SACConfig(temperature_of_each_task=True))
-    told = env._replace(observation=Box((5,), tasks=2))
-    config = SACConfig(capacity=32, temperature_of_each_task=True)
-    agent = sac(told, config)
-    state = jax.eval_shape(agent.init, jax.random.key(0), agent.hypers)
+
+
+def test_a_head_and_a_temperature_for_each_task():
+    """As multi-task SAC: what another task has learnt shows in no head of this one."""
+    env = multi_task(family(make("Pendulum-v1"), [make("Pendulum-v1").params] * 2))
+    config = SACConfig(2, 4, batch_size=8, capacity=32, temperature_of_each_task=True)
+    plain = nets.actor_critics(env.observation, env.action, hidden=(4,))
+    network = multi_head(plain, env.observation)
+    agent = sac(env, config, network, SACHypers(min_history=1.0))
+    key = jax.random.key(0)
+    state = jax.eval_shape(agent.init, key, agent.hypers)
     assert state.temperature.log.shape == (2,)
+    transition = jax.eval_shape(lambda s: _experience(agent, key, agent.hypers, s), state)
+    jax.eval_shape(agent.update, key, agent.hypers, state, transition)
+    params, obs = network.init(key), jnp.eye(5)[3:]  # one observation of each task
+
+    @jax.jit
+    def outputs(params):
+        return network.apply(params, obs, action=jnp.full((2, 1), 0.3))[0]
+
+    changed = {**params, "heads": jax.tree.map(lambda x: x.at[1].add(1.0), params["heads"])}
+    for before, after in zip(*map(jax.tree.leaves, map(outputs, (params, changed))), strict=True):
+        np.testing.assert_array_equal(before[0], after[0])
+        assert np.all(np.asarray(before[1]) != np.asarray(after[1]))
 
 
 def numbers(policy, first, second):
@@ -80,7 +102,7 @@ def numbers(policy, first, second):
         heads, n = params["heads"], len(obs)
         rows = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (n, 1)), heads["actor"])
         rows = nets.Gaussian(**rows) if isinstance(rows, dict) else rows
-        values = jnp.stack([jnp.broadcast_to(heads[f"critic_{i}"], n) for i in (0, 1)])
+        values = jnp.stack([jnp.broadcast_to(heads[f"critic_{i}"], n) for i in (0, 1)], axis=-1)
         return nets.ActorCritics(rows, values), Internals({}, (), {}, 0.0)
 
     heads = {"actor": policy, "critic_0": jnp.float32(first), "critic_1": jnp.float32(second)}
@@ -207,7 +229,7 @@ def test_actions_and_their_values_are_learnt(kind):
     result, judge = trained(kind, probes.tracking(), 150 * 64)
     assert result.evaluate(64).episode_return.min() > -0.02
     obs, actions = np.asarray([-0.5, 0.0, 0.5, 0.5]), np.asarray([-0.5, 0.5, 0.5, -0.3])
-    expected = np.broadcast_to(-np.square(actions - obs), (2, 2, 4))
+    expected = np.broadcast_to(-np.square(actions - obs)[:, None], (2, 4, 2))
     np.testing.assert_allclose(judge(obs, actions), expected, atol=0.1)
 
 
