@@ -195,6 +195,8 @@ def against_parameters(
     groups |= {name: [name] for name in names if name not in known}
     lines = []
     for label, group in groups.items():
+        if not group:
+            continue
         found = [
             stats.estimate(key, scores(curves, n) if metric is None else late(curves, n, metric))
             for n in group

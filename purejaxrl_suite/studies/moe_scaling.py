@@ -11,8 +11,9 @@ Networks are Dopamine's encoder for MinAtar, one layer or mixture of 512 units (
 a linear head: `dense-8` is a layer of 8 x 512 units, `soft-8` are eight experts on tokens of 16
 numbers, far fewer parameters than `dense-1`. Scores are normalized by game. A slope is the score
 won by each doubling, per member. PPO has two layers of 64 units on the flat board, the second one a
-mixture of experts with a single token; the paper's PPO learns continuous control. `quick` has units
-by 32, fewer sizes and next to no training: it exercises everything, and can decide nothing.
+mixture of experts with a single token, and ten times as many steps; the paper's PPO learns
+continuous control. `quick` has 32 units, fewer sizes and next to no training: it exercises
+everything and can decide nothing, and what has learnt nothing is equal.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,7 +85,10 @@ def arms(budget: Budget) -> dict[str, Arm]:
     return {
         "rainbow": with_replay(budget, "rainbow", chosen),
         "dqn": with_replay(budget, "dqn", few),
-        "ppo": with_ppo(budget, {"dense-1": _actor_critic(None), "soft-8": _actor_critic(8)}),
+        "ppo": with_ppo(
+            budget._replace(steps=10 * budget.steps),
+            {"dense-1": _actor_critic(None), "soft-8": _actor_critic(8)},
+        ),
     }
 
 

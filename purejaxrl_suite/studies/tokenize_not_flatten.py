@@ -11,7 +11,8 @@ Networks are Dopamine's encoder for MinAtar and one layer of 4 x 512 units, or w
 place: `sum-4` is that layer on tokens of 16 numbers, `soft-1 of 4` one expert that wide. `extra` is
 a second dense layer, back to the size of the encoder's output, which an expert has and a dense
 baseline has not. The paper does not expect its findings of DQN; that is measured, not claimed.
-`quick` has units by 32, fewer networks and next to no training: it can decide nothing.
+`quick` has 32 units, fewer networks and next to no training: it can decide nothing, and what has
+learnt nothing is equal.
 """
 
 from collections.abc import Callable, Mapping
