@@ -163,10 +163,10 @@ def test_tangent_kernel_and_nullspace_by_hand():
 
 
 def test_a_network_without_hidden_layers():
-    empty = Probe({}, {}, {"w": jnp.ones(2)})
+    empty = Probe({}, {}, {"w": jnp.ones(4)})
     look = LOOK._replace(network=LOOK.network._replace(wiring=()))
     for metric in plasticity.CHEAP:
-        found = metric(Learner({"w": jnp.ones(2)}, ()), empty, look)
+        found = metric(Learner({"w": jnp.ones(4)}, ()), empty, look)
         assert all("." not in name.replace("0.", "") for name in found), found
 
 
