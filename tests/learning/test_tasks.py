@@ -23,6 +23,11 @@ def test_pqn_solves_cartpole():
     assert returns.mean("episode").min() >= 475
 
 
+def test_sac_swings_the_pendulum_up_with_every_seed():
+    returns = train("sac-pendulum", "Pendulum-v1", 4, 1.5e4).evaluate().episode_return
+    assert returns.mean("episode").min() >= -200
+
+
 def test_ppo_solves_empty_8x8():
     result = train("minigrid", "Navix-Empty-8x8-v0", 8, 1e5)
     assert result.evaluate().success.mean("episode").median() >= 0.95
