@@ -78,7 +78,7 @@ def plan(arguments: list[str]) -> int:
     given = parse("plan", Sweep, arguments)
     use_compilation_cache()
     laid = lay_out(given)
-    print(make_plan(laid, _settings(given, laid), checkpoints=True))
+    print(make_plan(laid, _settings(given), checkpoints=True))
     return 0
 
 
@@ -143,12 +143,12 @@ def _check_alike(environments: list[Any]) -> None:
             )
 
 
-def _settings(given: Given, laid: "Layout") -> "Settings":
-    """How to run it; in as many segments as asked for, where there are as many updates."""
+def _settings(given: Given) -> "Settings":
+    """How to run it."""
     from purejaxrl_suite.engine.execute import Settings
 
     return Settings(
-        segments=min(given.flags.segments, *(group.updates for group in laid.groups)),
+        segments=given.flags.segments,
         checkpoint_every=given.flags.checkpoint_every,
         memory=given.flags.memory,
         reset_pool=given.fleet.reset_pool,
@@ -173,7 +173,7 @@ def _train(given: Given, out: Path) -> int:
                 bar.announce(what)
 
             how = {"resuming": resuming, "announce": announce, "on_segment": bar.show}
-            result = execute(laid, _settings(given, laid), out, **how)
+            result = execute(laid, _settings(given), out, **how)
     except KeyboardInterrupt as stop:
         return _stopped(stop, out, training=bool(told))
     except (OSError, ValueError) as error:

@@ -68,14 +68,13 @@ def _run(given: Given) -> "Result":
     from purejaxrl_suite.engine.run import run
 
     agent, env = _agent(given)
-    updates = int(given.fleet.steps) // (agent.num_envs * agent.rollout_length)
     with progress_bar(f"{agent.name} on {env.name}") as bar:
         return run(
             agent,
             env,
             seeds=given.seeds,
             steps=given.fleet.steps,
-            segments=max(1, min(SEGMENTS, updates)),
+            segments=SEGMENTS,
             reset_pool=given.fleet.reset_pool,
             on_segment=bar.show,
             **given.plasticity,

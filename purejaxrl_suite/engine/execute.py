@@ -70,11 +70,6 @@ def make_plan(
     limit = plan.memory_limit(settings.memory)
     groups = []
     for number, group in enumerate(laid.groups):
-        if not 1 <= settings.segments <= group.updates:
-            raise ValueError(
-                f"segments must be between 1 and the {group.updates} updates, "
-                f"got {settings.segments}"
-            )
         length = saved["length"][number] if saved else -(-group.updates // settings.segments)
 
         def compile_at(size: int, group=group, length=length) -> Program:

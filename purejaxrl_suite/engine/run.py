@@ -31,7 +31,7 @@ def run(
         seed only.
     steps: environment steps of each seed, rounded down to whole updates.
     hypers, env_params: in place of `agent.hypers` and `env.params`, equal for all seeds.
-    segments: how many times the program returns to the host before the end, to call `on_segment`;
+    segments: how many times at most the program returns to the host, to call `on_segment`;
         changes no number and compiles nothing more.
     memory: as in `sweep`: seeds that do not fit at once are trained in turns.
     reset_pool: start states per environment and rollout; 0 resets exactly (see engine.rollout).

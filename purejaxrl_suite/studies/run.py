@@ -140,7 +140,6 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Curves:
     """Train an arm in its folder, from where it stopped if it has begun."""
     begun = (folder / "sweep.json").exists()
     where: Any = {"resume": folder} if begun else {"out": folder}
-    updates = min(group.updates for group in laid_out(arm).groups)
     result = sweep(
         arm.builder,
         arm.environments,
@@ -151,7 +150,7 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Curves:
         network=arm.network,
         reset_pool=arm.reset_pool,
         **_watched(arm),
-        segments=min(SEGMENTS, updates),
+        segments=SEGMENTS,
         announce=told.announce,
         on_segment=told.show,
         **where,

@@ -239,10 +239,16 @@ def test_one_program_per_group_whatever_the_segments(env):
     assert len(compiled) == 4, "init and train of each group"
 
 
+def test_a_segment_is_an_update_at_least(env):
+    told = []
+    sweep(env, seeds=1, segments=20, on_segment=told.append)
+    assert len(told) == 6
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"segments": 7}, "segments must be between 1 and the 6 updates"),
+        ({"segments": 0}, "segments must be an integer of at least 1"),
         ({"checkpoint_every": 0}, "checkpoint_every must be an integer of at least 1"),
         ({"memory": "lots"}, "memory: expected bytes such as '8GiB'"),
         ({"memory": "1 KiB"}, "does not fit: it needs .* the limit is 1e\\+03 B|does not fit"),
