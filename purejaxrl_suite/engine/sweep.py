@@ -59,9 +59,8 @@ def sweep(
         updates. See `purejaxrl_suite.plasticity`.
     out: a new folder for curves and checkpoints; without one everything stays in memory.
     resume: the folder of a sweep with the same arguments, to go on where it stopped.
-    segments: parts in which a chunk is trained, of an update at least. checkpoint_every: of them,
-        between checkpoints. keep: checkpoints that stay. memory: such as "8GiB"; what the device
-        has by default.
+    segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
+        checkpoints, of which `keep` stay. memory: such as "8GiB"; the device's by default.
     ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
         which all workers must see; a lost worker's group is tried again from its checkpoint.
     announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
