@@ -56,7 +56,11 @@ def ranking(
 
 
 def _few(curves: Curves, metric: str) -> Curves:
-    """A variable without members that diverged, as means over at most POINTS windows."""
+    """A variable without members that diverged, as means over at most POINTS windows.
+
+    Windows in which nothing was measured are left out.
+    """
     whole = curves[metric].where(~curves["diverged"])
     window = ceil(whole.sizes["step"] / POINTS)
-    return whole.coarsen(step=window, boundary="pad", coord_func="max").mean()
+    few = whole.coarsen(step=window, boundary="pad", coord_func="max").mean()
+    return few.dropna("step", how="all")
