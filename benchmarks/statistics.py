@@ -1,7 +1,7 @@
 """Interquartile mean with its stratified bootstrap interval: ours against rliable.
 
     taskset -c 1 python -m benchmarks.statistics --out benchmarks/results/statistics-cpu.json
-    python -m benchmarks.statistics --runs 10 --tasks 5 --resamples 200 --rounds 2 --out /tmp/x.json
+    python -m benchmarks.statistics --runs 10 --tasks 5 --resamples 200 --rounds 2 --out x.json
 
 The job of rliable's own examples: scores of 100 runs on 26 games, 50,000 resamples, 95 %. Both draw
 runs with replacement within each task and take the percentile interval; random numbers differ, so
