@@ -6,7 +6,7 @@
 For each point the engine's own segment is compiled (one program: vmap over members of a loop over
 updates, state donated) and called again and again, as training does. `random` acts at random and
 learns nothing: environments and rollout alone. `ppo` is full training at published settings.
-Writes JSON, and a figure beside it.
+Writes JSON, and a figure beside it; on a CPU its seconds are the process's own, as in `peers`.
 """
 
 import argparse
@@ -133,8 +133,12 @@ def figure(data: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    def speed(row: dict[str, Any]) -> float:
+        on_cpu = data["context"]["backend"] == "cpu"
+        return row["steps_per_cpu_second"] if on_cpu else row["steps_per_second"]["median"]
+
     panels = {
-        "environment steps / s": lambda row: row["steps_per_second"]["median"],
+        "environment steps / s": speed,
         "bytes per member": lambda row: row["peak_bytes"] / row["members"],
         "compile seconds": lambda row: row["compile_seconds"],
     }
@@ -151,7 +155,7 @@ def figure(data: dict[str, Any], path: Path) -> None:
         axis.set(xlabel="members", ylabel=label, xscale="log")
         axis.set_yscale("linear" if "compile" in label else "log")
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize="x-small")
+    picture.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     picture.suptitle(f"{data['context']['device']} ({data['context']['cpu']})", fontsize="small")
     picture.savefig(path, dpi=150)
 
