@@ -82,7 +82,9 @@ def multi_head(network: Network, observation: Box) -> Network:
 
     def with_heads(params: PyTree, obs: Array, run: Any) -> tuple[Any, Internals]:
         """run(params of one set of heads) -> (output, Internals), of the tasks' own sets."""
-        axes = 0, Internals(None, None, 0, 0)  # heads may be mixtures with routers of their own
+        shared: Any = None
+        each: Any = 0  # also of routers: heads may be mixtures
+        axes = each, Internals(shared, shared, each, each)
         every = jax.vmap(lambda heads: run({**params, "heads": heads}), out_axes=axes)
         outputs, internals = every(params["heads"])
         router, loss = choose(internals.router, obs), jnp.mean(internals.aux_loss)

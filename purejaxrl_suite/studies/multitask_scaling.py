@@ -158,7 +158,7 @@ def asleep(curves: Curves) -> Array:
     layers: list[Any] = [
         x for name, x in curves.data_vars.items() if f"_{TAU:g}.trunk.critic" in str(name)
     ]
-    found = sum(layers[1:], layers[0]) / len(layers)
+    found: Any = sum(layers[1:], layers[0]) / len(layers)
     found = found.where(~curves["diverged"]).transpose("seed", "environment", "step").values
     return jnp.nanmean(final_score(found, 0.25), axis=-1)
 
