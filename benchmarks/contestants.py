@@ -58,8 +58,8 @@ def mlp(env: Environment, **options: Any) -> Network:
     )
 
 
-def our_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -> Contestant:
-    """PPO at the settings of the reference loop."""
+def ppo_at(settings: reference.PPOSettings) -> tuple[Agent, Environment]:
+    """PPO at the settings of the reference loop, and their environment."""
     s, env = settings, make(settings.env_id)
     config = PPOConfig(
         num_envs=s.num_envs,
@@ -68,12 +68,16 @@ def our_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -> 
         minibatches=s.minibatches,
     )
     network = mlp(env, hidden=s.widths, activation=s.activation)
-    agent = ppo(env, config, network, PPOHypers(learning_rate=s.learning_rate))
-    return ours(agent, env, updates, members)
+    return ppo(env, config, network, PPOHypers(learning_rate=s.learning_rate)), env
 
 
-def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> Contestant:
-    """PQN at the settings of the reference loop."""
+def our_ppo(settings: reference.PPOSettings, updates: int, members: int = 1) -> Contestant:
+    """`ppo_at` as a contestant."""
+    return ours(*ppo_at(settings), updates, members)
+
+
+def pqn_at(settings: reference.PQNSettings) -> tuple[Agent, Environment]:
+    """PQN at the settings of the reference loop, and their environment."""
     s, env = settings, make(settings.env_id)
     agent = pqn(
         env,
@@ -97,7 +101,12 @@ def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> 
             reward_scale=s.reward_scale,
         ),
     )
-    return ours(agent, env, updates, members)
+    return agent, env
+
+
+def our_pqn(settings: reference.PQNSettings, updates: int, members: int = 1) -> Contestant:
+    """`pqn_at` as a contestant."""
+    return ours(*pqn_at(settings), updates, members)
 
 
 class DQNSettings(NamedTuple):

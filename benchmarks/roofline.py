@@ -25,32 +25,23 @@ PRODUCT = 2.0 * 2048**3
 PARTS = ("training", "without learning", "environment")
 
 
-def job(builder: str, env_id: str, settings: str) -> Callable[[], tuple[Any, Any]]:
+def job(kind: str, settings: str, **changes: Any) -> Callable[[], tuple[Any, Any]]:
     """(agent, environment) at the settings of a peer."""
 
     def build() -> tuple[Any, Any]:
         from benchmarks import contestants, reference
-        from purejaxrl_suite import nets
-        from purejaxrl_suite.agents.ppo import PPOConfig, ppo
-        from purejaxrl_suite.agents.pqn import PQNConfig, pqn
-        from purejaxrl_suite.envs import make
 
-        s, env = getattr(reference, settings), make(env_id)
-        sizes = s.num_envs, s.rollout_length, s.epochs, s.minibatches
-        if builder == "ppo":
-            return ppo(env, PPOConfig(*sizes), contestants.mlp(env)), env
-        encoder = nets.minatar_cnn() if s.convolution else nets.flat()
-        network = nets.q_network(env.observation, env.action, hidden=s.widths, encoder=encoder)
-        return pqn(env, PQNConfig(*sizes), network), env
+        build_at = {"ppo": contestants.ppo_at, "pqn": contestants.pqn_at}[kind]
+        return build_at(getattr(reference, settings)._replace(**changes))
 
     return build
 
 
 JOBS = {
-    "ppo-cartpole": job("ppo", "CartPole-v1", "PPO_CARTPOLE"),
-    "ppo-breakout": job("ppo", "Breakout-MinAtar", "PPO_BREAKOUT"),
-    "ppo-doorkey": job("ppo", "Navix-DoorKey-8x8-v0", "PPO_CARTPOLE"),
-    "pqn-breakout": job("pqn", "Breakout-MinAtar", "PQN_BREAKOUT"),
+    "ppo-cartpole": job("ppo", "PPO_CARTPOLE"),
+    "ppo-breakout": job("ppo", "PPO_BREAKOUT"),
+    "ppo-doorkey": job("ppo", "PPO_CARTPOLE", env_id="Navix-DoorKey-8x8-v0"),
+    "pqn-breakout": job("pqn", "PQN_BREAKOUT"),
 }
 
 
@@ -61,9 +52,8 @@ def matrix_flops(jaxpr: Any) -> float:
     """
     total = 0.0
     for equation in jaxpr.eqns:
-        leaves = _leaves(equation.params)
         trips = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += trips * sum(matrix_flops(inner) for inner in leaves)
+        total += trips * sum(map(matrix_flops, _called(equation)))
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
             lengths = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
@@ -73,16 +63,12 @@ def matrix_flops(jaxpr: Any) -> float:
     return total
 
 
-def _leaves(params: dict[str, Any]) -> list[Any]:
+def _called(equation: Any) -> list[Any]:
+    """The programs inside an equation: what it calls, and the bodies of its loops."""
     import jax
 
-    found = []
-    for value in jax.tree.leaves(params):
-        if hasattr(value, "eqns"):
-            found.append(value)
-        elif hasattr(value, "jaxpr"):
-            found.append(value.jaxpr)
-    return found
+    found = jax.tree.leaves(equation.params)
+    return [getattr(inner, "jaxpr", inner) for inner in found if hasattr(inner, "eqns")]
 
 
 def parts(agent: Any, env: Any, updates: int, members: int) -> list[harness.Contestant]:
