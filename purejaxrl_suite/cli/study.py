@@ -31,6 +31,7 @@ def studies() -> dict[str, "Study"]:
         reset_pool_is_harmless,
         statistical_precipice,
         tokenize_not_flatten,
+        value_agents,
     )
 
     modules = (
@@ -46,6 +47,7 @@ def studies() -> dict[str, "Study"]:
         reset_pool_is_harmless,
         statistical_precipice,
         tokenize_not_flatten,
+        value_agents,
     )
     return {module.__name__.rpartition(".")[2]: module.STUDY for module in modules}
 

@@ -1,0 +1,115 @@
+"""Do the value-based agents learn MinAtar, and how far are they from published scores?
+
+Paper: Obando-Ceron and Castro 2021, Revisiting Rainbow: promoting more insightful and inclusive
+    deep reinforcement learning research, arXiv 2011.14826; PQN: Gallici et al. 2024, arXiv 2407.04811.
+Figure: the paper's learning curves of DQN, distributional DQN and Rainbow on MinAtar.
+Claim: all of them learn, and what Rainbow adds to DQN pays on small environments, too.
+
+DQN and Rainbow have Dopamine's settings for MinAtar, C51 those with Rainbow's atoms, PQN those of
+its paper: see `presets`. Exploration decays over 2.5 % of training, which is their share of 1e7
+steps. A score is 0 at that of random actions and 1 at the published one of `stats.REFERENCES`, of
+PPO after 1e7 steps; it is taken in training, with the agents' own exploration. Games are gymnax's:
+no sticky actions, and limits of time, so scores of the paper are no reference. PQN takes ten times
+as many steps as the others, and a fraction of their time. `quick` has 1/200 of the steps of `full`:
+it shows that agents learn, not what they reach.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+
+from purejaxrl_suite import stats
+from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.presets import PRESETS
+from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.minatar import FOUR_GAMES
+from purejaxrl_suite.studies.panels import over_time
+from purejaxrl_suite.studies.protocol import (
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Intervals,
+    Lines,
+    Panel,
+    Study,
+    row,
+)
+from purejaxrl_suite.studies.scores import normalized_scores
+
+PRESET = {
+    "DQN": "dopamine-minatar",
+    "C51": "c51-minatar",
+    "Rainbow": "dopamine-rainbow-minatar",
+    "PQN": "purejaxql-minatar",
+}
+LONGER = 10
+"""Steps of PQN for one of the others."""
+DECAY = 0.025
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """One for each agent, on all games."""
+    environments = [make(id) for id in budget.environments]
+    steps = {name: budget.steps * (LONGER if name == "PQN" else 1) for name in PRESET}
+
+    def arm(name: str) -> Arm:
+        preset = PRESETS[PRESET[name]]
+        hypers = preset.hypers
+        if name == "Rainbow":
+            hypers = hypers._replace(epsilon_decay_steps=DECAY * steps[name])
+        sizes = budget.seeds, steps[name]
+        return Arm(preset.builder, environments, *sizes, hypers, preset.config, preset.network)
+
+    return {name: arm(name) for name in PRESET}
+
+
+def reached(key: Key, curves: Curves) -> Effect:
+    """The interquartile mean of final scores over games and seeds."""
+    scores = normalized_scores(curves)  # [S, environments]
+    return Effect(*stats.estimate(key, scores), jnp.int32(scores.shape[0]))
+
+
+def ahead(key: Key, x: Curves, y: Curves) -> Effect:
+    """By how much one agent leads another."""
+    return stats.difference(key, normalized_scores(x), normalized_scores(y), paired=False)
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """Returns in training, game by game, and all final scores together."""
+    games = [str(name) for name in curves["DQN"]["environment"].values]
+    lines = tuple(
+        Lines(
+            game,
+            "environment steps",
+            "return in training, IQM",
+            tuple(
+                over_time(key, name, one.sel(environment=game), "episode_return")
+                for name, one in curves.items()
+            ),
+            logarithmic=True,
+            against=stats.REFERENCES[game].random.value,
+        )
+        for game in games
+    )
+    rows = tuple(row(name, reached(key, one)) for name, one in curves.items())
+    label = "normalized score, 95 % interval (1: published, PPO)"
+    return *lines, Intervals("Final scores, all games", label, rows, against=1.0)
+
+
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        *(Claim(f"{name} learns.", (name,), reached, MORE) for name in PRESET),
+        Claim("C51 scores more than DQN.", ("C51", "DQN"), ahead, MORE),
+        Claim("Rainbow scores more than DQN.", ("Rainbow", "DQN"), ahead, MORE),
+        Claim("Rainbow scores more than C51.", ("Rainbow", "C51"), ahead, MORE),
+        Claim("PQN comes within 0.1 of the published scores.", ("PQN",), reached, MORE, 0.0, 0.9),
+    ),
+    figure,
+    quick=Budget(FOUR_GAMES, 16, 5e4),
+    full=Budget(FOUR_GAMES, 32, 1e7),
+)
