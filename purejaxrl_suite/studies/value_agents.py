@@ -1,7 +1,8 @@
 """Do the value-based agents learn MinAtar, and how far are they from published scores?
 
 Paper: Obando-Ceron and Castro 2021, Revisiting Rainbow: promoting more insightful and inclusive
-    deep reinforcement learning research, arXiv 2011.14826; PQN: Gallici et al. 2024, arXiv 2407.04811.
+    deep reinforcement learning research, arXiv 2011.14826. PQN is of Gallici et al. 2024,
+    arXiv 2407.04811.
 Figure: the paper's learning curves of DQN, distributional DQN and Rainbow on MinAtar.
 Claim: all of them learn, and what Rainbow adds to DQN pays on small environments, too.
 
