@@ -1,8 +1,9 @@
 """Ours against brax's own SAC and PPO: the same steps on one environment, return and speed.
 
-    python -m benchmarks.continuous [sac] [ppo] [--env inverted_pendulum] [--steps 50000] [--core 1]
+    python -m benchmarks.continuous [sac] [ppo] [--env inverted_pendulum] [--steps 20000] [--core 1]
 
-Each training is a process of its own, ours and theirs by turns, one seed a round. Settings are
+Each training is a process of its own, ours and theirs by turns, one seed a round. SAC and PPO have
+numbers of steps of their own (STEPS), since SAC learns from far fewer. Settings are
 equal: environments, networks, batch, learning rates, discount, gradient steps per environment step.
 Speed is environment steps per second of wall time after compilation: of theirs as brax reports
 it, of ours by segments; the first segment of each is left out. Returns are means of 128 greedy
@@ -29,6 +30,7 @@ EPISODE = 1000
 SAC = {"envs": 16, "batch": 128, "updates": 16, "rate": 3e-4, "gamma": 0.99, "history": 2048}
 PPO = {"envs": 64, "length": 16, "minibatches": 8, "epochs": 4, "rate": 3e-4, "gamma": 0.97}
 HIDDEN = (64, 64)
+STEPS = {"sac": 20_000, "ppo": 200_000}
 
 
 def ours(agent: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -152,18 +154,21 @@ def child(side: str, agent: str, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("agents", nargs="*", default=["sac", "ppo"], choices=["sac", "ppo"])
+    parser.add_argument("agents", nargs="*", help="sac, ppo or both (which is what none means)")
     parser.add_argument("--env", default="inverted_pendulum")
     parser.add_argument("--backend", default="positional")
-    parser.add_argument("--steps", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help=f"of each training; {STEPS} unless given")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--core", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if unknown := set(given.agents) - set(STEPS):
+        parser.error(f"agents: {', '.join(sorted(unknown))}, expected {' or '.join(STEPS)}")
     rows = []
-    for agent in given.agents:
+    for agent in given.agents or STEPS:
+        steps = given.steps or STEPS[agent]
         for seed in range(given.rounds):
-            job = {"env": given.env, "backend": given.backend, "steps": given.steps, "seed": seed}
+            job = {"env": given.env, "backend": given.backend, "steps": steps, "seed": seed}
             job["core"] = None if given.core < 0 else given.core
             row = {side: measure(side, agent, job) for side in SIDES}
             ratio = row["ours"]["steps_per_second"] / row["brax"]["steps_per_second"]
