@@ -189,7 +189,7 @@ class Phase:
         self.inner, self.cohort, self.carry = inner, cohort, carry
         self.first, self.until = span
         self.clear, self.curves, self.close = inner.clear, inner.curves, inner.close
-        self.durable = inner.durable
+        self.durable, self.claimed = inner.durable, inner.claimed
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
         """Keep rows {metric: f32[B, n]} of the updates from `start` on."""

@@ -209,6 +209,10 @@ class Training:
 
     def one(self, g: int, k: int, stop: Callable[[], bool], until: int | None = None) -> None:
         """Train one chunk from its last checkpoint to the end, or to the update `until`."""
+        with self.chunks[g][k].claimed():
+            self._train(g, k, stop, until)
+
+    def _train(self, g: int, k: int, stop: Callable[[], bool], until: int | None) -> None:
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         members = group.members.chunk(k * made.chunk, made.chunk)
         start, run = self._begin(made.program, members, store)

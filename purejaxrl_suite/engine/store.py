@@ -15,6 +15,8 @@ import json
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,10 @@ class InMemory:
         self.rows: dict[str, list[np.ndarray]] = {}
         self.state: tuple[int, PyTree] | None = None
 
+    def claimed(self) -> AbstractContextManager[None]:
+        """Nobody else can train it."""
+        return nullcontext()
+
     def clear(self) -> None:
         """Nothing to forget: a new one is empty."""
 
@@ -122,6 +128,28 @@ class Chunk:
         """Open or create the folder; `keep` checkpoints stay."""
         self.path, self.keep = path.resolve(), keep
         self._open = self._rows = None
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """While it is trained; raises ValueError where another process trains it already.
+
+        The lock is the system's, so that it ends with the process, however that ends. A file system
+        without locks has none.
+        """
+        import filelock
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise ValueError(f"{self.path} is being trained by another process") from None
+        except NotImplementedError:
+            pass
+        try:
+            yield
+        finally:
+            lock.release()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import filelock
 import jax
 import numpy as np
 import pytest
@@ -141,6 +142,15 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_sweep(env, whole, tmp_path
         sweep(env, out=tmp_path / "x", on_segment=stop_after(count))
     resumed = sweep(env, resume=tmp_path / "x")
     assert_same(whole, resumed)
+
+
+def test_two_processes_do_not_train_one_folder(env, whole, tmp_path):
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
+    another = filelock.FileLock(tmp_path / "x" / "group-000" / "chunk-000.lock")
+    with another, pytest.raises(ValueError, match="chunk-000 is being trained by another process"):
+        sweep(env, resume=tmp_path / "x")
+    assert_same(whole, sweep(env, resume=tmp_path / "x"))
 
 
 def test_control_c_finishes_the_segment_saves_and_stops(env, whole, tmp_path):
