@@ -9,6 +9,9 @@ those with their kernels, of Soft MoE those with Phi, both tables and the expert
 the first takes no more than 1.5 times as long as dense layers with equal products. There are two:
 one on the flattened map, with few rows of many numbers, and two layers on each token, as an expert
 has them, with many rows of few numbers, which memory bounds and not products.
+
+A call takes `--steps` steps down the gradient in a loop, as training does, so that memory is asked
+for once and not for every step, which costs more the more of it there is.
 """
 
 import argparse
@@ -50,10 +53,15 @@ def contestants(arguments: argparse.Namespace) -> list[harness.Contestant]:
             given = (x, {}, x) if part.routes else (x, {})
             return jnp.mean(jnp.square(part.module.apply(variables, *given)[0]))
 
-        def train(key: Any, variables: Any, x: Any) -> Any:
-            return jax.grad(loss, (0, 1))(variables, x)
+        def descend(_: Any, given: tuple[Any, Any]) -> Any:
+            gradients = jax.grad(loss, (0, 1))(*given)
+            return jax.tree.map(lambda p, g: p - 1e-3 * g, given, gradients)
 
-        return harness.Contestant(name, train, arguments.batch, (init(jax.random.key(0)), x))
+        def train(key: Any, variables: Any, x: Any) -> Any:
+            return jax.lax.fori_loop(0, arguments.steps, descend, (variables, x))
+
+        given, count = (init(jax.random.key(0)), x), arguments.batch * arguments.steps
+        return harness.Contestant(name, train, count, given)
 
     def mixed(router: nets.Router) -> nets.Part:
         tokens, count = nets.per_conv(), arguments.experts
@@ -96,6 +104,7 @@ def parse() -> argparse.Namespace:
     text = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=text)
     parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--steps", type=int, default=4, help="of one call")
     parser.add_argument("--experts", type=int, default=8)
     parser.add_argument("--units", type=int, default=512, help="of an expert")
     parser.add_argument("--side", type=int, default=10, help="of the feature map")

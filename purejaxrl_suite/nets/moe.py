@@ -74,7 +74,9 @@ class Mixture(NamedTuple):
         learnt = params.get(ROUTER, {})
         logits = self.router.logits(learnt, tokens, self.dtype)
         routing = self.router.route(learnt, logits, obs, self.experts, slots)
-        seen = self._sum("bmes,bmd->ebsd", routing.dispatch, tokens)
+        seen = self._sum("bmn,bmd->bnd", routing.dispatch, tokens)
+        seen = jnp.reshape(seen, (batch, self.experts, slots, -1))
+        rows = jnp.reshape(jnp.swapaxes(seen, 0, 1), (self.experts, batch * slots, -1))
         many = tree.stack([params[f"expert_{i}"] for i in range(self.experts)])
 
         def one(params: PyTree, x: Array, taps: Taps) -> tuple[Array, Features]:
@@ -83,17 +85,22 @@ class Mixture(NamedTuple):
             shape = batch, slots, -1
             return jnp.reshape(y, shape), {n: jnp.reshape(h, shape) for n, h in found.items()}
 
-        rows = jnp.reshape(seen, (self.experts, batch * slots, -1))
         made, features = jax.vmap(one)(many, rows, self._of_experts(taps))
-        out = self._sum("bmes,ebsd->bmd", routing.combine, made)
+        made = jnp.reshape(jnp.swapaxes(made, 0, 1), (batch, self.experts * slots, -1))
+        out = self._sum("bmn,bnd->bmd", routing.combine, made)
         named = {
             f"expert_{i}/{name}": h[i] for name, h in features.items() for i in range(self.experts)
         }
         return jnp.reshape(out, (batch, -1)), named, routing
 
-    def _sum(self, rule: str, weights: Array, x: Array) -> Array:
-        product = jnp.einsum(rule, weights.astype(self.dtype), x.astype(self.dtype))
-        return product.astype(jnp.float32)
+    def _sum(self, rule: str, table: Array, x: Array) -> Array:
+        """Of a table [B, m, E, p] over tokens m or slots n = E * p; x keeps their order.
+
+        Experts are moved to the front apart from it, where x is small: a product that also moves
+        them would have the compiler transpose the tables in its gradient.
+        """
+        weights = jnp.reshape(table, (*table.shape[:2], -1)).astype(self.dtype)
+        return jnp.einsum(rule, weights, x.astype(self.dtype)).astype(jnp.float32)
 
     def _of_experts(self, taps: Taps) -> Features:
         """Taps [E, B, slots, H] of each layer, zeros where an expert has none."""

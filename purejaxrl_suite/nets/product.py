@@ -19,6 +19,15 @@ def multiply(x: Array, kernel: Array) -> Array:
     return x @ kernel
 
 
+def multiply_rows(x: Array, kernel: Array) -> Array:
+    """x[B, D] @ kernel[D, H] for very many rows of few numbers, such as the tokens of a batch.
+
+    The other form would have XLA:CPU transpose all of the gradient g[B, H] first (5 % of the time
+    of a Soft MoE with 100 tokens, forward and backward).
+    """
+    return product(x, kernel) if jax.default_backend() == "cpu" else x @ kernel
+
+
 @jax.custom_vjp
 def product(x: Array, kernel: Array) -> Array:
     """x[B, D] @ kernel[D, H] with the gradient (g^T x)^T."""

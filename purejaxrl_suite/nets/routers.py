@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Key, PyTree
+from purejaxrl_suite.nets.product import multiply_rows
 
 
 class Routing(NamedTuple):
@@ -203,7 +204,9 @@ def _linear(key: Key, size: int, experts: int, slots: int) -> PyTree:
 
 def _logits(tokens: Array, kernel: Array, dtype: Any) -> Array:
     """f32[B, m, .], whatever the product is computed in."""
-    return (tokens.astype(dtype) @ kernel.astype(dtype)).astype(jnp.float32)
+    rows = jnp.reshape(tokens, (-1, tokens.shape[-1])).astype(dtype)
+    found = multiply_rows(rows, kernel.astype(dtype))
+    return jnp.reshape(found, (*tokens.shape[:2], -1)).astype(jnp.float32)
 
 
 def _unit(x: Array, axis: int) -> Array:
