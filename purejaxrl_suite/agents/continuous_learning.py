@@ -14,9 +14,10 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import action_units, replay_learning
 from purejaxrl_suite.agents.action_units import Units
+from purejaxrl_suite.agents.normalize import act_as_replayed, normalize_replay
 from purejaxrl_suite.buffers import Batch, Uniform, uniform
 from purejaxrl_suite.core import spaces, tree, types, validate
-from purejaxrl_suite.core.types import Array, Key, Learner, Network, PyTree
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Network, PyTree
 from purejaxrl_suite.ops import value
 
 Metrics = dict[str, Array]
@@ -51,8 +52,13 @@ def check(name: str, env: types.Environment, config: Any) -> Units:
     return action_units.units(name, env)
 
 
-def check_network(name: str, env: types.Environment, network: Network, policy: type) -> None:
-    """Raise ValueError unless it is one of `nets.actor_critics`, with a policy of this type."""
+def check_network(
+    name: str, env: types.Environment, network: Network, policy: type, believed: int
+) -> None:
+    """Raise ValueError unless it is one of `nets.actor_critics`, with a policy of this type.
+
+    believed: critics that it must have at least.
+    """
     replay_learning.check_network(name, network)
     obs = spaces.abstract(env.observation, 1)
     key = jax.eval_shape(jax.random.key, 0)
@@ -61,11 +67,16 @@ def check_network(name: str, env: types.Environment, network: Network, policy: t
     if not isinstance(output, nets.ActorCritics) or not isinstance(found, policy):
         kind = "Gaussian" if policy is nets.Gaussian else "deterministic"
         raise ValueError(f"network: {name} expects nets.actor_critics with a {kind} policy")
+    if not 0 <= believed <= output.values.shape[-1]:
+        count = output.values.shape[-1]
+        raise ValueError(
+            f"believed_critics={believed}: the network has {count}, expected 0 or some"
+        )
 
 
 def experience(env: types.Environment, config: Any) -> Uniform:
-    """The replay of a member."""
-    return uniform(
+    """The replay of a member, which normalizes observations where its Config says so."""
+    replay = uniform(
         env.observation,
         env.action,
         capacity=config.capacity,
@@ -73,6 +84,16 @@ def experience(env: types.Environment, config: Any) -> Uniform:
         rollout_length=config.rollout_length,
         time_limit=env.time_limit,
     )
+    return normalize_replay(replay) if config.normalize_observations else replay
+
+
+def assemble(
+    name: str, env: types.Environment, network: Network, config: Any, hypers: Any, functions: Any
+) -> Agent:
+    """The agent of init, act, update, probe and noise, seeing observations as its replay does."""
+    rollout = config.num_envs, config.rollout_length
+    agent = Agent(name, env.observation, env.action, hypers, *rollout, *functions, network=network)
+    return act_as_replayed(agent) if config.normalize_observations else agent
 
 
 def read(key: Key, replay: Uniform, state: Any, size: int, gamma: Any, units: Units) -> Batch:
@@ -81,7 +102,7 @@ def read(key: Key, replay: Uniform, state: Any, size: int, gamma: Any, units: Un
     return batch._replace(action=units.inside(batch.action))
 
 
-def optimizers(network: Network, actor_rate: Any, critic_rate: Any) -> Optimizers:
+def optimizers(network: Network, hypers: Any) -> Optimizers:
     """Adam for the actor and for the critics, with what the network puts around optimizers."""
 
     def of(critic: bool, rate: Any) -> optax.GradientTransformation:
@@ -94,7 +115,7 @@ def optimizers(network: Network, actor_rate: Any, critic_rate: Any) -> Optimizer
         parts: dict[Any, Any] = {True: optax.adam(rate), False: optax.set_to_zero()}
         return network.constrain(optax.partition(parts, labels))
 
-    return Optimizers(of(False, actor_rate), of(True, critic_rate))
+    return Optimizers(of(False, hypers.actor_learning_rate), of(True, hypers.critic_learning_rate))
 
 
 def start(key: Key, network: Network, rates: Optimizers) -> Learner:
@@ -122,6 +143,22 @@ def critics_fixed(params: PyTree) -> PyTree:
     return jax.tree.map_with_path(
         lambda path, x: jax.lax.stop_gradient(x) if nets.is_critic(path) else x, params
     )
+
+
+def least(key: Key, values: Array, believed: int) -> Array:
+    """What critics promise, f32[B] of values f32[B, M]: the least that any of some of them says.
+
+    These are as many as are `believed`, drawn at random, the same for the whole batch; 0 is all.
+    """
+    if believed:
+        drawn = jax.random.permutation(jax.random.fold_in(key, 1), values.shape[-1])
+        values = values[:, drawn[:believed]]
+    return jnp.min(values, axis=-1)
+
+
+def judgement(values: Array, believed: int) -> Array:
+    """What the actor of SAC climbs, f32[B]: the least of values f32[B, M], or in REDQ the mean."""
+    return jnp.mean(values, axis=-1) if believed else jnp.min(values, axis=-1)
 
 
 def critic_errors(values: Array, batch: Batch, following: Array) -> tuple[Array, Metrics]:

@@ -2,7 +2,8 @@
 
 An environment is one episode and forgets everything at its end, so statistics over all experience
 belong to the agent's state, shared by the N environments. Those of observations change once per
-rollout, after it was learnt from: an agent learns on the very inputs that it acted on.
+rollout, after it was learnt from: an agent learns on the very inputs that it acted on. Where
+experience is replayed, it is stored as it came, and shown by the statistics of the day.
 """
 
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.buffers import Batch, Uniform
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Transition
 from purejaxrl_suite.ops import statistics
 
@@ -60,6 +62,55 @@ def normalize_observations(agent: Agent) -> Agent:
         return agent.probe(key, hypers, _open(state), translate(state, transition))
 
     return agent._replace(init=init, act=act, update=update, probe=probe, see=see)
+
+
+class NormalizedReplay(NamedTuple):
+    """ring: of the replay inside. moments: of all observations that were ever added to it."""
+
+    ring: Any
+    moments: statistics.Moments
+
+    def see(self, obs: Array) -> Array:
+        """(obs - mean) / deviation, clipped to [-10, 10]."""
+        return statistics.normalize(self.moments, obs, clip=CLIP)
+
+
+def normalize_replay(replay: Uniform) -> Uniform:
+    """Keep observations as they come, and show them in batches as `NormalizedReplay.see` does.
+
+    The statistics take up a rollout before it is learnt from. Sequences stay as they are.
+    """
+
+    def init() -> NormalizedReplay:
+        return NormalizedReplay(replay.init(), statistics.init(replay.layout.observation.shape))
+
+    def add(state: NormalizedReplay, transition: Transition) -> NormalizedReplay:
+        moments = statistics.update(state.moments, transition.obs)
+        return NormalizedReplay(replay.add(state.ring, transition), moments)
+
+    def ready(state: NormalizedReplay, min_history: Any, n: Any) -> Array:
+        return replay.ready(state.ring, min_history, n)
+
+    def draw(key: Key, state: NormalizedReplay, *sizes: Any) -> Any:
+        return replay.draw(key, state.ring, *sizes)
+
+    def read(state: NormalizedReplay, slot: Array, n: Any, gamma: Any) -> Batch:
+        batch = replay.read(state.ring, slot, n, gamma)
+        return batch._replace(obs=state.see(batch.obs), next_obs=state.see(batch.next_obs))
+
+    return replay._replace(init=init, add=add, ready=ready, draw=draw, read=read)
+
+
+def act_as_replayed(agent: Agent) -> Agent:
+    """Let the agent act on observations as its `normalize_replay` shows them."""
+
+    def see(state: Any, obs: Array) -> Array:
+        return state.replay.see(obs)
+
+    def act(noise: Any, hypers: Any, state: Any, memory: Any, obs: Array, explore):
+        return agent.act(noise, hypers, state, memory, see(state, obs), explore)
+
+    return agent._replace(act=act, see=see)
 
 
 def normalize_rewards(agent: Agent) -> Agent:

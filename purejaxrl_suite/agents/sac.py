@@ -5,14 +5,16 @@ the policy's entropy at a target. Defaults are the paper's for MuJoCo. Actions a
 their bounds, so the target entropy means the same everywhere. Time limits are bootstrapped through.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import action_units, continuous_learning, replay_learning, temperatures
-from purejaxrl_suite.agents.replay_learning import Target
+from purejaxrl_suite.agents import action_units, continuous_learning, temperatures
+from purejaxrl_suite.agents.continuous_learning import descend
 from purejaxrl_suite.agents.temperatures import Temperature
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
@@ -30,7 +32,10 @@ class SACConfig(NamedTuple):
         policy_delay: gradient steps of the critics for each of the actor; divides the former.
         batch_size: transitions in a gradient step.
         capacity: transitions that the replay holds.
+        believed_critics: at each step the least of so many of the critics, drawn at random, is the
+            target, and the mean of all the actor's judge, as in REDQ; 0 is the least of all.
         temperature_of_each_task: each has its own, where observations tell the task.
+        normalize_observations: by running mean and deviation; they are stored as they are.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -40,7 +45,9 @@ class SACConfig(NamedTuple):
     policy_delay: int = 1
     batch_size: int = 256
     capacity: int = 1_000_000
+    believed_critics: int = 0
     temperature_of_each_task: bool = False
+    normalize_observations: bool = False
     probe_size: int = 256
 
 
@@ -92,16 +99,13 @@ def sac(
     Raises ValueError unless actions are a Box of one axis with finite bounds and sizes fit.
     """
     config, hypers = config or SACConfig(), hypers or SACHypers()
-    units = continuous_learning.check("sac", env, config)
+    units, believed = continuous_learning.check("sac", env, config), config.believed_critics
     network = network or nets.actor_critics(env.observation, env.action)
-    continuous_learning.check_network("sac", env, network, nets.Gaussian)
+    continuous_learning.check_network("sac", env, network, nets.Gaussian, believed)
     replay = continuous_learning.experience(env, config)
+    rates = partial(continuous_learning.optimizers, network)
     policy = nets.squashed(units.size)
     tasks, task_of = temperatures.tasks(env, config.temperature_of_each_task)
-
-    def rates(hypers: SACHypers) -> continuous_learning.Optimizers:
-        both = hypers.actor_learning_rate, hypers.critic_learning_rate
-        return continuous_learning.optimizers(network, *both)
 
     def init(key: Key, hypers: SACHypers) -> SACState:
         learner = continuous_learning.start(key, network, rates(hypers))
@@ -129,7 +133,7 @@ def sac(
         action, log_prob = draw(key, state.learner.params, batch.next_obs)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
-        soft = jnp.min(values, axis=-1) - weight * log_prob
+        soft = continuous_learning.least(key, values, believed) - weight * log_prob
 
         def loss(params: PyTree, taps: Any):
             output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
@@ -146,8 +150,8 @@ def sac(
         def loss(params: PyTree, taps: Any):
             fixed = continuous_learning.critics_fixed(params)
             action, log_prob = policy.sample(normal, network.apply(fixed, obs, (), taps)[0].policy)
-            value = jnp.min(network.apply(fixed, obs, action=action)[0].values, axis=-1)
-            total = jnp.mean(weight * log_prob - value)
+            values = network.apply(fixed, obs, action=action)[0].values
+            total = jnp.mean(weight * log_prob - continuous_learning.judgement(values, believed))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
             return total, (metrics, (log_prob, task))
 
@@ -156,17 +160,15 @@ def sac(
     def critic_step(key: Key, hypers: SACHypers, state: SACState):
         batch_key, loss_key = jax.random.split(key)
         loss = critic_objective(loss_key, hypers, state, read(batch_key, hypers, state))
-        step = rates(hypers), state.learner
-        learner, metrics, _ = continuous_learning.descend("critic", loss, *step)
-        follow = Target(1, hypers.target_update_rate)
-        target = replay_learning.follow(state.target, learner.params, state.steps + 1, follow)
+        learner, metrics, _ = descend("critic", loss, rates(hypers), state.learner)
+        rate = hypers.target_update_rate
+        target = optax.incremental_update(learner.params, state.target, rate)
         return state._replace(learner=learner, target=target, steps=state.steps + 1), metrics
 
     def actor_step(key: Key, hypers: SACHypers, state: SACState):
         batch_key, loss_key = jax.random.split(key)
         loss = actor_objective(loss_key, state, read(batch_key, hypers, state).obs)
-        step = rates(hypers), state.learner
-        learner, metrics, seen = continuous_learning.descend("actor", loss, *step)
+        learner, metrics, seen = descend("actor", loss, rates(hypers), state.learner)
         rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * units.size
         temperature = temperatures.adjust(state.temperature, seen, rate, wanted)
         metrics["temperature"] = jnp.mean(jnp.exp(temperature.log))
@@ -177,9 +179,8 @@ def sac(
 
     def update(key: Key, hypers: SACHypers, state: SACState, transition: Transition):
         state = state._replace(replay=replay.add(state.replay, transition))
-        now = ready(hypers, state)
-        steps = critic_step, actor_step
-        state, metrics = continuous_learning.learn(key, hypers, state, now, config, *steps)
+        how = ready(hypers, state), config, critic_step, actor_step
+        state, metrics = continuous_learning.learn(key, hypers, state, *how)
         return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
 
     def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
@@ -195,6 +196,5 @@ def sac(
 
         return probe_loss(features, state.learner.params)
 
-    rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, action_units.noise(units)
-    return Agent("sac", env.observation, env.action, hypers, *rollout, *functions, network=network)
+    return continuous_learning.assemble("sac", env, network, config, hypers, functions)

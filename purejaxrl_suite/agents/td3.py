@@ -6,6 +6,7 @@ paper's for MuJoCo. Noise is in units of the bounds of actions. Time limits are 
 through.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +32,7 @@ class TD3Config(NamedTuple):
             divides the former.
         batch_size: transitions in a gradient step.
         capacity: transitions that the replay holds.
+        normalize_observations: by running mean and deviation; they are stored as they are.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -40,6 +42,7 @@ class TD3Config(NamedTuple):
     policy_delay: int = 2
     batch_size: int = 256
     capacity: int = 1_000_000
+    normalize_observations: bool = False
     probe_size: int = 256
 
 
@@ -81,12 +84,9 @@ def td3(
     config, hypers = config or TD3Config(), hypers or TD3Hypers()
     units = continuous_learning.check("td3", env, config)
     network = network or nets.actor_critics(env.observation, env.action, deterministic=True)
-    continuous_learning.check_network("td3", env, network, jax.ShapeDtypeStruct)
+    continuous_learning.check_network("td3", env, network, jax.ShapeDtypeStruct, 0)
     replay = continuous_learning.experience(env, config)
-
-    def rates(hypers: TD3Hypers) -> continuous_learning.Optimizers:
-        known = hypers.actor_learning_rate, hypers.critic_learning_rate
-        return continuous_learning.optimizers(network, *known)
+    rates = partial(continuous_learning.optimizers, network)
 
     def init(key: Key, hypers: TD3Hypers) -> ReplayState:
         learner = continuous_learning.start(key, network, rates(hypers))
@@ -155,9 +155,8 @@ def td3(
 
     def update(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
         state = state._replace(replay=replay.add(state.replay, transition))
-        now = ready(hypers, state)
-        steps = critic_step, actor_step
-        state, metrics = continuous_learning.learn(key, hypers, state, now, config, *steps)
+        how = ready(hypers, state), config, critic_step, actor_step
+        state, metrics = continuous_learning.learn(key, hypers, state, *how)
         return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
 
     def probe(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
@@ -173,6 +172,5 @@ def td3(
 
         return probe_loss(features, state.learner.params)
 
-    rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, action_units.noise(units)
-    return Agent("td3", env.observation, env.action, hypers, *rollout, *functions, network=network)
+    return continuous_learning.assemble("td3", env, network, config, hypers, functions)

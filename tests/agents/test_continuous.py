@@ -8,7 +8,7 @@ from scipy import stats
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import temperatures
+from purejaxrl_suite.agents import continuous_learning, temperatures
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core.check import _experience
@@ -155,6 +155,22 @@ def test_sacs_targets_by_hand(terminated):
     np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
+def test_of_many_critics_a_random_few_are_believed_and_all_judge():
+    """REDQ: each number comes up as the least of a random pair; the actor climbs the mean."""
+    values = jnp.asarray([[1.0, 2.0, 4.0], [4.0, 2.0, 1.0]])
+    keys = jax.random.split(jax.random.key(0), 300)
+    pairs = jax.vmap(lambda key: continuous_learning.least(key, values, 2))(keys)
+    pairs, counts = np.unique(pairs, axis=0, return_counts=True)
+    np.testing.assert_array_equal(pairs, [[1.0, 1.0], [1.0, 2.0], [2.0, 1.0]])  # one of a batch
+    assert counts.min() > 60
+    np.testing.assert_array_equal(continuous_learning.least(keys[0], values, 0), [1.0, 1.0])
+    np.testing.assert_allclose(continuous_learning.judgement(values, 2), [7 / 3, 7 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(continuous_learning.judgement(values, 0), [1.0, 1.0])
+    env = make("Pendulum-v1")
+    with pytest.raises(ValueError, match="believed_critics=3: the network has 2"):
+        sac(env, SACConfig(believed_critics=3))
+
+
 def test_td3s_noise_is_clipped_and_actions_stay_within_bounds():
     env = make("Pendulum-v1")
     hypers = TD3Hypers(exploration_noise=5.0, min_history=1.0)
@@ -190,6 +206,40 @@ def test_only_its_own_part_moves():
     }
     steps = {name: {int(x) for x in leaves if x.ndim == 0} for name, leaves in counts.items()}
     assert steps == {"actor": {2}, "critic": {4}} and after.steps == 4
+
+
+@pytest.mark.parametrize("kind", ["sac", "td3"])
+def test_observations_are_stored_as_they_come_and_shown_normalized(kind):
+    """To the network in acting, and in batches, by the statistics of everything that was seen."""
+    seen = []
+    policy = {"mean": jnp.zeros(1), "log_std": jnp.zeros(1)} if kind == "sac" else jnp.zeros(1)
+    bare = numbers(policy, 0.0, 0.0)
+
+    def apply(params, obs, *rest, **named):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), obs)
+        return bare.apply(params, obs, *rest, **named)
+
+    network = bare._replace(apply=apply)
+    env, sizes = probes.tracking(), SMALL | {"batch_size": 64, "normalize_observations": True}
+    if kind == "sac":
+        agent = sac(env, SACConfig(**sizes), network, SACHypers(min_history=1.0))
+    else:
+        agent = td3(env, TD3Config(**sizes), network, TD3Hypers(min_history=1.0))
+    rows = jnp.asarray([3.0, 5.0] * 4)[:, None, None]  # mean 4, deviation 1
+    never = jnp.zeros((8, 1), bool)
+    rollout = steps_of(8, True)._replace(obs=rows, next_obs=8.0 - rows, terminated=never)
+    state = agent.init(jax.random.key(0), agent.hypers)
+    np.testing.assert_array_equal(agent.see(state, rows), rows)  # nothing is known yet
+    state, _ = agent.update(jax.random.key(1), agent.hypers, state, rollout)
+    jax.effects_barrier()
+    found = np.unique(np.concatenate([np.ravel(x) for x in seen if len(x) == 64]))
+    np.testing.assert_allclose(found, [-1.0, 1.0], atol=1e-5)
+    np.testing.assert_array_equal(np.unique(state.replay.ring.obs[:8]), [3.0, 5.0])
+    seen.clear()
+    act = jax.jit(agent.act, static_argnums=5)
+    act(agent.noise(jax.random.key(2), 1), agent.hypers, state, (), jnp.full((1, 1), 50.0), False)
+    jax.effects_barrier()
+    np.testing.assert_allclose(seen[-1], 10.0)  # clipped
 
 
 GAMMA = 0.5

@@ -129,11 +129,11 @@ CONTINUOUS = {name: REPLAY[name] for name in REPLAY if name != "max_n_step"} | {
 SOON_TOO = {"min_history": 16.0, "actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
 
 
-def small_sac(**network):
+def small_sac(config=None, **network):
     options = {"hidden": (8,), "critic_hidden": (6,)} | network
     return lambda env: sac(
         env,
-        SACConfig(**CONTINUOUS),
+        SACConfig(**CONTINUOUS | (config or {})),
         nets.actor_critics(env.observation, env.action, **options),
         SACHypers(**SOON_TOO, temperature_learning_rate=1e-2),
     )
@@ -141,7 +141,8 @@ def small_sac(**network):
 
 def small_td3(env):
     network = nets.actor_critics(env.observation, env.action, hidden=(8,), deterministic=True)
-    return td3(env, TD3Config(**CONTINUOUS), network, TD3Hypers(**SOON_TOO))
+    config = TD3Config(**CONTINUOUS, normalize_observations=True)
+    return td3(env, config, network, TD3Hypers(**SOON_TOO))
 
 
 def shown(env, box, show):
@@ -253,12 +254,24 @@ AGENTS = {
     ),
     "sac": (small_sac(), pendulum),
     "sac-residual": (small_sac(hidden=(6,), blocks=1, critic_blocks=1), pendulum),
+    "sac-normalized": (
+        small_sac({"normalize_observations": True, "believed_critics": 2}, critics=3),
+        pendulum,
+    ),
     "td3": (small_td3, pendulum),
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
 
-VARIANTS = ("ppo-tasks", "drq", "dqn-mixture", "rainbow-epsilon", "bbf-as-released", "sac-residual")
+VARIANTS = (
+    "ppo-tasks",
+    "drq",
+    "dqn-mixture",
+    "rainbow-epsilon",
+    "bbf-as-released",
+    "sac-residual",
+    "sac-normalized",
+)
 """Other settings of agents on the list: `make test-all` alone looks at them."""
 
 SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)
