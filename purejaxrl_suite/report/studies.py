@@ -37,6 +37,8 @@ HIGH, LOW, ROW = 3.1, 2.0, 0.22
 """Inches of a panel, of one with a few intervals, and of an interval."""
 FEW = 8
 """Points on an axis that are named each."""
+NEAR = 0.08
+"""Points closer than this share of the axis are not."""
 VERDICT_STYLE = {
     Verdict.CONFIRMED: "green",
     Verdict.REFUTED: "red",
@@ -49,9 +51,16 @@ def study_figure(outcome: Outcome, path: str | Path | None = None) -> Figure:
 
     path: where to write the picture, if anywhere. Raises ValueError for an outcome without panels.
     """
-    panels = outcome.panels
-    if not panels:
+    if not outcome.panels:
         raise ValueError(f"outcome: {outcome.study} has no panels")
+    return panels_figure(outcome.panels, path)
+
+
+def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Figure:
+    """Draw `Lines`, `Intervals` and `Heat` of `purejaxrl_suite.studies`, two in a row.
+
+    path: where to write the picture, if anywhere.
+    """
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     with matplotlib.rc_context(STYLE):
@@ -164,14 +173,20 @@ def _lines(ax: Axes, panel: Lines) -> None:
     if panel.against is not None:
         ax.axhline(panel.against, color=MARK, linewidth=1, linestyle="--")
     known = sorted({x for one in panel.lines for x in one.x})
-    if len(known) <= FEW:
+    if len(known) <= FEW and not _crowded(known, panel.logarithmic):
         ax.set_xticks(known, [f"{x:g}" for x in known])
         ax.xaxis.set_minor_locator(NullLocator())
-    elif not panel.logarithmic:
+    else:
         ax.xaxis.set_major_formatter(EngFormatter())
     ax.set_xlabel(panel.x)
     ax.set_ylabel(panel.y)
     label_lines(ax, ends)
+
+
+def _crowded(x: list[float], logarithmic: bool) -> bool:
+    """Whether names of these points would lie upon each other."""
+    gaps = np.diff(np.log(x) if logarithmic else x)
+    return len(gaps) > 0 and gaps.min() < NEAR * gaps.sum()
 
 
 def _intervals(ax: Axes, panel: Intervals) -> None:

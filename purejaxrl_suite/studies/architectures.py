@@ -16,11 +16,11 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.core.types import Array, Environment, Key, Learner, Look, Network, Probe
-from purejaxrl_suite.envs import make
 from purejaxrl_suite.nets.encoders import Encoder
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores as unit_scores
 from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.minatar import CATCH, board
 from purejaxrl_suite.studies.protocol import Arm, Budget, Curves, Line, Lines
 from purejaxrl_suite.studies.scores import normalized_scores
 
@@ -33,6 +33,8 @@ LOOKS = 20
 BOARD = nets.cnn((nets.ConvLayer(16, padding="SAME"),))
 """Dopamine's encoder for MinAtar: 10 x 10 positions of 16 channels."""
 SCORE = "normalized score"
+UNITS = {"block_dormant": "share of units that are dormant", "block_srank": "srank / units"}
+"""What measurements of the block are called in figures."""
 Networks = Mapping[str, Callable[[Environment], Network]]
 
 
@@ -51,7 +53,11 @@ def q_network(
 
 
 def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
-    """Rainbow or DQN with Dopamine's settings for MinAtar, but several environments."""
+    """Rainbow or DQN with Dopamine's settings for MinAtar, but several environments.
+
+    On Catch, where returns are -1 or 1, Rainbow's atoms are between these and not between -100 and
+    100.
+    """
     shape: Any = {"num_envs": NUM_ENVS, "rollout_length": LENGTH, "gradient_steps": 8}
     common = _common(budget, networks, NUM_ENVS * LENGTH)
     if agent == "dqn":
@@ -59,6 +65,8 @@ def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
         return common._replace(builder=dqn, config=DQNConfig(**shape), hypers=hypers)
     atoms = RainbowConfig(**shape, double=False)
     hypers = RainbowHypers(epsilon_decay_steps=EXPLORATION * budget.steps)
+    if budget.environments == (CATCH,):
+        hypers = hypers._replace(value_low=-1.0, value_high=1.0)
     return common._replace(builder=rainbow, config=atoms, hypers=hypers)
 
 
@@ -73,7 +81,7 @@ def with_ppo(budget: Budget, networks: Networks) -> Arm:
 def _common(budget: Budget, networks: Networks, steps: int) -> Arm:
     return Arm(
         rainbow,
-        [make(id) for id in budget.environments],
+        [board(id) for id in budget.environments],
         budget.seeds,
         budget.steps,
         network=networks,
@@ -204,7 +212,9 @@ def against_parameters(
         x = tuple(parameters(curves, name) for name in group)
         ends = (tuple(float(one[i]) for one in found) for i in range(3))
         lines.append(Line(label, x, *ends))
-    return Lines(title, "parameters", metric or SCORE, tuple(lines), logarithmic=True)
+    return Lines(
+        title, "parameters", UNITS[metric] if metric else SCORE, tuple(lines), logarithmic=True
+    )
 
 
 def parameters(curves: Curves, name: str) -> float:

@@ -25,10 +25,9 @@ from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.core.types import Array, Environment, Key
 from purejaxrl_suite.engine.axes import Points, fields
-from purejaxrl_suite.envs import make
-from purejaxrl_suite.envs.wrappers import transform_observation
 from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.minatar import CATCH, board
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
@@ -87,15 +86,6 @@ def settings(steps: float, ratio: int) -> Points:
     varied = {name for changes in TREATMENTS.values() for name in changes}
     values = {name: [row[name] for row in rows] for name in fields(base) if name in varied}
     return Points(base, values, {"treatment": list(TREATMENTS)})
-
-
-def board(id: str) -> Environment:
-    """An environment with images; a board without channels is given one."""
-    env = make(id)
-    box = env.observation
-    if len(box.shape) != 2:
-        return env
-    return transform_observation(env, lambda x: x[..., None], box._replace(shape=(*box.shape, 1)))
 
 
 def arms(budget: Budget) -> dict[str, Arm]:
@@ -222,6 +212,6 @@ STUDY = Study(
         ),
     ),
     figure,
-    quick=Budget(("Catch-bsuite",), 2, 1000, ("0.125", "0.25")),
+    quick=Budget((CATCH,), 2, 1000, ("0.125", "0.25")),
     full=Budget(("Asterix-MinAtar", "Breakout-MinAtar"), 8, 1e5, ("1", "2", "4")),
 )

@@ -1,4 +1,4 @@
-"""PPO and PQN on MinAtar with one network, as several studies train them (our setting)."""
+"""Tasks of studies on boards; PPO and PQN on them with one network (our setting)."""
 
 import jax
 
@@ -7,13 +7,25 @@ from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Environment, Network
 from purejaxrl_suite.envs import make
+from purejaxrl_suite.envs.wrappers import transform_observation
 from purejaxrl_suite.studies.protocol import Arm, Budget
 
 FOUR_GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
 THREE_GAMES = tuple(name for name in FOUR_GAMES if name != "Freeway-MinAtar")
 """For small budgets: an episode of Freeway takes 2500 steps, and its first reward many of them."""
+CATCH = "Catch-bsuite"
+"""For the smallest: a board of 10 x 5 cells, which is learnt in minutes of a CPU."""
 PPO_HYPERS = PPOHypers(learning_rate=5e-4)
 PQN_HYPERS = PQNHypers(learning_rate=5e-4)
+
+
+def board(id: str) -> Environment:
+    """An environment with images; a board without channels is given one."""
+    env = make(id)
+    box = env.observation
+    if len(box.shape) != 2:
+        return env
+    return transform_observation(env, lambda x: x[..., None], box._replace(shape=(*box.shape, 1)))
 
 
 def agents(budget: Budget) -> dict[str, Arm]:
