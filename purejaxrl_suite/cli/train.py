@@ -88,6 +88,7 @@ def _write(out: Path, result: "Result", given: Given) -> None:
     from purejaxrl_suite import report
     from purejaxrl_suite.engine import curves as storage
     from purejaxrl_suite.engine import members
+    from purejaxrl_suite.engine.plan import describe_parameters
 
     folder.write_record(out, given)
     storage.write(out / "curves.zarr", result.curves)
@@ -95,4 +96,5 @@ def _write(out: Path, result: "Result", given: Given) -> None:
     members.save(result, out / MEMBERS)
     folder.write_figures(out, result.curves)
     print_table(report.table(result.curves))
+    print(describe_parameters(result.parameters.to_series().to_dict()))
     print(f"Written to {out}")

@@ -9,7 +9,7 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Environment, Run
 from purejaxrl_suite.engine import curves as labelled
-from purejaxrl_suite.engine import fleet
+from purejaxrl_suite.engine import fleet, plan
 from purejaxrl_suite.engine.evaluate import make_evaluate
 from purejaxrl_suite.engine.layout import Group, Layout, label
 from purejaxrl_suite.engine.policy import Policy
@@ -39,6 +39,21 @@ class Result(NamedTuple):
     def env(self) -> Environment:
         """The environment; of several groups, that of the first."""
         return self.layout.groups[0].env
+
+    @property
+    def parameters(self) -> "xarray.DataArray":
+        """Parameters of one member, i64 over (static axes ..., namespace) of its network.
+
+        0 where a network has no such namespace; the sum over namespaces is all of them.
+        """
+        import xarray
+
+        counts = [plan.parameters(group.agent) for group in self.layout.groups]
+        names = list(dict.fromkeys(name for one in counts for name in one))
+        axes = {axis: [label(x) for x in found] for axis, found in self.layout.static.items()}
+        rows = np.asarray([[one.get(name, 0) for name in names] for one in counts])
+        table = np.reshape(rows, (*(len(found) for found in axes.values()), len(names)))
+        return xarray.DataArray(table, axes | {"namespace": names}, (*axes, "namespace"))
 
     def state(self, group: int = 0, chunk: int = 0) -> Run:
         """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding."""

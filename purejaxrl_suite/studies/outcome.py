@@ -80,7 +80,8 @@ class Curve(NamedTuple):
     settings: {name: value} of all that was varied, the environment among it. line: interquartile
     mean of returns over seeds with its 95 % interval, against environment steps. final: a return
     per seed, the mean of the last 5 % of training; NaN for members that diverged, which are left
-    out of the line, too.
+    out of the line, too. parameters: of one member, by namespace of its network; {} in files that
+    are older than this.
     """
 
     arm: str
@@ -88,6 +89,7 @@ class Curve(NamedTuple):
     line: Line
     final: tuple[float, ...]
     diverged: int
+    parameters: Mapping[str, int] = {}
 
 
 class Outcome(NamedTuple):

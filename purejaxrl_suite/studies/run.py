@@ -14,6 +14,7 @@ from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.execute import Progress
 from purejaxrl_suite.engine.layout import Layout, lay_out
+from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.sweep import sweep
 from purejaxrl_suite.stats import Effect, Estimate, Verdict, estimate, final_score, iqm
 from purejaxrl_suite.studies.outcome import Cost, Curve, Finding, Outcome
@@ -57,11 +58,12 @@ def run_study(
     if preset not in study.budgets:
         raise ValueError(f"preset: expected one of {', '.join(study.budgets)}, got {preset!r}")
     arms = study.arms(study.budgets[preset])
-    curves = {}
+    curves, sizes = {}, {}
     for number, (label, arm) in enumerate(arms.items(), 1):
         with watch(f"{name}: {label} ({number}/{len(arms)})") as told:
-            curves[label] = _train(arm, Path(folder) / label, told)
-    return conclude(name, study, preset, curves, commit)
+            result = _train(arm, Path(folder) / label, told)
+            curves[label], sizes[label] = result.curves, result.parameters
+    return conclude(name, study, preset, curves, sizes, commit)
 
 
 def laid_out(arm: Arm) -> Layout:
@@ -92,9 +94,13 @@ def conclude(
     study: Study,
     preset: str,
     curves: Mapping[str, Curves],
+    sizes: Mapping[str, Any],
     commit: str | None = None,
 ) -> Outcome:
-    """Judge the claims of a study by the curves {arm: dataset} of its finished arms."""
+    """Judge the claims of a study by the curves {arm: dataset} of its finished arms.
+
+    sizes: {arm: `Result.parameters`}.
+    """
     key = jax.random.key(0)
     return Outcome(
         name,
@@ -104,7 +110,7 @@ def conclude(
         tuple(judge(claim, _effect(key, claim, curves)) for claim in study.claims),
         {label: _cost(dataset) for label, dataset in curves.items()},
         tuple(study.figure(key, curves)),
-        tuple(curve for label, one in curves.items() for curve in _thinned(key, label, one)),
+        tuple(c for label, one in curves.items() for c in _thinned(key, label, one, sizes[label])),
         {**made_with(), "commit": commit},
     )
 
@@ -136,11 +142,11 @@ def judge(claim: Claim, effect: Effect) -> Finding:
     )
 
 
-def _train(arm: Arm, folder: Path, told: Watch) -> Curves:
+def _train(arm: Arm, folder: Path, told: Watch) -> Result:
     """Train an arm in its folder, from where it stopped if it has begun."""
     begun = (folder / "sweep.json").exists()
     where: Any = {"resume": folder} if begun else {"out": folder}
-    result = sweep(
+    return sweep(
         arm.builder,
         arm.environments,
         seeds=arm.seeds,
@@ -155,7 +161,6 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Curves:
         on_segment=told.show,
         **where,
     )
-    return result.curves
 
 
 def _effect(key: Key, claim: Claim, curves: Mapping[str, Curves]) -> Effect:
@@ -177,7 +182,7 @@ def _cost(curves: Curves) -> Cost:
     )
 
 
-def _thinned(key: Key, arm: str, curves: Curves) -> list[Curve]:
+def _thinned(key: Key, arm: str, curves: Curves, sizes: Any) -> list[Curve]:
     """The interquartile mean of every configuration at a few steps; diverged members left out."""
     whole = curves["episode_return"].where(~curves["diverged"])
     window = ceil(whole.sizes["step"] / POINTS)
@@ -187,9 +192,12 @@ def _thinned(key: Key, arm: str, curves: Curves) -> list[Curve]:
     final = np.asarray(final_score(whole.transpose("seed", *axes, "step").values))
     made = []
     for index in np.ndindex(*(whole.sizes[axis] for axis in axes)):
-        one = curves.isel(dict(zip(axes, index, strict=True)))
+        at = dict(zip(axes, index, strict=True))
+        one = curves.isel(at)
         settings = {str(n): x.item() for n, x in one.coords.items() if x.ndim == 0}
         band = line(arm, few["step"].values, Estimate(*(x[index] for x in found)))
-        lost = int(one["diverged"].sum())
-        made.append(Curve(arm, settings, band, tuple(final[(slice(None), *index)].tolist()), lost))
+        lost, scores = int(one["diverged"].sum()), tuple(final[(slice(None), *index)].tolist())
+        counts = sizes.isel({axis: i for axis, i in at.items() if axis in sizes.dims})
+        has = {name: count for name, count in counts.to_series().to_dict().items() if count}
+        made.append(Curve(arm, settings, band, scores, lost, has))
     return made

@@ -105,13 +105,19 @@ def test_a_sweep_equals_plain_seeds(env, whole):
 def test_environments_networks_and_drawn_points(env):
     others = [env, probes.constant_reward()]
     drawn = pjs.random(PPOHypers(), 2, learning_rate=pjs.log_uniform(1e-4, 1e-2))
-    networks = {"plain": network, "other": lambda env: network(env)}
+    small = lambda env: nets.actor_critic(env.observation, env.action, hidden=(4,))  # noqa: E731
+    networks = {"plain": network, "other": small}
     result = sweep(others, hypers=drawn, network=networks, steps=2 * STEPS, segments=1)
     assert result.curves.entropy.dims == ("environment", "network", "configuration", "seed", "step")
     assert result.curves.learning_rate.dims == ("configuration",)
     assert len(result.layout.groups) == 4
     policy = result.policy({"environment": others[1].name, "network": "other", "configuration": 1})
     assert policy.env.name == others[1].name
+    counts = result.parameters
+    assert counts.dims == ("environment", "network", "namespace")
+    for name, made in networks.items():
+        found = counts.sel(environment=env.name, network=name).to_series().to_dict()
+        assert found | {"": sum(found.values())} == nets.parameter_count(made(env))
 
 
 def test_groups_of_unequal_updates_share_one_axis_of_steps(env):

@@ -56,6 +56,7 @@ def test_curves_are_thinned(stopped):
     assert frozen.arm == "frozen" and frozen.settings == {"environment": "action_reward"}
     assert len(learning.line.x) == 15 and learning.line.x[-1] == 32 * 30
     assert np.mean(learning.final) > np.mean(frozen.final) and len(learning.final) == 4
+    assert learning.parameters == frozen.parameters and set(learning.parameters) >= {"heads"}
 
 
 def test_the_file_holds_all_of_the_outcome(stopped, tmp_path):
