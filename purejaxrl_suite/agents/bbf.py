@@ -152,7 +152,7 @@ def bbf(
     def reset(key: Key, hypers: BBFHypers, state: RainbowState) -> RainbowState:
         soft = Factors(hypers.shrink, hypers.perturb)
         factors = {"encoder": soft, "aux/transition": soft, "aux": RESET}
-        factors |= {"trunk": RESET, "heads": RESET}
+        factors |= {"bridge": RESET, "trunk": RESET, "heads": RESET}
 
         def fresh(carry: tuple) -> tuple:
             # The target's fresh parameters are its own, as in the paper's code.

@@ -133,8 +133,6 @@ def agents() -> dict[str, AgentEntry]:
         return network
 
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
-        if config.distributional and "bridge" in given:
-            raise ValueError("--network.bridge: implicit quantile networks have none")
         return (implicit if config.distributional else plain)(env, config, **given)
 
     plain = of(nets.q_network, layer_norm=False)
@@ -150,10 +148,10 @@ def agents() -> dict[str, AgentEntry]:
     )
     predictive = of(nets.self_predictive, atoms=lambda config: config.atoms)
     return {
-        "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive),
+        "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
-        "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit),
+        "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),

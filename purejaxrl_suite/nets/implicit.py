@@ -23,6 +23,7 @@ from purejaxrl_suite.core.types import (
     Space,
 )
 from purejaxrl_suite.nets import chain
+from purejaxrl_suite.nets.bridges import Bridge, Site, flatten
 from purejaxrl_suite.nets.builders import check, check_discrete
 from purejaxrl_suite.nets.chain import Chain, Taps
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
@@ -51,6 +52,7 @@ def implicit_quantile_network(
     cosines: int = 64,
     activation: Activation = jax.nn.relu,
     encoder: Encoder | None = None,
+    bridge: Bridge | None = None,
     layer_norm: bool = False,
     kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
@@ -65,13 +67,16 @@ def implicit_quantile_network(
         observation: what the network reads, without batch axes.
         action: Discrete.
         hidden: units of dense layers of psi behind the encoder. None is no layer where the encoder
-            has some, as in the paper, and one of 256 where it has none: a product with a few raw
-            numbers would carry little of tau.
+            has some and no bridge follows, as in the paper, and else one of 256: a product with a
+            few raw numbers would carry little of tau.
         mixed: units of the dense layers that read psi * phi.
         fractions: K where `taus` are not given.
         cosines: inputs of phi.
         activation: of the dense layers; encoders have their own.
         encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
+        bridge: from the encoder to the product, in psi; None is `flatten()`. Its parameters are
+            under `bridge/state`, and it has no experts behind the product (`final`, `everywhere`,
+            `big`).
         layer_norm: before each hidden activation, but not in phi.
         kernel_init: of all kernels; None is He normal in hidden layers, LeCun normal in the head.
         dtype: of matrix products; parameters and outputs are float32.
@@ -82,13 +87,12 @@ def implicit_quantile_network(
     if fractions < 1 or cosines < 1:
         raise ValueError(f"fractions={fractions}, cosines={cosines}: expected at least 1")
     style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype)
-    first = (encoder or default_encoder(observation))(observation, style)
-    hidden = (() if first.edges else (256,)) if hidden is None else hidden
-    psi: Chain = (
-        (("encoder",), first),
-        (("trunk", "state"), dense(hidden, activation, style)),
-    )
-    units = hidden[-1] if hidden else math.prod(first.shape)
+    first = encoder or default_encoder(observation)
+    if hidden is None:
+        hidden = () if first(observation, style).edges and bridge is None else (256,)
+    site = Site(observation, first, style, hidden, activation, ("state",))
+    psi = _psi(bridge or flatten(), site)
+    units = next(math.prod(part.shape) for _, part in reversed(psi) if part.shape)
     phi: Chain = ((("bridge",), _embedding(units, cosines, activation, style)),)
     after: Chain = ((("trunk", "mixed"), dense(mixed, activation, style)),)
     head = Linear(actions, kernel_init or nn.initializers.lecun_normal(), dtype)
@@ -125,21 +129,30 @@ def implicit_quantile_network(
         features = seen.features | chain.separate(both, taus.shape)
         output = head.apply({"params": chain.at(params, HEAD)}, x)
         output = jnp.swapaxes(chain.separate(output, taus.shape), 1, 2)
-        return output, Internals(features, memory, {}, 0.0)
+        return output, Internals(features, memory, seen.router, seen.aux_loss)
 
     def unroll(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
     ) -> tuple[Array, Internals]:
         taps = chain.merge(taps or {})
         output, internals = apply(params, chain.merge(obs), memory, taps)
-        features = chain.separate(internals.features, obs.shape[:2])
-        return chain.separate(output, obs.shape[:2]), internals._replace(features=features)
+        found = internals.features, internals.router, output
+        features, router, output = chain.separate(found, obs.shape[:2])
+        return output, internals._replace(features=features, router=router)
 
     edges, readers = chain.wire(after, chain.Readers(((*HEAD, "kernel"),)))
     before = chain.wire(psi, readers)[0]
     # A unit of phi multiplies one of psi: to silence one silences the other.
     gates = tuple(edge._replace(recyclable=False) for edge in chain.wire(phi, readers)[0])
     return Network(init, apply, unroll, (*before, *gates, *edges))
+
+
+def _psi(bridge: Bridge, site: Site) -> Chain:
+    """From observations to what is multiplied; there is one encoder, which needs no name."""
+    span = bridge(site)
+    if span.ensemble is not None:
+        raise ValueError("bridge: experts of heads and whole networks cannot read psi * phi")
+    return tuple((path[:1] if path[0] == "encoder" else path, part) for path, part in span.parts)
 
 
 def _embedding(units: int, cosines: int, activation: Activation, style: Style) -> Part:

@@ -3,10 +3,13 @@
 The encoder's output, scaled to [0, 1] for each observation, is the latent state. A convolutional
 model predicts the latents after each of some actions; they are projected by the first dense layer
 of the trunk, without its activation, and a linear predictor follows. The targets are projected
-latents of the observations that did follow, by the target network.
+latents of the observations that did follow, by the target network. Pooling comes before that layer;
+a bridge with parameters, which stands in its place, is the projection itself.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +25,8 @@ from purejaxrl_suite.core.types import (
     PyTree,
     Space,
 )
+from purejaxrl_suite.nets import chain
+from purejaxrl_suite.nets.bridges import Bridge, Site, flatten
 from purejaxrl_suite.nets.builders import check, check_discrete
 from purejaxrl_suite.nets.chain import Chain
 from purejaxrl_suite.nets.conv import convolve
@@ -35,14 +40,13 @@ from purejaxrl_suite.nets.layers import (
     Part,
     Style,
     check_keeps_units,
-    dense,
 )
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
 from purejaxrl_suite.nets.product import multiply
 
 PROJECTION = ("trunk", "dense_0")
 TRANSITION = ("aux", "transition")
-PREDICTOR = ("aux", "predictor")
+PREDICTED = ("aux", "predictor", "kernel")
 
 
 class SelfPredictive(NamedTuple):
@@ -67,6 +71,7 @@ def self_predictive(
     *,
     hidden: tuple[int, ...] = (512,),
     encoder: Encoder | None = None,
+    bridge: Bridge | None = None,
     atoms: int = 51,
     dueling: bool = True,
     noisy: bool = False,
@@ -83,9 +88,11 @@ def self_predictive(
     Args:
         observation: (height, width, channels), without batch axes.
         action: Discrete.
-        hidden: units of the dense layers; the first projects, and has D units.
+        hidden: units of the dense layers; the first projects, and has D units (with a bridge in its
+            place D is the size of what that puts out).
         encoder: with a convolutional output; None is `impala()`. BBF's is `impala(width=4)` with
             hidden (2048,).
+        bridge: from the scaled latent to the heads; None is `flatten()`. A `big` one has no latent.
         atoms: numbers for each action.
         dueling: value and advantages, joined by `heads.combine`.
         noisy: dense layers and heads are `noisy.NoisyLinear`; self-prediction reads their means.
@@ -99,34 +106,37 @@ def self_predictive(
     if not hidden or atoms < 0:
         raise ValueError(f"hidden={hidden}, atoms={atoms}: expected a layer, and 0 atoms or more")
     kernel_init = kernel_init or nn.initializers.xavier_uniform()
-    style = Style(kernel_init, False, dtype, noisy)
-    first = (encoder or impala())(observation, style)
+    style, encoder = Style(kernel_init, False, dtype, noisy), encoder or impala()
+    first = encoder(observation, style)
     if len(first.shape) != 3:
         raise ValueError(f"encoder: output shape {first.shape}, expected (height, width, channels)")
-    parts: Chain = (
-        (("encoder",), first),
-        (("bridge",), Part(Scaled(), (), ())),
-        (("trunk",), dense(hidden, activation, style)),
-    )
-    heads = value_heads(actions, atoms, dueling, noisy, kernel_init, dtype)
-    body = Body(parts, tuple(heads.modules))
-    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, None))
     end, channels = next(e for e in first.edges if READERS in e.outgoing), first.shape[-1]
     if end.units != channels:
         raise ValueError(f"encoder: {channels} outputs of {end.units} units, expected one of each")
     last = f"encoder/{end.layer}"
+    span = (bridge or flatten())(Site(observation, encoder, style, hidden, activation))
+    if not span.parts:
+        raise ValueError("bridge: experts that are whole networks have no latent state to predict")
+    scaling = ("bridge",), Part(Scaled(), (), ())
+    heads = value_heads(actions, atoms, dueling, noisy, kernel_init, dtype)
+    body = Body((span.parts[0], scaling, *span.parts[1:]), tuple(heads.modules), span.ensemble)
+    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, None))
+    between = _between(span.parts[1:])
+    projects = any(part.edges for _, part in between)
+    size = math.prod(between[-1][1].shape) if projects else hidden[0]
 
     def init(key: Key) -> PyTree:
         key_network, key_aux = jax.random.split(key)
         return network.init(key_network) | {
-            "aux": _init_aux(key_aux, kernel_init, channels, actions, hidden[0])
+            "aux": _init_aux(key_aux, kernel_init, channels, actions, size)
         }
 
+    def projected(params: PyTree, latent: Array) -> Array:
+        x, _ = chain.run(between, params, jnp.reshape(latent, (latent.shape[0], -1)), {})
+        return x if projects else _affine(chain.at(params, PROJECTION), x, dtype)
+
     def project(params: PyTree, features: Mapping[str, Array]) -> Array:
-        latent = scaled(features[last])
-        return _affine(
-            params["trunk"]["dense_0"], jnp.reshape(latent, (latent.shape[0], -1)), dtype
-        )
+        return projected(params, scaled(features[last]))
 
     def predict(params: PyTree, features: Mapping[str, Array], actions: Array) -> Array:
         def step(latent: Array, action: Array) -> tuple[Array, Array]:
@@ -134,19 +144,28 @@ def self_predictive(
             return latent, latent
 
         latents = jax.lax.scan(step, scaled(features[last]), actions.T)[1]
-        rows = jnp.reshape(latents, (actions.size, -1))
-        projected = _affine(params["trunk"]["dense_0"], rows, dtype)
-        predicted = _affine(params["aux"]["predictor"], projected, dtype)
+        rows = projected(params, jnp.reshape(latents, (actions.size, -1)))
+        predicted = _affine(params["aux"]["predictor"], rows, dtype)
         return jnp.swapaxes(jnp.reshape(predicted, (*actions.T.shape, -1)), 0, 1)
 
-    wiring = tuple(_with_aux(edge, last) for edge in network.wiring)
+    made = chain.wire(between, chain.Readers((PREDICTED,)))[0]
+    ends = {edge.layer for edge in made if PREDICTED in edge.outgoing} or {"/".join(PROJECTION)}
+    wiring = tuple(_with_aux(edge, last, ends) for edge in network.wiring)
     return SelfPredictive(network._replace(init=init, wiring=wiring), predict, project)
 
 
-def _with_aux(edge: Edge, last: str) -> Edge:
-    """The edge with what reads its units under `aux`."""
-    if edge.layer == "/".join(PROJECTION):
-        return edge._replace(outgoing=(*edge.outgoing, (*PREDICTOR, "kernel")))
+def _between(parts: Chain) -> Chain:
+    """What stands between the latent and the trunk."""
+    found = tuple(itertools.takewhile(lambda placed: placed[0][0] == "bridge", parts))
+    if any(part.routes and not part.module.router.reads for _, part in found):
+        raise ValueError("bridge: its router reads observations, expected one that reads tokens")
+    return found
+
+
+def _with_aux(edge: Edge, last: str, ends: Collection[str]) -> Edge:
+    """The edge with what reads its units under `aux`; `ends`: layers whose units are projected."""
+    if edge.layer in ends:
+        return edge._replace(outgoing=(*edge.outgoing, PREDICTED))
     if edge.layer == last:
         outgoing = (*edge.outgoing, (*TRANSITION, "conv_0", "kernel"))
         return edge._replace(outgoing=outgoing, recyclable=False)

@@ -68,7 +68,7 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train ppo --env CartPole-v1 --preset big", "'big' is not for ppo"),
         ("train ppo --env CartPole-v1 --network.bridge poll", "expected one of flatten, pool, "),
         ("train dqn --env CartPole-v1 --network.bridge top-1:a", "expected a number behind top-1"),
-        ("train bbf --env CartPole-v1 --network.bridge pool", "the network of bbf has none"),
+        ("train sac --env CartPole-v1 --network.bridge pool", "the network of sac has none"),
         ("envs CartPool", "CartPole-v1"),
         ("report", "expected run folders"),
         ("render nowhere", "nowhere was not written by"),

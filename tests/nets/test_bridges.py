@@ -1,5 +1,7 @@
 """What bridges, tokens, routers and mixtures of experts keep, whatever their parameters are."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,7 +70,7 @@ def test_soft_tables_sum_to_one(dtype):
     np.testing.assert_allclose(jnp.sum(routing.dispatch, axis=1), 1.0, atol=1e-5)
     np.testing.assert_allclose(jnp.sum(routing.combine, axis=(2, 3)), 1.0, atol=1e-5)
     np.testing.assert_allclose(jnp.sum(routing.probabilities, axis=2), 1.0, atol=1e-5)
-    assert jnp.min(routing.dispatch) >= 0
+    assert jnp.min(routing.dispatch) >= 0 and jnp.min(routing.combine) >= 0
 
 
 def test_order_and_number_of_tokens():
@@ -288,6 +290,14 @@ def test_numbers_of_parameters():
     params = jax.jit(network.init)(jax.random.key(0))
     assert counts[""] == sum(x.size for x in jax.tree.leaves(params))
     assert nets.parameter_count(params, depth=2) == counts
+    for bridge, rows in (
+        (nets.flatten(), 4 * 4 * 16),
+        (nets.pool(2), 2 * 2 * 16),
+        (nets.pool(), 16),
+        (nets.tokenised(), 16),
+    ):
+        counts = nets.parameter_count(features(bridge, layer_norm=False)[0])
+        assert counts.get("bridge", 0) + counts.get("trunk", 0) == rows * 4 + 4
     size, dense = nets.matching(lambda n: nets.q_network(BOARD, ACTION, hidden=(n,)), 20_000)
     assert abs(nets.parameter_count(dense)[""] / 20_000 - 1) <= 0.01 and size > 1
     with pytest.raises(ValueError, match="parameters=300: the nearest is size"):
@@ -356,6 +366,92 @@ def test_placement_in_actor_and_critic():
     params = jax.eval_shape(vectors.init, jax.random.key(0))
     assert params["trunk"]["dense_0"]["kernel"].shape == (3, 5)
     assert params["bridge"]["expert_1"]["dense_0"]["kernel"].shape == (5, 6)
+
+
+VALUES = {
+    "values": nets.q_network,
+    "atoms": partial(nets.q_network, atoms=5, dueling=True, noisy=True),
+    "implicit": partial(nets.implicit_quantile_network, fractions=2, mixed=(3,)),
+    "self-predictive": lambda *spaces, **options: nets.self_predictive(*spaces, **options).network,
+}
+BRIDGES = {
+    "flatten": nets.flatten(),
+    "pool": nets.pool(2),
+    "tokens": nets.tokenised(jnp.mean, nets.per_patch(3)),
+    "soft": nets.mixture(nets.soft(), 2),
+    "top-k": nets.mixture(nets.top_k(2, noise=1.0, load=1.0), 2),
+    "expert choice": nets.mixture(nets.expert_choice(), 2),
+    "penultimate": nets.penultimate(nets.soft(), 2),
+    "final": nets.final(nets.soft(), 2),
+    "everywhere": nets.everywhere(nets.soft(), 2),
+    "big": nets.big(nets.soft(), 2),
+}
+REFUSED = {("implicit", name) for name in ("final", "everywhere", "big")} | {
+    ("self-predictive", "big")
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_bridges_are_interchangeable_in_networks_of_action_values(name):
+    def build(bridge):
+        options = {"hidden": (4, 3), "encoder": nets.minatar_cnn(5), "activation": jax.nn.relu}
+        return VALUES[name](BOARD, ACTION, bridge=bridge, **options)
+
+    def seen(network):
+        params = jax.eval_shape(network.init, jax.random.key(0))
+        obs = jax.ShapeDtypeStruct((2, *BOARD.shape), BOARD.dtype)
+        output, internals = jax.eval_shape(network.apply, params, obs)
+        steps, starts = (
+            jax.ShapeDtypeStruct((3, 2, *x), d) for x, d in ((BOARD.shape, BOARD.dtype), ((), bool))
+        )
+        unrolled, of_all = jax.eval_shape(network.unroll, params, steps, (), starts)
+        assert unrolled.shape == (3, *output.shape)
+        paths = (path for path, _ in jax.tree.leaves_with_path(params))
+        leaves = {tuple(str(part.key) for part in path) for path in paths}
+        wired = {path for e in network.wiring for path in (*e.incoming, *e.outgoing)}
+        assert wired <= leaves
+        assert {e.layer for e in network.wiring} == set(internals.features)
+        assert internals.router.keys() == of_all.router.keys()
+        return params, output, bool(internals.router)
+
+    plain = seen(build(None))
+    for label, bridge in BRIDGES.items():
+        if (name, label) in REFUSED:
+            with pytest.raises(ValueError, match="bridge: experts"):
+                build(bridge)
+            continue
+        params, output, routed = seen(build(bridge))
+        assert output.shape == plain[1].shape
+        assert routed == (label not in ("flatten", "pool", "tokens"))
+        assert (jax.tree.structure(params) == jax.tree.structure(plain[0])) == (
+            label in ("flatten", "pool")
+        )
+
+
+def test_a_latent_is_projected_by_the_bridge_in_the_place_of_a_dense_layer():
+    options = {"hidden": (4,), "encoder": nets.minatar_cnn(5), "atoms": 2}
+    both = nets.self_predictive(BOARD, ACTION, bridge=nets.mixture(nets.soft(), 2), **options)
+    params = jax.jit(both.network.init)(jax.random.key(0))
+    assert params["aux"]["predictor"]["kernel"].shape == (16 * 5, 16 * 5)
+
+    @jax.jit
+    def seen(params, obs):
+        output, internals = both.network.apply(params, obs)
+        features = internals.features
+        return output, both.project(params, features), both.predict(params, features, ACTIONS)
+
+    ACTIONS = jnp.array([[0, 1], [2, 2]])
+    obs = jnp.asarray(rng.random((2, 6, 6, 2)) < 0.4)
+    output, projected, predicted = seen(params, obs)
+    heads = params["heads"]  # what is projected is what heads read
+    value = projected @ heads["value"]["kernel"]
+    advantage = (projected @ heads["advantage"]["kernel"]).reshape(2, 3, 2)
+    expected = value[:, None] + advantage - jnp.mean(advantage, axis=1, keepdims=True)
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+    assert predicted.shape == (2, 2, 80) and np.any(predicted[0] != predicted[1])
+    by_task = nets.mixture(nets.by_task(lambda obs: obs[:, 0, 0, 0].astype(jnp.int32)), 2)
+    with pytest.raises(ValueError, match="its router reads observations"):
+        nets.self_predictive(BOARD, ACTION, bridge=by_task, **options)
 
 
 def test_bad_arguments_are_named():

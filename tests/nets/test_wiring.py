@@ -67,6 +67,16 @@ NETWORKS = {
     "implicit, no layer after the product": (
         VECTOR, nets.implicit_quantile_network(VECTOR, ACTION, hidden=(4,), mixed=(), **IMPLICIT),
     ),
+    "implicit, mixture": (
+        IMAGE, nets.implicit_quantile_network(
+            IMAGE, ACTION, mixed=(4,), bridge=nets.mixture(nets.soft(), 2), **BRIDGED | IMPLICIT
+        ),
+    ),
+    "self-predictive, tokens": (
+        IMAGE, nets.self_predictive(
+            IMAGE, ACTION, bridge=nets.tokenised(), atoms=2, **BRIDGED
+        ).network,
+    ),
     "self-predictive": (
         IMAGE, nets.self_predictive(IMAGE, ACTION, encoder=TWO_CONVS, atoms=2, **SMALL).network,
     ),
@@ -93,6 +103,7 @@ NETWORKS = {
 # Layers whose units are tied together behind them, so that one cannot be silenced alone.
 TIED = {
     "self-predictive": {"encoder/conv_1"},
+    "self-predictive, tokens": {"encoder/conv_0"},
     "spectrally normalised": {"trunk/actor/dense_1", "trunk/critic/dense_1"},
 }
 
