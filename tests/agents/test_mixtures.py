@@ -9,7 +9,7 @@ import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.core.check import _experience
-from purejaxrl_suite.core.types import Network
+from purejaxrl_suite.core.types import Box, Discrete, Network
 from purejaxrl_suite.envs import probes
 from tests.contract.agents import AGENTS, SIBLINGS
 from tests.contract.test_interventions import BUILDERS
@@ -59,6 +59,35 @@ def test_one_network_as_expert_learns_the_same_bits():
     assert np.all(mixed.curves["router_load.bridge.expert_0"][:, 3] == 1)
     assert np.all(mixed.curves["router_entropy"][:, 3] == 0)
     assert "router_entropy" not in plain.curves
+
+
+def test_actor_and_critic_as_the_only_experts_are_what_they_were():
+    """Outputs and gradients to the last bit, so that any agent learns the same."""
+    observation, action = Box((3,)), Discrete(2)
+    alone = nets.actor_critic(observation, action, hidden=(5,))
+    one = nets.actor_critic(observation, action, hidden=(5,), bridge=nets.big(nets.soft(), 1))
+    params = jax.jit(alone.init)(jax.random.key(0))
+    inside = {
+        namespace: {name: {"expert_0": leaves} for name, leaves in subtree.items()}
+        for namespace, subtree in params.items()
+    }
+    router = jax.jit(one.init)(jax.random.key(1))["bridge"]
+    obs = jax.random.normal(jax.random.key(2), (4, 3))
+
+    def learn(network, params):
+        def loss(params):
+            output, _ = network.apply(params, obs)
+            return jnp.sum(jnp.square(output.policy)) + jnp.sum(jnp.square(output.value)), output
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    expected, before = jax.jit(lambda p: learn(alone, p))(params)
+    gradients, after = jax.jit(lambda p: learn(one, p))(inside | {"bridge": router})
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+    for namespace, subtree in expected.items():
+        found = {name: x["expert_0"] for name, x in gradients[namespace].items()}
+        jax.tree.map(np.testing.assert_array_equal, subtree, found)
+    assert all(np.all(g == 0) for g in jax.tree.leaves(gradients["bridge"]))
 
 
 @pytest.mark.parametrize(
