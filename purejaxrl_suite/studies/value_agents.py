@@ -10,9 +10,9 @@ DQN and Rainbow have Dopamine's settings for MinAtar, C51 those with Rainbow's a
 its paper: see `presets`. Exploration decays over 2.5 % of training, which is their share of 1e7
 steps. A score is 0 at that of random actions and 1 at the published one of `stats.REFERENCES`, of
 PPO after 1e7 steps; it is taken in training, with the agents' own exploration. Games are gymnax's:
-no sticky actions, and limits of time, so scores of the paper are no reference. PQN takes ten times
-as many steps as the others, and a fraction of their time. `quick` has 1/200 of the steps of `full`:
-it shows that agents learn, not what they reach.
+no sticky actions, and limits of time, so scores of the paper are no reference. PQN takes five times
+as many steps as the others. `quick` has 1/500 of the steps of `full`, most of an hour on one core:
+it shows whether learning begins, not what is reached.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ PRESET = {
     "Rainbow": "dopamine-rainbow-minatar",
     "PQN": "purejaxql-minatar",
 }
-LONGER = 10
+LONGER = 5
 """Steps of PQN for one of the others."""
 DECAY = 0.025
 
@@ -111,6 +111,6 @@ STUDY = Study(
         Claim("PQN comes within 0.1 of the published scores.", ("PQN",), reached, MORE, 0.0, 0.9),
     ),
     figure,
-    quick=Budget(FOUR_GAMES, 16, 5e4),
+    quick=Budget(FOUR_GAMES, 16, 2e4),
     full=Budget(FOUR_GAMES, 32, 1e7),
 )
