@@ -19,7 +19,7 @@ from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTre
 from purejaxrl_suite.envs.multi_task import task_labels
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, minibatch, returns, statistics, successors
-from purejaxrl_suite.ops.descent import descend
+from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
 
@@ -122,7 +122,7 @@ def ppo(
     def optimizer(hypers: PPOHypers) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
         adam = optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon)
-        return network.constrain(optax.chain(clip, adam))
+        return network.constrain(Pooled(*optax.chain(clip, adam)))
 
     def init(key: Key, hypers: PPOHypers) -> PPOState:
         params = network.init(key)
@@ -162,13 +162,11 @@ def ppo(
         value_clip = hypers.clip_range if config.clip_value_loss else jnp.inf
         surrogate = losses.ppo_surrogate(log_prob, batch.log_prob, advantage, hypers.clip_range)
         errors = losses.clipped_value_loss(output.value, batch.value, batch.target, value_clip)
-        metrics = {
-            "policy_loss": jnp.mean(surrogate),
-            "value_loss": jnp.mean(errors),
-            "entropy": jnp.mean(policy.entropy()),
-            "approximate_kl": losses.approximate_kl(log_prob - batch.log_prob),
-            "clip_fraction": losses.clip_fraction(log_prob - batch.log_prob, hypers.clip_range),
-        }
+        log_ratio = log_prob - batch.log_prob
+        samples = {"policy_loss": surrogate, "value_loss": errors, "entropy": policy.entropy()}
+        samples["approximate_kl"] = losses.approximate_kl(log_ratio)
+        samples["clip_fraction"] = losses.clipped(log_ratio, hypers.clip_range)
+        metrics = losses.means(samples)
         total = metrics["policy_loss"] + hypers.value_coefficient * metrics["value_loss"]
         total = total - hypers.entropy_coefficient * metrics["entropy"] + internals.aux_loss
         return total, (metrics, internals.features)

@@ -17,7 +17,7 @@ from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import exploration, minibatch, returns, successors
-from purejaxrl_suite.ops.descent import descend
+from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
 
@@ -105,7 +105,7 @@ def pqn(
 
     def optimizer(hypers: PQNHypers) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
-        return network.constrain(optax.chain(clip, optax.radam(hypers.learning_rate)))
+        return network.constrain(Pooled(*optax.chain(clip, optax.radam(hypers.learning_rate))))
 
     def init(key: Key, hypers: PQNHypers) -> PQNState:
         params = network.init(key)

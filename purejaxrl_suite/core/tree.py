@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from purejaxrl_suite.core.types import Array, Path, PyTree
 
@@ -57,6 +58,35 @@ def map_moments(update: Callable[[PyTree], PyTree], opt_state: PyTree, params: P
         return jax.tree.unflatten(structure, [old if empty else new for empty, old, new in pairs])
 
     return jax.tree.map(edit, opt_state, is_leaf=lambda node: _parts(node, params) is not None)
+
+
+def ravel_moments(opt_state: PyTree, params: PyTree) -> PyTree:
+    """The state with one vector f32[P] in place of every subtree that is shaped like `params`.
+
+    It is what an optimizer that knows nothing of leaves has for the vector of all parameters.
+    """
+    return jax.tree.map(
+        lambda node: ravel_pytree(node)[0] if _whole(node, params) else node,
+        opt_state,
+        is_leaf=lambda node: _whole(node, params),
+    )
+
+
+def unravel_moments(
+    flat: PyTree, like: PyTree, params: PyTree, unravel: Callable[[Array], PyTree]
+) -> PyTree:
+    """`ravel_moments(like, params)`, or what became of it, as `like` had it: the way back."""
+    return jax.tree.map(
+        lambda node, new: unravel(new) if _whole(node, params) else new,
+        like,
+        flat,
+        is_leaf=lambda node: _whole(node, params),
+    )
+
+
+def _whole(node: PyTree, params: PyTree) -> bool:
+    parts = _parts(node, params)
+    return parts is not None and not any(map(_is_empty, parts))
 
 
 def reset_counts(opt_state: PyTree, params: PyTree) -> PyTree:

@@ -111,15 +111,38 @@ def combine(value: Array, advantages: Array) -> Array:
     return value + advantages - jnp.mean(advantages, axis=1, keepdims=True)
 
 
-def distribution(action: Space) -> Callable[[Any], Any]:
-    """The function from a policy to a distrax distribution over actions [B, ...].
+class Categorical(NamedTuple):
+    """Distribution over actions. log_probs: f32[B, A], normalised.
 
-    `log_prob` and `entropy` of the distribution are f32[B]. distrax is imported at this call.
+    That of distrax normalises once more for its entropy: five kernels of a minibatch.
     """
-    distrax = import_distrax()
+
+    log_probs: Array
+
+    def log_prob(self, action: Array) -> Array:
+        """f32[B] of actions i32[B]; one-hot, because the gradient of an index is a scatter."""
+        chosen = jax.nn.one_hot(action, self.log_probs.shape[-1], dtype=bool)
+        return jnp.sum(jnp.where(chosen, self.log_probs, 0.0), axis=-1)
+
+    def entropy(self) -> Array:
+        """f32[B], in nats."""
+        return -jnp.sum(jnp.exp(self.log_probs) * self.log_probs, axis=-1)
+
+    def mode(self) -> Array:
+        """The likeliest action i32[B]."""
+        return jnp.argmax(self.log_probs, axis=-1).astype(jnp.int32)
+
+
+def distribution(action: Space) -> Callable[[Any], Any]:
+    """The function from a policy to a distribution over actions [B, ...].
+
+    Its `log_prob` and `entropy` are f32[B], its `mode` is an action. Where actions are a Box it is
+    a distribution of distrax, which is imported at this call.
+    """
     if isinstance(action, Discrete):
-        return lambda logits: distrax.Categorical(logits=logits)
+        return lambda logits: Categorical(jax.nn.log_softmax(logits))
     if isinstance(action, Box) and len(action.shape) == 1:
+        distrax = import_distrax()
         return lambda policy: distrax.MultivariateNormalDiag(policy.mean, jnp.exp(policy.log_std))
     raise ValueError(f"action={action}: expected Discrete, or Box with one axis")
 

@@ -6,12 +6,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
-from purejaxrl_suite.core.types import Array, Learner
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Array, Learner, PyTree
+
+Loss = Callable[[PyTree, Any, Any], tuple[Array, tuple[dict[str, Array], Any]]]
+
+
+class Pooled(optax.GradientTransformation):
+    """An optimizer to which all parameters are one vector: elementwise, but for norms of all.
+
+    `descend` applies it to that vector, a few kernels in place of several for every leaf. What is
+    put around it (`Network.constrain`: masks, projections, decay towards initial values) is no
+    Pooled, and is applied leaf by leaf.
+    """
 
 
 def descend(
-    loss: Callable[[Any, Any, Any], tuple[Array, tuple[dict[str, Array], Any]]],
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     learner: Learner,
     batch: Any,
@@ -25,19 +38,38 @@ def descend(
 
     Returns the learner and the mean of the metrics and of `gradient_norm`, before clipping.
     """
+    pooled = isinstance(optimizer, Pooled)
+    vector, unravel = ravel_pytree(learner.params)
 
     def take(x: Array, index: Array) -> Array:
         # Rows with one axis are gathered faster than rows with several.
-        rows = jnp.reshape(x, (*x.shape[:2], -1))[:, index]
+        rows = jnp.reshape(x, (*x.shape[:2], -1)).at[:, index]
+        rows = rows.get(mode="promise_in_bounds", wrap_negative_indices=False)
         return jnp.reshape(rows, (x.shape[0], len(index), *x.shape[2:]))
 
-    def step(learner: Learner, index: Array) -> tuple[Learner, dict[str, Array]]:
+    def minibatch(index: Array) -> Any:
         part = jax.tree.map(lambda x: take(x, index), batch._replace(memory=()))
-        part = part._replace(memory=jax.tree.map(lambda x: x[index], batch.memory))
-        grads, (metrics, _) = jax.grad(loss, has_aux=True)(learner.params, part, {})
+        return part._replace(memory=jax.tree.map(lambda x: x[index], batch.memory))
+
+    names: list[str] = []  # of the metrics, known when a step has been traced
+
+    def step(learner: Learner, index: Array) -> tuple[Learner, Array]:
+        params = unravel(learner.params) if pooled else learner.params
+        grads, (metrics, _) = jax.grad(loss, has_aux=True)(params, minibatch(index), {})
+        grads = ravel_pytree(grads)[0] if pooled else grads
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
         params = optax.apply_updates(learner.params, updates)
-        return Learner(params, opt_state), metrics | {"gradient_norm": optax.tree.norm(grads)}
+        metrics = metrics | {"gradient_norm": optax.tree.norm(grads)}
+        names[:] = metrics
+        # One row, and not a history for each of them: writing to each is a kernel.
+        return Learner(params, opt_state), jnp.stack(list(metrics.values()))
 
-    learner, metrics = jax.lax.scan(step, learner, indices)
-    return learner, {name: jnp.mean(x) for name, x in metrics.items()}
+    start = learner
+    if pooled:
+        start = Learner(vector, tree.ravel_moments(learner.opt_state, learner.params))
+    end, rows = jax.lax.scan(step, start, indices)
+    if pooled:
+        moments = learner.opt_state, learner.params, unravel
+        end = Learner(unravel(end.params), tree.unravel_moments(end.opt_state, *moments))
+    means = jnp.mean(rows, axis=0)
+    return end, {name: means[i] for i, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""Losses (per sample) and diagnostics (scalars) of policy and value learning."""
+"""Losses and diagnostics of policy and value learning, per sample but for the last."""
 
 import jax.numpy as jnp
 
@@ -38,19 +38,26 @@ def huber(errors: Array, delta: Array | float = 1.0) -> Array:
 
 
 def approximate_kl(log_ratio: Array) -> Array:
-    """Mean of (ratio - 1) - log ratio: f32[], unbiased for KL(old || new), never negative.
+    """(ratio - 1) - log ratio per sample, never negative; its mean is unbiased for KL(old || new).
 
     log_ratio: log_prob - old_log_prob of actions drawn from the old policy. Estimator k3 of
     Schulman 2020, http://joschu.net/blog/kl-approx.html.
     """
     # expm1 keeps the quadratic term where the policies nearly agree and exp(x) - 1 has cancelled.
-    return jnp.mean(jnp.expm1(log_ratio) - log_ratio)
+    return jnp.expm1(log_ratio) - log_ratio
 
 
-def clip_fraction(log_ratio: Array, clip_range: Array | float) -> Array:
-    """Fraction of samples whose probability ratio is outside 1 +- clip_range: f32[]."""
+def clipped(log_ratio: Array, clip_range: Array | float) -> Array:
+    """1 per sample whose probability ratio is outside 1 +- clip_range, else 0."""
     outside = jnp.abs(jnp.expm1(log_ratio)) > clip_range
-    return jnp.mean(outside.astype(jnp.float32))
+    return outside.astype(jnp.float32)
+
+
+def means(samples: dict[str, Array]) -> dict[str, Array]:
+    """The mean of each array, f32[]: one reduction of all, which have one shape."""
+    stacked = jnp.stack(list(samples.values()))
+    found = jnp.mean(jnp.reshape(stacked, (len(samples), -1)), axis=1)
+    return {name: found[i] for i, name in enumerate(samples)}
 
 
 def explained_variance(predictions: Array, targets: Array) -> Array:

@@ -110,7 +110,8 @@ def test_shapes_of_outputs():
 )
 def test_distribution(action, policy, greedy):
     found = nets.distribution(action)(policy)
-    sample = found.sample(seed=jax.random.key(0))
+    sampler = nets.sampler(action)
+    sample = sampler.sample(sampler.noise(jax.random.key(0), 1), policy)
     assert found.log_prob(sample).shape == found.entropy().shape == (1,)
     np.testing.assert_allclose(found.mode()[0], greedy)
     if isinstance(action, Discrete):
