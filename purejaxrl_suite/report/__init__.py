@@ -22,6 +22,7 @@ from purejaxrl_suite.report.layers import layer_maps
 from purejaxrl_suite.report.page import page
 from purejaxrl_suite.report.ranking import best
 from purejaxrl_suite.report.sensitivity import sensitivity
+from purejaxrl_suite.report.studies import panels_figure
 from purejaxrl_suite.report.summary import final_scores
 from purejaxrl_suite.report.tables import table
 from purejaxrl_suite.report.viewer import has_viewer, view
@@ -37,6 +38,7 @@ __all__ = [
     "layer_maps",
     "learning_curves",
     "page",
+    "panels_figure",
     "performance_profiles",
     "ranked",
     "scaling",

@@ -169,6 +169,8 @@ def _lines(ax: Axes, panel: Lines) -> None:
     for colour, one in zip(COLOURS, panel.lines, strict=False):
         ax.plot(one.x, one.value, color=colour, marker="o", markersize=3)
         ax.fill_between(one.x, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
+        if len(one.x) == 1:  # a band of a single point is nothing
+            ax.vlines(one.x, one.low, one.high, color=colour, alpha=0.5)
         ends[one.label] = (_last(one), colour)
     if panel.against is not None:
         ax.axhline(panel.against, color=MARK, linewidth=1, linestyle="--")
