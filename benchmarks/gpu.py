@@ -39,6 +39,7 @@ BENCHMARKS = (
             *PEERS,
             "ppo-cartpole",
             "ppo-cartpole-64",
+            "ppo-cartpole-2048",
             "ppo-breakout",
             "pqn-breakout",
             "navix-doorkey-view",
@@ -54,7 +55,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         "roofline",
-        ("--members", "1", "256"),
+        ("--members", "1", "256", "2048"),
         ("--jobs", "ppo-cartpole", "--members", "1", "--steps", "1e3", "--rounds", "1"),
         1.0,
     ),

@@ -6,8 +6,9 @@
 For a job (agent and environment at published settings) three programs take turns: the whole
 training, the same without learning, and the same with random actions. Their differences are the
 times of learning, of acting and of the environment. Beside them stand the floating-point operations
-of matrix products, counted in the traced program (loop bodies times their trips), and two limits
-measured on the same device: the fastest square matrix product, and a large copy.
+of matrix products, counted in the traced program (loop bodies times their trips), the bytes that an
+update cannot help moving (`traffic`), and two limits measured on the same device: the fastest
+square matrix product, and a large copy.
 """
 
 import argparse
@@ -25,14 +26,15 @@ PRODUCT = 2.0 * 2048**3
 PARTS = ("training", "without learning", "environment")
 
 
-def job(kind: str, settings: str, **changes: Any) -> Callable[[], tuple[Any, Any]]:
-    """(agent, environment) at the settings of a peer."""
+def job(kind: str, settings: str, **changes: Any) -> Callable[[], tuple[Any, Any, Any]]:
+    """(agent, environment, settings) of a peer."""
 
-    def build() -> tuple[Any, Any]:
+    def build() -> tuple[Any, Any, Any]:
         from benchmarks import contestants, reference
 
         build_at = {"ppo": contestants.ppo_at, "pqn": contestants.pqn_at}[kind]
-        return build_at(getattr(reference, settings)._replace(**changes))
+        chosen = getattr(reference, settings)._replace(**changes)
+        return *build_at(chosen), chosen
 
     return build
 
@@ -53,7 +55,7 @@ def matrix_flops(jaxpr: Any) -> float:
     total = 0.0
     for equation in jaxpr.eqns:
         trips = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += trips * sum(map(matrix_flops, _called(equation)))
+        total += trips * sum(map(matrix_flops, called(equation)))
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
             lengths = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
@@ -63,12 +65,39 @@ def matrix_flops(jaxpr: Any) -> float:
     return total
 
 
-def _called(equation: Any) -> list[Any]:
+def called(equation: Any) -> list[Any]:
     """The programs inside an equation: what it calls, and the bodies of its loops."""
     import jax
 
     found = jax.tree.leaves(equation.params)
     return [getattr(inner, "jaxpr", inner) for inner in found if hasattr(inner, "eqns")]
+
+
+def traffic(agent: Any, env: Any, epochs: int, minibatches: int) -> float:
+    """Bytes that one update of one member moves to and from memory, at the least.
+
+    The rollout is written once; each epoch reads all of it and writes and reads its minibatches.
+    Activations are written forwards and read backwards, with their gradients the other way round.
+    In each minibatch parameters and both moments are read and written, gradients twice each. Caches
+    may keep any of it from the memory, which no program can count on from its outside.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    def size(tree: Any) -> int:
+        return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+    steps = agent.num_envs * agent.rollout_length
+    params = jax.eval_shape(agent.network.init, jax.random.key(0))
+    obs = jax.ShapeDtypeStruct((steps, *env.observation.shape), jnp.dtype(env.observation.dtype))
+    activations = size(jax.eval_shape(agent.network.apply, params, obs)[1].features)
+    # Beside the observation: action, reward, two flags, and three numbers of the learner.
+    transition = size(obs) + steps * (2 * 4 + 2 + 3 * 4)
+    return (
+        transition * (1 + 3 * epochs)
+        + activations * 4 * epochs
+        + size(params) * (3 * 2 + 4) * epochs * minibatches
+    )
 
 
 def parts(agent: Any, env: Any, updates: int, members: int) -> list[harness.Contestant]:
@@ -88,7 +117,7 @@ def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> 
     """Seconds of each part, operations, and the share of the limit that they reach."""
     import jax
 
-    agent, env = JOBS[name]()
+    agent, env, settings = JOBS[name]()
     updates = max(1, round(steps / (agent.num_envs * agent.rollout_length * members)))
     entries = parts(agent, env, updates, members)
     raced = harness.race(entries, rounds)
@@ -98,6 +127,7 @@ def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> 
     traced = jax.make_jaxpr(whole.train)(jax.random.key(0), *whole.data)
     # The loop over updates is a while loop, counted once.
     flops = updates * matrix_flops(traced.jaxpr)
+    bytes_moved = updates * members * traffic(agent, env, settings.epochs, settings.minibatches)
     shares = seconds[0] - seconds[1], seconds[1] - seconds[2], seconds[2]
     return {
         "job": name,
@@ -108,12 +138,14 @@ def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> 
         "flops_per_step": flops / whole.steps,
         "flops_per_second": flops / seconds[0],
         "of_matrix_limit": flops / seconds[0] / limits["flops_per_second"],
+        "bytes_per_step": bytes_moved / whole.steps,
+        "of_copy_limit": bytes_moved / seconds[0] / limits["bytes_per_second"],
         "share": dict(
             zip(
                 ("learning", "acting", "environment"), (s / seconds[0] for s in shares), strict=True
             )
         ),
-        "bytes": raced["contestants"][0]["temporary_bytes"],
+        "temporary_bytes": raced["contestants"][0]["temporary_bytes"],
     }
 
 

@@ -28,7 +28,6 @@ MAX_UPDATES = 4096  # rows of history of one call: how many of them are run is d
 class Segment(NamedTuple):
     """A compiled segment. call: (run, clock) -> (run, history); run: where the fleet stands."""
 
-    agent: Any
     call: Any
     run: Any
     compile_seconds: float
@@ -64,16 +63,13 @@ def clock(updates: int) -> Any:
     return Clock(jnp.int32(0), jnp.int32(updates))
 
 
-def compile_segment(env_id: str, policy: str, members: int) -> Segment:
+def compile_segment(agent: Any, env: Any, members: int) -> Segment:
     """Initialise a fleet and compile its training, the Run donated."""
     import jax
     import jax.numpy as jnp
 
     from purejaxrl_suite.engine.train import make_train
-    from purejaxrl_suite.envs import make
 
-    env = make(env_id)
-    agent = training_agent(policy, env)
     init, train = make_train(agent, env, updates_per_call=MAX_UPDATES)
     keys = jax.random.split(jax.random.key(0), members)
     fixed = keys, jax.tree.map(jnp.float32, agent.hypers), env.params
@@ -85,7 +81,7 @@ def compile_segment(env_id: str, policy: str, members: int) -> Segment:
     memory = executable.memory_analysis()
     sizes = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
     peak = sum(sizes) - memory.alias_size_in_bytes
-    return Segment(agent, partial(executable, *fixed), run, seconds, peak)
+    return Segment(partial(executable, *fixed), run, seconds, peak)
 
 
 def timed(segment: Segment, updates: int) -> tuple[Segment, float, float]:
@@ -99,22 +95,30 @@ def timed(segment: Segment, updates: int) -> tuple[Segment, float, float]:
 
 
 def measure(env_id: str, policy: str, members: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """One point: medians over `rounds` calls of about `seconds` each."""
+    """One point: what was measured of this policy in this environment."""
+    from purejaxrl_suite.envs import make
+
+    env = make(env_id)
+    found = measure_agent(training_agent(policy, env), env, members, seconds, rounds)
+    return {"env_id": env_id, "policy": policy, "members": members} | found
+
+
+def measure_agent(
+    agent: Any, env: Any, members: int, seconds: float, rounds: int
+) -> dict[str, Any]:
+    """Medians over `rounds` calls of about `seconds` each, and what compiling told."""
     import jax
 
-    segment = compile_segment(env_id, policy, members)
+    segment = compile_segment(agent, env, members)
     segment, *_ = timed(segment, 1)
     segment, wall, _ = timed(segment, 3)
     updates = min(MAX_UPDATES, max(1, round(3 * seconds / wall)))
-    agent, times = segment.agent, []
+    times = []
     steps = members * updates * agent.num_envs * agent.rollout_length
     for _ in range(rounds):
         segment, *pair = timed(segment, updates)
         times.append(pair)
     return {
-        "env_id": env_id,
-        "policy": policy,
-        "members": members,
         "num_envs": agent.num_envs,
         "rollout_length": agent.rollout_length,
         "steps_per_call": steps,

@@ -1,0 +1,235 @@
+"""Write what was measured into the pages that show it.
+
+    python -m benchmarks.tables
+
+Between `<!-- NAME -->` and `<!-- end of NAME -->` a page of PAGES shows a table of TABLES, made of
+the files `benchmarks/results/*-DEVICE.json`, one table per device. A test compares the pages with
+what this writes, so a result file and its page change together.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("benchmarks/results")
+PAGES = (Path("benchmarks/README.md"), Path("docs/performance.md"))
+BLOCK = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- end of \1 -->", re.DOTALL)
+Data = dict[str, Any]
+
+
+def table(titles: str, rows: list[list[str]]) -> str:
+    """A markdown table; titles are separated by |."""
+    columns = titles.split("|")
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def place(context: Data) -> str:
+    """One line: device, versions, commit and command."""
+    found = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
+    device = context["cpu"] if context["backend"] == "cpu" else context["device"]
+    cores = f", {context['cores_used']} core" if context["backend"] == "cpu" else ""
+    cores += "s" if cores and context["cores_used"] > 1 else ""
+    return (
+        f"{device}{cores}; {found}; commit {context['commit']}, {context['date'][:10]}.\n"
+        f"`{context['command']}`\n"
+    )
+
+
+def spread(ratio: Data) -> str:
+    """Median and range."""
+    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f} - {ratio['max']:.2f})"
+
+
+def kernels(entry: Data, trips: int | None) -> str:
+    """Kernels in the first loop body that runs so often, "" where no loop does."""
+    found = [row["own"] for row in entry["loops"] if trips is not None and row["trips"] == trips]
+    return str(found[0]) if found else ""
+
+
+def peers(data: Data) -> str:
+    """Ours against each peer at equal settings."""
+    rows = []
+    for name, job in data["jobs"].items():
+        ours, *others = job["contestants"]
+        length = job["settings"].get("rollout_length")
+        for entry in others:
+            pair = (ours, entry)
+            speeds = [f"{one['steps_per_second']['median']:,.0f}" for one in pair]
+            seconds = [f"{one['trace_seconds'] + one['compile_seconds']:.0f}" for one in pair]
+            used = [(one["output_bytes"] + one["temporary_bytes"]) / 1e6 for one in pair]
+            body = [kernels(one, length) for one in pair]
+            rows.append(
+                [
+                    name,
+                    str(job["settings"].get("members", job["settings"].get("seeds", 1))),
+                    speeds[0],
+                    entry["name"],
+                    speeds[1],
+                    spread(entry["ratio"]),
+                    " / ".join(seconds),
+                    " / ".join(f"{x:,.1f}" for x in used),
+                    " / ".join(body) if all(body) else "",
+                ]
+            )
+    titles = (
+        "job|members|steps/s|against|steps/s|ratio (spread)|trace and compile, s|memory, MB"
+        "|kernels of a step"
+    )
+    return table(titles, rows)
+
+
+def throughput(data: Data) -> str:
+    """Speed, memory and compiling of one environment and policy in each row."""
+    rows = []
+    on_cpu = data["context"]["backend"] == "cpu"
+    for row in data["points"]:
+        speed = row["steps_per_second"]["median"]
+        rows.append(
+            [
+                row["env_id"],
+                row["policy"],
+                f"{row['members']:,}",
+                f"{row['steps_per_cpu_second'] if on_cpu else speed:,.0f}",
+                f"{row['peak_bytes'] / 1e6:,.1f}",
+                f"{row['compile_seconds']:.1f}",
+            ]
+        )
+    return table("environment|policy|members|steps/s|memory, MB|compile, s", rows)
+
+
+def roofline(data: Data) -> str:
+    """Where the time goes and how much of the device's limits is reached."""
+    rows = []
+    for row in data["rows"]:
+        share = row["share"]
+        rows.append(
+            [
+                row["job"],
+                str(row["members"]),
+                f"{row['steps_per_second']:,.0f}",
+                *(f"{share[part]:.0%}" for part in ("learning", "acting", "environment")),
+                f"{row['flops_per_step'] / 1e6:.2f}",
+                f"{row['of_matrix_limit']:.0%}",
+                f"{row['bytes_per_step'] / 1e3:.1f}" if "bytes_per_step" in row else "",
+                f"{row['of_copy_limit']:.0%}" if "of_copy_limit" in row else "",
+            ]
+        )
+    titles = (
+        "job|members|steps/s|learning|acting|environment|MFLOP of products per step"
+        "|of the product's limit|KB moved per step|of the copy's limit"
+    )
+    limits = data["limits"]
+    return table(titles, rows) + (
+        f"\nLimits: {limits['flops_per_second'] / 1e9:,.0f} GFLOP/s in the best float32 product, "
+        f"{limits['bytes_per_second'] / 1e9:,.1f} GB/s in a large copy.\n"
+    )
+
+
+def growth(data: Data) -> str:
+    """One line per axis: where it starts and where it ends."""
+    rows = []
+    for row in data["rows"]:
+        on_cpu = data["context"]["backend"] == "cpu"
+        speed = row["steps_per_cpu_second"] if on_cpu else row["steps_per_second"]["median"]
+        rows.append(
+            [
+                row["axis"],
+                f"{row['value']:,}",
+                f"{speed:,.0f}",
+                f"{row['peak_bytes'] / 1e6:,.1f}",
+                f"{row['compile_seconds']:.1f}",
+            ]
+        )
+    shown = "\n![Speed and memory against members, environments and width](images/growth.png)\n"
+    return table("axis|value|steps/s|memory, MB|compile, s", rows) + shown
+
+
+def compiling(data: Data) -> str:
+    """Seconds before the first step, agent by agent."""
+    rows = [
+        [
+            row["agent"],
+            f"{row['preset']}, {row['env_id']}",
+            f"{row['operations']:,}",
+            f"{row['tracing_seconds']:.1f}",
+            f"{row['compile_seconds']:.1f}",
+            f"{row['cached_seconds']:.1f}",
+        ]
+        for row in data["rows"]
+    ]
+    titles = "agent|preset, environment|operations|trace and lower, s|compile, s|from the cache, s"
+    return table(titles, rows)
+
+
+def continuous(data: Data) -> str:
+    """Ours and brax's own agents, round by round."""
+    rows = []
+    for row in data["rows"]:
+        sides = row["ours"], row["brax"]
+        rows.append(
+            [
+                f"{row['agent']}, {row['job']['env']}",
+                *(f"{side['steps_per_second']:,.0f}" for side in sides),
+                f"**{row['ratio']:.2f}**",
+                " / ".join(f"{side['return']:,.0f}" for side in sides),
+                " / ".join(f"{side['seconds_with_compilation']:.0f}" for side in sides),
+            ]
+        )
+    titles = "job|steps/s|brax: steps/s|ratio|return, ours / brax|seconds in all, ours / brax"
+    return table(titles, rows)
+
+
+def headline(data: Data) -> str:
+    """NAVIX's headline job."""
+    rows = [
+        [row["name"], f"{row['seconds']:,.1f}", f"{row['steps_per_second']:,.0f}"]
+        for row in data["rows"]
+    ]
+    job = f"\n{data['members']:,} members of {data['steps']:,.0f} steps each.\n"
+    return table("contestant|seconds, compilation included|steps/s", rows) + job
+
+
+TABLES: dict[str, Callable[[Data], str]] = {
+    "peers": peers,
+    "throughput": throughput,
+    "roofline": roofline,
+    "growth": growth,
+    "compiling": compiling,
+    "continuous": continuous,
+    "headline": headline,
+}
+
+
+def block(name: str, results: Path = RESULTS) -> str:
+    """All devices' tables of this name; a sentence where nothing has been measured."""
+    files = sorted(results.glob(f"{name}-*.json"))
+    if not files:
+        return f"\nNot measured yet: `python -m benchmarks.{name}`.\n\n"
+    found = []
+    for path in files:
+        data = json.loads(path.read_text())
+        device = path.stem.removeprefix(f"{name}-").upper()
+        found.append(f"\n{device}: {place(data['context'])}\n{TABLES[name](data)}\n")
+    return "".join(found)
+
+
+def fill(text: str, results: Path = RESULTS) -> str:
+    """The page with every block made anew."""
+
+    def written(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return f"<!-- {name} -->\n{block(name, results)}<!-- end of {name} -->"
+
+    return BLOCK.sub(written, text)
+
+
+def main() -> None:
+    for page in PAGES:
+        page.write_text(fill(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
