@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -37,6 +37,8 @@ HIGH, LOW, ROW = 3.1, 2.0, 0.22
 """Inches of a panel, of one with a few intervals, and of an interval."""
 FEW = 8
 """Points on an axis that are named each."""
+DECADES = 200
+"""Factor between the ends of a logarithmic axis below which 2 and 5 are named, too."""
 NEAR = 0.08
 """Points closer than this share of the axis are not."""
 VERDICT_STYLE = {
@@ -179,6 +181,10 @@ def _lines(ax: Axes, panel: Lines) -> None:
         ax.set_xticks(known, [f"{x:g}" for x in known])
         ax.xaxis.set_minor_locator(NullLocator())
     else:
+        if panel.logarithmic:
+            few = known[-1] < DECADES * known[0]
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            ax.xaxis.set_minor_formatter(NullFormatter())
         ax.xaxis.set_major_formatter(EngFormatter())
     ax.set_xlabel(panel.x)
     ax.set_ylabel(panel.y)
