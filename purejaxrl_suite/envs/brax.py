@@ -1,7 +1,7 @@
 """Adapter for the environments of brax (Freeman et al. 2021, arXiv 2106.13281), an extra.
 
 Brax is imported when the first of them is made. Tasks that are alike are one environment with
-other parameters: which way to go, how fast, and how heavy everything is.
+other parameters: which way to go, how fast, how heavy everything is, how strong the motors are.
 """
 
 import inspect
@@ -40,9 +40,12 @@ REFUSED = {} if find_spec("brax") else dict.fromkeys(_IDS, _MISSING)
 
 
 class Physics(NamedTuple):
-    """gravity: f32[], acceleration downwards in m/s^2."""
+    """gravity: f32[], acceleration downwards in m/s^2. strength: f32[], of all motors, times brax's
+    own.
+    """
 
     gravity: Any
+    strength: Any = 1.0
 
 
 class Running(NamedTuple):
@@ -51,12 +54,14 @@ class Running(NamedTuple):
     gravity: f32[], acceleration downwards in m/s^2. direction: f32[], the angle in radians of the
     way to go: 0 is brax's own, pi is backwards; others only make sense for ants, humanoids and
     swimmers. speed: f32[], in m/s: what counts is the distance from it, -|velocity - speed|;
-    infinity is brax's own task, the faster the better.
+    infinity is brax's own task, the faster the better. strength: f32[], of all motors, times
+    brax's own.
     """
 
     gravity: Any
     direction: Any = 0.0
     speed: Any = float("inf")
+    strength: Any = 1.0
 
 
 def ids() -> tuple[str, ...]:
@@ -143,12 +148,17 @@ def _construct(id: str, backend: str, static: dict[str, Any], kind: Any) -> Any:
 
 
 def _world(game: Any, params: PyTree) -> Any:
-    """The object with another gravity."""
+    """The object with another gravity and other motors."""
     gravity = jnp.array([0.0, 0.0, -1.0]) * params.gravity
     system = game.sys
-    return altered(
-        game, sys=system.replace(gravity=gravity, opt=system.opt.replace(gravity=gravity))
+    motors = system.actuator.replace(gear=system.actuator.gear * params.strength)
+    changed = system.replace(
+        gravity=gravity,
+        opt=system.opt.replace(gravity=gravity),
+        actuator=motors,
+        actuator_gear=system.actuator_gear * params.strength,  # what mjx reads
     )
+    return altered(game, sys=changed)
 
 
 def _own_reward(world: Any, params: PyTree, state: Any) -> Array:

@@ -73,7 +73,8 @@ def shown(space: Box, tasks: int) -> Callable[[Array, Any], Array]:
 
 def common_info(envs: Sequence[Environment]) -> tuple[str, ...]:
     """Names that the `info` of all of them has, sorted."""
-    return tuple(sorted(set.intersection(*(_info_names(env) for env in envs))))
+    kinds = {(env.init, env.step): env for env in envs}  # tracing one of a family is enough
+    return tuple(sorted(set.intersection(*map(_info_names, kinds.values()))))
 
 
 def common_limit(envs: Sequence[Environment]) -> int | None:

@@ -85,15 +85,17 @@ def test_steps_are_braxs_and_ends_are_apart(installed):
             theirs = jax.lax.scan(step, game.reset(key), taken)[1]
         still = play(env, env.params, key, jnp.zeros_like(taken))[1]
         heavier = play(env, env.params._replace(gravity=30.0), key, taken)[1]
-        return play(env, env.params, key, taken)[1], theirs, still, heavier
+        lame = play(env, env.params._replace(strength=0.0), key, taken)[1]
+        return play(env, env.params, key, taken)[1], theirs, still, heavier, lame
 
-    ours, (obs, reward, done), still, heavier = both(key, taken)
+    ours, (obs, reward, done), still, heavier, lame = both(key, taken)
     np.testing.assert_allclose(ours.obs, obs, atol=1e-5)
     np.testing.assert_array_equal(ours.reward, reward)
     np.testing.assert_array_equal(ours.terminated, done > 0)
     assert done.any()
     assert not still.terminated[:10].any() and still.truncated.tolist() == [False] * 19 + [True]
     assert np.abs(heavier.obs - ours.obs).max() > 1e-2
+    np.testing.assert_allclose(lame.obs, still.obs, atol=1e-6)
 
 
 @pytest.mark.slow
