@@ -16,13 +16,14 @@ over tasks, against networks of 8 units a layer; effects are means over seeds.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.core.types import Array, Environment, Key, Network
 from purejaxrl_suite.envs import make
@@ -30,8 +31,8 @@ from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.envs.wrappers import permute_observation
 from purejaxrl_suite.nets.bridges import Scale
 from purejaxrl_suite.nets.tasks import multi_head
-from purejaxrl_suite.stats import REFERENCES, Effect, Estimate, final_score, normalize_tasks
-from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.stats import REFERENCES, Effect, final_score, normalize_tasks
+from purejaxrl_suite.studies import minatar, widening
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
@@ -44,7 +45,6 @@ from purejaxrl_suite.studies.protocol import (
     Lines,
     Panel,
     Study,
-    line,
     row,
 )
 from purejaxrl_suite.studies.scores import normalized_scores
@@ -153,46 +153,15 @@ def of_seeds(curves: Curves) -> Array:
     return jnp.mean(scores(curves), axis=-1)
 
 
-def asleep(curves: Curves) -> Array:
-    """Dormant units of the critic in the last quarter of training, f32[S]."""
-    layers: list[Any] = [
-        x for name, x in curves.data_vars.items() if f"_{TAU:g}.trunk.critic" in str(name)
-    ]
-    found: Any = sum(layers[1:], layers[0]) / len(layers)
-    found = found.where(~curves["diverged"]).transpose("seed", "environment", "step").values
-    return jnp.nanmean(final_score(found, 0.25), axis=-1)
-
-
-def _mean(key: Key, values: Array) -> Effect:
-    return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
-
-
-def grows(key: Key, *by_width: Curves) -> Effect:
-    """Mean over seeds of the rank correlation of score and width (the effect of Page's test)."""
-    rows = jnp.stack([of_seeds(one) for one in by_width], axis=-1)
-    effect = jax.vmap(lambda one: stats.page(key, one, permutations=1).effect)
-    return _mean(key, effect(rows[:, None]))
-
-
-def beyond(share: float) -> Callable[[Key, Curves, Curves, Curves], Effect]:
-    """How much more one wide network gains than that share of what two wide ones gain."""
-
-    def effect(key: Key, one: Curves, both: Curves, none: Curves) -> Effect:
-        base = of_seeds(none)
-        return _mean(key, of_seeds(one) - base - share * (of_seeds(both) - base))
-
-    return effect
-
-
-def interacts(key: Key, wide: Curves, narrow: Curves, wide_alone: Curves, alone: Curves) -> Effect:
-    """What width gains with tasks together, less what it gains with each alone."""
-    gain = of_seeds(wide) - of_seeds(narrow)
-    return _mean(key, gain - (of_seeds(wide_alone) - of_seeds(alone)))
+asleep = partial(widening.asleep, tau=TAU)
+grows = widening.grows(of_seeds)
+beyond = partial(widening.beyond, of_seeds)
+interacts = widening.interacts(of_seeds)
 
 
 def wakes(key: Key, together: Curves, alone: Curves) -> Effect:
     """Dormant units of the critic with tasks together, less those with each alone."""
-    return _mean(key, asleep(together) - asleep(alone))
+    return widening.mean(key, asleep(together) - asleep(alone))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
@@ -204,7 +173,9 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     ]
     base = of_seeds(curves[f"{TOGETHER}-{NARROW}"])
     wide = {"actor": "wide-actor", "critic": "wide-critic", "both": f"{TOGETHER}-{WIDE}"}
-    gains = (row(name, _mean(key, of_seeds(curves[arm]) - base)) for name, arm in wide.items())
+    gains = (
+        row(name, widening.mean(key, of_seeds(curves[arm]) - base)) for name, arm in wide.items()
+    )
     label = f"gain of {WIDE} units over {NARROW} [{GAIN}]"
     return *panels, Intervals("Which is wide, tasks together", label, tuple(gains), against=0.0)
 
@@ -212,14 +183,12 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
 def _by_width(
     key: Key, curves: Mapping[str, Curves], measure: Callable[[Curves], Array]
 ) -> tuple[Line, ...]:
-    lines = []
-    for kind in (TOGETHER, ALONE):
-        found = [
-            stats.estimate(key, measure(curves[f"{kind}-{width}"]), stats.mean) for width in WIDTHS
-        ]
-        along: Any = (np.array([float(one[i]) for one in found]) for i in range(3))
-        lines.append(line(f"tasks {kind}", WIDTHS, Estimate(*along)))
-    return tuple(lines)
+    return tuple(
+        widening.against(
+            key, f"tasks {kind}", measure, curves, {f"{kind}-{width}": width for width in WIDTHS}
+        )
+        for kind in (TOGETHER, ALONE)
+    )
 
 
 ALL = tuple(f"{TOGETHER}-{width}" for width in WIDTHS)

@@ -1,0 +1,241 @@
+"""In continuous control, do gradients find lost units where activations no longer tell?
+
+Paper: GraMa, arXiv 2505.24061: plasticity by gradient magnitudes, and ReGraMa, which recycles by
+    them.
+Figure: its table of remedies on BRO-net in the DeepMind control suite; here SAC with BRO's residual
+    networks, and PPO with LayerNorm and GELU, on brax (full) and on Pendulum (quick).
+Claim: where units are ReLUs, units without activation are units without gradient; in residual
+    networks with norms only gradients tell, so recycling by them helps more.
+
+The study `grama` asks the same of MinAtar, and says what both scores are. Networks of ReLUs have
+two layers; BRO's have one residual block in the actor and two in each of two critics. On Pendulum
+layers of ReLUs have 64 units and blocks 32; on brax both have 256, and learning rates are the
+paper's. Recycling happens every 1,000 gradient steps, in actor and critics; the paper leaves the
+actor alone. PPO has layers of 64 units and plays ten times as many steps. Scores are final returns
+on a scale on which agents that nothing is done to begin at 0 and end at 1, on average over seeds:
+the paper's table is normalized to them too.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity, stats
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.core.types import Array, Environment, Intervention, Key, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.plasticity import scores
+from purejaxrl_suite.stats import Effect, final_score
+from purejaxrl_suite.studies import widening
+from purejaxrl_suite.studies.grama import (
+    TAU_OF_REDO,
+    TAU_OF_REGRAMA,
+    actor_critic,
+    agreement,
+    agrees,
+)
+from purejaxrl_suite.studies.panels import over_time, ranking
+from purejaxrl_suite.studies.protocol import (
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Lines,
+    Panel,
+    Study,
+)
+
+PPO_CONFIG = PPOConfig(16, 32, 4, 8, normalize_observations=True, normalize_rewards=True)
+PPO_HYPERS = PPOHypers(learning_rate=1e-3)
+PPO_STEPS = 10
+CONFIG = SACConfig(2, 4, 4, batch_size=64, capacity=100_000, probe_size=128)
+ON_BRAX = CONFIG._replace(batch_size=128, capacity=1_000_000, normalize_observations=True)
+HYPERS = SACHypers(1e-3, 1e-3, 1e-3, gamma=0.98, target_update_rate=0.01, min_history=500.0)
+HYPERS_ON_BRAX = SACHypers(actor_learning_rate=1e-4, critic_learning_rate=1e-3)
+STEPS_BETWEEN = 1000
+"""Gradient steps between recyclings, and between measurements."""
+BEGINNING = 0.05
+"""The part of training whose returns count as 0."""
+
+
+def relu(env: Environment, units: int) -> Network:
+    """Actor and critics of ReLUs."""
+    return nets.actor_critics(env.observation, env.action, hidden=(units, units))
+
+
+def bro(env: Environment, units: int) -> Network:
+    """BRO's residual networks."""
+    options = {"hidden": (units,), "blocks": 1, "critic_blocks": 2}
+    return nets.actor_critics(env.observation, env.action, **options)
+
+
+def treatments(updates: int) -> dict[str, Intervention | None]:
+    """What is done to networks with norms, after every so many updates."""
+    text = plasticity.threshold(TAU_OF_REGRAMA)
+    at_random = plasticity.at_random(text)
+    cures = {
+        "ReDo": plasticity.redo(TAU_OF_REDO),
+        "ReGraMa": plasticity.regrama(text),
+        "random": plasticity.recycle_by("random", scores.feature_gradient, at_random),
+    }
+    every = {name: plasticity.every(updates, cure) for name, cure in cures.items()}
+    return {"none": None, **every}
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """SAC with ReLUs, SAC with BRO's networks and PPO with norms, both treated."""
+    environments = [make(id) for id in budget.environments]
+    on_brax = all(id.startswith("Brax-") for id in budget.environments)
+    config, hypers = (ON_BRAX, HYPERS_ON_BRAX) if on_brax else (CONFIG, HYPERS)
+    plain, blocks = (256, 256) if on_brax else (64, 32)
+    of_sac = Arm(sac, environments, budget.seeds, budget.steps, hypers, config)
+    long = budget.seeds, budget.steps * PPO_STEPS
+    of_ppo = Arm(ppo, environments, *long, PPO_HYPERS, PPO_CONFIG)
+    shares = (plasticity.dormant(TAU_OF_REDO), plasticity.inactive(TAU_OF_REGRAMA))
+    period = STEPS_BETWEEN // config.gradient_steps
+    period_of_ppo = STEPS_BETWEEN // (PPO_CONFIG.epochs * PPO_CONFIG.minibatches)
+    few = treatments(period_of_ppo)
+    return {
+        "sac-relu": of_sac._replace(
+            network=partial(relu, units=plain), metrics=(agreement,), measure_every=period
+        ),
+        "sac-bro": of_sac._replace(
+            network=partial(bro, units=blocks),
+            intervention=treatments(period),
+            metrics=shares,
+            measure_every=period,
+        ),
+        "ppo-norm": of_ppo._replace(
+            network=partial(actor_critic, normed=True),
+            intervention={name: few[name] for name in ("none", "ReDo", "ReGraMa")},
+            metrics=shares,
+            measure_every=period_of_ppo,
+        ),
+    }
+
+
+def progress(curves: Curves, treatment: str) -> Array:
+    """Final returns f32[S, environments] where untreated agents begin at 0 and end at 1.
+
+    0 where a member diverged; NaN where untreated agents have learnt nothing.
+    """
+    whole = curves["episode_return"].transpose("intervention", "seed", "environment", "step")
+    plain = np.asarray(whole.sel(intervention="none").values, np.float32)
+    early = plain[..., : max(1, round(BEGINNING * plain.shape[-1]))]
+    low = jnp.nanmean(early, axis=(0, 2))[None]
+    span = jnp.nanmean(final_score(plain), axis=0)[None] - low
+    found = final_score(np.asarray(whole.sel(intervention=treatment).values, np.float32))
+    lost = curves["diverged"].sel(intervention=treatment).transpose("seed", "environment").values
+    scaled = jnp.where(span > 0, (found - low) / span, jnp.nan)
+    return jnp.where(lost, 0.0, scaled)
+
+
+def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
+    """The final score with one treatment less that with another."""
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        return stats.difference(
+            key, progress(curves, treatment), progress(curves, over), paired=True
+        )
+
+    return effect
+
+
+def unseen(key: Key, curves: Curves) -> Effect:
+    """Units without gradient less units without activation, in the second half of training."""
+    plain = curves.sel(intervention="none")
+
+    def share(name: str) -> Array:
+        values = plain[name].where(~plain["diverged"]).transpose("seed", "environment", "step")
+        return jnp.nanmean(final_score(values.values, 0.5), axis=-1)
+
+    return widening.mean(
+        key, share(f"inactive_{TAU_OF_REGRAMA:g}") - share(f"dormant_{TAU_OF_REDO:g}")
+    )
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """What treatments change, agreement of both measures, and both measures over time."""
+    panels: list[Panel] = []
+    titles = {"sac-bro": "SAC, BRO's networks", "ppo-norm": "PPO, LayerNorm and GELU"}
+    for arm, title in titles.items():
+        treated = curves[arm]
+        names = [str(x) for x in treated["intervention"].values if x != "none"]
+        found = {name: gain(name, "none")(key, treated) for name in names}
+        panels.append(ranking(title, "final score less that of none", found, 0.0, 0.05))
+    alike = tuple(
+        over_time(key, name, curves["sac-relu"], f"jaccard_{name}") for name in ("text", "released")
+    )
+    steps = "environment steps"
+    panels.append(
+        Lines("ReLU: units without activation, without gradient", steps, "Jaccard", alike)
+    )
+    for arm, title in titles.items():
+        plain = curves[arm].sel(intervention="none")
+        lines = (
+            over_time(key, "inactive", plain, f"inactive_{TAU_OF_REGRAMA:g}"),
+            over_time(key, "dormant", plain, f"dormant_{TAU_OF_REDO:g}"),
+        )
+        panels.append(Lines(title, steps, "share of units", lines))
+    return tuple(panels)
+
+
+SILENT = "With ReLUs (SAC), units without activation"
+JACCARD = {"smallest": 0.0, "against": 0.9, "unit": "Jaccard index"}
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            f"{SILENT} are those without gradient of their weights.",
+            ("sac-relu",),
+            agrees("jaccard_released"),
+            MORE,
+            **JACCARD,
+        ),
+        Claim(
+            f"{SILENT} are those without gradient dL/dh.",
+            ("sac-relu",),
+            agrees("jaccard_text"),
+            MORE,
+            **JACCARD,
+        ),
+        Claim(
+            "In BRO's networks more units lack gradients than activation (SAC).",
+            ("sac-bro",),
+            unseen,
+            MORE,
+            unit="share of units",
+        ),
+        Claim(
+            "In BRO's networks ReGraMa scores more than ReDo (SAC).",
+            ("sac-bro",),
+            gain("ReGraMa", "ReDo"),
+            MORE,
+            unit="score of none",
+        ),
+        Claim(
+            "With norms ReGraMa scores more than ReDo (PPO).",
+            ("ppo-norm",),
+            gain("ReGraMa", "ReDo"),
+            MORE,
+            unit="score of none",
+        ),
+        Claim(
+            "Recycling as many units at random is not better than ReGraMa (SAC).",
+            ("sac-bro",),
+            gain("ReGraMa", "random"),
+            MORE,
+            smallest=0.0,
+            against=-0.05,
+            unit="score of none",
+        ),
+    ),
+    figure,
+    quick=Budget(("Pendulum-v1",), 5, 1.2e4),
+    full=Budget(("Brax-halfcheetah", "Brax-walker2d"), 16, 1e6),
+)

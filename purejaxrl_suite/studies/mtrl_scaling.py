@@ -1,0 +1,268 @@
+"""Does SAC gain from width where it has many tasks, and is it the critic that has to be wide?
+
+Paper: McLean et al. 2025, Multi-task reinforcement learning enables parameter scaling,
+    arXiv 2503.05126.
+Figure: its figures on success against parameters, on scaling actor and critic apart, and on dormant
+    neurons against the number of tasks; there on Meta-World, here on tasks of one environment that
+    differ in a parameter: a halfcheetah at ten speeds (full), a pendulum under four gravities
+    (quick).
+Claim: multi-task SAC gains from width, mostly from that of the critic, and more than SAC on one
+    task does; the more tasks there are, the fewer units of the critic are dormant.
+
+As the paper's: both networks have layers of one width and a head per task, the task is told one-hot
+too, each task has a temperature of its own, and batches and environments grow with the number of
+tasks. Our setting: two layers, not three, and batches in which the shares of the tasks are equal on
+average only. An agent on one task is plain SAC. Scores are final returns, the mean over tasks. On
+pendulums the ends of the scale are those of the pendulum under its own gravity; a cheetah scores 0
+where it stands still and 1 at its speed without effort. Effects are means over seeds.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import nets, plasticity
+from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.core.types import Array, Environment, Key, Network
+from purejaxrl_suite.engine import axes
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.envs.multi_task import family, multi_task
+from purejaxrl_suite.nets.tasks import multi_head
+from purejaxrl_suite.stats import REFERENCES, final_score
+from purejaxrl_suite.studies import widening
+from purejaxrl_suite.studies.protocol import (
+    LESS,
+    MORE,
+    Arm,
+    Budget,
+    Claim,
+    Curves,
+    Intervals,
+    Lines,
+    Panel,
+    Study,
+    row,
+)
+
+TAU = 0.1
+LOOKS = 40
+RETURN = "episode_return_"
+GAIN, SHARE = "normalized score", "share of units"
+
+
+class Family(NamedTuple):
+    """Tasks that differ in one parameter, and the sizes of what learns them.
+
+    parameter: of the environment. values: it takes, a task each. widths: of layers, the narrow, the
+    middle and the wide. config: of an agent on one task. hypers: of all agents.
+    """
+
+    parameter: str
+    values: tuple[float, ...]
+    widths: tuple[int, int, int]
+    config: SACConfig
+    hypers: SACHypers
+
+
+FAMILIES = {
+    "Pendulum-v1": Family(
+        "g",
+        (10.0, 4.0, 8.0, 6.0),
+        (4, 16, 64),
+        SACConfig(2, 4, 4, batch_size=64, probe_size=64),
+        SACHypers(1e-3, 1e-3, 1e-3, gamma=0.98, target_update_rate=0.01, min_history=500.0),
+    ),
+    "Brax-halfcheetah": Family(
+        "speed",
+        (1.0, 5.0, 2.0, 4.0, 3.0, 0.5, 4.5, 1.5, 3.5, 2.5),
+        (64, 256, 1024),
+        SACConfig(16, 1, 4, batch_size=128),
+        SACHypers(min_history=4000.0),
+    ),
+}
+EPISODE = 1000
+"""Steps of a cheetah."""
+LARGEST_REPLAY = 100_000
+"""Of one task."""
+
+
+class Width(NamedTuple):
+    """Units in each layer."""
+
+    actor: int
+    critic: int
+
+
+def network(width: Width) -> Callable[[Environment], Network]:
+    """Actor and critics of their own widths, and a head per task where there are several."""
+
+    def build(env: Environment) -> Network:
+        both: Any = {"hidden": (width.actor,) * 2, "critic_hidden": (width.critic,) * 2}
+        made = nets.actor_critics(env.observation, env.action, **both)
+        return multi_head(made, env.observation) if env.tasks else made
+
+    return build
+
+
+def tasks(id: str) -> tuple[Environment, ...]:
+    """The environments of a family."""
+    env, known = make(id), FAMILIES[id]
+    return family(env, [axes.replace(env.params, {known.parameter: x}) for x in known.values])
+
+
+def arms(budget: Budget) -> dict[str, Arm]:
+    """All tasks at three widths and with one of both networks wide; two tasks; one at a time."""
+    (id,) = budget.environments
+    every, known = tasks(id), FAMILIES[id]
+    played = {n: [multi_task(every[:n])] for n in (2, len(every))} | {1: list(every)}
+    narrow, middle, wide = known.widths
+
+    def arm(count: int, actor: int, critic: int) -> Arm:
+        config = _config(known.config, count, budget.steps)
+        updates = int(budget.steps) * count // (config.num_envs * config.rollout_length)
+        hypers = known.hypers._replace(min_history=known.hypers.min_history * count)
+        return Arm(
+            sac,
+            played[count],
+            budget.seeds,
+            budget.steps * count,
+            hypers,
+            config,
+            network(Width(actor, critic)),
+            metrics=(plasticity.dormant(TAU),),
+            measure_every=max(1, updates // LOOKS),
+        )
+
+    return {
+        "all-narrow": arm(len(every), narrow, narrow),
+        "all-middle": arm(len(every), middle, middle),
+        "all-wide": arm(len(every), wide, wide),
+        "wide-critic": arm(len(every), narrow, wide),
+        "wide-actor": arm(len(every), wide, narrow),
+        "two-wide": arm(2, wide, wide),
+        "one-narrow": arm(1, narrow, narrow),
+        "one-wide": arm(1, wide, wide),
+    }
+
+
+def _config(one: SACConfig, count: int, steps: float) -> SACConfig:
+    """What is enough for one task, for so many."""
+    return one._replace(
+        num_envs=one.num_envs * count,
+        batch_size=one.batch_size * count,
+        probe_size=one.probe_size * count,
+        capacity=min(int(steps), LARGEST_REPLAY) * count,
+        temperature_of_each_task=count > 1,
+    )
+
+
+def _ends(task: str) -> tuple[float, float]:
+    """The returns that count as 0 and as 1 in a task of a family."""
+    id, _, number = task.rpartition("-")
+    if id in REFERENCES:
+        known = REFERENCES[id]
+        return known.random.value, known.reference.value
+    return -EPISODE * FAMILIES[id].values[int(number)], 0.0
+
+
+def scores(curves: Curves) -> Array:
+    """Final normalized scores f32[S, tasks], 0 where a member diverged."""
+    dims = "seed", "environment", "step"
+    together = [str(name) for name in curves.data_vars if str(name).startswith(RETURN)]
+    if together:
+        returns = {x.removeprefix(RETURN): curves[x].transpose(*dims)[:, 0] for x in together}
+    else:
+        alone = curves["episode_return"].transpose(*dims)
+        names = map(str, curves["environment"].values)
+        returns = {name: alone[:, i] for i, name in enumerate(names)}
+    made = []
+    for task, values in returns.items():
+        low, high = _ends(task)
+        made.append((final_score(np.asarray(values, np.float32)) - low) / (high - low))
+    lost = curves["diverged"].transpose("seed", "environment").values
+    return jnp.where(lost, 0.0, jnp.stack(made, axis=-1))
+
+
+def of_seeds(curves: Curves) -> Array:
+    """The mean score over tasks of each seed, f32[S]."""
+    return jnp.mean(scores(curves), axis=-1)
+
+
+asleep = partial(widening.asleep, tau=TAU)
+
+
+def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
+    """Scores against width, who gains from it, and dormant units against the number of tasks."""
+    name = str(curves["one-wide"]["environment"].values[0])
+    known = FAMILIES[name.rpartition("-")[0]]
+    narrow, middle, wide = known.widths
+    several = {"all-narrow": narrow, "all-middle": middle, "all-wide": wide}
+    by_width = tuple(
+        widening.against(key, label, of_seeds, curves, places)
+        for label, places in (
+            (f"{len(known.values)} tasks", several),
+            ("one task", {"one-narrow": narrow, "one-wide": wide}),
+        )
+    )
+    counts = {"one-wide": 1, "two-wide": 2, "all-wide": len(known.values)}
+    units = widening.against(key, f"{wide} units", asleep, curves, counts)
+    base = of_seeds(curves["all-narrow"])
+    rows = tuple(
+        row(label, widening.mean(key, of_seeds(curves[arm]) - base))
+        for label, arm in (("actor", "wide-actor"), ("critic", "wide-critic"), ("both", "all-wide"))
+    )
+    gain = f"gain of {wide} units over {narrow} [{GAIN}]"
+    return (
+        Lines("Final score", "units in a layer", GAIN, by_width, logarithmic=True),
+        Intervals("Which is wide, all tasks", gain, rows, against=0.0),
+        Lines("Dormant units of the critics", "tasks", SHARE, (units,)),
+    )
+
+
+ALL: Any = ("all-narrow", "all-middle", "all-wide")
+STUDY = Study(
+    __doc__,
+    arms,
+    (
+        Claim(
+            "With all tasks, wider networks score more.",
+            ALL,
+            widening.grows(of_seeds),
+            MORE,
+            smallest=0.3,
+            unit="rank correlation",
+        ),
+        Claim(
+            "Wide critics alone gain more than 70 % of what a wide actor and wide critics gain.",
+            ("wide-critic", "all-wide", "all-narrow"),
+            widening.beyond(of_seeds, 0.7),
+            MORE,
+        ),
+        Claim(
+            "A wide actor alone gains less than 30 % of it.",
+            ("wide-actor", "all-wide", "all-narrow"),
+            widening.beyond(of_seeds, 0.3),
+            LESS,
+        ),
+        Claim(
+            "Width gains more with all tasks than with one.",
+            ("all-wide", "all-narrow", "one-wide", "one-narrow"),
+            widening.interacts(of_seeds),
+            MORE,
+        ),
+        Claim(
+            "The more tasks, the fewer units of wide critics are dormant.",
+            ("one-wide", "two-wide", "all-wide"),
+            widening.grows(asleep),
+            LESS,
+            smallest=0.3,
+            unit="rank correlation",
+        ),
+    ),
+    figure,
+    quick=Budget(("Pendulum-v1",), 8, 1e4),
+    full=Budget(("Brax-halfcheetah",), 10, 1e6),
+)

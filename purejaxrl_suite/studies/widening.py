@@ -1,0 +1,82 @@
+"""What studies of several tasks ask of wider networks: do they gain, which of them, with whom?
+
+All of them are made of a measure, (curves of an arm) -> f32[S].
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite import stats
+from purejaxrl_suite.core.types import Array, Key
+from purejaxrl_suite.stats import Effect, Estimate, final_score
+from purejaxrl_suite.studies.protocol import Curves, Line, line
+
+Measure = Callable[[Curves], Array]
+
+
+def mean(key: Key, values: Array) -> Effect:
+    """The mean over seeds of f32[S]."""
+    return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+
+
+def grows(measure: Measure) -> Callable[..., Effect]:
+    """(key, *curves of ever larger arms) -> the mean over seeds of the rank correlation of the
+    measure and the size (the effect of Page's test).
+    """
+
+    def effect(key: Key, *by_size: Curves) -> Effect:
+        rows = jnp.stack([measure(one) for one in by_size], axis=-1)
+        correlation = jax.vmap(lambda one: stats.page(key, one, permutations=1).effect)
+        return mean(key, correlation(rows[:, None]))
+
+    return effect
+
+
+def beyond(measure: Measure, share: float) -> Callable[[Key, Curves, Curves, Curves], Effect]:
+    """How much more one wide network gains than that share of what two wide ones gain."""
+
+    def effect(key: Key, one: Curves, both: Curves, none: Curves) -> Effect:
+        base = measure(none)
+        return mean(key, measure(one) - base - share * (measure(both) - base))
+
+    return effect
+
+
+def interacts(measure: Measure) -> Callable[[Key, Curves, Curves, Curves, Curves], Effect]:
+    """What width gains with tasks together, less what it gains with each alone."""
+
+    def effect(key: Key, wide: Curves, narrow: Curves, wide_alone: Curves, alone: Curves) -> Effect:
+        gain = measure(wide) - measure(narrow)
+        return mean(key, gain - (measure(wide_alone) - measure(alone)))
+
+    return effect
+
+
+def asleep(curves: Curves, tau: float) -> Array:
+    """Dormant units of the critic in the last quarter of training, f32[S].
+
+    The mean over the layers, of all critics that there are, and over environments.
+    """
+    layers: list[Any] = [
+        x for name, x in curves.data_vars.items() if f"_{tau:g}.trunk.critic" in str(name)
+    ]
+    found: Any = sum(layers[1:], layers[0]) / len(layers)
+    found = found.where(~curves["diverged"]).transpose("seed", "environment", "step").values
+    return jnp.nanmean(final_score(found, 0.25), axis=-1)
+
+
+def against(
+    key: Key,
+    label: str,
+    measure: Measure,
+    curves: Mapping[str, Curves],
+    arms: Mapping[str, float],
+) -> Line:
+    """The mean of a measure, with its interval, of arms {name: where they are on the axis}."""
+    found = [stats.estimate(key, measure(curves[name]), stats.mean) for name in arms]
+    along: Any = (np.array([float(one[i]) for one in found]) for i in range(3))
+    return line(label, tuple(arms.values()), Estimate(*along))
