@@ -37,11 +37,16 @@ def grows(measure: Measure) -> Callable[..., Effect]:
 
 
 def beyond(measure: Measure, share: float) -> Callable[[Key, Curves, Curves, Curves], Effect]:
-    """How much more one wide network gains than that share of what two wide ones gain."""
+    """How much more one wide network gains than that share of what two wide ones gain.
+
+    NaN where these do not gain: there is nothing to have a share in.
+    """
 
     def effect(key: Key, one: Curves, both: Curves, none: Curves) -> Effect:
         base = measure(none)
-        return mean(key, measure(one) - base - share * (measure(both) - base))
+        whole = measure(both) - base
+        apart = measure(one) - base - share * whole
+        return mean(key, jnp.where(jnp.mean(whole) > 0, apart, jnp.nan))
 
     return effect
 

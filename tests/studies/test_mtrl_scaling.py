@@ -57,6 +57,8 @@ def test_claims_by_hand():
     expected = 1.0, 0.4 - 0.7 * 0.5, -0.3 * 0.5, 0.5, -1.0
     assert [float(one.value) for one in found] == pytest.approx(expected, abs=1e-5)
     assert {int(one.seeds) for one in found} == {3}
+    nothing = study.STUDY.claims[1].effect(KEY, flat, flat, flat)
+    assert np.isnan(nothing.value) and np.isnan(nothing.low)  # no gain to have a share in
     score, gains, units = study.figure(KEY, made)
     assert [one.label for one in score.lines] == ["4 tasks", "one task"]
     assert score.lines[0].value == pytest.approx([0.2, 0.4, 0.7], abs=1e-5)
