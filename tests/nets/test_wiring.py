@@ -74,7 +74,7 @@ NETWORKS = {
     ),
     "self-predictive, tokens": (
         IMAGE, nets.self_predictive(
-            IMAGE, ACTION, bridge=nets.tokenised(), atoms=2, **BRIDGED
+            IMAGE, ACTION, encoder=TWO_CONVS, bridge=nets.tokenised(jnp.mean), atoms=2, **SMALL
         ).network,
     ),
     "self-predictive": (
@@ -103,7 +103,7 @@ NETWORKS = {
 # Layers whose units are tied together behind them, so that one cannot be silenced alone.
 TIED = {
     "self-predictive": {"encoder/conv_1"},
-    "self-predictive, tokens": {"encoder/conv_0"},
+    "self-predictive, tokens": {"encoder/conv_1"},
     "spectrally normalised": {"trunk/actor/dense_1", "trunk/critic/dense_1"},
 }
 
