@@ -12,7 +12,7 @@ What differs is the machinery, not the task:
 
 import difflib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -215,30 +215,40 @@ def _background(grid: Array) -> Array:
 
 def _symbolic(state: Any, background: Array) -> Array:
     """navix's `symbolic`, which draws floor and walls anew at every step."""
-    from navix.components import HasColour
-
     height, width = state.grid.shape
     symbols = background.reshape(height, width, 3)
-    entities: Any = state.entities
-    for entity in entities.values():
-        coloured = isinstance(entity, HasColour)
-        colour = entity.colour if coloured else jnp.zeros(entity.shape)
-        codes = jnp.stack([entity.tag, colour, entity.symbolic_state], -1, dtype=jnp.uint8)
-        row, column = entity.position[..., 0], entity.position[..., 1]
-        # What is carried or gone stands at (0, -1), which would wrap around: move it out.
-        row = jnp.where((row < 0) | (column < 0), height, row)
-        symbols = symbols.at[row, column].set(codes, mode="drop")
+    for row, column, codes in _placed(state):
+        triples = jnp.stack(codes, -1, dtype=jnp.uint8)
+        symbols = symbols.at[row, column].set(triples, mode="drop")
     return symbols
 
 
-def _symbolic_first_person(state: Any, background: Array) -> Array:
-    """navix's `symbolic_first_person`, which rotates the whole grid; this gathers 49 cells."""
-    from navix import observations
+def _placed(state: Any) -> Iterator[tuple[Array, Array, tuple[Array, Array, Array]]]:
+    """Rows, columns and (object, colour, state) of the entities of each kind, as navix draws them.
 
-    player, symbols = state.get_player(), observations.symbolic(state)
-    objects, colours, states = (symbols[..., i].astype(jnp.int32) for i in range(3))
-    codes = objects + 16 * colours + 256 * states  # one number per cell, gathered at once
-    view = crop(codes, player.position, player.direction, _WALL_CODE)
+    What is carried or gone stands at (0, -1), which would wrap around: it is moved out of the grid.
+    """
+    from navix.components import HasColour
+
+    entities: Any = state.entities
+    for entity in entities.values():
+        colour = entity.colour if isinstance(entity, HasColour) else jnp.zeros(entity.shape)
+        row, column = entity.position[..., 0], entity.position[..., 1]
+        row = jnp.where((row < 0) | (column < 0), state.grid.shape[0], row)
+        yield row, column, (entity.tag, colour, entity.symbolic_state)
+
+
+def _symbolic_first_person(state: Any, background: Array) -> Array:
+    """navix's `symbolic_first_person`, which draws three bytes per cell and turns the whole grid.
+
+    This draws one number per cell and gathers 49 of them.
+    """
+    player, cells = state.get_player(), jnp.where(state.grid == -1, _WALL_CODE, _FLOOR_CODE)
+    for row, column, codes in _placed(state):
+        objects, colours, states = (code.astype(jnp.int32) for code in codes)
+        code = objects + 16 * colours + 256 * states
+        cells = cells.at[row, column].set(code, mode="drop")
+    view = crop(cells, player.position, player.direction, _WALL_CODE)
     view = view.at[VIEW - 1, VIEW // 2].set(_FLOOR_CODE)  # not what is carried: as navix does
     return jnp.stack([view & 15, view >> 4 & 15, view >> 8], axis=-1).astype(jnp.uint8)
 
