@@ -83,19 +83,16 @@ def implicit_quantile_network(
     """
     check(observation, (*(hidden or ()), *mixed), 0)
     check_keeps_units(activation)
-    actions = check_discrete(action).n
     if fractions < 1 or cosines < 1:
         raise ValueError(f"fractions={fractions}, cosines={cosines}: expected at least 1")
     style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype)
-    first = encoder or default_encoder(observation)
-    if hidden is None:
-        hidden = () if first(observation, style).edges and bridge is None else (256,)
-    site = Site(observation, first, style, hidden, activation, ("state",))
-    psi = _psi(bridge or flatten(), site)
+    encoder = encoder or default_encoder(observation)
+    site = Site(observation, encoder, style, hidden or (), activation, ("state",))
+    psi = _psi(bridge, site, free=hidden is None)
     units = next(math.prod(part.shape) for _, part in reversed(psi) if part.shape)
     phi: Chain = ((("bridge",), _embedding(units, cosines, activation, style)),)
     after: Chain = ((("trunk", "mixed"), dense(mixed, activation, style)),)
-    head = Linear(actions, kernel_init or nn.initializers.lecun_normal(), dtype)
+    head = Linear(check_discrete(action).n, kernel_init or nn.initializers.lecun_normal(), dtype)
 
     def init(key: Key) -> PyTree:
         paths: list[Path] = [path for path, _ in (*psi, *phi, *after)]
@@ -125,8 +122,7 @@ def implicit_quantile_network(
         embedded, of_phi = chain.run(phi, params, jnp.ravel(taus), wide)
         x = state[:, None] * jnp.reshape(embedded, (*taus.shape, -1))
         x, of_mixed = chain.run(after, params, chain.merge(x), wide)
-        both = of_phi.features | of_mixed.features
-        features = seen.features | chain.separate(both, taus.shape)
+        features = seen.features | chain.separate(of_phi.features | of_mixed.features, taus.shape)
         output = head.apply({"params": chain.at(params, HEAD)}, x)
         output = jnp.swapaxes(chain.separate(output, taus.shape), 1, 2)
         return output, Internals(features, memory, seen.router, seen.aux_loss)
@@ -147,9 +143,14 @@ def implicit_quantile_network(
     return Network(init, apply, unroll, (*before, *gates, *edges))
 
 
-def _psi(bridge: Bridge, site: Site) -> Chain:
-    """From observations to what is multiplied; there is one encoder, which needs no name."""
-    span = bridge(site)
+def _psi(bridge: Bridge | None, site: Site, *, free: bool) -> Chain:
+    """From observations to what is multiplied; there is one encoder, which needs no name.
+
+    free: whether to choose the units, as `implicit_quantile_network` says.
+    """
+    if free and (bridge is not None or not site.encoded().edges):
+        site = site._replace(hidden=(256,))
+    span = (bridge or flatten())(site)
     if span.ensemble is not None:
         raise ValueError("bridge: experts of heads and whole networks cannot read psi * phi")
     return tuple((path[:1] if path[0] == "encoder" else path, part) for path, part in span.parts)

@@ -107,13 +107,7 @@ def self_predictive(
         raise ValueError(f"hidden={hidden}, atoms={atoms}: expected a layer, and 0 atoms or more")
     kernel_init = kernel_init or nn.initializers.xavier_uniform()
     style, encoder = Style(kernel_init, False, dtype, noisy), encoder or impala()
-    first = encoder(observation, style)
-    if len(first.shape) != 3:
-        raise ValueError(f"encoder: output shape {first.shape}, expected (height, width, channels)")
-    end, channels = next(e for e in first.edges if READERS in e.outgoing), first.shape[-1]
-    if end.units != channels:
-        raise ValueError(f"encoder: {channels} outputs of {end.units} units, expected one of each")
-    last = f"encoder/{end.layer}"
+    last, channels = _latent(encoder(observation, style))
     span = (bridge or flatten())(Site(observation, encoder, style, hidden, activation))
     if not span.parts:
         raise ValueError("bridge: experts that are whole networks have no latent state to predict")
@@ -152,6 +146,17 @@ def self_predictive(
     ends = {edge.layer for edge in made if PREDICTED in edge.outgoing} or {"/".join(PROJECTION)}
     wiring = tuple(_with_aux(edge, last, ends) for edge in network.wiring)
     return SelfPredictive(network._replace(init=init, wiring=wiring), predict, project)
+
+
+def _latent(encoder: Part) -> tuple[str, int]:
+    """The layer whose output is the latent state, and its channels."""
+    shape = encoder.shape
+    if len(shape) != 3:
+        raise ValueError(f"encoder: output shape {shape}, expected (height, width, channels)")
+    end = next(edge for edge in encoder.edges if READERS in edge.outgoing)
+    if end.units != shape[-1]:
+        raise ValueError(f"encoder: {shape[-1]} outputs of {end.units} units, expected one of each")
+    return f"encoder/{end.layer}", shape[-1]
 
 
 def _between(parts: Chain) -> Chain:
