@@ -14,8 +14,8 @@ LEVELS = (
     {"core"},
     {"ops", "nets", "envs", "buffers"},
     {"plasticity", "agents"},
-    {"engine", "stats"},
-    {"studies", "presets"},
+    {"engine", "stats", "presets"},
+    {"studies"},
     {"report"},
     {"cli"},
 )

@@ -19,6 +19,7 @@ from purejaxrl_suite.agents.temperatures import Temperature
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.ops import ensembles
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
 
@@ -133,7 +134,7 @@ def sac(
         action, log_prob = draw(key, state.learner.params, batch.next_obs)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
-        soft = continuous_learning.least(key, values, believed) - weight * log_prob
+        soft = ensembles.least(key, values, believed) - weight * log_prob
 
         def loss(params: PyTree, taps: Any):
             output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
@@ -151,7 +152,7 @@ def sac(
             fixed = continuous_learning.critics_fixed(params)
             action, log_prob = policy.sample(normal, network.apply(fixed, obs, (), taps)[0].policy)
             values = network.apply(fixed, obs, action=action)[0].values
-            total = jnp.mean(weight * log_prob - continuous_learning.judgement(values, believed))
+            total = jnp.mean(weight * log_prob - ensembles.judgement(values, believed))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
             return total, (metrics, (log_prob, task))
 
@@ -161,8 +162,7 @@ def sac(
         batch_key, loss_key = jax.random.split(key)
         loss = critic_objective(loss_key, hypers, state, read(batch_key, hypers, state))
         learner, metrics, _ = descend("critic", loss, rates(hypers), state.learner)
-        rate = hypers.target_update_rate
-        target = optax.incremental_update(learner.params, state.target, rate)
+        target = optax.incremental_update(learner.params, state.target, hypers.target_update_rate)
         return state._replace(learner=learner, target=target, steps=state.steps + 1), metrics
 
     def actor_step(key: Key, hypers: SACHypers, state: SACState):

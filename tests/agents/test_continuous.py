@@ -8,7 +8,7 @@ from scipy import stats
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import continuous_learning, temperatures
+from purejaxrl_suite.agents import temperatures
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core.check import _experience
@@ -16,6 +16,7 @@ from purejaxrl_suite.core.types import Box, Internals, Network, Transition
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import family, multi_task
 from purejaxrl_suite.nets.tasks import multi_head
+from purejaxrl_suite.ops import ensembles
 
 UNIT = Box((1,), "float32", -1.0, 1.0)
 
@@ -159,13 +160,13 @@ def test_of_many_critics_a_random_few_are_believed_and_all_judge():
     """REDQ: each number comes up as the least of a random pair; the actor climbs the mean."""
     values = jnp.asarray([[1.0, 2.0, 4.0], [4.0, 2.0, 1.0]])
     keys = jax.random.split(jax.random.key(0), 300)
-    pairs = jax.vmap(lambda key: continuous_learning.least(key, values, 2))(keys)
+    pairs = jax.vmap(lambda key: ensembles.least(key, values, 2))(keys)
     pairs, counts = np.unique(pairs, axis=0, return_counts=True)
     np.testing.assert_array_equal(pairs, [[1.0, 1.0], [1.0, 2.0], [2.0, 1.0]])  # one of a batch
     assert counts.min() > 60
-    np.testing.assert_array_equal(continuous_learning.least(keys[0], values, 0), [1.0, 1.0])
-    np.testing.assert_allclose(continuous_learning.judgement(values, 2), [7 / 3, 7 / 3], rtol=1e-6)
-    np.testing.assert_array_equal(continuous_learning.judgement(values, 0), [1.0, 1.0])
+    np.testing.assert_array_equal(ensembles.least(keys[0], values, 0), [1.0, 1.0])
+    np.testing.assert_allclose(ensembles.judgement(values, 2), [7 / 3, 7 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(ensembles.judgement(values, 0), [1.0, 1.0])
     env = make("Pendulum-v1")
     with pytest.raises(ValueError, match="believed_critics=3: the network has 2"):
         sac(env, SACConfig(believed_critics=3))
