@@ -232,7 +232,8 @@ def _placed(state: Any) -> Iterator[tuple[Array, Array, tuple[Array, Array, Arra
 
     entities: Any = state.entities
     for entity in entities.values():
-        colour = entity.colour if isinstance(entity, HasColour) else jnp.zeros(entity.shape)
+        coloured = isinstance(entity, HasColour)
+        colour = entity.colour if coloured else jnp.zeros(entity.shape)
         row, column = entity.position[..., 0], entity.position[..., 1]
         row = jnp.where((row < 0) | (column < 0), state.grid.shape[0], row)
         yield row, column, (entity.tag, colour, entity.symbolic_state)

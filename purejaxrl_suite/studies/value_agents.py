@@ -79,8 +79,8 @@ def reached(key: Key, curves: Curves) -> Effect:
 def ahead(key: Key, x: Curves, y: Curves) -> Effect:
     """By how much one agent leads another, on the games that both have played."""
     both = [name for name in x["environment"].values if name in y["environment"].values]
-    scores = (normalized_scores(one.sel(environment=both)) for one in (x, y))
-    return stats.difference(key, *scores, paired=False)
+    ours, theirs = (normalized_scores(one.sel(environment=both)) for one in (x, y))
+    return stats.difference(key, ours, theirs, paired=False)
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
