@@ -45,12 +45,6 @@ def point(axis: str, value: int, seconds: float, rounds: int) -> dict[str, Any]:
     return {"axis": axis, "value": value, "members": members} | found
 
 
-def speed(row: dict[str, Any], backend: str) -> float:
-    """Environment steps per second, of all members."""
-    wall = row["steps_per_second"]["median"]
-    return row["steps_per_cpu_second"] if backend == "cpu" else wall
-
-
 def picture(data: dict[str, Any], path: Path) -> None:
     """Speed above, memory below, an axis in each column."""
     import matplotlib
@@ -66,7 +60,7 @@ def picture(data: dict[str, Any], path: Path) -> None:
         rows = [row for row in data["rows"] if row["axis"] == axis]
         x = [row["value"] for row in rows]
         upper, lower = panels[0, column], panels[1, column]
-        upper.plot(x, [speed(row, data["context"]["backend"]) for row in rows], "o-")
+        upper.plot(x, [harness.speed(row, data["context"]) for row in rows], "o-")
         lower.plot(x, [row["peak_bytes"] / 1e6 for row in rows], "o-", color="C1")
         upper.set(xscale="log", yscale="log")
         lower.set(xscale="log", yscale="log", xlabel=LABELS[axis])
@@ -111,7 +105,7 @@ def main() -> None:
             rows.append(row)
             harness.write_json(out, data)
             print(
-                f"{axis:9} {value:6} {speed(row, context['backend']):13,.0f} steps/s"
+                f"{axis:9} {value:6} {harness.speed(row, context):13,.0f} steps/s"
                 f" {row['peak_bytes'] / 1e6:10,.1f} MB {row['compile_seconds']:6.1f} s to compile",
                 flush=True,
             )

@@ -132,6 +132,17 @@ def race(contestants: Sequence[Contestant], rounds: int, warm_up: int = 1) -> di
     return {"clock": clock, "rounds": rounds, "contestants": results}
 
 
+def format_ratio(ratio: dict[str, float]) -> str:
+    """Median and range, two decimals, in markdown."""
+    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f} - {ratio['max']:.2f})"
+
+
+def speed(row: dict[str, Any], context: dict[str, Any]) -> float:
+    """Environment steps per second of all members: on a CPU of the process's own time."""
+    wall = row["steps_per_second"]["median"]
+    return row["steps_per_cpu_second"] if context["backend"] == "cpu" else wall
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, minimum and maximum."""
     return {"median": median(values), "min": min(values), "max": max(values)}

@@ -123,17 +123,12 @@ def table(data: dict[str, Any]) -> str:
                 f"| {speed['min']:,.0f} - {speed['max']:,.0f} "
                 f"| {entry['trace_seconds'] + entry['compile_seconds']:.1f} "
                 f"| {(entry['output_bytes'] + entry['temporary_bytes']) / 1e6:.1f} "
-                f"| {format_ratio(ratio) if ratio else ''} |"
+                f"| {harness.format_ratio(ratio) if ratio else ''} |"
             )
     where = data["context"]
     found = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     cores = f"{where['cores_used']} core(s)"
     return "\n".join([*lines, "", f"{where['device']}, {where['cpu']}, {cores}; {found}."])
-
-
-def format_ratio(ratio: dict[str, float]) -> str:
-    """Median and range, two decimals."""
-    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f} - {ratio['max']:.2f})"
 
 
 def parse() -> argparse.Namespace:

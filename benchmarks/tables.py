@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import harness
+
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("benchmarks/README.md"), Path("docs/performance.md"))
 BLOCK = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- end of \1 -->", re.DOTALL)
@@ -36,11 +38,6 @@ def place(context: Data) -> str:
         f"{device}{cores}; {found}; commit {context['commit']}, {context['date'][:10]}.\n"
         f"`{context['command']}`\n"
     )
-
-
-def spread(ratio: Data) -> str:
-    """Median and range."""
-    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f} - {ratio['max']:.2f})"
 
 
 def kernels(entry: Data, trips: int | None) -> str:
@@ -68,7 +65,7 @@ def peers(data: Data) -> str:
                     speeds[0],
                     entry["name"],
                     speeds[1],
-                    spread(entry["ratio"]),
+                    harness.format_ratio(entry["ratio"]),
                     " / ".join(seconds),
                     " / ".join(f"{x:,.1f}" for x in used),
                     " / ".join(body) if all(body) else "",
@@ -84,15 +81,13 @@ def peers(data: Data) -> str:
 def throughput(data: Data) -> str:
     """Speed, memory and compiling of one environment and policy in each row."""
     rows = []
-    on_cpu = data["context"]["backend"] == "cpu"
     for row in data["points"]:
-        speed = row["steps_per_second"]["median"]
         rows.append(
             [
                 row["env_id"],
                 row["policy"],
                 f"{row['members']:,}",
-                f"{row['steps_per_cpu_second'] if on_cpu else speed:,.0f}",
+                f"{harness.speed(row, data['context']):,.0f}",
                 f"{row['peak_bytes'] / 1e6:,.1f}",
                 f"{row['compile_seconds']:.1f}",
             ]
@@ -132,13 +127,11 @@ def growth(data: Data) -> str:
     """One line per axis: where it starts and where it ends."""
     rows = []
     for row in data["rows"]:
-        on_cpu = data["context"]["backend"] == "cpu"
-        speed = row["steps_per_cpu_second"] if on_cpu else row["steps_per_second"]["median"]
         rows.append(
             [
                 row["axis"],
                 f"{row['value']:,}",
-                f"{speed:,.0f}",
+                f"{harness.speed(row, data['context']):,.0f}",
                 f"{row['peak_bytes'] / 1e6:,.1f}",
                 f"{row['compile_seconds']:.1f}",
             ]

@@ -137,12 +137,8 @@ def figure(data: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    def speed(row: dict[str, Any]) -> float:
-        on_cpu = data["context"]["backend"] == "cpu"
-        return row["steps_per_cpu_second"] if on_cpu else row["steps_per_second"]["median"]
-
     panels = {
-        "environment steps / s": speed,
+        "environment steps / s": lambda row: harness.speed(row, data["context"]),
         "bytes per member": lambda row: row["peak_bytes"] / row["members"],
         "compile seconds": lambda row: row["compile_seconds"],
     }

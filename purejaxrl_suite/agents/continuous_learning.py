@@ -67,8 +67,8 @@ def check_network(
     if not isinstance(output, nets.ActorCritics) or not isinstance(found, policy):
         kind = "Gaussian" if policy is nets.Gaussian else "deterministic"
         raise ValueError(f"network: {name} expects nets.actor_critics with a {kind} policy")
-    if not 0 <= believed <= output.values.shape[-1]:
-        count = output.values.shape[-1]
+    count = output.values.shape[-1]
+    if not 0 <= believed <= count:
         raise ValueError(
             f"believed_critics={believed}: the network has {count}, expected 0 or some"
         )

@@ -133,23 +133,19 @@ class Chunk:
     def claimed(self) -> Iterator[None]:
         """While it is trained; raises ValueError where another process trains it already.
 
-        The lock is the system's, so that it ends with the process, however that ends. A file system
-        without locks has none.
+        The lock is the system's, so that it ends with the process, however that ends; on a file
+        system without locks it is a file that names the process.
         """
         import filelock
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path.with_suffix(".lock"))
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except filelock.Timeout:
             raise ValueError(f"{self.path} is being trained by another process") from None
-        except NotImplementedError:
-            pass
-        try:
+        with held:
             yield
-        finally:
-            lock.release()
 
     def clear(self) -> None:
         """Forget everything."""

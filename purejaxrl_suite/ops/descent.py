@@ -39,7 +39,10 @@ def descend(
     Returns the learner and the mean of the metrics and of `gradient_norm`, before clipping.
     """
     pooled = isinstance(optimizer, Pooled)
-    vector, unravel = ravel_pytree(learner.params)
+    start, unravel = learner, lambda params: params
+    if pooled:
+        vector, unravel = ravel_pytree(learner.params)
+        start = Learner(vector, tree.ravel_moments(learner.opt_state, learner.params))
 
     def take(x: Array, index: Array) -> Array:
         # Rows with one axis are gathered faster than rows with several.
@@ -54,8 +57,8 @@ def descend(
     names: list[str] = []  # of the metrics, known when a step has been traced
 
     def step(learner: Learner, index: Array) -> tuple[Learner, Array]:
-        params = unravel(learner.params) if pooled else learner.params
-        grads, (metrics, _) = jax.grad(loss, has_aux=True)(params, minibatch(index), {})
+        given = unravel(learner.params), minibatch(index), {}
+        grads, (metrics, _) = jax.grad(loss, has_aux=True)(*given)
         grads = ravel_pytree(grads)[0] if pooled else grads
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
         params = optax.apply_updates(learner.params, updates)
@@ -64,9 +67,6 @@ def descend(
         # One row, and not a history for each of them: writing to each is a kernel.
         return Learner(params, opt_state), jnp.stack(list(metrics.values()))
 
-    start = learner
-    if pooled:
-        start = Learner(vector, tree.ravel_moments(learner.opt_state, learner.params))
     end, rows = jax.lax.scan(step, start, indices)
     if pooled:
         moments = learner.opt_state, learner.params, unravel

@@ -22,7 +22,7 @@ from purejaxrl_suite.plasticity import scores as unit_scores
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.minatar import CATCH, board
 from purejaxrl_suite.studies.protocol import Arm, Budget, Curves, Line, Lines
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 
 NUM_ENVS, LENGTH = 8, 4
 """Of agents with replay; 8 gradient steps in an update are a replay ratio of 0.25."""
@@ -123,11 +123,10 @@ def scores(curves: Curves, name: str) -> Array:
     return normalized_scores(curves.sel(network=name))
 
 
-def late(curves: Curves, name: str, metric: str) -> Array:
+def in_last_quarter(curves: Curves, name: str, metric: str) -> Array:
     """A measurement of one network in the last quarter of training, f32[S, environments]."""
     one = curves.sel(network=name)
-    values = one[metric].where(~one["diverged"])
-    return stats.final_score(values.transpose("seed", "environment", "step").values, 0.25)
+    return late(one, one[metric], 0.25)
 
 
 def gain(name: str, over: str) -> Callable[[Key, Curves], Effect]:
@@ -143,8 +142,8 @@ def less_of(metric: str, name: str, over: str) -> Callable[[Key, Curves], Effect
     """A measurement of one network less that of another."""
 
     def effect(key: Key, curves: Curves) -> Effect:
-        pair = late(curves, name, metric), late(curves, over, metric)
-        return stats.difference(key, *pair, paired=True)
+        x, y = (in_last_quarter(curves, one, metric) for one in (name, over))
+        return stats.difference(key, x, y, paired=True)
 
     return effect
 
@@ -163,7 +162,7 @@ def slope(family: str) -> Callable[[Key, Curves], Effect]:
 
     def effect(key: Key, curves: Curves) -> Effect:
         values = slopes(curves, family)
-        return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+        return estimated(key, values)
 
     return effect
 
@@ -173,7 +172,7 @@ def steeper(family: str, than: str) -> Callable[[Key, Curves], Effect]:
 
     def effect(key: Key, curves: Curves) -> Effect:
         values = slopes(curves, family) - slopes(curves, than)
-        return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+        return estimated(key, values)
 
     return effect
 
@@ -206,7 +205,9 @@ def against_parameters(
         if not group:
             continue
         found = [
-            stats.estimate(key, scores(curves, n) if metric is None else late(curves, n, metric))
+            stats.estimate(
+                key, scores(curves, n) if metric is None else in_last_quarter(curves, n, metric)
+            )
             for n in group
         ]
         x = tuple(parameters(curves, name) for name in group)

@@ -43,7 +43,7 @@ from purejaxrl_suite.studies.protocol import (
     line,
     row,
 )
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import estimated, normalized_scores
 
 RATIOS = (2, 8)
 CHANNELS, HIDDEN = (16, 32, 32), 512
@@ -134,8 +134,7 @@ def over_widths(treatment: str) -> Callable[[Key, Curves], Effect]:
     """How scores grow with the width."""
 
     def effect(key: Key, curves: Curves) -> Effect:
-        found = scores(curves, treatment)
-        return Effect(*stats.estimate(key, found, growth), jnp.int32(found.shape[0]))
+        return estimated(key, scores(curves, treatment), growth)
 
     return effect
 

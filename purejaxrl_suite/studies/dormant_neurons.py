@@ -41,7 +41,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     line,
 )
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 
 RATIOS = (0.25, 0.5, 1.0, 2.0)
 """Gradient steps per environment step; Dopamine's default is the first."""
@@ -101,9 +101,7 @@ def _config(ratio: float) -> DQNConfig:
 
 def shares(curves: Curves, tau: float) -> Array:
     """Dormant units in the last quarter of training, f32[S, ..., environments]."""
-    found = curves[f"dormant_{tau:g}"].where(~curves["diverged"])
-    found = found.transpose("seed", ..., "environment", "step").values
-    return stats.final_score(found, 1.0 / QUARTERS)
+    return late(curves, curves[f"dormant_{tau:g}"], 1.0 / QUARTERS)
 
 
 def at(ratio: float, plain: Curves) -> Curves:
@@ -122,7 +120,7 @@ def over_ratios(tau: float) -> Callable[[Key, Curves], Effect]:
     """How the share of dormant units grows with the replay ratio."""
 
     def effect(key: Key, plain: Curves) -> Effect:
-        return _trend(key, growth(jnp.moveaxis(shares(plain, tau), 1, -1)))
+        return estimated(key, growth(jnp.moveaxis(shares(plain, tau), 1, -1)))
 
     return effect
 
@@ -131,12 +129,7 @@ def overlap_grows(key: Key, plain: Curves) -> Effect:
     """How the overlap with all that were dormant before grows over the quarters of training."""
     found = plain["overlap_ever"].where(~plain["diverged"])
     found = found.coarsen(step=found.sizes["step"] // QUARTERS, boundary="trim").mean()
-    return _trend(key, growth(found.transpose("seed", ..., "step").values))
-
-
-def _trend(key: Key, correlations: Array) -> Effect:
-    found = stats.estimate(key, correlations, stats.mean)
-    return Effect(*found, jnp.int32(correlations.shape[0]))
+    return estimated(key, growth(found.transpose("seed", ..., "step").values))
 
 
 def fewer_dormant(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:

@@ -52,7 +52,7 @@ from purejaxrl_suite.studies.protocol import (
     Panel,
     Study,
 )
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 
 NUM_ENVS, LENGTH = 16, 32
 PPO_CONFIG = PPOConfig(NUM_ENVS, LENGTH, epochs=4, minibatches=8)
@@ -99,25 +99,30 @@ def agreement(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
     return found
 
 
+def recycling() -> dict[str, Intervention]:
+    """Ways to recycle units, by name."""
+    text = plasticity.threshold(TAU_OF_REGRAMA)
+    at_random = plasticity.at_random(text)
+    return {
+        "ReDo": plasticity.redo(TAU_OF_REDO),
+        "ReGraMa": plasticity.regrama(text),
+        "as released": plasticity.regrama_as_released(text),
+        "random": plasticity.recycle_by("random", scores.feature_gradient, at_random),
+    }
+
+
 def treatments(updates: int) -> dict[str, Intervention | None]:
     """What is done to networks with norms."""
-    text = plasticity.threshold(TAU_OF_REGRAMA)
-    few, gradient = plasticity.lowest(PRUNED), scores.feature_gradient
+    few = plasticity.lowest(PRUNED)
     last = max(1, updates - max(1, round(FINAL * updates)))
 
     def pruned(name: str, score: scores.Score) -> Intervention:
         return plasticity.once(last, plasticity.recycle_by(name, score, few, draw=plasticity.zeros))
 
-    again = {
-        "ReDo": plasticity.redo(TAU_OF_REDO),
-        "ReGraMa": plasticity.regrama(text),
-        "as released": plasticity.regrama_as_released(text),
-        "random": plasticity.recycle_by("random", gradient, plasticity.at_random(text)),
-    }
     return {
         "none": None,
-        **{name: plasticity.every(PERIOD, cure) for name, cure in again.items()},
-        "pruned by gradient": pruned("prune_by_gradient", gradient),
+        **{name: plasticity.every(PERIOD, cure) for name, cure in recycling().items()},
+        "pruned by gradient": pruned("prune_by_gradient", scores.feature_gradient),
         "pruned by activation": pruned("prune_by_activation", scores.activation),
     }
 
@@ -154,10 +159,7 @@ def agrees(measure: str) -> Callable[[Key, Curves], Effect]:
     """A measure of `agreement` over the second half of training."""
 
     def effect(key: Key, curves: Curves) -> Effect:
-        found = curves[measure].where(~curves["diverged"])
-        values = found.transpose("seed", "environment", "step").values
-        each = stats.final_score(values, 0.5)
-        return Effect(*stats.estimate(key, each, stats.mean), jnp.int32(each.shape[0]))
+        return estimated(key, late(curves, curves[measure], 0.5))
 
     return effect
 

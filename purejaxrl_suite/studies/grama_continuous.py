@@ -27,15 +27,14 @@ from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.core.types import Array, Environment, Intervention, Key, Network
 from purejaxrl_suite.envs import make
-from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.stats import Effect, final_score
-from purejaxrl_suite.studies import widening
 from purejaxrl_suite.studies.grama import (
     TAU_OF_REDO,
     TAU_OF_REGRAMA,
     actor_critic,
     agreement,
     agrees,
+    recycling,
 )
 from purejaxrl_suite.studies.panels import over_time, ranking
 from purejaxrl_suite.studies.protocol import (
@@ -48,6 +47,7 @@ from purejaxrl_suite.studies.protocol import (
     Panel,
     Study,
 )
+from purejaxrl_suite.studies.scores import estimated, late
 
 PPO_CONFIG = PPOConfig(16, 32, 4, 8, normalize_observations=True, normalize_rewards=True)
 PPO_HYPERS = PPOHypers(learning_rate=1e-3)
@@ -75,15 +75,9 @@ def bro(env: Environment, units: int) -> Network:
 
 def treatments(updates: int) -> dict[str, Intervention | None]:
     """What is done to networks with norms, after every so many updates."""
-    text = plasticity.threshold(TAU_OF_REGRAMA)
-    at_random = plasticity.at_random(text)
-    cures = {
-        "ReDo": plasticity.redo(TAU_OF_REDO),
-        "ReGraMa": plasticity.regrama(text),
-        "random": plasticity.recycle_by("random", scores.feature_gradient, at_random),
-    }
-    every = {name: plasticity.every(updates, cure) for name, cure in cures.items()}
-    return {"none": None, **every}
+    cures = recycling()
+    few = "ReDo", "ReGraMa", "random"
+    return {"none": None, **{name: plasticity.every(updates, cures[name]) for name in few}}
 
 
 def arms(budget: Budget) -> dict[str, Arm]:
@@ -150,12 +144,9 @@ def unseen(key: Key, curves: Curves) -> Effect:
     plain = curves.sel(intervention="none")
 
     def share(name: str) -> Array:
-        values = plain[name].where(~plain["diverged"]).transpose("seed", "environment", "step")
-        return jnp.nanmean(final_score(values.values, 0.5), axis=-1)
+        return jnp.nanmean(late(plain, plain[name], 0.5), axis=-1)
 
-    return widening.mean(
-        key, share(f"inactive_{TAU_OF_REGRAMA:g}") - share(f"dormant_{TAU_OF_REDO:g}")
-    )
+    return estimated(key, share(f"inactive_{TAU_OF_REGRAMA:g}") - share(f"dormant_{TAU_OF_REDO:g}"))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:

@@ -48,6 +48,7 @@ from purejaxrl_suite.studies.protocol import (
     Panel,
     Study,
 )
+from purejaxrl_suite.studies.scores import estimated, late
 
 TASKS, CYCLES = 3, 2
 PHASES = TASKS * CYCLES
@@ -187,8 +188,7 @@ def finals(curves: Curves, name: str) -> Array:
 def dormant(curves: Curves, name: str) -> Array:
     """Share of dormant units at the end, f32[S, environments]: of the last tenth of training."""
     one = curves.sel(network=name)
-    found = one[f"dormant_{TAU:g}"].where(~one["diverged"])
-    return stats.final_score(found.transpose("seed", "environment", "step").values, 0.1)
+    return late(one, one[f"dormant_{TAU:g}"], 0.1)
 
 
 Measure = Callable[[Curves, str], Array]
@@ -231,7 +231,7 @@ def later_less_from_scratch(key: Key, curves: Curves) -> Effect:
     pairs = [(o, first[s[2]]) for o, s in enumerate(streams) if s[2] in first]
     each = [scores[:, later, 2] - scores[:, fresh, 0] for later, fresh in pairs]
     values = jnp.mean(jnp.stack(each), axis=0)
-    return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
+    return estimated(key, values)
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:

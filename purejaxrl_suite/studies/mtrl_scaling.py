@@ -46,6 +46,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
+from purejaxrl_suite.studies.scores import estimated
 
 TAU = 0.1
 LOOKS = 40
@@ -211,7 +212,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     units = widening.against(key, f"{wide} units", asleep, curves, counts)
     base = of_seeds(curves["all-narrow"])
     rows = tuple(
-        row(label, widening.mean(key, of_seeds(curves[arm]) - base))
+        row(label, estimated(key, of_seeds(curves[arm]) - base))
         for label, arm in (("actor", "wide-actor"), ("critic", "wide-critic"), ("both", "all-wide"))
     )
     gain = f"gain of {wide} units over {narrow} [{GAIN}]"

@@ -47,7 +47,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import estimated, normalized_scores
 
 NARROW, MIDDLE, WIDE = WIDTHS = (8, 32, 128)
 TASKS = 4
@@ -161,7 +161,7 @@ interacts = widening.interacts(of_seeds)
 
 def wakes(key: Key, together: Curves, alone: Curves) -> Effect:
     """Dormant units of the critic with tasks together, less those with each alone."""
-    return widening.mean(key, asleep(together) - asleep(alone))
+    return estimated(key, asleep(together) - asleep(alone))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
@@ -173,9 +173,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     ]
     base = of_seeds(curves[f"{TOGETHER}-{NARROW}"])
     wide = {"actor": "wide-actor", "critic": "wide-critic", "both": f"{TOGETHER}-{WIDE}"}
-    gains = (
-        row(name, widening.mean(key, of_seeds(curves[arm]) - base)) for name, arm in wide.items()
-    )
+    gains = (row(name, estimated(key, of_seeds(curves[arm]) - base)) for name, arm in wide.items())
     label = f"gain of {WIDE} units over {NARROW} [{GAIN}]"
     return *panels, Intervals("Which is wide, tasks together", label, tuple(gains), against=0.0)
 

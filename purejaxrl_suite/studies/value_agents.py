@@ -18,7 +18,6 @@ begins, not what is reached. Agents are compared on the games that both have pla
 
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite import stats
@@ -40,7 +39,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import estimated, normalized_scores
 
 PRESET = {
     "DQN": "dopamine-minatar",
@@ -73,8 +72,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
 
 def reached(key: Key, curves: Curves) -> Effect:
     """The interquartile mean of final scores over games and seeds."""
-    scores = normalized_scores(curves)  # [S, environments]
-    return Effect(*stats.estimate(key, scores), jnp.int32(scores.shape[0]))
+    return estimated(key, normalized_scores(curves), stats.iqm)
 
 
 def ahead(key: Key, x: Curves, y: Curves) -> Effect:

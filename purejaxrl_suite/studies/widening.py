@@ -12,15 +12,11 @@ import numpy as np
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
-from purejaxrl_suite.stats import Effect, Estimate, final_score
+from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies.protocol import Curves, Line, line
+from purejaxrl_suite.studies.scores import estimated, late
 
 Measure = Callable[[Curves], Array]
-
-
-def mean(key: Key, values: Array) -> Effect:
-    """The mean over seeds of f32[S]."""
-    return Effect(*stats.estimate(key, values, stats.mean), jnp.int32(values.shape[0]))
 
 
 def grows(measure: Measure) -> Callable[..., Effect]:
@@ -31,7 +27,7 @@ def grows(measure: Measure) -> Callable[..., Effect]:
     def effect(key: Key, *by_size: Curves) -> Effect:
         rows = jnp.stack([measure(one) for one in by_size], axis=-1)
         correlation = jax.vmap(lambda one: stats.page(key, one, permutations=1).effect)
-        return mean(key, correlation(rows[:, None]))
+        return estimated(key, correlation(rows[:, None]))
 
     return effect
 
@@ -46,7 +42,7 @@ def beyond(measure: Measure, share: float) -> Callable[[Key, Curves, Curves, Cur
         base = measure(none)
         whole = measure(both) - base
         apart = measure(one) - base - share * whole
-        return mean(key, jnp.where(jnp.mean(whole) > 0, apart, jnp.nan))
+        return estimated(key, jnp.where(jnp.mean(whole) > 0, apart, jnp.nan))
 
     return effect
 
@@ -56,7 +52,7 @@ def interacts(measure: Measure) -> Callable[[Key, Curves, Curves, Curves, Curves
 
     def effect(key: Key, wide: Curves, narrow: Curves, wide_alone: Curves, alone: Curves) -> Effect:
         gain = measure(wide) - measure(narrow)
-        return mean(key, gain - (measure(wide_alone) - measure(alone)))
+        return estimated(key, gain - (measure(wide_alone) - measure(alone)))
 
     return effect
 
@@ -70,8 +66,7 @@ def asleep(curves: Curves, tau: float) -> Array:
         x for name, x in curves.data_vars.items() if f"_{tau:g}.trunk.critic" in str(name)
     ]
     found: Any = sum(layers[1:], layers[0]) / len(layers)
-    found = found.where(~curves["diverged"]).transpose("seed", "environment", "step").values
-    return jnp.nanmean(final_score(found, 0.25), axis=-1)
+    return jnp.nanmean(late(curves, found, 0.25), axis=-1)
 
 
 def against(
