@@ -9,7 +9,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.core.types import Box, Clock, Discrete, Transition
-from purejaxrl_suite.engine.train import leave_phase, make_train
+from purejaxrl_suite.engine.train import enter_phase, leave_phase, make_train
 from purejaxrl_suite.envs import probes, wrappers
 from purejaxrl_suite.envs.continual import continual, label_shuffle
 
@@ -57,15 +57,39 @@ def counted(env, executed):
     return env._replace(step=step)
 
 
-def test_a_stream_in_training():
-    executed = []
-    tasks = [probes.constant_reward(), counted(probes.recall(), executed)]
-    env = continual(tasks, 2)
+def small_agent(env):
     network = nets.q_network(
         env.observation, env.action, hidden=(4,), kernel_init=jax.nn.initializers.uniform(1.0)
     )
     config = PQNConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
-    agent = pqn(env, config, network)
+    return pqn(env, config, network)
+
+
+def test_a_switch_of_tasks_keeps_all_that_was_learnt():
+    env = continual([probes.constant_reward(), probes.recall()], 2)
+    agent = small_agent(env)
+    init, train = make_train(agent, env, updates_per_call=2)
+
+    @jax.jit
+    def both(key):
+        first = init(key, agent.hypers, env.params)
+        before, _ = train(key, agent.hypers, env.params, first, clock(0))
+        params, after = reversed(enter_phase(agent, env, key, env.params, before, clock(2)))
+        return first, before, after, params.task
+
+    first, before, after, task = both(KEY)
+    assert int(task) == 1, "the other task begins"
+    jax.tree.map(np.testing.assert_array_equal, before.agent, after.agent)
+    learner, fresh = (jax.tree.leaves(run.agent.learner.params) for run in (after, first))
+    assert not all(np.array_equal(x, y) for x, y in zip(learner, fresh, strict=True))
+    assert not np.array_equal(before.obs, after.obs), "episodes begin anew"
+
+
+def test_a_stream_in_training():
+    executed = []
+    tasks = [probes.constant_reward(), counted(probes.recall(), executed)]
+    env = continual(tasks, 2)
+    agent = small_agent(env)
     init, train = make_train(agent, env, updates_per_call=7)
     now = Clock(jnp.int32(0), jnp.int32(7))
 
