@@ -1,10 +1,12 @@
 """Adapter for the environments of brax (Freeman et al. 2021, arXiv 2106.13281), an extra.
 
 Brax is imported when the first of them is made. Tasks that are alike are one environment with
-other parameters: which way to go, how fast, how heavy everything is, how strong the motors are.
+other parameters: which way to go, how fast, what to reach, how heavy everything is, how strong the
+motors are.
 """
 
 import inspect
+from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -64,6 +66,20 @@ class Running(NamedTuple):
     strength: Any = 1.0
 
 
+class Reaching(NamedTuple):
+    """Parameters of the reacher.
+
+    gravity, strength: as of `Physics`. goal_x, goal_y: f32[], where the target of every episode
+    lies, in m from the shoulder, which is in the middle; brax draws what is infinite within 0.2 m
+    of it, in each episode anew.
+    """
+
+    gravity: Any
+    strength: Any = 1.0
+    goal_x: Any = float("inf")
+    goal_y: Any = float("inf")
+
+
 def ids() -> tuple[str, ...]:
     """Ids that `make` takes; none where brax is not installed."""
     return () if REFUSED else _IDS
@@ -84,8 +100,8 @@ def make(
         backend: the physics: one of BACKENDS. Swimmer has "generalized" alone.
         episode_length: brax's steps until an episode is truncated.
         action_repeat: brax's steps that take one action.
-        **options: fields of `Running` or `Physics`, which become `Environment.params`, and
-            arguments of the class of brax, such as `ctrl_cost_weight`.
+        **options: fields of `Running`, `Reaching` or `Physics`, which become
+            `Environment.params`, and arguments of the class of brax, such as `ctrl_cost_weight`.
 
     Raises ValueError for an option that there is not, and where brax is not installed.
     """
@@ -94,7 +110,7 @@ def make(
     if backend not in BACKENDS:
         raise ValueError(f"backend: {backend!r}, expected one of {', '.join(BACKENDS)}")
     name = id.removeprefix(PREFIX)
-    kind = Running if name in _RUNNERS else Physics
+    kind = Running if name in _RUNNERS else Reaching if name == "reacher" else Physics
     known = {field: options[field] for field in kind._fields if field in options}
     check_numbers(known)
     static = {field: x for field, x in options.items() if field not in known}
@@ -148,7 +164,7 @@ def _construct(id: str, backend: str, static: dict[str, Any], kind: Any) -> Any:
 
 
 def _world(game: Any, params: PyTree) -> Any:
-    """The object with another gravity and other motors."""
+    """The object with another gravity, other motors and another target."""
     gravity = jnp.array([0.0, 0.0, -1.0]) * params.gravity
     system = game.sys
     motors = system.actuator.replace(gear=system.actuator.gear * params.strength)
@@ -158,7 +174,16 @@ def _world(game: Any, params: PyTree) -> Any:
         actuator=motors,
         actuator_gear=system.actuator_gear * params.strength,  # what mjx reads
     )
+    if isinstance(params, Reaching):
+        return altered(game, sys=changed, _random_target=partial(_target, game, params))
     return altered(game, sys=changed)
+
+
+def _target(game: Any, params: Reaching, key: Array) -> tuple[Array, Array]:
+    """Brax's target of an episode, with the goal's coordinates where they are finite."""
+    key, drawn = game._random_target(key)
+    goal = jnp.stack([params.goal_x, params.goal_y])
+    return key, jnp.where(jnp.isinf(goal), drawn, goal)
 
 
 def _own_reward(world: Any, params: PyTree, state: Any) -> Array:

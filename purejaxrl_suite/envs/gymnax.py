@@ -10,11 +10,15 @@ An option of `make` is either an argument of the gymnax class (static: board siz
 a field of its `EnvParams`. The latter become `Environment.params`, all of them traced: any may be
 swept. Bounds and time limit of the returned `Environment` describe the parameters that it was made
 with.
+
+Environments with a goal have two parameters that gymnax's do not: `goal_x` and `goal_y`. Where they
+are finite, every episode has that goal; infinite ones, the default, are drawn anew by gymnax.
 """
 
 import dataclasses
 import functools
 import inspect
+import math
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -51,6 +55,9 @@ _BOARDS = {
     "Pong-misc",
 }
 
+# Where the state has the goal of an episode, f32[2].
+_GOALS = {"PointRobot-misc": "goal", "Reacher-misc": "goal_xy"}
+
 # Height and width of the pictures that gymnax' renderer has of these.
 _CLASSIC = {
     "Acrobot-v1": (500, 500),
@@ -83,8 +90,12 @@ def make(id: str, **options: Any) -> Environment:
     action_space, act = _action(game, defaults)
 
     def init(key: Key, params: PyTree) -> tuple[PyTree, Array]:
+        params = _cast(params, defaults)
         with jax.numpy_rank_promotion("allow"):  # Swimmer relies on it
-            obs, state = game.reset_env(key, _cast(params, defaults))
+            obs, state = game.reset_env(key, params)
+            if id in _GOALS:
+                state = _aimed(_GOALS[id], params, state)
+                obs = game.get_obs(state, params)
         return tree.strong(state), observe(obs)
 
     def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
@@ -110,11 +121,9 @@ def make(id: str, **options: Any) -> Environment:
 
 def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """The gymnax object and its default parameters, as strongly typed numpy arrays."""
-    import gymnax
-
     if id in REFUSED:
         raise ValueError(f"id: {id} is refused: {REFUSED[id]}")
-    game, params = gymnax.make(id)
+    game, params = _gymnax(id)
     arguments = inspect.signature(type(game).__init__).parameters.values()
     names = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD and a.name != "self"]
     fields = [field.name for field in dataclasses.fields(params)]
@@ -131,12 +140,32 @@ def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
     return game, params.replace(**strong)
 
 
-def _reconstruct(id: str, static: dict[str, Any]) -> tuple[Any, Any]:
-    """`gymnax.make` with arguments; what gymnax cannot build is a ValueError that names them."""
+def _gymnax(id: str, **static: Any) -> tuple[Any, Any]:
+    """`gymnax.make`, with parameters for the goal where there is one."""
     import gymnax
 
+    game, params = gymnax.make(id, **static)
+    return game, _with_goal(type(params))() if id in _GOALS else params
+
+
+@functools.cache
+def _with_goal(kind: type) -> type:
+    """The class of parameters of an environment with a goal."""
+    fields: list[Any] = [(name, float, math.inf) for name in ("goal_x", "goal_y")]
+    made = dataclasses.make_dataclass(f"Goal{kind.__name__}", fields, bases=(kind,), frozen=True)
+    return jax.tree_util.register_dataclass(made)
+
+
+def _aimed(field: str, params: Any, state: Any) -> Any:
+    """The state with the goal of the parameters, of which what is infinite stays as drawn."""
+    goal = jnp.stack([params.goal_x, params.goal_y])
+    return state.replace(**{field: jnp.where(jnp.isinf(goal), getattr(state, field), goal)})
+
+
+def _reconstruct(id: str, static: dict[str, Any]) -> tuple[Any, Any]:
+    """`_gymnax` with arguments; what gymnax cannot build is a ValueError that names them."""
     try:
-        game, params = gymnax.make(id, **static)
+        game, params = _gymnax(id, **static)
         jax.eval_shape(game.reset_env, jax.random.key(0), params)
     except (AssertionError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{id}: gymnax cannot build it with {static}: {error!r}") from error

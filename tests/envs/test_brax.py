@@ -146,6 +146,20 @@ def test_tasks_are_parameters(installed):
 
 
 @pytest.mark.slow
+def test_the_target_of_a_reacher_is_a_parameter(installed):
+    env, keys = envs.make("Brax-reacher"), jax.random.split(jax.random.key(4), 3)
+    half = env.params._replace(goal_y=np.float32(-0.1))
+    both = half._replace(goal_x=np.float32(0.05))
+    tasks = jax.tree.map(lambda *x: jnp.stack(x), env.params, half, both)
+    starts = jax.jit(jax.vmap(jax.vmap(env.init, (0, None)), (None, 0)))(keys, tasks)[1]
+    drawn, across, fixed = np.asarray(starts[..., 4:6])
+    assert len(np.unique(drawn, axis=0)) == 3
+    np.testing.assert_array_equal(across[:, 0], drawn[:, 0])
+    np.testing.assert_array_equal(across[:, 1], np.float32(-0.1))
+    np.testing.assert_array_equal(fixed, np.float32([[0.05, -0.1]] * 3))
+
+
+@pytest.mark.slow
 def test_an_episode_is_a_page(installed):
     env = envs.make("Brax-inverted_pendulum", backend="positional")
     state, _ = jax.jit(env.init)(jax.random.key(0), env.params)

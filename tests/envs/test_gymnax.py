@@ -1,5 +1,7 @@
 """The gymnax adapter against gymnax itself, and where it must differ."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from purejaxrl_suite import envs
 from purejaxrl_suite.core.check import sample
 from purejaxrl_suite.core.types import Box, Discrete
+from purejaxrl_suite.envs.multi_task import family, multi_task
 
 KEY = jax.random.key(3)
 
@@ -148,6 +151,43 @@ def test_options_are_arguments_and_parameters():
     assert env.observation.shape == (6, 5) and env.time_limit == 4
     assert env.params.max_steps_in_episode.dtype == np.int32
     assert envs.make("FourRooms-misc", use_visual_obs=True).observation.dtype == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("id", "field"), [("Reacher-misc", "goal_xy"), ("PointRobot-misc", "goal")]
+)
+def test_goals_are_parameters(id, field):
+    """Finite ones are those of every episode, and rewards are for them; others are gymnax's."""
+    import gymnax
+
+    env, keys = envs.make(id), jax.random.split(KEY, 8)
+    near = dataclasses.replace(env.params, goal_x=0.5, goal_y=-0.25)
+    drawn, fixed = (jax.jit(jax.vmap(env.init, (0, None)))(keys, x) for x in (env.params, near))
+    game, params = gymnax.make(id)
+    theirs = jax.vmap(game.reset_env, (0, None))(keys, params)
+    np.testing.assert_array_equal(getattr(drawn[0], field), getattr(theirs[1], field))
+    assert len(np.unique(getattr(drawn[0], field), axis=0)) == 8
+    np.testing.assert_array_equal(getattr(fixed[0], field), [[0.5, -0.25]] * 8)
+    if id == "Reacher-misc":  # whose observations show it, last
+        np.testing.assert_array_equal(fixed[1][:, -2:], [[0.5, -0.25]] * 8)
+    here = {"pos": jnp.array([0.5, -0.25])} if id == "PointRobot-misc" else {}
+    state = jax.tree.map(lambda x: x[0], fixed[0]).replace(**here)
+    found = env.step(KEY, near, state, jnp.zeros(2))[1].reward
+    if here:
+        assert found == 1.0
+    else:
+        angles = state.angles + near.dt * state.angle_vels
+        away = np.sum([(np.cos(angles).sum() - 0.5) ** 2, (np.sin(angles).sum() + 0.25) ** 2])
+        np.testing.assert_allclose(found, np.exp(-away), rtol=1e-5)
+
+
+def test_goals_are_tasks_of_a_family_and_options():
+    env = envs.make("Reacher-misc", goal_x=1.0, goal_y=0.0)
+    assert env.params.goal_x == 1.0 and env.params.goal_x.dtype == np.float32
+    goals = [dataclasses.replace(env.params, goal_x=x) for x in (0.5, -0.5)]
+    together = multi_task(family(env, goals))
+    starts = [together.init(KEY, params)[0].goal_xy for params in together.params]
+    np.testing.assert_array_equal(starts, [[0.5, 0.0], [-0.5, 0.0]])
 
 
 @pytest.mark.parametrize(
