@@ -29,9 +29,9 @@ class Reference(NamedTuple):
     reference: Score
 
 
-def _random(value: float, error: float, episodes: int) -> Score:
+def _random(value: float, error: float, episodes: int, version: str = "gymnax 1.0.1") -> Score:
     source = f"uniformly random actions, mean of {episodes} episodes, standard error {error}"
-    return Score(value, source, "gymnax 1.0.1", True)
+    return Score(value, source, version, True)
 
 
 def _gymnax(value: float) -> Score:
@@ -46,6 +46,12 @@ def _open(value: float) -> Score:
     return Score(value, source, "AlexGoldie/rl-learned-optimization 0e847c5", False)
 
 
+def _grid(random: float, error: float) -> Reference:
+    most = Score(1.0, "navix: the reward of the goal, where an episode ends", _NAVIX, False)
+    return Reference(_random(random, error, 8192, _NAVIX), most)
+
+
+_NAVIX = "navix 4.0.0"
 REFERENCES = {
     "CartPole-v1": Reference(_random(22.02, 0.13, 8192), _gymnax(500.0)),
     "Acrobot-v1": Reference(_random(-499.07, 0.28, 1024), _gymnax(-80.0)),
@@ -58,5 +64,7 @@ REFERENCES = {
     "Breakout-MinAtar": Reference(_random(0.419, 0.007, 8192), _open(50.0822)),
     "Freeway-MinAtar": Reference(_random(0.398, 0.037, 256), _open(61.8369)),
     "SpaceInvaders-MinAtar": Reference(_random(4.25, 0.05, 4096), _open(167.0913)),
+    "Navix-Empty-Random-5x5-v0": _grid(0.675, 0.005),
+    "Navix-DoorKey-5x5-v0": _grid(0.0369, 0.0021),
 }
 """By the id that `make` takes. The random scores are ours, the others are not."""

@@ -11,7 +11,7 @@ import xarray
 import purejaxrl_suite as pjs
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Discrete
-from purejaxrl_suite.envs import gymnax
+from purejaxrl_suite.envs import gymnax, navix
 from purejaxrl_suite.stats.references import VERSION
 
 nan = np.nan
@@ -115,7 +115,7 @@ def test_every_reference_says_where_it_comes_from():
         assert ends.random.value < ends.reference.value, task
         assert ends.random.ours and not ends.reference.ours
         assert all(score.source and score.version for score in ends)
-        assert task in gymnax.ids()
+        assert task in {*gymnax.ids(), *navix.ids()}
 
 
 def random_returns(env, episodes):
