@@ -1,10 +1,12 @@
 """What SAC and TD3 share: units of actions, two optimizers of one learner, the gradient steps.
 
 An update makes groups of gradient steps: `policy_delay` steps of the critics and then one of the
-actor. How many is static, so no member computes what it does not use.
+actor. How many is static, so no member computes what it does not use. All that is random, batches
+too, is drawn before the first of them: in their loop it would be most of what a CPU has to do.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +16,7 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import action_units, replay_learning
 from purejaxrl_suite.agents.action_units import Units
+from purejaxrl_suite.agents.drawn import Draw, Drawn
 from purejaxrl_suite.agents.normalize import act_as_replayed, normalize_replay
 from purejaxrl_suite.buffers import Batch, Uniform, uniform
 from purejaxrl_suite.core import spaces, tree, types, validate
@@ -21,7 +24,6 @@ from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Network, PyTr
 from purejaxrl_suite.ops import value
 
 Metrics = dict[str, Array]
-Step = Callable[[Key, Any, Any], tuple[Any, Metrics]]
 SIZES = (
     "num_envs",
     "rollout_length",
@@ -31,6 +33,9 @@ SIZES = (
     "capacity",
     "probe_size",
 )
+
+
+Step = Callable[[Any, Any, Drawn], tuple[Any, Metrics]]
 
 
 class Optimizers(NamedTuple):
@@ -96,12 +101,6 @@ def assemble(
     return act_as_replayed(agent) if config.normalize_observations else agent
 
 
-def read(key: Key, replay: Uniform, state: Any, size: int, gamma: Any, units: Units) -> Batch:
-    """A batch of single steps, actions in units."""
-    batch = replay.read(state.replay, replay.draw(key, state.replay, size, 1).slot, 1, gamma)
-    return batch._replace(action=units.inside(batch.action))
-
-
 def optimizers(network: Network, hypers: Any) -> Optimizers:
     """Adam for the actor and for the critics, with what the network puts around optimizers."""
 
@@ -161,30 +160,26 @@ def learn(
     hypers: Any,
     state: Any,
     ready: Array,
+    draw: Draw,
     config: Any,
     critic_step: Step,
     actor_step: Step,
 ) -> tuple[Any, Metrics]:
     """The gradient steps of an update, none if not `ready`: state and means of the metrics.
 
-    Both steps are (key, hypers, state) -> (state, metrics); the replay that they give back is
-    dropped.
+    Both steps are (hypers, state, drawn) -> (state, metrics), without the replay.
     """
-    groups, replay = config.gradient_steps // config.policy_delay, state.replay
+    groups, size = config.gradient_steps // config.policy_delay, config.batch_size
+    critic_key, actor_key = jax.random.split(key)
+    of_critics = draw(critic_key, hypers, state.replay, (groups, config.policy_delay, size))
+    of_actor = draw(actor_key, hypers, state.replay, (groups, size))
 
-    def guarded(step: Step) -> Callable[[Any, Key], tuple[Any, Metrics]]:
-        def run(bare: Any, key: Key) -> tuple[Any, Metrics]:
-            after, metrics = step(key, hypers, bare._replace(replay=replay))
-            return tree.where(ready, after._replace(replay=()), bare), metrics
-
-        return run
-
-    def group(bare: Any, keys: Key) -> tuple[Any, Metrics]:
-        bare, of_critic = jax.lax.scan(guarded(critic_step), bare, keys[1:])
-        bare, of_actor = guarded(actor_step)(bare, keys[0])
+    def group(bare: Any, drawn: tuple[Drawn, Drawn]) -> tuple[Any, Metrics]:
+        bare, of_critic = jax.lax.scan(partial(critic_step, hypers), bare, drawn[0])
+        bare, of_actor = actor_step(hypers, bare, drawn[1])
         return bare, jax.tree.map(jnp.mean, of_critic) | of_actor
 
-    keys = jax.random.split(key, (groups, 1 + config.policy_delay))
-    bare, metrics = jax.lax.scan(group, state._replace(replay=()), keys)
+    bare = state._replace(replay=())
+    after, metrics = jax.lax.scan(group, bare, (of_critics, of_actor))
     means = {name: jnp.where(ready, jnp.mean(x), jnp.nan) for name, x in metrics.items()}
-    return bare._replace(replay=replay), means
+    return tree.where(ready, after, bare)._replace(replay=state.replay), means

@@ -15,8 +15,8 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import action_units, continuous_learning, temperatures
 from purejaxrl_suite.agents.continuous_learning import descend
+from purejaxrl_suite.agents.drawn import Drawn, drawing
 from purejaxrl_suite.agents.temperatures import Temperature
-from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.ops import ensembles
@@ -104,8 +104,9 @@ def sac(
     network = network or nets.actor_critics(env.observation, env.action)
     continuous_learning.check_network("sac", env, network, nets.Gaussian, believed)
     replay = continuous_learning.experience(env, config)
+    draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
-    policy = nets.squashed(units.size)
+    sample = nets.squashed()
     tasks, task_of = temperatures.tasks(env, config.temperature_of_each_task)
 
     def init(key: Key, hypers: SACHypers) -> SACState:
@@ -122,16 +123,14 @@ def sac(
         gaussian = network.apply(state.learner.params, obs)[0].policy
         if not explore:
             return memory, units.outside(jnp.tanh(gaussian.mean)), {}
-        sampled = policy.sample(normal, gaussian)[0]
+        sampled = sample(normal, gaussian)[0]
         return memory, units.outside(jnp.where(ready(hypers, state), sampled, uniform)), {}
 
-    def draw(key: Key, params: PyTree, obs: Array) -> tuple[Array, Array]:
-        gaussian = network.apply(params, obs)[0].policy
-        return policy.sample(policy.noise(key, obs.shape[0]), gaussian)
-
-    def critic_objective(key: Key, hypers: SACHypers, state: SACState, batch: Batch):
+    def critic_objective(state: SACState, drawn: Drawn):
         """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
-        action, log_prob = draw(key, state.learner.params, batch.next_obs)
+        batch, noise, key = drawn
+        gaussian = network.apply(state.learner.params, batch.next_obs)[0].policy
+        action, log_prob = sample(noise, gaussian)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
         soft = ensembles.least(key, values, believed) - weight * log_prob
@@ -143,14 +142,14 @@ def sac(
 
         return loss
 
-    def actor_objective(key: Key, state: SACState, obs: Array):
+    def actor_objective(state: SACState, obs: Array, noise: Array):
         """(params, taps) -> (f32[], (metrics, what the temperature is learnt from))."""
-        normal, task = policy.noise(key, obs.shape[0]), task_of(obs)
+        task = task_of(obs)
         weight = temperatures.weight(state.temperature, task)
 
         def loss(params: PyTree, taps: Any):
             fixed = continuous_learning.critics_fixed(params)
-            action, log_prob = policy.sample(normal, network.apply(fixed, obs, (), taps)[0].policy)
+            action, log_prob = sample(noise, network.apply(fixed, obs, (), taps)[0].policy)
             values = network.apply(fixed, obs, action=action)[0].values
             total = jnp.mean(weight * log_prob - ensembles.judgement(values, believed))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
@@ -158,37 +157,31 @@ def sac(
 
         return loss
 
-    def critic_step(key: Key, hypers: SACHypers, state: SACState):
-        batch_key, loss_key = jax.random.split(key)
-        loss = critic_objective(loss_key, hypers, state, read(batch_key, hypers, state))
+    def critic_step(hypers: SACHypers, state: SACState, drawn: Drawn):
+        loss = critic_objective(state, drawn)
         learner, metrics, _ = descend("critic", loss, rates(hypers), state.learner)
         target = optax.incremental_update(learner.params, state.target, hypers.target_update_rate)
         return state._replace(learner=learner, target=target, steps=state.steps + 1), metrics
 
-    def actor_step(key: Key, hypers: SACHypers, state: SACState):
-        batch_key, loss_key = jax.random.split(key)
-        loss = actor_objective(loss_key, state, read(batch_key, hypers, state).obs)
+    def actor_step(hypers: SACHypers, state: SACState, drawn: Drawn):
+        loss = actor_objective(state, drawn.batch.obs, drawn.noise)
         learner, metrics, seen = descend("actor", loss, rates(hypers), state.learner)
         rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * units.size
         temperature = temperatures.adjust(state.temperature, seen, rate, wanted)
         metrics["temperature"] = jnp.mean(jnp.exp(temperature.log))
         return state._replace(learner=learner, temperature=temperature), metrics
 
-    def read(key: Key, hypers: SACHypers, state: SACState, size: int = config.batch_size) -> Batch:
-        return continuous_learning.read(key, replay, state, size, hypers.gamma, units)
-
     def update(key: Key, hypers: SACHypers, state: SACState, transition: Transition):
         state = state._replace(replay=replay.add(state.replay, transition))
-        how = ready(hypers, state), config, critic_step, actor_step
+        how = ready(hypers, state), draw, config, critic_step, actor_step
         state, metrics = continuous_learning.learn(key, hypers, state, *how)
         return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
 
     def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
         """Both losses on replayed experience; meaningless before there is any."""
-        batch_key, critic_key, actor_key = jax.random.split(key, 3)
-        batch = read(batch_key, hypers, state, config.probe_size)
-        critic_loss = critic_objective(critic_key, hypers, state, batch)
-        actor_loss = actor_objective(actor_key, state, batch.obs)
+        drawn = draw(key, hypers, state.replay, (config.probe_size,))
+        critic_loss = critic_objective(state, drawn)
+        actor_loss = actor_objective(state, drawn.batch.obs, drawn.noise)
 
         def features(params: PyTree, taps: Any):
             error, (_, found) = critic_loss(params, taps)

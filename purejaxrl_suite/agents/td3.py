@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import action_units, continuous_learning, replay_learning
+from purejaxrl_suite.agents.drawn import Drawn, drawing
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
-from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -86,6 +86,7 @@ def td3(
     network = network or nets.actor_critics(env.observation, env.action, deterministic=True)
     continuous_learning.check_network("td3", env, network, jax.ShapeDtypeStruct, 0)
     replay = continuous_learning.experience(env, config)
+    draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
 
     def init(key: Key, hypers: TD3Hypers) -> ReplayState:
@@ -104,16 +105,16 @@ def td3(
             action = jnp.where(ready(hypers, state), noisy, uniform)
         return memory, units.outside(action), {}
 
-    def smoothed(key: Key, hypers: TD3Hypers, target: PyTree, obs: Array) -> Array:
+    def smoothed(hypers: TD3Hypers, target: PyTree, obs: Array, noise: Array) -> Array:
         """The target's actions with clipped noise."""
-        action = jnp.tanh(network.apply(target, obs)[0].policy)
-        drawn = hypers.target_noise * jax.random.normal(key, action.shape)
-        bound = hypers.target_noise_clip
-        return jnp.clip(action + jnp.clip(drawn, -bound, bound), -1.0, 1.0)
+        action, bound = jnp.tanh(network.apply(target, obs)[0].policy), hypers.target_noise_clip
+        noise = jnp.clip(hypers.target_noise * noise, -bound, bound)
+        return jnp.clip(action + noise, -1.0, 1.0)
 
-    def critic_objective(key: Key, hypers: TD3Hypers, state: ReplayState, batch: Batch):
+    def critic_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
-        action = smoothed(key, hypers, state.target, batch.next_obs)
+        batch = drawn.batch
+        action = smoothed(hypers, state.target, batch.next_obs, drawn.noise)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         following = jnp.min(values, axis=-1)
 
@@ -135,36 +136,29 @@ def td3(
 
         return loss
 
-    def critic_step(key: Key, hypers: TD3Hypers, state: ReplayState):
-        batch_key, loss_key = jax.random.split(key)
-        loss = critic_objective(loss_key, hypers, state, read(batch_key, hypers, state))
-        step = rates(hypers), state.learner
+    def critic_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
+        loss, step = critic_objective(hypers, state, drawn), (rates(hypers), state.learner)
         learner, metrics, _ = continuous_learning.descend("critic", loss, *step)
         return state._replace(learner=learner, steps=state.steps + 1), metrics
 
-    def actor_step(key: Key, hypers: TD3Hypers, state: ReplayState):
-        loss = actor_objective(read(key, hypers, state).obs)
-        step = rates(hypers), state.learner
+    def actor_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
+        loss, step = actor_objective(drawn.batch.obs), (rates(hypers), state.learner)
         learner, metrics, _ = continuous_learning.descend("actor", loss, *step)
         follow = Target(1, hypers.target_update_rate)
         target = replay_learning.follow(state.target, learner.params, state.steps, follow)
         return state._replace(learner=learner, target=target), metrics
 
-    def read(key: Key, hypers: TD3Hypers, state: Any, size: int = config.batch_size) -> Batch:
-        return continuous_learning.read(key, replay, state, size, hypers.gamma, units)
-
     def update(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
         state = state._replace(replay=replay.add(state.replay, transition))
-        how = ready(hypers, state), config, critic_step, actor_step
+        how = ready(hypers, state), draw, config, critic_step, actor_step
         state, metrics = continuous_learning.learn(key, hypers, state, *how)
         return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
 
     def probe(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
         """Both losses on replayed experience; meaningless before there is any."""
-        batch_key, critic_key = jax.random.split(key)
-        batch = read(batch_key, hypers, state, config.probe_size)
-        critic_loss = critic_objective(critic_key, hypers, state, batch)
-        actor_loss = actor_objective(batch.obs)
+        drawn = draw(key, hypers, state.replay, (config.probe_size,))
+        critic_loss = critic_objective(hypers, state, drawn)
+        actor_loss = actor_objective(drawn.batch.obs)
 
         def features(params: PyTree, taps: Any):
             error, (_, found) = critic_loss(params, taps)

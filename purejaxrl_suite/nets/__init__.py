@@ -31,7 +31,7 @@ from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise
 from purejaxrl_suite.nets.routers import Router, by_task, expert_choice, soft, top_k
 from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
 from purejaxrl_suite.nets.sizes import matching, parameter_count
-from purejaxrl_suite.nets.squashed import Squashed, squashed
+from purejaxrl_suite.nets.squashed import squashed
 from purejaxrl_suite.nets.tokens import (
     Tokens,
     per_conv,
@@ -55,7 +55,6 @@ __all__ = [
     "Sampler",
     "Scale",
     "SelfPredictive",
-    "Squashed",
     "Style",
     "Tokens",
     "actor_critic",

@@ -24,7 +24,7 @@ UNIT = Box((1,), "float32", -1.0, 1.0)
 def log_density(mean, log_std, noise):
     """Actions and log-probabilities of a tanh-Gaussian of one dimension, f32[B] each."""
     mean, log_std, noise = (jnp.asarray(x, jnp.float32)[:, None] for x in (mean, log_std, noise))
-    action, log_prob = nets.squashed(1).sample(noise, nets.Gaussian(mean, log_std))
+    action, log_prob = nets.squashed()(noise, nets.Gaussian(mean, log_std))
     return np.asarray(action[:, 0]), np.asarray(log_prob)
 
 
