@@ -15,8 +15,9 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Agent, Clock, Environment, Learner, Network
+from purejaxrl_suite.engine.fleet import train_members
 from purejaxrl_suite.engine.rollout import rollout, start
-from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs import make
 
 Array = jax.Array
@@ -45,10 +46,19 @@ def ours(
     def member(key: Array, hypers: Any, params: Any, clock: Clock) -> Any:
         return train(key, hypers, params, init(key, hypers, params), clock)
 
+    def many(key: Array, hypers: Any, params: Any, clock: Clock) -> Any:
+        seeds = jax.random.bits(key, members, jnp.uint32)
+        hypers = jax.tree.map(lambda x: jnp.full(members, x), hypers)
+        keys = jax.vmap(jax.random.key)(seeds)
+        run = jax.vmap(init, (0, 0, None))(keys, hypers, params)
+        alike = jax.tree.map(lambda _: False, params)
+        return train_members(Train(init, train), alike)(seeds, hypers, params, run, clock)
+
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     clock = Clock(jnp.int32(0), jnp.int32(updates))
     steps = members * updates * agent.num_envs * agent.rollout_length
-    return Contestant("purejaxrl_suite", fleet(member, members), steps, (hypers, env.params, clock))
+    whole = member if members == 1 else many
+    return Contestant("purejaxrl_suite", whole, steps, (hypers, env.params, clock))
 
 
 def mlp(env: Environment, **options: Any) -> Network:

@@ -30,6 +30,32 @@ def index(tree: PyTree, i: Any) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+def pack(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Array]], PyTree]]:
+    """One array for all vectors of a length and dtype, and the function that takes it apart.
+
+    A loop that carries many short vectors spends a kernel, and often a copy, on each of them; of
+    the packed ones it spends one. Leaves that are no vectors stay as they are.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    alike: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        alike.setdefault((leaf.shape, leaf.dtype) if leaf.ndim == 1 else i, []).append(i)
+    groups = list(alike.values())
+
+    def unpack(packed: Sequence[Array]) -> PyTree:
+        whole = {
+            i: rows[k] if len(group) > 1 else rows
+            for rows, group in zip(packed, groups, strict=True)
+            for k, i in enumerate(group)
+        }
+        return jax.tree.unflatten(structure, [whole[i] for i in range(len(leaves))])
+
+    def one(group: list[int]) -> Array:
+        return jnp.stack([leaves[i] for i in group]) if len(group) > 1 else leaves[group[0]]
+
+    return [one(group) for group in groups], unpack
+
+
 def at(tree: PyTree, path: Path) -> Any:
     """What a nested dict holds at a path."""
     for name in path:

@@ -51,10 +51,10 @@ def rollout(
     act_key, step_key, reset_key = jax.random.split(key, 3)
     fresh, reset_xs = _resets(agent, envs, reset_key, params, reset_pool)
 
-    def step(carry, xs):
-        run, ends, episodes = carry
+    def step(carry: list[Array], xs: Any) -> tuple[list[Array], Transition]:
+        run, ends, episodes = unpack(carry)
         noise, step_keys, reset_x = xs
-        memory, action, extras = agent.act(noise, hypers, run.agent, run.memory, run.obs, True)
+        memory, action, extras = agent.act(noise, hypers, state, run.memory, run.obs, True)
         env_state, time = envs.step(step_keys, params, run.env, action)
         done = time.terminated | time.truncated
         lost = False if time.life_lost is None else time.life_lost
@@ -68,8 +68,8 @@ def rollout(
         obs = tree.where(done, new_obs, time.obs)
         memory = tree.where(done, agent.memory(agent.num_envs), memory)
         returns, lengths = jnp.where(done, 0.0, returns), jnp.where(done, 0, lengths)
-        run = Run(run.agent, env_state, obs, memory, returns, lengths)
-        return (run, ends + done, episodes), transition
+        run = Run((), env_state, obs, memory, returns, lengths)
+        return tree.pack((run, ends + done, episodes))[0], transition
 
     # Everything random is drawn before the scan: threefry would be most of its body's kernels.
     noise_keys = jax.random.split(act_key, agent.rollout_length)
@@ -78,9 +78,11 @@ def rollout(
     ends = jnp.zeros(agent.num_envs, jnp.int32)
     names = ["episode_return", "episode_length", *info_names(env, params)]
     zeros = jnp.zeros(agent.num_envs)
-    carry = (run, ends, Episodes(zeros, {name: zeros for name in names}))
-    (run, _, episodes), transition = jax.lax.scan(step, carry, (noise, step_keys, reset_xs))
-    return run, transition, _means(episodes, env.tasks)
+    state, episodes = run.agent, Episodes(zeros, {name: zeros for name in names})
+    carry, unpack = tree.pack((run._replace(agent=()), ends, episodes))
+    carry, transition = jax.lax.scan(step, carry, (noise, step_keys, reset_xs))
+    run, _, episodes = unpack(carry)
+    return run._replace(agent=state), transition, _means(episodes, env.tasks)
 
 
 def _resets(

@@ -1,4 +1,4 @@
-"""Moments are found by structure, in any optimizer."""
+"""Moments are found by structure, in any optimizer; packed trees are unpacked."""
 
 import jax
 import jax.numpy as jnp
@@ -27,3 +27,16 @@ def test_every_moment_is_edited_and_nothing_else(name):
     changes = [np.asarray(new) - np.asarray(old) for old, new in pairs]
     assert sum(bool((change == 7.0).all()) for change in changes) == moments * len(params)
     assert all((change == 7.0).all() or (change == 0.0).all() for change in changes)
+
+
+def test_vectors_alike_are_packed_and_unpacked_to_the_bit():
+    whole = {
+        "a": jnp.arange(4.0),
+        "b": jnp.arange(4),
+        "c": (jnp.ones(4), jnp.ones((4, 2)), jnp.zeros(3)),
+        "d": jax.random.split(jax.random.key(0), 4),
+    }
+    packed, unpack = tree.pack(whole)
+    assert sorted(x.shape for x in packed) == [(2, 4), (3,), (4,), (4,), (4, 2)]
+    found = tree.key_data(unpack(packed))
+    jax.tree.map(np.testing.assert_array_equal, found, tree.key_data(whole))

@@ -122,10 +122,11 @@ def test_steps_and_minibatches_against_the_reference_loops() -> None:
         ]
         return sizes[0] / sizes[1]
 
-    # Measured: 0.70, 0.60, 0.78 and 0.71.
-    assert ratio(ours, theirs, STEPS) < 0.72
+    # Measured: 0.76, 0.60, 0.84 and 0.71. Of those of steps, 0.06 pack and unpack what a step
+    # carries, which saves 13 of 41 compiled kernels of PPO on CartPole.
+    assert ratio(ours, theirs, STEPS) < 0.78
     assert ratio(ours, theirs, MINIBATCHES) < 0.63
-    assert ratio(q_ours, q_theirs, STEPS) < 0.80
+    assert ratio(q_ours, q_theirs, STEPS) < 0.86
     assert ratio(q_ours, q_theirs, MINIBATCHES) < 0.74
 
 
@@ -142,5 +143,5 @@ def test_compiled_kernels_are_at_least_forty_per_cent_fewer_than_the_reference_l
         return {row["trips"]: row["own"] for row in rows}
 
     few, many = kernels(ours), kernels(theirs.lower(runner))
-    assert few[STEPS] < 0.5 * many[STEPS]
+    assert few[STEPS] < 0.33 * many[STEPS]
     assert few[MINIBATCHES] < 0.6 * many[MINIBATCHES]

@@ -12,6 +12,7 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.engine import fleet
 from purejaxrl_suite.engine.interrupt import Interrupted
 from purejaxrl_suite.engine.plan import describe_bytes, parse_bytes
 from purejaxrl_suite.envs import probes
@@ -100,6 +101,34 @@ def test_a_sweep_equals_plain_seeds(env, whole):
     swept = whole.curves.sel(learning_rate=RATES[1])
     np.testing.assert_allclose(plain.curves.value_loss, swept.value_loss, rtol=1e-3)
     np.testing.assert_array_equal(plain.curves.episodes, swept.episodes)
+
+
+def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, monkeypatch):
+    gravity = pjs.grid(cartpole.params, gravity=[9.8, 30.0])
+    together = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
+    monkeypatch.setattr(fleet, "CACHE", 1)
+    by_one = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
+    monkeypatch.setattr(fleet, "block_size", lambda run, size: 2)
+    by_two = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
+    for found in (by_one, by_two):
+        np.testing.assert_allclose(found.value_loss, together.value_loss, rtol=1e-3)
+        np.testing.assert_array_equal(found.episodes, together.episodes)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
+def test_a_block_divides_the_members_and_fits_the_caches(monkeypatch):
+    def block(size, kilobytes, cores):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+        state = jax.ShapeDtypeStruct((size, kilobytes, 256), np.float32)
+        return fleet.block_size(state, size)
+
+    assert [block(64, 110, 1), block(64, 720, 1), block(64, 9_000, 1)] == [8, 1, 1]
+    assert [block(64, 110, 2), block(60, 110, 1), block(13, 110, 1), block(3, 1, 1)] == [
+        16,
+        6,
+        1,
+        3,
+    ]
 
 
 def test_environments_networks_and_drawn_points(env):

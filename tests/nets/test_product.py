@@ -1,0 +1,27 @@
+"""Gradients of matrix products that are written for a backend are those of plain products."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_suite.nets.product import multiply
+
+
+@pytest.mark.parametrize(
+    ("batch", "inputs", "units", "ours"),
+    [(128, 64, 6, True), (256, 64, 32, True), (256, 48, 40, False), (16, 8, 5, False)],
+)
+def test_gradients_are_those_of_the_plain_product(batch, inputs, units, ours):
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = (batch, inputs), (inputs, units), (batch, units)
+    x, kernel, g = map(jax.random.normal, keys, shapes)
+
+    def gradients(product):
+        return jax.grad(lambda *given: jnp.sum(product(*given) * g), (0, 1))
+
+    found, expected = (gradients(f)(x, kernel) for f in (multiply, jnp.matmul))
+    for ours_, plain in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours_, plain, rtol=1e-4, atol=1e-4)
+    text = str(jax.make_jaxpr(gradients(multiply))(x, kernel))
+    assert ("optimization_barrier" in text) == (ours and jax.default_backend() == "cpu")
