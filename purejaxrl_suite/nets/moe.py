@@ -25,6 +25,7 @@ from purejaxrl_suite.nets.layers import (
     check_keeps_units,
     stack,
 )
+from purejaxrl_suite.nets.outputs import relu
 from purejaxrl_suite.nets.routers import Router, Routing
 from purejaxrl_suite.nets.tokens import Shape, Tokens
 
@@ -136,7 +137,8 @@ def mixture(
         raise ValueError("a mixture cannot stand behind a part that does not know its shape")
     count, size = tokens.size(shape)
     layers = (DenseLayer(units), DenseLayer(size, linear=True))
-    expert = stack(lambda x: x, (size,), layers, activation, style)
+    kept = relu if activation is jax.nn.relu else activation
+    expert = stack(lambda x: x, (size,), layers, kept, style)
     module = Mixture(shape, tokens, router, experts, expert, style.dtype)
     router.slots(count, experts)
     inputs = tuple((f"expert_{i}", *leaf) for i in range(experts) for leaf in expert.inputs)

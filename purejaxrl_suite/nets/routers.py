@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Key, PyTree
+from purejaxrl_suite.nets.outputs import softmax
 from purejaxrl_suite.nets.product import multiply_rows
 
 
@@ -87,8 +88,8 @@ def soft(
 
     def route(params: PyTree, logits: Array, obs: Array, experts: int, slots: int) -> Routing:
         table = (*logits.shape[:2], experts, slots)
-        dispatch = jnp.reshape(jax.nn.softmax(logits, axis=1), table)
-        combine = jnp.reshape(jax.nn.softmax(logits, axis=2), table)
+        dispatch = jnp.reshape(softmax(logits, 1), table)
+        combine = jnp.reshape(softmax(logits, 2), table)
         nothing = jnp.zeros(logits.shape[0], jnp.float32)
         return Routing(dispatch, combine, jnp.sum(combine, axis=3), nothing, 0.0)
 

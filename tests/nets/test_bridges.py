@@ -10,7 +10,7 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Box, Discrete
-from purejaxrl_suite.nets import moe, tokens
+from purejaxrl_suite.nets import moe, outputs, tokens
 from purejaxrl_suite.nets.bridges import Scale
 
 STYLE = nets.Style(jax.nn.initializers.normal(0.5), False, jnp.float32)
@@ -60,6 +60,25 @@ def test_soft_mixture_equals_a_loop_over_experts_and_slots():
         np.testing.assert_allclose(out[b].reshape(12, 5), expected, rtol=1e-4, atol=1e-5)
     assert set(features) == {f"expert_{e}/dense_{i}" for e in range(4) for i in range(2)}
     assert features["expert_3/dense_0"].shape == (2, 3, UNITS)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_gradients_from_outputs_are_those_from_inputs(dtype):
+    x = jnp.asarray([[-1.0, 0.0, 2.0], [jnp.nan, 3.0, -0.0]], dtype)
+    slope = jnp.asarray(rng.normal(size=x.shape), dtype)
+
+    def pulled(function, x):
+        y, pull = jax.vjp(function, x)
+        found = y, *pull(slope)
+        assert all(one.dtype == dtype for one in found)
+        return [np.asarray(one, np.float32) for one in found]
+
+    np.testing.assert_array_equal(pulled(outputs.relu, x), pulled(jax.nn.relu, x))
+    error = 1e-6 if dtype == jnp.float32 else 2e-2
+    for axis in (0, 1):
+        ours = pulled(lambda x, axis=axis: outputs.softmax(x, axis), jnp.nan_to_num(x))
+        theirs = pulled(lambda x, axis=axis: jax.nn.softmax(x, axis), jnp.nan_to_num(x))
+        np.testing.assert_allclose(ours, theirs, atol=error)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
