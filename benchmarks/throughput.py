@@ -3,10 +3,11 @@
     python -m benchmarks.throughput --quick
     python -m benchmarks.throughput --gpu --out benchmarks/results/throughput-gpu.json
 
-For each point the engine's own segment is compiled (one program: vmap over members of a loop over
-updates, state donated) and called again and again, as training does. `random` acts at random and
-learns nothing: environments and rollout alone. `ppo` is full training at published settings.
-Writes JSON, and a figure beside it; on a CPU its seconds are the process's own, as in `peers`.
+For each point the engine's own segment is compiled (one program: a loop over updates of a block of
+members, all of them on a GPU, state donated) and called again and again, as training does. `random`
+acts at random and learns nothing: environments and rollout alone. `ppo` is full training at
+published settings. Writes JSON, and a figure beside it; on a CPU its seconds are the process's own,
+as in `peers`.
 """
 
 import argparse
@@ -68,14 +69,20 @@ def compile_segment(agent: Any, env: Any, members: int) -> Segment:
     import jax
     import jax.numpy as jnp
 
+    from purejaxrl_suite.engine.fleet import train_members
     from purejaxrl_suite.engine.train import make_train
 
-    init, train = make_train(agent, env, updates_per_call=MAX_UPDATES)
-    keys = jax.random.split(jax.random.key(0), members)
-    fixed = keys, jax.tree.map(jnp.float32, agent.hypers), env.params
-    run = jax.jit(jax.vmap(init, (0, None, None)))(*fixed)
+    train = make_train(agent, env, updates_per_call=MAX_UPDATES)
+    hypers = jax.tree.map(lambda x: jnp.full(members, x, jnp.float32), agent.hypers)
+    fixed = jnp.arange(members, dtype=jnp.uint32), hypers, env.params
+
+    def init(seeds: Any, *given: Any) -> Any:
+        return jax.vmap(train.init, (0, 0, None))(jax.vmap(jax.random.key)(seeds), *given)
+
+    run = jax.jit(init)(*fixed)
     start = time.perf_counter()
-    fleet = jax.jit(jax.vmap(train, (0, None, None, 0, None)), donate_argnums=3)
+    alike = jax.tree.map(lambda _: False, env.params)
+    fleet = jax.jit(train_members(train, alike), donate_argnums=3)
     executable = fleet.lower(*fixed, run, clock(1)).compile()
     seconds = time.perf_counter() - start
     memory = executable.memory_analysis()
