@@ -66,5 +66,7 @@ REFERENCES = {
     "SpaceInvaders-MinAtar": Reference(_random(4.25, 0.05, 4096), _open(167.0913)),
     "Navix-Empty-Random-5x5-v0": _grid(0.675, 0.005),
     "Navix-DoorKey-5x5-v0": _grid(0.0369, 0.0021),
+    "Navix-DoorKey-6x6-v0": _grid(0.0160, 0.0014),
+    "Navix-FourRooms-7x7-v0": _grid(0.429, 0.005),
 }
 """By the id that `make` takes. The random scores are ours, the others are not."""

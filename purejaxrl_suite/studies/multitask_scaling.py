@@ -86,10 +86,13 @@ def network(width: Width) -> Callable[[Environment], Network]:
     return build
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
-    """All tasks together at three widths, and with only one of both wide; environments alone."""
+def arms(budget: Budget, count: int = TASKS) -> dict[str, Arm]:
+    """All tasks together at three widths, and with only one of both wide; environments alone.
+
+    count: of tasks, at least; where environments are fewer, they return with permuted boards.
+    """
     ids = budget.environments
-    whole = multi_task(list(tasks(ids).values()))
+    whole = multi_task(list(tasks(ids, count).values()))
     alone = Arm(
         ppo,
         [make(id, **_options(id)) for id in ids],

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from purejaxrl_suite.core.types import Discrete
 from purejaxrl_suite.stats import REFERENCES
+from purejaxrl_suite.studies import multitask_grids
 from purejaxrl_suite.studies import multitask_scaling as study
 
 KEY = jax.random.key(0)
@@ -78,3 +80,21 @@ def test_four_tasks_of_one_environment_or_of_several():
     shapes = jax.eval_shape(wide(env).init, KEY)["trunk"]
     found = {name: layers["dense_1"]["kernel"].shape for name, layers in shapes.items()}
     assert found == {"actor": (8, 8), "critic": (32, 32)}
+
+
+@pytest.mark.parametrize("budget", multitask_grids.STUDY.budgets.values(), ids=["quick", "full"])
+def test_every_grid_is_one_task_with_a_reference(budget):
+    (whole,) = multitask_grids.STUDY.arms(budget)["together-8"].environments
+    assert whole.tasks == budget.environments
+    assert whole.observation.categories == (11, 6, 4, *(2,) * len(whole.tasks))
+    assert whole.action == Discrete(7)
+    dims, count = ("environment", "seed", "step"), len(whole.tasks)
+    ends = [REFERENCES[name] for name in whole.tasks]
+    half = [(one.random.value + one.reference.value) / 2 for one in ends]
+    data = {
+        f"{study.RETURN}{name}": (dims, np.full((1, 3, 4), x))
+        for name, x in zip(whole.tasks, half, strict=True)
+    }
+    data["diverged"] = (dims[:2], np.zeros((1, 3), bool))
+    found = study.scores(xr.Dataset(data, coords={"environment": [whole.name]}))
+    np.testing.assert_allclose(found, np.full((3, count), 0.5), rtol=1e-5)
