@@ -123,7 +123,8 @@ def main() -> None:
     report(found["contestants"])
     settings = {name: str(value) for name, value in vars(arguments).items()}
     data = {"context": harness.context(), "settings": settings, **found}
-    name = f"moe-{arguments.dtype}-{arguments.batch}.json"
+    device = data["context"]["backend"]
+    name = f"moe-{arguments.dtype}-{arguments.batch}-{device}.json"
     harness.write_json(arguments.out or Path("benchmarks/results") / name, data)
 
 

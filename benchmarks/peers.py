@@ -1,7 +1,6 @@
 """Ours against its peers on this machine, at equal settings, in alternation; ratios are the result.
 
     python -m benchmarks.peers --jobs ppo-cartpole navix-doorkey --out benchmarks/results/mine.json
-    python -m benchmarks.peers --table benchmarks/results/mine.json
 
 Equal means: the same environment, batch sizes, network sizes, epochs and number of environment
 steps. What may differ is how the work is done (resets, permutations, what is stored and returned)
@@ -9,12 +8,11 @@ and truncation, which only ours bootstraps through, at its own cost.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import harness
+from benchmarks import harness, tables
 
 Contestants = list[harness.Contestant]
 
@@ -109,28 +107,6 @@ JOBS: dict[str, Callable[[float], Any]] = {
 }
 
 
-def table(data: dict[str, Any]) -> str:
-    """A markdown table of a result file; the last column is ours over theirs."""
-    lines = [
-        "| job | contestant | steps/s (median) | spread | compile s | out + temp MB | ratio |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, job in data["jobs"].items():
-        for entry in job["contestants"]:
-            speed, ratio = entry["steps_per_second"], entry.get("ratio")
-            lines.append(
-                f"| {name} | {entry['name']} | {speed['median']:,.0f} "
-                f"| {speed['min']:,.0f} - {speed['max']:,.0f} "
-                f"| {entry['trace_seconds'] + entry['compile_seconds']:.1f} "
-                f"| {(entry['output_bytes'] + entry['temporary_bytes']) / 1e6:.1f} "
-                f"| {harness.format_ratio(ratio) if ratio else ''} |"
-            )
-    where = data["context"]
-    found = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    cores = f"{where['cores_used']} core(s)"
-    return "\n".join([*lines, "", f"{where['device']}, {where['cpu']}, {cores}; {found}."])
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -147,15 +123,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the updates per call")
     parser.add_argument("--core", type=int, default=0, help="core to run on; -1 leaves all of them")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers.json"))
-    parser.add_argument("--table", type=Path, help="print the table of this result file and stop")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse()
-    if arguments.table:
-        print(table(json.loads(arguments.table.read_text())))
-        return
     harness.pin(arguments.core if arguments.core >= 0 else None)
     data: dict[str, Any] = {"context": harness.context(), "jobs": {}}
     for name in arguments.jobs:
@@ -163,7 +135,7 @@ def main() -> None:
         data["jobs"][name] = {"settings": settings, **harness.race(entries, arguments.rounds)}
         harness.write_json(arguments.out, data)
         print(f"{name}: done", flush=True)
-    print(table(data))
+    print(tables.peers(data))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import harness
 
 RESULTS = Path("benchmarks/results")
-PAGES = (Path("benchmarks/README.md"), Path("docs/performance.md"))
+PAGES = tuple(map(Path, ("benchmarks/README.md", "docs/benchmarks.md", "docs/performance.md")))
 BLOCK = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- end of \1 -->", re.DOTALL)
 Data = dict[str, Any]
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.nets.product import multiply
 
 
 def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
@@ -47,7 +48,8 @@ def convolve_slices(x: Array, kernel: Array, strides: tuple[int, int], padding: 
 
     patches = [window(i, j) for i in range(rows) for j in range(columns)]
     stacked = jnp.concatenate(patches, axis=-1)
-    return stacked @ jnp.reshape(kernel, (-1, kernel.shape[-1]))
+    found = multiply(*(jnp.reshape(each, (-1, each.shape[-1])) for each in (stacked, kernel)))
+    return jnp.reshape(found, (*stacked.shape[:-1], kernel.shape[-1]))
 
 
 class Conv(nn.Module):

@@ -39,8 +39,8 @@ FEW = 8
 """Points on an axis that are named each."""
 DECADES = 200
 """Factor between the ends of a logarithmic axis below which 2 and 5 are named, too."""
-NEAR = 0.08
-"""Points closer than this share of the axis are not."""
+WIDE = 0.02
+"""Share of the axis that a character of such a name takes."""
 VERDICT_STYLE = {
     Verdict.CONFIRMED: "green",
     Verdict.REFUTED: "red",
@@ -177,8 +177,9 @@ def _lines(ax: Axes, panel: Lines) -> None:
     if panel.against is not None:
         ax.axhline(panel.against, color=MARK, linewidth=1, linestyle="--")
     known = sorted({x for one in panel.lines for x in one.x})
-    if len(known) <= FEW and not _crowded(known, panel.logarithmic):
-        ax.set_xticks(known, [f"{x:g}" for x in known])
+    names = [f"{x:g}" for x in known]
+    if len(known) <= FEW and not _crowded(known, names, panel.logarithmic):
+        ax.set_xticks(known, names)
         ax.xaxis.set_minor_locator(NullLocator())
     else:
         if panel.logarithmic:
@@ -191,10 +192,10 @@ def _lines(ax: Axes, panel: Lines) -> None:
     label_lines(ax, ends)
 
 
-def _crowded(x: list[float], logarithmic: bool) -> bool:
-    """Whether names of these points would lie upon each other."""
+def _crowded(x: list[float], names: list[str], logarithmic: bool) -> bool:
+    """Whether the names of these points would lie upon each other."""
     gaps = np.diff(np.log(x) if logarithmic else x)
-    return len(gaps) > 0 and gaps.min() < NEAR * gaps.sum()
+    return len(gaps) > 0 and gaps.min() < WIDE * (1 + max(map(len, names))) * gaps.sum()
 
 
 def _intervals(ax: Axes, panel: Intervals) -> None:
