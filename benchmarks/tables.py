@@ -168,7 +168,7 @@ def continuous(data: Data) -> str:
                 *(f"{side['steps_per_second']:,.0f}" for side in sides),
                 f"**{row['ratio']:.2f}**",
                 " / ".join(f"{side['return']:,.0f}" for side in sides),
-                " / ".join(f"{side['seconds_with_compilation']:.0f}" for side in sides),
+                " / ".join(f"{side['seconds']:.0f}" for side in sides),
             ]
         )
     titles = "job|steps/s|brax: steps/s|ratio|return, ours / brax|seconds in all, ours / brax"
