@@ -1,8 +1,10 @@
 """A 2-d convolution that is written for its backend.
 
 XLA:CPU runs the gradient of a small convolution inside `lax.scan` 6-7 times slower than outside;
-shifted slices and one matrix product do not suffer from it. The two forms agree to float
-tolerance.
+shifted slices and one matrix product do not suffer from it. With the few channels of such an image
+last, LayerNorm works on a few numbers at a time, and takes half of a minibatch of PQN; with the
+batch there (`batch_last`) it works on long rows. Without LayerNorm, on short batches and on one-hot
+codes the usual order is the faster. All forms agree to float tolerance.
 """
 
 from collections.abc import Callable
@@ -14,6 +16,9 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array
 from purejaxrl_suite.nets.product import multiply
+
+LONG = 64
+"""Rows of a batch that make a long row."""
 
 
 def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
@@ -34,8 +39,33 @@ def convolve_lax(x: Array, kernel: Array, strides: tuple[int, int], padding: str
     )
 
 
+def batch_last(batch: int) -> bool:
+    """Whether normalised convolutions keep the batch on the last axis: on a CPU, if it is long."""
+    return jax.default_backend() == "cpu" and batch >= LONG
+
+
+def to_batch_last(x: Array) -> Array:
+    """[B, height, width, C] -> [C, height, width, B]; `to_batch_last` of that is x again."""
+    return jnp.transpose(x, (3, 1, 2, 0))
+
+
+def convolve_batch_last(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> Array:
+    """Convolve [C, height, width, B] with [kh, kw, C, features]: [features, height', width', B]."""
+    patches = jnp.concatenate(windows(x, kernel, strides, padding), axis=0)
+    matrix = jnp.reshape(kernel, (-1, kernel.shape[-1]))
+    found = matrix.T @ jnp.reshape(patches, (len(matrix), -1))
+    return jnp.reshape(found, (-1, *patches.shape[1:]))
+
+
 def convolve_slices(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> Array:
     """The same as shifted slices side by side on the channel axis, times the kernel as a matrix."""
+    stacked = jnp.concatenate(windows(x, kernel, strides, padding), axis=-1)
+    found = multiply(*(jnp.reshape(each, (-1, each.shape[-1])) for each in (stacked, kernel)))
+    return jnp.reshape(found, (*stacked.shape[:-1], kernel.shape[-1]))
+
+
+def windows(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> list[Array]:
+    """What each entry of the kernel meets: slices of x [., height, width, .], row by row."""
     rows, columns = kernel.shape[:2]
     sizes = [output_size(x.shape[1 + i], kernel.shape[i], strides[i], padding) for i in (0, 1)]
     if padding == "SAME":
@@ -46,16 +76,14 @@ def convolve_slices(x: Array, kernel: Array, strides: tuple[int, int], padding: 
         height, width = (strides[axis] * (sizes[axis] - 1) + 1 for axis in (0, 1))
         return x[:, i : i + height : strides[0], j : j + width : strides[1]]
 
-    patches = [window(i, j) for i in range(rows) for j in range(columns)]
-    stacked = jnp.concatenate(patches, axis=-1)
-    found = multiply(*(jnp.reshape(each, (-1, each.shape[-1])) for each in (stacked, kernel)))
-    return jnp.reshape(found, (*stacked.shape[:-1], kernel.shape[-1]))
+    return [window(i, j) for i in range(rows) for j in range(columns)]
 
 
 class Conv(nn.Module):
     """Convolution and bias: [B, height, width, C] -> [B, height', width', features].
 
-    dtype is that of the computation; parameters are float32.
+    dtype is that of the computation; parameters are float32. batch_last: [C, height, width, B] ->
+    [features, height', width', B].
     """
 
     features: int
@@ -64,12 +92,15 @@ class Conv(nn.Module):
     padding: str
     kernel_init: Callable[..., Array]
     dtype: Any
+    batch_last: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Apply to a batch."""
-        shape = (*self.kernel, x.shape[-1], self.features)
+        form, axis = (convolve_batch_last, 0) if self.batch_last else (convolve, 3)
+        shape = (*self.kernel, x.shape[axis], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.strides, self.padding)
-        return y + jnp.expand_dims(bias.astype(self.dtype), (0, 1, 2))
+        y = form(x.astype(self.dtype), kernel.astype(self.dtype), self.strides, self.padding)
+        others = tuple(i for i in range(4) if i != axis)
+        return y + jnp.expand_dims(bias.astype(self.dtype), others)

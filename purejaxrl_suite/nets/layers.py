@@ -9,7 +9,8 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets import noisy
-from purejaxrl_suite.nets.conv import Conv, output_size
+from purejaxrl_suite.nets.conv import Conv, batch_last, output_size, to_batch_last
+from purejaxrl_suite.nets.norm import FirstAxisNorm
 from purejaxrl_suite.nets.product import multiply
 
 Activation = Callable[[Array], Array]
@@ -17,14 +18,14 @@ Initializer = Callable[..., Array]
 READERS: Path = ()  # among the `outgoing` of an edge of a Part: whatever reads the part's output
 
 
-def crelu(x: Array) -> Array:
-    """ReLU of x and of -x, side by side on the last axis: twice as many outputs as units.
+def crelu(x: Array, axis: int = -1) -> Array:
+    """ReLU of x and of -x, side by side on an axis: twice as many outputs as units.
 
     Concatenated ReLU (Shang et al. 2016, arXiv 1603.05201); against loss of plasticity in RL: Abbas
     et al. 2023, arXiv 2303.07507. No unit can be dead. The feature of such a layer is x itself,
     which is the difference of both halves.
     """
-    return jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=-1)
+    return jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=axis)
 
 
 def check_keeps_units(activation: Activation) -> None:
@@ -101,6 +102,11 @@ def _flatten(x: Array) -> Array:
     return jnp.reshape(x, (x.shape[0], -1))
 
 
+def _rows(x: Array) -> Array:
+    """[C, height, width, B] as `_flatten` has it: [B, height * width * C]."""
+    return jnp.reshape(jnp.transpose(x, (1, 2, 0, 3)), (-1, x.shape[-1])).T
+
+
 class Stack(nn.Module):
     """`prepare`, then layers of (matrix product, LayerNorm, activation), then flatten.
 
@@ -118,21 +124,29 @@ class Stack(nn.Module):
         """Return the flat output f32[B, D] and every layer's feature, float32 with taps added."""
         x = self.prepare(x)
         features = {}
+        convolves = any(isinstance(layer, ConvLayer) for layer in self.layers)
+        last = convolves and self.style.layer_norm and batch_last(len(x))
+        x = to_batch_last(x) if last else x
         for name, layer in zip(_names(self.layers), self.layers, strict=True):
-            x = self._product(name, layer, x)
+            if last and isinstance(layer, DenseLayer):
+                x, last = _rows(x), False
+            axis, view = (0, to_batch_last) if last else (-1, lambda x: x)
+            x = self._product(name, layer, x, last)
             if not layer.linear:
                 if self.style.layer_norm:
-                    x = nn.LayerNorm(dtype=self.style.dtype, name=f"{name}_norm")(x)
+                    norm = FirstAxisNorm if last else nn.LayerNorm
+                    x = norm(dtype=self.style.dtype, name=f"{name}_norm")(x)
                 x = x if self.activation is crelu else self.activation(x)
             x = x.astype(jnp.float32)
-            features[name] = x = x + taps[name] if name in taps else x
-            x = crelu(x) if _doubles(layer, self.activation) else x
-        return _flatten(x), features
+            x = x + view(taps[name]) if name in taps else x
+            features[name] = view(x)
+            x = crelu(x, axis) if _doubles(layer, self.activation) else x
+        return _rows(x) if last else _flatten(x), features
 
-    def _product(self, name: str, layer: Layer, x: Array) -> Array:
+    def _product(self, name: str, layer: Layer, x: Array, last: bool) -> Array:
         init, dtype = self.style.kernel_init, self.style.dtype
         if isinstance(layer, ConvLayer):
-            return Conv(*layer[:4], kernel_init=init, dtype=dtype, name=name)(x)
+            return Conv(*layer[:4], kernel_init=init, dtype=dtype, batch_last=last, name=name)(x)
         if self.style.noisy:
             return noisy.NoisyLinear(layer.features, dtype, name=name)(_flatten(x))
         product = lambda x, kernel, *_, **__: multiply(x, kernel)  # noqa: E731

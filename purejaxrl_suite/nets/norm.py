@@ -1,0 +1,58 @@
+"""LayerNorm over the first axis, for convolutions that keep the batch on the last one, on a CPU.
+
+XLA:CPU has no good form of a sum over a few channels far apart, least of all in a gradient that it
+fuses with what follows. A product with a row of equal weights is one, forwards and backwards.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from purejaxrl_suite.core.types import Array
+
+EPSILON = 1e-6
+"""Added to the variance, as flax does."""
+
+
+class FirstAxisNorm(nn.Module):
+    """LayerNorm (Ba et al. 2016, arXiv 1607.06450) of x[C, ...] over C; parameters are flax's."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Apply in float32; the result is of `dtype`."""
+        shape = (len(x), *(1,) * (x.ndim - 1))
+        scale = self.param("scale", nn.initializers.ones, (len(x),), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (len(x),), jnp.float32)
+        y = standardize(x.astype(jnp.float32)) * jnp.reshape(scale, shape)
+        return (y + jnp.reshape(bias, shape)).astype(self.dtype)
+
+
+@jax.custom_vjp
+def standardize(x: Array) -> Array:
+    """x[C, ...] to mean 0 and deviation 1 over C."""
+    return _forward(x)[0]
+
+
+def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    centred = x - _mean(x)
+    inverse = jax.lax.rsqrt(_mean(jnp.square(centred)) + EPSILON)
+    y = centred * inverse
+    return y, (y, inverse)
+
+
+def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    y, inverse = saved
+    return (inverse * (gradient - _mean(gradient) - y * _mean(gradient * y)),)
+
+
+standardize.defvjp(_forward, _backward)
+
+
+def _mean(x: Array) -> Array:
+    """Mean over the first axis, which stays."""
+    weights = jnp.full((1, len(x)), 1.0 / len(x), x.dtype)
+    return jnp.reshape(weights @ jnp.reshape(x, (len(x), -1)), (1, *x.shape[1:]))
