@@ -57,6 +57,12 @@ BENCHMARKS = (
         "roofline",
         ("--members", "1", "256", "2048"),
         ("--jobs", "ppo-cartpole", "--members", "1", "--steps", "1e3", "--rounds", "1"),
+        0.8,
+    ),
+    Benchmark(
+        "trace",
+        ("--jobs", "ppo-cartpole", "--members", "1", "2048"),
+        ("--jobs", "ppo-cartpole", "--members", "1", "--updates", "2"),
         1.0,
     ),
 )

@@ -123,6 +123,23 @@ def roofline(data: Data) -> str:
     )
 
 
+def trace(data: Data) -> str:
+    """The share of each phase in the time of updates, and what it launches."""
+    rows = []
+    for row in data["rows"]:
+        phases = {name: each for name, each in row["phases"].items() if name != "once"}
+        cells = [
+            f"{each['share']:.1%}, {each['launches']:,.0f}" if each["launches"] else ""
+            for each in phases.values()
+        ]
+        idle = "" if row["idle_share"] is None else f"{row['idle_share']:.0%}"
+        slower = f"{row['traced_seconds'] / row['seconds']:.2f}"
+        time = f"{sum(each['microseconds'] for each in phases.values()) / 1e3:,.1f}"
+        rows.append([row["job"], f"{row['members']:,}", time, *cells, idle, slower])
+    names = "rollout|resets|returns|update|metrics|other"
+    return table(f"job|members|ms per update|{names}|device idle|time with the profiler", rows)
+
+
 def growth(data: Data) -> str:
     """One line per axis: where it starts and where it ends."""
     rows = []
@@ -189,6 +206,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "peers": peers,
     "throughput": throughput,
     "roofline": roofline,
+    "trace": trace,
     "growth": growth,
     "compiling": compiling,
     "continuous": continuous,

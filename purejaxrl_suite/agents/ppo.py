@@ -172,7 +172,8 @@ def ppo(
         return total, (metrics, internals.features)
 
     def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
-        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
+        with jax.named_scope("returns"):
+            batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
         objective = partial(loss, hypers)
         learner, metrics = descend(objective, optimizer(hypers), state.learner, batch, index)

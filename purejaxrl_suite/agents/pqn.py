@@ -147,7 +147,8 @@ def pqn(
         return error + internals.aux_loss, (metrics, internals.features)
 
     def update(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition):
-        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
+        with jax.named_scope("returns"):
+            batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
         learner, metrics = descend(loss, optimizer(hypers), state.learner, batch, index)
         return PQNState(learner), metrics | {"epsilon": jnp.float32(hypers.epsilon)}

@@ -24,6 +24,7 @@ class Episodes(NamedTuple):
     sums: dict[str, Array]
 
 
+@jax.named_scope("resets")
 def start(agent: Agent, env: Environment, key: Key, params: PyTree, state: Any) -> Run:
     """A Run whose N environments stand at the start of their first episodes."""
     n = agent.num_envs
@@ -32,6 +33,7 @@ def start(agent: Agent, env: Environment, key: Key, params: PyTree, state: Any) 
     return Run(state, env_state, obs, agent.memory(n), returns, lengths)
 
 
+@jax.named_scope("rollout")
 def rollout(
     agent: Agent,
     env: Environment,
@@ -63,7 +65,8 @@ def rollout(
         returns, lengths = run.episode_return + time.reward, run.episode_length + 1
         ended = {"episode_return": returns, "episode_length": lengths, **time.info}
         episodes = _account(episodes, done, ended)
-        new_state, new_obs = fresh(ends, reset_x)
+        with jax.named_scope("resets"):
+            new_state, new_obs = fresh(ends, reset_x)
         env_state = envs.each(tree.where, done, new_state, env_state)
         obs = tree.where(done, new_obs, time.obs)
         memory = tree.where(done, agent.memory(agent.num_envs), memory)
@@ -85,6 +88,7 @@ def rollout(
     return run._replace(agent=state), transition, _means(episodes, env.tasks)
 
 
+@jax.named_scope("resets")
 def _resets(
     agent: Agent, envs: Parallel, key: Key, params: PyTree, reset_pool: int
 ) -> tuple[Callable[[Array, Any], tuple[PyTree, Array]], Any]:

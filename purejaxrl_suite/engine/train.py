@@ -89,13 +89,16 @@ def make_train(
         )
         if env.phase is not None:
             transition = leave_phase(env, params, transition, clock)
-        state, metrics = agent.update(update_key, hypers, acted.agent, transition)
+        with jax.named_scope("update"):
+            state, metrics = agent.update(update_key, hypers, acted.agent, transition)
         row = episodes | dict(metrics)
         if plasticity is None:
             return acted._replace(agent=state), row
         *_, look_key, key = jax.random.split(key, 4)  # the first two are those above
-        look = look_at(agent, look_key, hypers, acted.agent, state, transition)
-        learner, kept, found = plasticity.apply(key, clock, run.intervention, state.learner, look)
+        with jax.named_scope("metrics"):
+            look = look_at(agent, look_key, hypers, acted.agent, state, transition)
+            kept = run.intervention
+            learner, kept, found = plasticity.apply(key, clock, kept, state.learner, look)
         state = state._replace(learner=learner)
         return acted._replace(agent=state, intervention=kept), join(row, found)
 
