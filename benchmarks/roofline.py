@@ -9,13 +9,18 @@ times of learning, of acting and of the environment. Beside them stand the float
 of matrix products, counted in the traced program (loop bodies times their trips), the bytes that an
 update cannot help moving (`traffic`), and two limits measured on the same device: the fastest
 square matrix product, and a large copy.
+
+On a CPU every matrix product of the compiled program takes turns with them, too, each by itself and
+again and again: what they would take in all if nothing else were to be done (`alone`).
 """
 
 import argparse
 import math
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import harness
 
@@ -24,6 +29,11 @@ SIDES, COPY = (256, 512, 1024, 2048), 2**27
 PRODUCT = 2.0 * 2048**3
 """Operations of a call of each product, whatever its side."""
 PARTS = ("training", "without learning", "environment")
+RESULT = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = f32\[([\d,]*)\]")
+DOT = re.compile(r" dot\(%?([\w.\-]+), %?([\w.\-]+)\), (.*)")
+CALLED = re.compile(r"(?:calls|to_apply|body)=%?([\w.\-]+)")
+ALONE, MOST = 5e8, 2000
+"""Operations of a call that times one product, and how often it is repeated there at the most."""
 
 
 def job(kind: str, settings: str, **changes: Any) -> Callable[[], tuple[Any, Any, Any]]:
@@ -100,6 +110,78 @@ def traffic(agent: Any, env: Any, epochs: int, minibatches: int) -> float:
     )
 
 
+class Product(NamedTuple):
+    """Shapes of both sides of a product, contracted axes and batch axes of both."""
+
+    sides: tuple[tuple[int, ...], tuple[int, ...]]
+    dimensions: tuple[tuple[tuple[int, ...], ...], ...]
+
+    @property
+    def flops(self) -> float:
+        """A multiplication and an addition for each pair that meets."""
+        (left, right), ((_, contracted), (_, batch)) = self.sides, self.dimensions
+        free = [size for axis, size in enumerate(right) if axis not in (*contracted, *batch)]
+        return 2.0 * math.prod(left) * math.prod(free)
+
+
+def products(text: str) -> Counter[Product]:
+    """The float32 products of compiled HLO and how often each runs in an update.
+
+    The loop over updates is the one whose trips the compiler does not know; a loop inside it of
+    which that is true, too, counts once.
+    """
+    computations, entry = harness.parse_hlo(text)
+    found: Counter[Product] = Counter()
+
+    def numbers(kind: str, attributes: str) -> tuple[int, ...]:
+        match = re.search(rf"{kind}_dims={{([\d,]*)}}", attributes)
+        return tuple(map(int, match.group(1).split(","))) if match else ()
+
+    def visit(name: str, times: int, inside: bool) -> None:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for line in computations.get(name, ()):
+            result, dot = RESULT.match(line), DOT.search(line)
+            if result:
+                shapes[result.group(1)] = tuple(map(int, filter(None, result.group(2).split(","))))
+            if dot and inside and {dot.group(1), dot.group(2)} <= shapes.keys():
+                kinds = ("contracting", "batch")
+                dimensions = tuple(
+                    tuple(numbers(f"{side}_{kind}", dot.group(3)) for side in ("lhs", "rhs"))
+                    for kind in kinds
+                )
+                sides = shapes[dot.group(1)], shapes[dot.group(2)]
+                found[Product(sides, dimensions)] += times
+            trips = harness.TRIPS.search(line)
+            loop = " while(" in line
+            for callee in CALLED.findall(line):
+                often = times * (int(trips.group(1)) if loop and trips else 1)
+                visit(callee, often, inside or loop and trips is None)
+
+    visit(entry, 1, False)
+    return found
+
+
+def alone(product: Product) -> harness.Contestant:
+    """One product, again and again; its steps are how often."""
+    import jax
+    import jax.numpy as jnp
+
+    trips = max(1, min(MOST, round(ALONE / product.flops)))
+
+    def again(_: Any, carry: Any) -> Any:
+        left, right, total = carry
+        found = jax.lax.dot_general(left, right, product.dimensions)
+        # Behind a barrier no product is known to be that of the trip before, or cut to one number.
+        left, right, found = jax.lax.optimization_barrier((left, right, found))
+        return left, right, total + jnp.ravel(found)[0]
+
+    def call(key: Any) -> Any:
+        left, right = (jnp.full(shape, jax.random.uniform(key)) for shape in product.sides)
+        return jax.lax.fori_loop(0, trips, again, (left, right, 0.0))[2]
+
+    return harness.Contestant(f"{product.sides}", call, trips)
+
+
 def parts(agent: Any, env: Any, updates: int, members: int) -> list[harness.Contestant]:
     """The three programs, in the order of PARTS."""
     from benchmarks.contestants import ours, random_agent
@@ -120,10 +202,16 @@ def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> 
     agent, env, settings = JOBS[name]()
     updates = max(1, round(steps / (agent.num_envs * agent.rollout_length * members)))
     entries = parts(agent, env, updates, members)
-    raced = harness.race(entries, rounds)
+    whole = entries[0]
+    counted = Counter[Product]()
+    if jax.default_backend() == "cpu":  # elsewhere products are calls of a library
+        counted = products(harness.compile_one(whole).executable.as_text())
+    raced = harness.race([*entries, *map(alone, counted)], rounds)
     clock = f"{raced['clock']}_seconds"
     seconds = [harness.spread(each[clock])["median"] for each in raced["contestants"]]
-    whole = entries[0]
+    each = zip(counted.values(), seconds[3:], raced["contestants"][3:], strict=True)
+    in_products = updates * sum(often * s / one["steps_per_call"] for often, s, one in each)
+    seconds = seconds[:3]
     traced = jax.make_jaxpr(whole.train)(jax.random.key(0), *whole.data)
     # The loop over updates is a while loop, counted once.
     flops = updates * matrix_flops(traced.jaxpr)
@@ -138,6 +226,7 @@ def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> 
         "flops_per_step": flops / whole.steps,
         "flops_per_second": flops / seconds[0],
         "of_matrix_limit": flops / seconds[0] / limits["flops_per_second"],
+        "products_alone": in_products / seconds[0] if counted else None,
         "bytes_per_step": bytes_moved / whole.steps,
         "of_copy_limit": bytes_moved / seconds[0] / limits["bytes_per_second"],
         "share": dict(
@@ -199,7 +288,8 @@ def main() -> None:
             shares = ", ".join(f"{part} {share:.0%}" for part, share in row["share"].items())
             print(
                 f"{name:14} {members:4} members {row['steps_per_second']:11,.0f} steps/s"
-                f" {row['of_matrix_limit']:6.1%} of the matrix limit; {shares}",
+                f" {row['of_matrix_limit']:6.1%} of the matrix limit; {shares};"
+                f" products alone {row['products_alone'] or math.nan:.0%}",
                 flush=True,
             )
             harness.write_json(arguments.out, data)

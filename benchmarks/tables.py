@@ -108,13 +108,15 @@ def roofline(data: Data) -> str:
                 *(f"{share[part]:.0%}" for part in ("learning", "acting", "environment")),
                 f"{row['flops_per_step'] / 1e6:.2f}",
                 f"{row['of_matrix_limit']:.0%}",
+                f"{row['products_alone']:.0%}" if row.get("products_alone") else "",
                 f"{row['bytes_per_step'] / 1e3:.1f}" if "bytes_per_step" in row else "",
                 f"{row['of_copy_limit']:.0%}" if "of_copy_limit" in row else "",
             ]
         )
     titles = (
         "job|members|steps/s|learning|acting|environment|MFLOP of products per step"
-        "|of the product's limit|KB moved per step|of the copy's limit"
+        "|of the product's limit|its products alone, of its time|KB moved per step"
+        "|of the copy's limit"
     )
     limits = data["limits"]
     return table(titles, rows) + (

@@ -4,19 +4,24 @@ The gradient of a kernel, x^T g, contracts over the batch. XLA:CPU then copies x
 takes longer than the product where g is narrow: the head of a policy, 64 units by 6 on 1,024 rows,
 90 microseconds against 25 of (g^T x)^T. Of wide gradients it is their transposition that counts,
 and on small batches or few inputs XLA's own form is the faster. Left alone, XLA rewrites either
-form into the first; a barrier keeps it. Elsewhere XLA has its way.
+form into the first; a barrier keeps it. And a product over at most `FEW` numbers is a sum of outer
+ones, which XLA fuses with what comes before and after. Elsewhere XLA has its way.
 """
 
 import jax
 
 from purejaxrl_suite.core.types import Array
 
+FEW = 4
+"""Numbers of an observation, or units of a head, for which no product is called."""
+
 
 def multiply(x: Array, kernel: Array) -> Array:
     """x[B, D] @ kernel[D, H]."""
     (batch, inputs), units = x.shape, kernel.shape[1]
     narrow = units <= min(32, batch // 4)
-    if jax.default_backend() == "cpu" and (narrow or inputs >= 2 * units and batch >= 256):
+    wide = inputs >= 2 * units and batch >= 256
+    if jax.default_backend() == "cpu" and (narrow or wide or inputs <= FEW):
         return product(x, kernel)
     return x @ kernel
 
@@ -32,17 +37,27 @@ def multiply_rows(x: Array, kernel: Array) -> Array:
 
 @jax.custom_vjp
 def product(x: Array, kernel: Array) -> Array:
-    """x[B, D] @ kernel[D, H] with the gradient (g^T x)^T."""
-    return x @ kernel
+    """x[B, D] @ kernel[D, H] with the gradient (g^T x)^T, unless there are few inputs."""
+    return _contract(x, kernel)
+
+
+def _contract(x: Array, kernel: Array) -> Array:
+    if x.shape[1] > FEW:
+        return x @ kernel
+    first, *others = (x[:, i, None] * kernel[None, i] for i in range(x.shape[1]))
+    return sum(others, first)
 
 
 def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ kernel, (x, kernel)
+    return _contract(x, kernel), (x, kernel)
 
 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    return gradient @ kernel.T, jax.lax.optimization_barrier(gradient.T @ x).T
+    of_input = _contract(gradient, kernel.T)
+    if x.shape[1] <= FEW:
+        return of_input, x.T @ gradient
+    return of_input, jax.lax.optimization_barrier(gradient.T @ x).T
 
 
 product.defvjp(_forward, _backward)
