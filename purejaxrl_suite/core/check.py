@@ -3,6 +3,9 @@
 A check raises AssertionError with the first promise that is broken; passing it means "added".
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -211,7 +214,7 @@ def check_agent(agent: Agent, key: Key) -> None:
             "again": agent.act(other, hypers, state, memory, obs, False)[1],
         }
 
-    with jax.checking_leaks():
+    with _checking_leaks():
         found = jax.jit(jax.vmap(member))(jax.random.split(key, 2), hypers)
     _require_agent(agent, length >= 1 and n >= 1, "num_envs and rollout_length are positive")
     _check_found(agent, found)
@@ -292,7 +295,7 @@ def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> di
         made = intervention.apply(keys[4], clock, state, after.learner, look)
         return (after.learner, state), made[:2], made[2]
 
-    with jax.checking_leaks():
+    with _checking_leaks():
         found = jax.jit(jax.vmap(member))(jax.random.split(key, 2), hypers)
     _check_made(f"intervention {intervention.name} on {agent.name}", *found)
     return found[2]
@@ -308,6 +311,17 @@ def _check_made(what: str, before: Any, after: Any, metrics: dict[str, Array]) -
     _promise(not wrong, f"{what} records {wrong}, which are not f32[]")
 
 
+@contextmanager
+def _checking_leaks() -> Iterator[None]:
+    """`jax.checking_leaks`, whose garbage collections skip what is older than the program."""
+    gc.freeze()
+    try:
+        with jax.checking_leaks():
+            yield
+    finally:
+        gc.unfreeze()
+
+
 def _promise(condition: bool, broken: str) -> None:
     if not condition:
         raise AssertionError(broken)
@@ -315,7 +329,7 @@ def _promise(condition: bool, broken: str) -> None:
 
 def _finite(x: PyTree) -> bool:
     leaves = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves)
+    return all(np.all(np.isfinite(leaf)) for leaf in leaves)
 
 
 def _require_agent(agent: Agent, condition: bool, promise: str) -> None:
