@@ -1,6 +1,7 @@
 """The one training loop: a pure function of one member, to be vmapped, segmented and resumed."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -75,6 +76,7 @@ def make_train(
             run = run._replace(intervention=kept)
         return tree.strong(run)
 
+    @partial(jax.jit, inline=True)  # traced once for the names of its rows and the loop's body
     def update(
         key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
     ) -> tuple[Run, History]:
