@@ -63,6 +63,12 @@ BENCHMARKS = (
         "trace",
         ("--jobs", "ppo-cartpole", "--members", "1", "2048"),
         ("--jobs", "ppo-cartpole", "--members", "1", "--updates", "2"),
+        0.6,
+    ),
+    Benchmark(
+        "growth",
+        ("--axes", "members", "--largest", "16384", "--seconds", "0.5", "--rounds", "1"),
+        ("--axes", "members", "--largest", "1", "--seconds", "0.05", "--rounds", "1"),
         1.0,
     ),
 )

@@ -2,7 +2,6 @@
 
     python -m benchmarks.growth --axes members --core 1
     python -m benchmarks.growth --axes num_envs width --core 1
-    python -m benchmarks.growth --picture benchmarks/results/growth-cpu.json
 
 PPO on CartPole at the settings of PureJaxRL, one number changed at a time: how many members train
 side by side, how many environments each of them has, how wide the two hidden layers of actor and
@@ -28,7 +27,7 @@ LABELS = {
     "num_envs": "environments of a member",
     "width": "units of a hidden layer",
 }
-RESULTS, PICTURE = Path("benchmarks/results"), Path("docs/images/growth.png")
+RESULTS = Path("benchmarks/results")
 
 
 def point(axis: str, value: int, seconds: float, rounds: int) -> dict[str, Any]:
@@ -84,15 +83,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, help="core to run on; all of them by default")
     parser.add_argument("--out", type=Path, help="growth-cpu.json or -gpu.json of the results")
-    parser.add_argument("--picture", type=Path, help="draw this result file and measure nothing")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse()
-    if arguments.picture:
-        picture(json.loads(arguments.picture.read_text()), PICTURE)
-        return
     harness.pin(arguments.core)
     context = harness.context()
     out = arguments.out or RESULTS / f"growth-{context['backend']}.json"
@@ -109,7 +104,6 @@ def main() -> None:
                 f" {row['peak_bytes'] / 1e6:10,.1f} MB {row['compile_seconds']:6.1f} s to compile",
                 flush=True,
             )
-    picture(data, PICTURE)
 
 
 if __name__ == "__main__":

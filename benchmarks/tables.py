@@ -4,7 +4,7 @@
 
 Between `<!-- NAME -->` and `<!-- end of NAME -->` a page of PAGES shows a table of TABLES, made of
 the files `benchmarks/results/*-DEVICE.json`, one table per device. A test compares the pages with
-what this writes, so a result file and its page change together.
+what this writes, so a result file and its page change together. Figures of growth are drawn, too.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
+from benchmarks.growth import picture
 
 RESULTS = Path("benchmarks/results")
 PAGES = tuple(map(Path, ("benchmarks/README.md", "docs/benchmarks.md", "docs/performance.md")))
@@ -155,7 +156,8 @@ def growth(data: Data) -> str:
                 f"{row['compile_seconds']:.1f}",
             ]
         )
-    shown = "\n![Speed and memory against members, environments and width](images/growth.png)\n"
+    image = f"images/growth-{data['context']['backend']}.png"
+    shown = f"\n![Speed and memory against members, environments and width]({image})\n"
     return table("axis|value|steps/s|memory, MB|compile, s", rows) + shown
 
 
@@ -242,6 +244,8 @@ def fill(text: str, results: Path = RESULTS) -> str:
 def main() -> None:
     for page in PAGES:
         page.write_text(fill(page.read_text()))
+    for path in RESULTS.glob("growth-*.json"):
+        picture(json.loads(path.read_text()), Path(f"docs/images/{path.stem}.png"))
 
 
 if __name__ == "__main__":
