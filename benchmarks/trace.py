@@ -27,6 +27,8 @@ PHASES = ("rollout", "resets", "returns", "update", "metrics", "other")
 """`other` is what the training loop does in no scope."""
 ONCE = "once"
 """What happens before the first update."""
+UPDATE = "/jit(update)/"
+"""The call of an update, in a path."""
 CONTAINERS = ("while", "call", "conditional")
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
 CALLED = re.compile(r"(\w+)=\{?(%[\w.\-]+(?:, %[\w.\-]+)*)")
@@ -39,10 +41,10 @@ def phase_of(path: str) -> str:
     """The phase of an operation called so: its innermost scope, within the loop over updates.
 
     What follows the call of a jitted function is left out: it is compiled once and carries the
-    name of the place that called it first.
+    name of the place that called it first. An update alone is inlined where it is called.
     """
     words: list[str] = []
-    for part in path.split("/")[1:]:
+    for part in path.replace(UPDATE, "/").split("/")[1:]:
         if "jit(" in part:
             break
         words.append(part.split("(")[-1].rstrip(")"))

@@ -17,6 +17,8 @@ PATHS = {
     "jit(f)/while/body/vmap(update)/transpose(jvp(returns))/add": "returns",
     "jit(f)/while/body/update/jit(_split)/rollout/while": "update",
     "jit(f)/while/body/metrics/add": "metrics",
+    "jit(f)/while/body/jit(update)/rollout/add": "rollout",
+    "jit(f)/while/body/jit(update)/jit(_split)/rollout/add": "other",
     "jit(f)/while/body/add": "other",
     "jit(f)/while": "once",
     "jit(f)/resets/while/body/add": "once",
