@@ -59,13 +59,17 @@ def picture(data: dict[str, Any], path: Path) -> None:
         rows = [row for row in data["rows"] if row["axis"] == axis]
         x = [row["value"] for row in rows]
         upper, lower = panels[0, column], panels[1, column]
-        upper.plot(x, [harness.speed(row, data["context"]) for row in rows], "o-")
+        speeds = [harness.speed(row, data["context"]) for row in rows]
+        upper.plot(x, [speed / 1e3 for speed in speeds], "o-")
         lower.plot(x, [row["peak_bytes"] / 1e6 for row in rows], "o-", color="C1")
-        upper.set(xscale="log", yscale="log")
+        # Less than a decade on a logarithmic axis would show little but noise.
+        upper.set(xscale="log", yscale="log" if max(speeds) > 10 * min(speeds) else "linear")
+        if upper.get_yscale() == "linear":
+            upper.set_ylim(0, 1.05 * max(speeds) / 1e3)
         lower.set(xscale="log", yscale="log", xlabel=LABELS[axis])
         for panel in (upper, lower):
             panel.grid(alpha=0.3)
-    panels[0, 0].set_ylabel("environment steps / s")
+    panels[0, 0].set_ylabel("thousand environment steps / s")
     panels[1, 0].set_ylabel("memory of the program, MB")
     where = data["context"]
     figure.suptitle(f"PPO on CartPole, {where['device']} ({where['cpu']})", fontsize="small")
