@@ -107,14 +107,18 @@ def time_call(entry: Compiled, seed: int) -> tuple[float, float]:
 
 
 def race(contestants: Sequence[Contestant], rounds: int, warm_up: int = 1) -> dict[str, Any]:
-    """Compile all, then take turns; the first contestant is the one that ratios are of.
+    """Compile all, then take turns, as `race_compiled` says."""
+    return race_compiled([compile_one(contestant) for contestant in contestants], rounds, warm_up)
+
+
+def race_compiled(entries: Sequence[Compiled], rounds: int, warm_up: int = 1) -> dict[str, Any]:
+    """Take turns; the first contestant is the one that ratios are of.
 
     Returns a JSON-able dict: per contestant seconds of each round and their summary, and per
     opponent the ratio (steps/s of the first over steps/s of the opponent) of each round.
     """
     import jax
 
-    entries = [compile_one(contestant) for contestant in contestants]
     for entry in entries:
         for seed in range(warm_up):
             time_call(entry, seed)

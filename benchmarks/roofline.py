@@ -203,10 +203,12 @@ def measure(name: str, members: int, steps: float, rounds: int, limits: Any) -> 
     updates = max(1, round(steps / (agent.num_envs * agent.rollout_length * members)))
     entries = parts(agent, env, updates, members)
     whole = entries[0]
+    compiled = [harness.compile_one(entry) for entry in entries]
     counted = Counter[Product]()
     if jax.default_backend() == "cpu":  # elsewhere products are calls of a library
-        counted = products(harness.compile_one(whole).executable.as_text())
-    raced = harness.race([*entries, *map(alone, counted)], rounds)
+        counted = products(compiled[0].executable.as_text())
+    compiled += [harness.compile_one(alone(product)) for product in counted]
+    raced = harness.race_compiled(compiled, rounds)
     clock = f"{raced['clock']}_seconds"
     seconds = [harness.spread(each[clock])["median"] for each in raced["contestants"]]
     each = zip(counted.values(), seconds[3:], raced["contestants"][3:], strict=True)

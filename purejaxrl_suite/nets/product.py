@@ -9,6 +9,7 @@ ones, which XLA fuses with what comes before and after. Elsewhere XLA has its wa
 """
 
 import jax
+import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array
 
@@ -44,7 +45,8 @@ def product(x: Array, kernel: Array) -> Array:
 def _contract(x: Array, kernel: Array) -> Array:
     if x.shape[1] > FEW:
         return x @ kernel
-    first, *others = (x[:, i, None] * kernel[None, i] for i in range(x.shape[1]))
+    columns, rows = jnp.split(x, x.shape[1], axis=1), jnp.split(kernel, len(kernel))
+    first, *others = map(jnp.multiply, columns, rows)
     return sum(others, first)
 
 
@@ -56,8 +58,13 @@ def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array
     x, kernel = saved
     of_input = _contract(gradient, kernel.T)
     if x.shape[1] <= FEW:
-        return of_input, x.T @ gradient
-    return of_input, jax.lax.optimization_barrier(gradient.T @ x).T
+        return of_input, _over_batch(x, gradient)
+    return of_input, jax.lax.optimization_barrier(_over_batch(gradient, x)).T
+
+
+def _over_batch(x: Array, y: Array) -> Array:
+    """x^T y."""
+    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())))
 
 
 product.defvjp(_forward, _backward)

@@ -122,13 +122,12 @@ def test_steps_and_minibatches_against_the_reference_loops() -> None:
         ]
         return sizes[0] / sizes[1]
 
-    # Measured: 0.76, 0.65, 0.84 and 0.78. Of those of steps, 0.06 pack and unpack what a step
-    # carries, which saves 13 of 41 compiled kernels of PPO on CartPole; of those of minibatches,
-    # 0.05 are the outer products of three actions, one kernel with what precedes them.
+    # Measured: 0.76, 0.62, 0.85 and 0.74. Of those of steps, 0.06 pack and unpack what a step
+    # carries, which saves 13 of 41 compiled kernels of PPO on CartPole.
     assert ratio(ours, theirs, STEPS) < 0.78
-    assert ratio(ours, theirs, MINIBATCHES) < 0.68
+    assert ratio(ours, theirs, MINIBATCHES) < 0.63
     assert ratio(q_ours, q_theirs, STEPS) < 0.86
-    assert ratio(q_ours, q_theirs, MINIBATCHES) < 0.79
+    assert ratio(q_ours, q_theirs, MINIBATCHES) < 0.74
 
 
 def test_compiled_kernels_are_at_least_forty_per_cent_fewer_than_the_reference_loop_has() -> None:
