@@ -97,7 +97,8 @@ def assemble(
 ) -> Agent:
     """The agent of init, act, update, probe and noise, seeing observations as its replay does."""
     rollout = config.num_envs, config.rollout_length
-    agent = Agent(name, env.observation, env.action, hypers, *rollout, *functions, network=network)
+    known = {"network": network, "config": config}
+    agent = Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)
     return act_as_replayed(agent) if config.normalize_observations else agent
 
 

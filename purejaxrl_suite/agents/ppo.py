@@ -194,6 +194,7 @@ def ppo(
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     functions = init, act, update, probe, sampler.noise, network.memory, anneal, network
-    agent = Agent("ppo", *spaces, hypers, config.num_envs, config.rollout_length, *functions)
+    rollout = config.num_envs, config.rollout_length
+    agent = Agent("ppo", *spaces, hypers, *rollout, *functions, config=config)
     agent = normalize_observations(agent) if config.normalize_observations else agent
     return normalize_rewards(agent) if config.normalize_rewards else agent

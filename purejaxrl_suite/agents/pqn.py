@@ -170,4 +170,4 @@ def pqn(
 
     rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, exploration.uniform, network.memory, anneal, network
-    return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions)
+    return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions, config=config)

@@ -176,4 +176,4 @@ def q_learning(
 
     rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, noise, network.memory, anneal, network
-    return Agent(name, env.observation, env.action, hypers, *rollout, *functions)
+    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, config=config)

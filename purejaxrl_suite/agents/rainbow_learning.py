@@ -145,4 +145,5 @@ def rainbow_learning(
 
     rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, noise, network.memory
-    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, network=network)
+    known = {"network": network, "config": config}
+    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)

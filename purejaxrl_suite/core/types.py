@@ -240,6 +240,7 @@ class Agent(NamedTuple):
     anneal: (hypers, progress f32[] in [0, 1)) -> the hypers in force at that fraction of training.
     network: what it learns with, for those who measure or change it; None if nothing is learnt.
     see: (state, obs[B, ...]) -> what the network is shown in place of obs.
+    config: the Config that it was built with, a NamedTuple; () where an agent has none.
     """
 
     name: str
@@ -257,6 +258,7 @@ class Agent(NamedTuple):
     anneal: Callable[[Any, Array], Any] = lambda hypers, progress: hypers
     network: Network | None = None
     see: Callable[[Any, Array], Array] = lambda state, obs: obs
+    config: Any = ()
 
 
 class Clock(NamedTuple):
