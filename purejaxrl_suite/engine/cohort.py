@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.engine import plan
 from purejaxrl_suite.engine.axes import CONFIGURATION
 from purejaxrl_suite.engine.fleet import Members
 from purejaxrl_suite.engine.layout import Layout
@@ -95,8 +96,8 @@ class Schedule(NamedTuple):
     """The phases of a population, known before it is trained; prints as one line.
 
     length: updates of a segment. edges: updates at which phases begin, and the last. window: of a
-    score, in updates. counts: configurations in each phase. sizes: members of its program.
-    per_update: environment steps of a member.
+    score, in updates. counts: configurations in each phase. sizes: members of its program, of which
+    a device trains `blocks` together. per_update: environment steps of a member.
     """
 
     length: int
@@ -104,6 +105,7 @@ class Schedule(NamedTuple):
     window: int
     counts: tuple[int, ...]
     sizes: tuple[int, ...]
+    blocks: tuple[int, ...]
     per_update: int
 
     @property
@@ -139,8 +141,10 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
         counts.append(len(tried.source))
     devices = len(jax.local_devices())
     sizes = tuple(-(-count * len(laid.seeds) // devices) * devices for count in counts)
-    window = length * rules.window
-    return Schedule(length, edges, window, tuple(counts), sizes, laid.groups[0].per_update)
+    group, window = laid.groups[0], length * rules.window
+    each = plan.state_bytes(group)
+    blocks = tuple(plan.choose_block(each, size, None, group.agent.name) for size in sizes)
+    return Schedule(length, edges, window, tuple(counts), sizes, blocks, group.per_update)
 
 
 def _edges(rules: Rules, segments: int, updates: int) -> tuple[int, tuple[int, ...]]:

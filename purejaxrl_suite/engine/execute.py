@@ -13,7 +13,7 @@ from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine import curves, plan
 from purejaxrl_suite.engine.fleet import Program, Segment, compile_fleet, segments
 from purejaxrl_suite.engine.interrupt import Interrupted, interruptible
-from purejaxrl_suite.engine.layout import Layout
+from purejaxrl_suite.engine.layout import Group, Layout
 from purejaxrl_suite.engine.plan import GroupPlan, Plan
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.store import InMemory, Sweep
@@ -63,54 +63,69 @@ def make_plan(
 ) -> Plan:
     """Compile the programs of every group for as many members at once as fit.
 
-    saved: chunk sizes and segment lengths of the sweep that is resumed.
-    Raises ValueError if a group can never fit.
+    saved: chunk and block sizes and segment lengths of the sweep that is resumed, as `sizes_of`
+        says them.
+    Raises ValueError if a group can never fit, or not as it is stored.
     """
     began = time.perf_counter()
     limit = plan.memory_limit(settings.memory)
     groups = []
     for number, group in enumerate(laid.groups):
-        length = saved["length"][number] if saved else -(-group.updates // settings.segments)
-
-        def compile_at(size: int, group=group, length=length) -> Program:
-            members = group.members.chunk(0, size)
-            return compile_fleet(
-                group.agent,
-                group.env,
-                members,
-                length=length,
-                reset_pool=settings.reset_pool,
-                intervention=group.intervention,
-            )
-
-        count = len(group.members.seeds)
-        program, predicted = plan.choose_chunk(
-            compile_at,
-            count,
-            limit,
-            fixed=saved["chunk"][number] if saved else None,
-            state_bytes=plan.state_bytes(group),
-            checkpoints=checkpoints,
-            what=f"{group.agent.name} on {group.env.name}",
-        )
-        chunks = -(-count // program.size)
-        each = program.bytes * len(jax.local_devices()) // program.size
-        parameters = plan.parameters(group.agent)
-        groups.append(
-            GroupPlan(
-                group.labels,
-                parameters,
-                group.updates,
-                program.size,
-                chunks,
-                each,
-                predicted,
-                program,
-            )
-        )
+        stored = {name: sizes[number] for name, sizes in (saved or {}).items()}
+        groups.append(_plan_group(group, settings, limit, stored, checkpoints=checkpoints))
     seconds = time.perf_counter() - began
     sizes = laid.configurations, len(laid.seeds)
     return Plan(tuple(groups), *sizes, curves.device(), limit, laid.steps, seconds)
+
+
+def _plan_group(
+    group: Group, settings: Settings, limit: int, stored: dict[str, int], *, checkpoints: bool
+) -> GroupPlan:
+    """Compile one group; its `stored` sizes are followed, what is not stored is chosen."""
+    what = f"{group.agent.name} on {group.env.name}"
+    state_bytes = plan.state_bytes(group)
+
+    def compile_at(size: int) -> Program:
+        return compile_fleet(
+            group.agent,
+            group.env,
+            group.members.chunk(0, size),
+            length=stored.get("length", -(-group.updates // settings.segments)),
+            block=plan.choose_block(state_bytes, size, stored.get("block"), what),
+            reset_pool=settings.reset_pool,
+            intervention=group.intervention,
+        )
+
+    count = len(group.members.seeds)
+    program, predicted = plan.choose_chunk(
+        compile_at,
+        count,
+        limit,
+        fixed=stored.get("chunk"),
+        state_bytes=state_bytes,
+        checkpoints=checkpoints,
+        what=what,
+    )
+    return GroupPlan(
+        labels=group.labels,
+        parameters=plan.parameters(group.agent),
+        updates=group.updates,
+        chunk=program.size,
+        chunks=-(-count // program.size),
+        bytes_per_member=program.bytes * len(jax.local_devices()) // program.size,
+        predicted=predicted,
+        program=program,
+    )
+
+
+def sizes_of(made: Plan) -> dict[str, list[int]]:
+    """The sizes that decide bits, of each group: stored with a sweep, followed on resuming."""
+    programs = [group.program for group in made.groups]
+    return {
+        "chunk": [program.size for program in programs],
+        "block": [program.block for program in programs],
+        "length": [program.length for program in programs],
+    }
 
 
 def execute(
@@ -146,8 +161,7 @@ def execute(
     announce(made)
     sizes = [group.chunk for group in made.groups]
     if sweep is not None and saved is None:
-        lengths = [group.program.length for group in made.groups]
-        sweep.create(laid.identity(), {"chunk": sizes, "length": lengths}, curves.made_with())
+        sweep.create(laid.identity(), sizes_of(made), curves.made_with())
     if first:
         _meet("the sweep is planned")
     chunks = _chunks(laid, sizes, sweep, settings)

@@ -95,23 +95,26 @@ def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
     return init
 
 
-def block_size(run: PyTree, size: int) -> int:
-    """How many of `size` members, whose states are `run`, are trained together: a divisor of it.
+def block_size(state_bytes: int, size: int) -> int:
+    """How many of `size` members of a device are trained together: a divisor of it.
 
-    On a CPU as many as have states of CACHE bytes for each core, on anything else all of them.
+    On a CPU as many as have states (of `state_bytes` each) of CACHE bytes for each core, on
+    anything else all of them. It decides bits, so a sweep stores what was chosen and follows it.
     """
     if jax.default_backend() != "cpu":
         return size
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bytes_each = _bytes(run) / size
-    fitting = max(1, int(CACHE * (cores or 1) / len(jax.local_devices()) / bytes_each))
+    fitting = max(1, int(CACHE * (cores or 1) / len(jax.local_devices()) / state_bytes))
     return next(block for block in range(min(size, fitting), 0, -1) if size % block == 0)
 
 
-def train_members(train: Train, varied: PyTree) -> Callable[..., tuple[Run, dict[str, Array]]]:
+def train_members(
+    train: Train, varied: PyTree, at_once: int | None = None
+) -> Callable[..., tuple[Run, dict[str, Array]]]:
     """(seeds, hypers, env_params, run, clock) -> (run, history {name: f32[B, U]}), by blocks.
 
-    Arguments are those of `Members`, whose `varied` this is.
+    Arguments are those of `Members`, whose `varied` this is. at_once: size of a block, a
+    divisor of B; by default what `block_size` says.
     """
     axes = _axes(varied)
 
@@ -121,7 +124,7 @@ def train_members(train: Train, varied: PyTree) -> Callable[..., tuple[Run, dict
 
     def by_blocks(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
         size = len(seeds)
-        block = block_size(run, size)
+        block = block_size(_bytes(run) // size, size) if at_once is None else at_once
         if block == size:
             return together(seeds, hypers, params, run, clock)
 
@@ -151,14 +154,16 @@ class Program(NamedTuple):
 
     init: (seeds, hypers, env_params) -> Run. train: (seeds, hypers, env_params, run, clock) ->
     (run, history {name: f32[B, U]}, finite bool[B]); consumes `run`. size: B. length: U, the
-    updates of a segment. sharding: of every leaf with a member axis. bytes: needed on each device,
-    at the peak of either program. state_bytes: of a Run, on each device.
+    updates of a segment. block: members that a device trains together. sharding: of every leaf with
+    a member axis. bytes: needed on each device, at the peak of either program. state_bytes: of a
+    Run, on each device.
     """
 
     init: Any
     train: Any
     size: int
     length: int
+    block: int
     sharding: NamedSharding
     bytes: int
     state_bytes: int
@@ -170,10 +175,14 @@ def compile_fleet(
     members: Members,
     *,
     length: int,
+    block: int,
     reset_pool: int,
     intervention: Intervention | None = None,
 ) -> Program:
-    """Compile the programs of a fleet like `members`; the local devices must divide them."""
+    """Compile the programs of a fleet like `members`; the local devices must divide them.
+
+    block: members that each device trains together, a divisor of those that it has.
+    """
     train = make_train(
         agent, env, updates_per_call=length, reset_pool=reset_pool, intervention=intervention
     )
@@ -183,7 +192,8 @@ def compile_fleet(
     env_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)
 
     def advance(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
-        run, history = train_members(train, members.varied)(seeds, hypers, params, run, clock)
+        fleet = train_members(train, members.varied, block)
+        run, history = fleet(seeds, hypers, params, run, clock)
         return run, history, jax.vmap(_finite)(run.agent.learner.params)
 
     def shard(function: Any, specs: Any) -> Any:
@@ -201,7 +211,7 @@ def compile_fleet(
     go = go.lower(*arguments, run, clock).compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
-    return Program(start, go, len(members.seeds), length, sharding, peak, size // mesh.size)
+    return Program(start, go, len(members.seeds), length, block, sharding, peak, size // mesh.size)
 
 
 def _finite(params: PyTree) -> Array:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import jax
 
 from purejaxrl_suite.core.types import Agent
-from purejaxrl_suite.engine.fleet import Program, abstract_run
+from purejaxrl_suite.engine import fleet
+from purejaxrl_suite.engine.fleet import Program
 from purejaxrl_suite.engine.layout import Group
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -162,8 +163,24 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
 def state_bytes(group: Group) -> int:
     """Bytes of one member's state, found without compiling."""
     members = group.members.chunk(0, 1)
-    run = abstract_run(group.agent, group.env, members, group.intervention)
+    run = fleet.abstract_run(group.agent, group.env, members, group.intervention)
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
+
+
+def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) -> int:
+    """Members of a chunk that a device trains together: as stored, or what suits this machine.
+
+    Raises ValueError where the members that each device here would have are no whole blocks.
+    """
+    share = chunk // len(jax.local_devices())
+    if stored is None:
+        return fleet.block_size(state_bytes, share)
+    if share % stored:
+        raise ValueError(
+            f"{what}: the sweep trains {stored} members together, expected a number of devices "
+            f"that divides its {chunk // stored} blocks, got {len(jax.local_devices())}"
+        )
+    return stored
 
 
 def parameters(agent: Agent) -> dict[str, int]:
@@ -197,7 +214,10 @@ def choose_chunk(
 
     if fixed is not None:
         if fixed % devices:
-            raise ValueError(f"{what}: chunks of {fixed} do not divide over {devices} devices")
+            raise ValueError(
+                f"{what}: the sweep has chunks of {fixed} members, expected a number of devices "
+                f"that divides them, got {devices}"
+            )
         program = compile_at(fixed)
         need = predicted(program)
         if need > limit:

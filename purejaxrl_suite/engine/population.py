@@ -116,7 +116,8 @@ def _evolve(
     if sweep is not None:
         saved = sweep.check_new() if resume is None else sweep.open(identity)
     if saved is not None:
-        schedule = schedule._replace(length=saved["length"][0], sizes=tuple(saved["chunk"]))
+        sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
+        schedule = schedule._replace(length=saved["length"][0], sizes=sizes, blocks=blocks)
     population = Population(laid, rules, schedule, settings, sweep)
     if saved is not None:
         population.load()
@@ -126,7 +127,8 @@ def _evolve(
     announce(schedule)
     announce(population.plan())
     if sweep is not None and saved is None:
-        sizes = {"length": [schedule.length], "chunk": list(schedule.sizes)}
+        sizes = {"chunk": list(schedule.sizes), "block": list(schedule.blocks)}
+        sizes["length"] = [schedule.length]
         sweep.create(identity, sizes, curves.made_with())
     return population.train(on_segment)
 
@@ -190,7 +192,9 @@ class Population:
             return self.compiled
         # On the first compilation of all it is found out how many would fit.
         known = number > 0 or self.resumed
-        saved = {"chunk": [size], "length": [self.schedule.length]} if known else None
+        block = self.schedule.blocks[number]
+        sizes = {"chunk": [size], "block": [block], "length": [self.schedule.length]}
+        saved = sizes if known else None  # chosen else, as the schedule has it
         checkpoints = self.sweep is not None
         made = make_plan(self._layout(), self.settings, checkpoints=checkpoints, saved=saved)
         if made.groups[0].chunk != size:

@@ -12,7 +12,7 @@ from scipy import stats
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.engine import execute, plan, population, selection
+from purejaxrl_suite.engine import execute, fleet, plan, population, selection
 from purejaxrl_suite.engine.interrupt import Interrupted
 from purejaxrl_suite.engine.population import evolve
 from purejaxrl_suite.engine.selection import (
@@ -349,6 +349,21 @@ def test_going_on_after_a_stop_gives_the_same_bits(train, tmp_path, select, stop
     finished = train(select, resume=out, announce=says.append)
     assert_same(finished, whole)
     assert says == [f"{out} is finished: nothing is left to train"]
+
+
+def test_phases_keep_their_blocks_on_a_machine_with_other_cores(train, tmp_path, monkeypatch):
+    def stop(progress):
+        if progress.update == 6:
+            raise Stop
+
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: 2)
+    whole = train(successive_halving())
+    with pytest.raises(Stop):
+        train(successive_halving(), out=tmp_path, on_segment=stop)
+    sizes = json.loads((tmp_path / "sweep.json").read_text())["sizes"]
+    assert sizes == {"chunk": [8, 4, 2], "block": [2, 2, 2], "length": [2]}
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: size)
+    assert_same(train(successive_halving(), resume=tmp_path), whole)
 
 
 @pytest.mark.parametrize(("pressed_at", "rest"), [(4, [6, 8, 10, 12]), (6, [10, 12])])

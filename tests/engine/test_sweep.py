@@ -12,8 +12,9 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.engine import fleet
+from purejaxrl_suite.engine import fleet, plan
 from purejaxrl_suite.engine.interrupt import Interrupted
+from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.plan import describe_bytes, parse_bytes
 from purejaxrl_suite.envs import probes
 
@@ -108,7 +109,7 @@ def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, monkeypatch)
     together = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
     monkeypatch.setattr(fleet, "CACHE", 1)
     by_one = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
-    monkeypatch.setattr(fleet, "block_size", lambda run, size: 2)
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: 2)
     by_two = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
     for found in (by_one, by_two):
         np.testing.assert_allclose(found.value_loss, together.value_loss, rtol=1e-3)
@@ -119,8 +120,7 @@ def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, monkeypatch)
 def test_a_block_divides_the_members_and_fits_the_caches(monkeypatch):
     def block(size, kilobytes, cores):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
-        state = jax.ShapeDtypeStruct((size, kilobytes, 256), np.float32)
-        return fleet.block_size(state, size)
+        return fleet.block_size(1024 * kilobytes, size)
 
     assert [block(64, 110, 1), block(64, 720, 1), block(64, 9_000, 1)] == [8, 1, 1]
     assert [block(64, 110, 2), block(60, 110, 1), block(13, 110, 1), block(3, 1, 1)] == [
@@ -177,6 +177,37 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_sweep(env, whole, tmp_path
         sweep(env, out=tmp_path / "x", on_segment=stop_after(count))
     resumed = sweep(env, resume=tmp_path / "x")
     assert_same(whole, resumed)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
+def test_a_machine_with_other_cores_goes_on_with_the_same_bits(env, tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet, "CACHE", 2 * plan.state_bytes(lay_out_group(env)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1))
+    whole = sweep(env, out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    plans = []
+    resumed = sweep(env, resume=tmp_path / "x", announce=plans.append)
+    assert plans[0].groups[0].program.block == 2 and plans[0].groups[0].chunk == 6
+    assert_same(whole, resumed)
+    sizes = json.loads((tmp_path / "x" / "sweep.json").read_text())["sizes"]
+    assert sizes == {"chunk": [6], "block": [2], "length": [2]}
+
+
+def lay_out_group(env):
+    choices = {"hypers": HYPERS, "config": CONFIG, "network": network, "env_params": None}
+    return lay_out(ppo, env, **choices, seeds=3, steps=6 * STEPS).groups[0]
+
+
+def test_other_devices_take_whole_blocks_or_are_refused(monkeypatch):
+    def block(devices, stored):
+        monkeypatch.setattr(jax, "local_devices", lambda: [None] * devices)
+        return plan.choose_block(1, 12, stored, "ppo on Some")
+
+    assert [block(1, 3), block(2, 3), block(4, 3)] == [3, 3, 3]
+    with pytest.raises(ValueError, match="ppo on Some: .* expected .* divides its 4 blocks, got 3"):
+        block(3, 3)
 
 
 def test_two_processes_do_not_train_one_folder(env, whole, tmp_path):
