@@ -100,6 +100,8 @@ class Environment(NamedTuple):
     tasks: names of the tasks that are played side by side, if there are several. `params` is then a
         tuple with an entry for each, and the functions above take one entry of it: whose entry it
         is, its structure says. Of N environments, number i plays task i % len(tasks).
+    recipe: how it was made, a line for its maker and one for each wrapper (`envs.recipe`); what is
+        compared and shown, never run. () for an environment of the user's own.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Environment(NamedTuple):
     render: Callable[[PyTree, PyTree], Array] | None = None
     phase: Callable[[PyTree, "Clock"], tuple[PyTree, Array]] | None = None
     tasks: tuple[str, ...] = ()
+    recipe: tuple[str, ...] = ()
 
 
 class Transition(NamedTuple):

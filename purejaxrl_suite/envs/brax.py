@@ -25,6 +25,7 @@ from purejaxrl_suite.envs.brax_interface import (
     quietly,
     strong,
 )
+from purejaxrl_suite.envs.recipe import called
 
 PREFIX = "Brax-"
 BACKENDS = ("generalized", "positional", "spring", "mjx")
@@ -118,7 +119,8 @@ def make(
     params = strong(kind(**{"gravity": -game.sys.gravity[2]} | known))
     rules = Rules(_world, _running_reward if kind is Running else _own_reward)
     limits = {"episode_length": episode_length, "action_repeat": action_repeat}
-    return environment(id, game, params, rules, actions=game.sys.act_size(), **limits)
+    made = environment(id, game, params, rules, actions=game.sys.act_size(), **limits)
+    return made._replace(recipe=(called("make", id, backend=backend, **limits, **options),))
 
 
 def page(id: str, states: Playing) -> str:

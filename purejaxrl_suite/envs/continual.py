@@ -32,6 +32,7 @@ from purejaxrl_suite.envs.common import (
     shown,
     with_task,
 )
+from purejaxrl_suite.envs.recipe import recorded
 from purejaxrl_suite.envs.wrappers import transform_observation
 
 
@@ -42,6 +43,7 @@ class Stream(NamedTuple):
     envs: tuple[PyTree, ...]
 
 
+@recorded
 def continual(
     envs: Sequence[Environment], phase_length: int, *, show_task: bool = False
 ) -> Environment:
@@ -117,6 +119,7 @@ class Labels(NamedTuple):
     task: Array | np.int32
 
 
+@recorded
 def label_shuffle(
     phase_length: int, examples: int = 256, features: int = 16, classes: int = 10, seed: int = 0
 ) -> Environment:

@@ -39,6 +39,7 @@ from purejaxrl_suite.core.types import (
     Space,
     TimeStep,
 )
+from purejaxrl_suite.envs.recipe import called
 
 REFUSED = {"MNISTBandit-bsuite": "gymnax downloads MNIST when it is made"}
 
@@ -116,7 +117,31 @@ def make(id: str, **options: Any) -> Environment:
     board = observation.dtype == "uint8" and len(observation.shape) == 3
     render = render_board if board else _host_render(id)
     limit = int(defaults.max_steps_in_episode)
-    return Environment(id, observation, action_space, limit, defaults, init, step, render)
+    spaces, recipe = (observation, action_space), (_recipe(id, game, options),)
+    return Environment(id, *spaces, limit, defaults, init, step, render, recipe=recipe)
+
+
+def _recipe(id: str, game: Any, options: dict[str, Any]) -> str:
+    """The call with all arguments of the gymnax class, and those parameters that are no default."""
+    arguments = _arguments(game)
+    static = {name: options.get(name, default) for name, default in arguments.items()}
+    params = {
+        name: np.asarray(value)
+        for name, value in options.items()
+        if name not in arguments
+        and not np.array_equal(value, getattr(game.default_params, name, None))
+    }
+    return called("make", id, **static, **params)
+
+
+def _arguments(game: Any) -> dict[str, Any]:
+    """{name: default} of the arguments of a gymnax class."""
+    arguments = inspect.signature(type(game).__init__).parameters.values()
+    return {
+        a.name: a.default
+        for a in arguments
+        if a.kind is a.POSITIONAL_OR_KEYWORD and a.name != "self"
+    }
 
 
 def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -124,8 +149,7 @@ def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
     if id in REFUSED:
         raise ValueError(f"id: {id} is refused: {REFUSED[id]}")
     game, params = _gymnax(id)
-    arguments = inspect.signature(type(game).__init__).parameters.values()
-    names = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD and a.name != "self"]
+    names = list(_arguments(game))
     fields = [field.name for field in dataclasses.fields(params)]
     unknown = sorted(set(options) - set(names) - set(fields))
     if unknown:

@@ -20,6 +20,7 @@ from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, PyTree
 from purejaxrl_suite.envs import minigrid_starts as starts
 from purejaxrl_suite.envs import minigrid_view as view
 from purejaxrl_suite.envs import navix
+from purejaxrl_suite.envs.recipe import called
 
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
 
@@ -93,7 +94,8 @@ def make(env_id: str, *, observation: str = "partial", max_steps: int | None = N
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps={max_steps} must be at least 1")
     limit = task.time_limit if max_steps is None else int(max_steps)
-    return _environment(env_id, task, limit, views[observation])
+    how = called("make", env_id, observation=observation, max_steps=limit)
+    return _environment(env_id, task, limit, views[observation])._replace(recipe=(how,))
 
 
 def _task(env_id: str) -> Task:

@@ -23,6 +23,7 @@ from purejaxrl_suite.envs.common import (
     shown,
     with_task,
 )
+from purejaxrl_suite.envs.recipe import called, recorded
 
 
 class Task(NamedTuple):
@@ -32,6 +33,7 @@ class Task(NamedTuple):
     env: Mapping[str, PyTree]
 
 
+@recorded
 def multi_task(
     envs: Sequence[Environment],
     *,
@@ -114,11 +116,13 @@ def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...
         if jax.tree.structure(one) != jax.tree.structure(env.params):
             raise ValueError(f"params: {one}, expected the structure of {env.params}")
         values = jax.tree.map(like, env.params, one)
-        return env._replace(name=f"{env.name}-{i}", params=values)
+        recipe = (*env.recipe, called("family", i))
+        return env._replace(name=f"{env.name}-{i}", params=values, recipe=recipe)
 
     return tuple(member(i, one) for i, one in enumerate(params))
 
 
+@recorded
 def only(env: Environment, task: int) -> Environment:
     """One task by itself, as the agent of all of them sees it.
 

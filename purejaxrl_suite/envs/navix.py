@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
 from purejaxrl_suite.envs.minigrid_view import VIEW, crop
+from purejaxrl_suite.envs.recipe import called
 
 # Codes per channel of the symbolic grid: objects 0..10, colours 0..5, and a third channel with the
 # door state 0..2 or the agent's direction 0..3 (minigrid.core.constants: OBJECT_TO_IDX,
@@ -90,7 +91,9 @@ def make(
         raise ValueError(
             f"observation={observation!r} is not offered: expected one of {sorted(observations)}"
         )
-    return _environment(env_id, engine, observations[observation])
+    made = _environment(env_id, engine, observations[observation])
+    how = called("make", env_id, observation=observation, max_steps=int(engine.max_steps))
+    return made._replace(recipe=(how,))
 
 
 def make_engine(env_id: str, max_steps: int | None = None) -> Any:

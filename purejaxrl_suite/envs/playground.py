@@ -18,6 +18,7 @@ from purejaxrl_suite.envs.brax_interface import (
     quietly,
     strong,
 )
+from purejaxrl_suite.envs.recipe import called
 
 PREFIX = "Playground-"
 _SUITE = (
@@ -119,7 +120,9 @@ def make(
     game = _construct(id, {name: x for name, x in options.items() if name not in known})
     params = strong(Physics(**{"gravity": -game.mj_model.opt.gravity[2]} | known))
     limits = {"episode_length": episode_length, "action_repeat": action_repeat}
-    return environment(id, game, params, Rules(_world, _reward), actions=game.action_size, **limits)
+    rules = Rules(_world, _reward)
+    made = environment(id, game, params, rules, actions=game.action_size, **limits)
+    return made._replace(recipe=(called("make", id, **limits, **options),))
 
 
 def import_suite() -> ModuleType:

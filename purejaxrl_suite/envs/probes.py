@@ -23,8 +23,10 @@ from purejaxrl_suite.core.types import (
     Space,
     TimeStep,
 )
+from purejaxrl_suite.envs.recipe import recorded
 
 
+@recorded
 def constant_reward() -> Environment:
     """One step, observation 0, reward 1: V(0) = 1.
 
@@ -33,6 +35,7 @@ def constant_reward() -> Environment:
     return _one_step("constant_reward", _zero, lambda obs, action: jnp.ones(()))
 
 
+@recorded
 def observation_reward() -> Environment:
     """One step, observation o = -1 or 1, reward o: V(o) = o.
 
@@ -41,6 +44,7 @@ def observation_reward() -> Environment:
     return _one_step("observation_reward", _sign, lambda obs, action: obs[0])
 
 
+@recorded
 def delayed_reward() -> Environment:
     """Two steps, observations 0 and 1, rewards 0 and 1: V(0) = discount, V(1) = 1.
 
@@ -59,6 +63,7 @@ def delayed_reward() -> Environment:
     return Environment("delayed_reward", space, Discrete(2), 2, (), init, step)
 
 
+@recorded
 def action_reward() -> Environment:
     """One step, observation 0, reward 1 for action 1, -1 for action 0: V* = 1, Q* = (-1, 1).
 
@@ -67,6 +72,7 @@ def action_reward() -> Environment:
     return _one_step("action_reward", _zero, lambda obs, action: 2.0 * action - 1.0)
 
 
+@recorded
 def observation_action_reward() -> Environment:
     """One step, o = -1 or 1, reward 1 for action 1 at o = 1 and action 0 at o = -1, else -1.
 
@@ -86,6 +92,7 @@ PROBES = (
 )
 
 
+@recorded
 def tracking() -> Environment:
     """For continuous actions: one step, o uniform in [-1, 1], reward -(action - o)^2.
 
@@ -109,6 +116,7 @@ class Recall(NamedTuple):
     time: Array
 
 
+@recorded
 def recall() -> Environment:
     """For memory: a cue, three blanks, then a question.
 

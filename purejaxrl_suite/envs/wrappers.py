@@ -23,6 +23,7 @@ from purejaxrl_suite.core.types import (
     PyTree,
     TimeStep,
 )
+from purejaxrl_suite.envs.recipe import recorded
 
 
 class Repeating(NamedTuple):
@@ -47,6 +48,7 @@ class Timed(NamedTuple):
     time: Array
 
 
+@recorded
 def transform_observation(
     env: Environment, function: Callable[[Array], Array], space: Box
 ) -> Environment:
@@ -71,6 +73,7 @@ def transform_observation(
     return env._replace(observation=space, init=init, step=step)
 
 
+@recorded
 def normalize_observation(env: Environment, mean: Any, scale: Any) -> Environment:
     """Show `(obs - mean) / scale` as float32, with constants known beforehand.
 
@@ -94,6 +97,7 @@ def normalize_observation(env: Environment, mean: Any, scale: Any) -> Environmen
     return transform_observation(env, lambda obs: (obs.astype(jnp.float32) - mean) / scale, space)
 
 
+@recorded
 def frame_stack(env: Environment, frames: int) -> Environment:
     """Show the last `frames` observations, concatenated on the last axis, the newest last.
 
@@ -133,6 +137,7 @@ def frame_stack(env: Environment, frames: int) -> Environment:
     return env._replace(observation=space, init=init, step=step, render=_inner_render(env))
 
 
+@recorded
 def sticky_actions(env: Environment, probability: float = 0.25) -> Environment:
     """With `probability`, execute the action executed last in place of the one given.
 
@@ -163,6 +168,7 @@ def sticky_actions(env: Environment, probability: float = 0.25) -> Environment:
     return env._replace(init=init, step=step, render=_inner_render(env))
 
 
+@recorded
 def time_limit(env: Environment, steps: int) -> Environment:
     """Truncate episodes after `steps` steps, if they have not ended by then.
 
@@ -185,6 +191,7 @@ def time_limit(env: Environment, steps: int) -> Environment:
     return env._replace(time_limit=limit, init=init, step=step, render=_inner_render(env))
 
 
+@recorded
 def episodic_life(env: Environment, lives: Callable[[PyTree], Array]) -> Environment:
     """Where a life is lost, let agents learn as from a termination; the episode goes on.
 
@@ -209,6 +216,7 @@ def episodic_life(env: Environment, lives: Callable[[PyTree], Array]) -> Environ
     return env._replace(step=step)
 
 
+@recorded
 def permute_observation(env: Environment, seed: int) -> Environment:
     """Show the entries of vectors, or the positions of images, in one random order.
 
@@ -238,6 +246,7 @@ def permute_observation(env: Environment, seed: int) -> Environment:
     return shown._replace(name=f"{env.name}/permuted-{seed}")
 
 
+@recorded
 def remap_actions(env: Environment, seed: int) -> Environment:
     """Give Discrete actions other meanings, by one random permutation; the name tells the seed.
 
@@ -254,6 +263,7 @@ def remap_actions(env: Environment, seed: int) -> Environment:
     return env._replace(step=step, name=f"{env.name}/remapped-{seed}")
 
 
+@recorded
 def unit_actions(env: Environment) -> Environment:
     """Take actions in [-1, 1], which stand for the bounds of the environment's own.
 
@@ -274,6 +284,7 @@ def unit_actions(env: Environment) -> Environment:
     return env._replace(action=box._replace(low=-1.0, high=1.0), step=step)
 
 
+@recorded
 def scale_reward(env: Environment, scale: float) -> Environment:
     """Multiply rewards by `scale`.
 
@@ -285,6 +296,7 @@ def scale_reward(env: Environment, scale: float) -> Environment:
     return _transform_reward(env, lambda reward: reward * scale)
 
 
+@recorded
 def clip_reward(env: Environment, low: float = -1.0, high: float = 1.0) -> Environment:
     """Clip rewards to [low, high], by default as Mnih et al. 2015 (Nature 518, 529-533) do.
 

@@ -1,0 +1,68 @@
+"""How an environment was made, as text that people read and that tells two environments apart.
+
+`Environment.recipe` has one line for what made it and one for each wrapper around it, with all
+arguments, defaults included. Arrays are told by shape, dtype and checksum, functions by their
+names. What an environment of the user's own does, nobody writes down: its recipe is empty.
+"""
+
+import functools
+import inspect
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core.types import Environment
+
+
+def recorded[**P](maker: Callable[P, Environment]) -> Callable[P, Environment]:
+    """The same maker or wrapper of environments, whose call becomes the last line of the recipe.
+
+    An argument `env` that is an Environment is what is wrapped: its recipe comes first.
+    """
+    signature = inspect.signature(maker)
+
+    @functools.wraps(maker)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Environment:
+        env = maker(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        wrapped = bound.arguments.pop("env", None)
+        before = () if wrapped is None else wrapped.recipe
+        return env._replace(recipe=(*before, called(maker.__name__, **bound.arguments)))
+
+    return made
+
+
+def called(maker: str, *values: Any, **options: Any) -> str:
+    """A call as text: `make('CartPole-v1', length=2.0)`."""
+    named = [f"{name}={told(value)}" for name, value in options.items()]
+    return f"{maker}({', '.join([*map(told, values), *named])})"
+
+
+def told(value: Any) -> str:
+    """An argument as text, the same in every process."""
+    if isinstance(value, Environment):
+        return " > ".join(value.recipe) or f"own({value.name!r})"
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return _array(np.asarray(value))
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    if hasattr(value, "_asdict"):
+        return called(type(value).__name__, **value._asdict())
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{told(k)}: {told(x)}" for k, x in value.items()) + "}"
+    if isinstance(value, list | tuple | range):
+        return f"[{', '.join(map(told, value))}]"
+    if isinstance(value, functools.partial):
+        return called(told(value.func), *value.args, **value.keywords)
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _array(value: np.ndarray) -> str:
+    if value.ndim == 0:
+        return repr(value.item())
+    checksum = zlib.crc32(np.ascontiguousarray(value).tobytes())
+    return f"{value.dtype}{list(value.shape)}#{checksum:08x}"
