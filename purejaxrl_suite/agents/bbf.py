@@ -165,7 +165,7 @@ def bbf(
             return jnp.zeros((), bool), learner, target, jnp.zeros((), jnp.int32)
 
         due = schedules.reset_is_due(
-            state.env_steps,
+            state.updates,
             config.num_envs * config.rollout_length,
             hypers.reset_period,
             hypers.no_resets_after,

@@ -53,7 +53,7 @@ def rainbow_learning(
 
     def init(key: Key, hypers: Any) -> RainbowState:
         start = replay_learning.start(network.init(key), rule.optimizer(hypers), replay.init())
-        return RainbowState(*start, env_steps=jnp.int32(0))
+        return RainbowState(*start, updates=jnp.int32(0))
 
     def ready(hypers: Any, state: RainbowState) -> Array:
         return replay.ready(state.replay, hypers.min_history, 1)
@@ -61,7 +61,8 @@ def rainbow_learning(
     def epsilon(hypers: Any, state: RainbowState) -> Array:
         ends = hypers.epsilon, hypers.final_epsilon
         times = hypers.epsilon_decay_steps, hypers.min_history
-        decayed = schedules.linear(state.env_steps, *ends, *times)
+        steps = state.updates.astype(jnp.float32) * (config.num_envs * config.rollout_length)
+        decayed = schedules.linear(steps, *ends, *times)
         return jnp.where(ready(hypers, state), decayed, 1.0)
 
     def noise(key: Key, batch: int) -> Any:
@@ -115,7 +116,7 @@ def rainbow_learning(
         learn_key, finish_key = jax.random.split(key)
         state = state._replace(
             replay=replay.add(state.replay, transition, hypers.priority_exponent),
-            env_steps=state.env_steps + config.num_envs * config.rollout_length,
+            updates=state.updates + 1,
         )
         now, (n, gamma) = ready(hypers, state), window(hypers, state)
         keys = jax.random.split(learn_key, config.gradient_steps // rule.group)

@@ -23,15 +23,15 @@ Auxiliary = Callable[[PyTree, Features], Array]
 class RainbowState(NamedTuple):
     """learner, target, steps, replay: as in `ReplayState`.
 
-    env_steps: i32[], of all environments together, from which the end of exploration and the times
-    of resets are told.
+    updates: i32[], from which the end of exploration and the times of resets are told: environment
+    steps, as many in each update, would soon be too many for an int32.
     """
 
     learner: Learner
     target: PyTree
     steps: Array
     replay: PrioritisedState
-    env_steps: Array
+    updates: Array
 
 
 class Weighted(NamedTuple):

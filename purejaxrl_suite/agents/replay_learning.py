@@ -13,6 +13,7 @@ import optax
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Learner, Network, PyTree
+from purejaxrl_suite.ops import schedules
 
 Metrics = dict[str, Array]
 
@@ -20,7 +21,8 @@ Metrics = dict[str, Array]
 class ReplayState(NamedTuple):
     """learner: online. target: parameters that targets are computed with.
 
-    steps: i32[], gradient steps; schedules in gradient steps start again where it is set to 0.
+    steps: i32[], gradient steps, as `schedules.counted` counts; schedules in gradient steps start
+    again where it is set to 0.
     replay: the buffer.
     """
 
@@ -74,9 +76,13 @@ def descend(
 
 def follow(target: PyTree, params: PyTree, steps: Array, rule: Target) -> PyTree:
     """The target after gradient step number `steps` (1, 2 ...)."""
-    period = jnp.maximum(jnp.round(rule.period), 1).astype(jnp.int32)
-    share = jnp.where(steps % period == 0, rule.tau, 0.0)
+    share = jnp.where(steps % whole_period(rule) == 0, rule.tau, 0.0)
     return jax.tree.map(lambda old, new: (1.0 - share) * old + share * new, target, params)
+
+
+def whole_period(rule: Target) -> Array:
+    """The period, rounded, i32[]."""
+    return schedules.whole(jnp.maximum(jnp.round(rule.period), 1))
 
 
 def learn(
@@ -97,7 +103,7 @@ def learn(
     def body(state: State, x: Any) -> tuple[State, Any]:
         learner, metrics, extra = step(x, state)
         learner = tree.where(ready, learner, state.learner)
-        steps = state.steps + ready
+        steps = jnp.where(ready, schedules.counted(state.steps, whole_period(rule)), state.steps)
         moved = follow(state.target, learner.params, steps, rule)
         target = tree.where(ready, moved, state.target)
         return state._replace(learner=learner, target=target, steps=steps), (metrics, extra)

@@ -21,6 +21,7 @@ from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.ops import ensembles
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.schedules import counted
 
 
 class SACConfig(NamedTuple):
@@ -161,7 +162,7 @@ def sac(
         loss = critic_objective(state, drawn)
         learner, metrics, _ = descend("critic", loss, rates(hypers), state.learner)
         target = optax.incremental_update(learner.params, state.target, hypers.target_update_rate)
-        return state._replace(learner=learner, target=target, steps=state.steps + 1), metrics
+        return state._replace(learner=learner, target=target, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: SACHypers, state: SACState, drawn: Drawn):
         loss = actor_objective(state, drawn.batch.obs, drawn.noise)

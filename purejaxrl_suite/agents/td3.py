@@ -19,6 +19,7 @@ from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.schedules import counted
 
 
 class TD3Config(NamedTuple):
@@ -139,7 +140,7 @@ def td3(
     def critic_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         loss, step = critic_objective(hypers, state, drawn), (rates(hypers), state.learner)
         learner, metrics, _ = continuous_learning.descend("critic", loss, *step)
-        return state._replace(learner=learner, steps=state.steps + 1), metrics
+        return state._replace(learner=learner, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         loss, step = actor_objective(drawn.batch.obs), (rates(hypers), state.learner)

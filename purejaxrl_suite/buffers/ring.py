@@ -21,6 +21,7 @@ from purejaxrl_suite.core.types import Array, Box, Discrete, Space, Transition
 
 SPACING = 64  # about: one observation kept aside for 64 steps is 1.6 % more memory
 TERMINATED, TRUNCATED = 1, 2
+MOST = 2**30  # the sum of two slots is an int32
 
 
 class Ring(NamedTuple):
@@ -88,7 +89,8 @@ def layout(
         time_limit: steps between two cuts of an environment, where that is known.
         extras: spaces of what is kept of `Transition.extras`, by name.
 
-    Raises ValueError when a size is not positive, or a rollout and a window do not fit.
+    Raises ValueError when a size is not positive, a rollout and a window do not fit, or slots could
+    not be counted.
     """
     sizes = {"num_envs": num_envs, "rollout_length": rollout_length, "max_n": max_n}
     for name, value in sizes.items():
@@ -100,6 +102,8 @@ def layout(
             f"capacity={capacity}: expected whole rollouts of {num_envs} environments x "
             f"{rollout_length} steps, and max_n={max_n} steps more than one of them"
         )
+    if rows * num_envs > MOST:
+        raise ValueError(f"capacity={capacity}: expected at most {MOST:,} steps")
     spacing = _spacing(rows, rollout_length, time_limit)
     return Layout(
         observation, action, dict(extras or {}), rows, num_envs, rollout_length, max_n, spacing

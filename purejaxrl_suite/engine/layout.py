@@ -160,7 +160,13 @@ def check_steps(agent: Agent, steps: float) -> int:
             f"steps={steps} is less than one update: {agent.num_envs} environments x "
             f"{agent.rollout_length} steps = {per_update}"
         )
-    return int(steps) // per_update
+    updates = int(steps) // per_update
+    if updates >= 2**31:
+        raise ValueError(
+            f"steps={steps:g} are {updates:,} updates of {per_update} steps each, expected at most "
+            f"{2**31 - 1:,} updates"
+        )
+    return updates
 
 
 def check_hypers(agent: Agent, hypers: Any) -> Any:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.types import Array
 
 Scalar = Array | float
+MOST = 2**31 - 1
+LARGEST = 2.0**31 - 128  # the largest float32 below 2^31
 
 
 def passed(step: Array | int, duration: Scalar, delay: Scalar = 0.0) -> Array:
@@ -53,9 +55,9 @@ def annealed_discount(
 
 
 def reset_is_due(
-    step: Array, advance: int, period: Scalar, last: Scalar, *, as_released: bool = False
+    updates: Array, advance: int, period: Scalar, last: Scalar, *, as_released: bool = False
 ) -> Array:
-    """Whether an update, after which `step` i32[] steps are made, ends with a reset: bool[].
+    """Whether update number `updates` i32[] (1, 2 ...), of `advance` steps, ends with a reset.
 
     Every `period` steps (0 is never), unless fewer than `period` steps would be left until `last`
     (SR-SPR and BBF, arXiv 2305.19452, section 3 and its code). With period 20,000 and last 100,000:
@@ -63,10 +65,42 @@ def reset_is_due(
     this one has >=, and start a step later: `as_released`, at steps 20,002, 40,003 and 60,004.
 
     advance: steps of an update; where it is more than 1, a reset waits for the update's end.
+    Steps may exceed 2^31, and so may `last`; the period and `advance` may not.
+
+    Returns bool[].
     """
     late = int(as_released)
-    period, last = (jnp.round(jnp.clip(x, 0.0, 1e9)).astype(jnp.int32) for x in (period, last))
-    since = step - late
-    interval = jnp.maximum(period + late, 1)
-    passed = since // interval > jnp.maximum(since - advance, 0) // interval
-    return (period > 0) & passed & (step + period <= last + late)
+    period, last = jnp.round(jnp.asarray(period)), jnp.round(jnp.asarray(last))
+    interval = jnp.maximum(whole(period) + late, 1).astype(jnp.uint32)
+    # A multiple of the interval lies among the steps of this update where the remainder of the
+    # last of them is small; 0 is none.
+    count = updates.astype(jnp.uint32)
+    rest = (remainder(count, advance, interval) + interval - late % interval) % interval
+    passed = (rest < advance) & (count > (interval - 1 + late) // advance)
+    # Updates are compared, as a product that counts steps could be too large.
+    fits = (whole(last) + late - whole(period)) // advance
+    latest = jnp.where(last < LARGEST, fits, whole(jnp.floor((last - period) / advance)))
+    return (period > 0) & passed & (updates <= latest)
+
+
+def whole(x: Array) -> Array:
+    """i32[] of a whole number f32[]; the nearest one below 2^31 where it is larger."""
+    return jnp.clip(x, -1.0, LARGEST).astype(jnp.int32)
+
+
+def remainder(x: Array, factor: int, modulus: Array) -> Array:
+    """x * factor % modulus, of u32[] below 2^31 (as the factor is): no product can be too large."""
+    found = x = x % modulus
+    for bit in f"{factor:b}"[1:]:
+        found = 2 * found % modulus
+        found = (found + x) % modulus if bit == "1" else found
+    return found
+
+
+def counted(steps: Array, period: Array | int = 1) -> Array:
+    """i32[] one more; after 2^31 - 1 it goes back by one period (i32[]).
+
+    So the count stays at its largest, every schedule of it stays over, and its place in the period
+    is kept.
+    """
+    return jnp.where(steps < MOST, steps, steps - period) + 1

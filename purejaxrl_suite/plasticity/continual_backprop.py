@@ -30,9 +30,9 @@ Units = dict[str, Array]
 
 
 class Utilities(NamedTuple):
-    """rate, maturity, decay: f32[]. utility, age: {layer: f32[H]}, running mean of |h| times the
-    sum of |outgoing weights|, and updates since the unit started. due: {layer: f32[]}, units to be
-    replaced, in part."""
+    """rate, maturity, decay: f32[]. utility: {layer: f32[H]}, running mean of |h| times the sum of
+    |outgoing weights|. age: {layer: i32[H]}, updates since the unit started. due: {layer: f32[]},
+    units to be replaced, in part."""
 
     rate: Array
     maturity: Array
@@ -58,7 +58,8 @@ def continual_backprop(
 
     def init(network: Network, learner: Learner) -> Utilities:
         edges = recyclable(network)
-        utility, age = ({n: jnp.zeros(e.units) for n, e in edges.items()} for _ in range(2))
+        utility = {name: jnp.zeros(edge.units) for name, edge in edges.items()}
+        age = {name: jnp.zeros(edge.units, jnp.int32) for name, edge in edges.items()}
         return Utilities(
             rate=jnp.float32(rate),
             maturity=jnp.float32(maturity),
@@ -79,7 +80,7 @@ def continual_backprop(
             units[name], due[name] = _chosen(state, name)
         learner = replace(learner, edges, units, draw(key, look.network))
         utility, age = (
-            {name: jnp.where(units[name], 0.0, x) for name, x in values.items()}
+            {name: jnp.where(units[name], 0, x) for name, x in values.items()}
             for values in (state.utility, state.age)
         )
         state = state._replace(utility=utility, age=age, due=due)

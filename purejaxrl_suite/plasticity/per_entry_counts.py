@@ -12,7 +12,8 @@ from purejaxrl_suite.core.types import Array, Network, PyTree
 class Ages(NamedTuple):
     """count: i32[], steps of the optimizer. ages: like the parameters, f32, steps of each entry.
 
-    Ages are shaped like moments, so what makes moments zero makes them zero, too.
+    Ages are shaped like moments, so what makes moments zero makes them zero, too. They end at 2^24,
+    where nothing is left to correct.
     """
 
     count: Array
@@ -38,7 +39,10 @@ def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Ne
 
         def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
             updates, inner = optimizer.update(updates, state.inner, params)
-            count, ages = state.count + 1, jax.tree.map(lambda x: x + 1, state.ages)
+            count, ages = (
+                optax.safe_increment(state.count),
+                jax.tree.map(lambda x: x + 1, state.ages),
+            )
             steps = count.astype(jnp.float32)
 
             def scale(update: Array, age: Array) -> Array:

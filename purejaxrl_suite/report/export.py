@@ -68,11 +68,29 @@ def to_parquet(curves: Any, path: str | Path) -> None:
 def to_netcdf(curves: Any, path: str | Path) -> None:
     """Write the dataset itself, with its axes, units and attributes, as netCDF 3.
 
+    Integers of that format end at 2^31 - 1; where there is a larger one (seeds, steps), numbers are
+    float64, which is exact to 2^53.
+
     Raises ValueError for several datasets: a file holds one.
     """
     if not hasattr(curves, "data_vars"):
         raise ValueError("curves: expected one dataset, a netCDF file holds no more")
-    curves.to_netcdf(_new(path), engine="scipy")
+    fits = {name: x.astype(_netcdf_dtype(x.values)) for name, x in curves.variables.items()}
+    attributes = {name: _netcdf_number(x) for name, x in curves.attrs.items()}
+    curves = curves.assign_coords({n: x for n, x in fits.items() if n in curves.coords})
+    curves = curves.assign({n: x for n, x in fits.items() if n not in curves.coords})
+    curves.assign_attrs(attributes).to_netcdf(_new(path), engine="scipy")
+
+
+def _netcdf_dtype(values: np.ndarray) -> np.dtype:
+    """The dtype of values, or float64 for integers that are none of netCDF 3."""
+    large = values.dtype.kind in "iu" and values.size and np.abs(values).max() >= 2**31
+    return np.dtype(np.float64) if large else values.dtype
+
+
+def _netcdf_number(value: Any) -> Any:
+    """An attribute; a float where it is an integer that is none of netCDF 3."""
+    return float(value) if isinstance(value, int) and abs(value) >= 2**31 else value
 
 
 def to_tensorboard(curves: Any, path: str | Path) -> None:

@@ -73,7 +73,7 @@ def test_a_reset_blends_the_encoder_and_starts_the_rest_anew():
     _, update = program()
     hypers = HYPERS._replace(reset_period=16.0, shrink=0.5, perturb=0.25)
     state = started(hypers)._replace(steps=jnp.int32(7))
-    assert state.env_steps == 8 and state.learner.opt_state[0].count == 2
+    assert state.updates == 1 and state.learner.opt_state[0].count == 2
     still = hypers._replace(min_history=1e6, no_resets_after=32.0)
     # The ring must not be full, or it would be ready.
     key = jax.random.key(9)
@@ -89,7 +89,7 @@ def test_a_reset_blends_the_encoder_and_starts_the_rest_anew():
     online, target = (x["heads"]["q"] for x in (after.learner.params, after.target))
     assert not np.any(online == target)
     assert not any(np.any(x) for x in jax.tree.leaves(after.learner.opt_state))
-    assert after.steps == 0 and after.env_steps == 16
+    assert after.steps == 0 and after.updates == 2
     # No reset: where fewer than 16 steps would be left, or never; the replay is the same.
     for times in ({"no_resets_after": 31.0}, {"reset_period": 0.0}):
         kept, _ = update(key, still._replace(**times), state, rollout(3))
@@ -111,6 +111,10 @@ def test_n_and_the_discount_follow_the_clock_that_resets_restart():
     # By equal factors from 3 to 3, and 1 - gamma from 0.03 to 0.003.
     expected = [[0.97, 3, 2], [0.99051, 3, 2], [0.997, 3, 2], [0.997, 3, 2]]
     np.testing.assert_allclose(found, expected, atol=5e-6)
+    full = state._replace(steps=jnp.int32(2**31 - 2), updates=jnp.int32(2**31 - 2))
+    after, metrics = update(jax.random.key(0), HYPERS, full, rollout(1))
+    assert after.steps == 2**31 - 1 and metrics["gradient_steps"] == 2.0**31
+    np.testing.assert_allclose([metrics["gamma"], metrics["epsilon"]], [0.997, 0.0], atol=5e-6)
     shorter = HYPERS._replace(n_step=1.0, anneal_steps=10.0)
     _, metrics = update(jax.random.key(0), shorter, state._replace(steps=jnp.int32(5)), rollout(1))
     assert metrics["n_step"] == 2.0  # 3 / sqrt(3), rounded

@@ -8,8 +8,8 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import replay_learning
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
-from purejaxrl_suite.agents.replay_learning import Target
-from purejaxrl_suite.core.types import Box, Clock, Internals, Network, Transition
+from purejaxrl_suite.agents.replay_learning import ReplayState, Target
+from purejaxrl_suite.core.types import Box, Clock, Internals, Learner, Network, Transition
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make, probes
 
@@ -92,6 +92,20 @@ def test_gradient_steps_are_counted(length, gradient_steps):
     final = agent.anneal(hypers, jnp.float32(0.5))
     later = update(jax.random.key(9), final, state, steps_of([0.0] * length, 1.0))
     np.testing.assert_allclose(later[1]["epsilon"], hypers.final_epsilon, 1e-6)
+
+
+def test_a_count_at_its_largest_stays_and_the_target_follows_as_before():
+    def step(x, state):
+        return Learner(state.learner.params + 1.0, ()), {"q": x}, state.target
+
+    start = 2**31 - 4
+    state = ReplayState(Learner(jnp.float32(1), ()), jnp.float32(0), jnp.int32(start), ())
+    follow = Target(3.0, 1.0)
+    state, _, targets = replay_learning.learn(jnp.zeros(12), state, jnp.bool(True), follow, step)
+    # The parameters are the step, less a multiple of 3; every third is copied.
+    wanted = [0, 0, 3, 3, 3, 6, 6, 6, 9, 9, 9, 12]
+    np.testing.assert_array_equal(targets, wanted)
+    assert 2**31 - 4 <= state.steps <= 2**31 - 1 and state.steps % 3 == (start + 12) % 3
 
 
 def test_nothing_moves_before_there_is_enough_history():

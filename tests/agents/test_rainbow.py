@@ -84,6 +84,10 @@ def test_exploration_ends_by_environment_steps():
         state, metrics = update(jax.random.key(i), hypers, state, rollout([0.0]))
         found.append(metrics["epsilon"])
     np.testing.assert_allclose(found, [1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2], rtol=1e-5)
+    last = state._replace(updates=jnp.int32(2**31 - 2))  # of four steps each
+    assert update(jax.random.key(7), hypers, last, rollout([0.0]))[1]["epsilon"] == pytest.approx(
+        0.2
+    )
 
 
 def test_gradient_steps_are_counted_by_groups():

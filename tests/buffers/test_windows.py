@@ -260,7 +260,12 @@ def test_extras_and_continuous_actions_are_kept():
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"capacity": 12}, "capacity=12"), ({"max_n": 0}, "max_n=0"), ({"num_envs": 0}, "num_envs=0")],
+    [
+        ({"capacity": 12}, "capacity=12"),
+        ({"capacity": 2**31}, "capacity=2147483648: expected at most 1,073,741,824 steps"),
+        ({"max_n": 0}, "max_n=0"),
+        ({"num_envs": 0}, "num_envs=0"),
+    ],
 )
 def test_sizes_that_make_no_sense(changed, message):
     with pytest.raises(ValueError, match=message):

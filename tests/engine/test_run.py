@@ -122,6 +122,7 @@ def test_every_member_is_evaluated(result):
         ({"seeds": [-1]}, "seeds must be"),
         ({"steps": STEPS - 1}, "less than one update: 4 environments x 8 steps = 32"),
         ({"steps": float("nan")}, "less than one update"),
+        ({"steps": 32.0 * 2**31}, "2,147,483,648 updates of 32 steps each, expected at most"),
         ({"segments": 0}, "segments must be"),
         ({"reset_pool": -1}, "reset_pool must be"),
         ({"hypers": PPOHypers(gamma=float("nan"))}, "hypers.gamma must be one finite number"),

@@ -57,6 +57,49 @@ def test_resets_of_bbf_are_at_known_steps():
 
 
 def test_a_reset_waits_for_the_end_of_its_update():
-    due = [t for t in range(8, 80, 8) if schedules.reset_is_due(t, 8, 20.0, 84.0)]
-    assert due == [24, 40, 64]
-    assert not schedules.reset_is_due(64, 8, 20.0, 83.0)
+    due = [u for u in range(1, 10) if schedules.reset_is_due(jnp.int32(u), 8, 20.0, 84.0)]
+    assert due == [3, 5, 8]
+    assert not schedules.reset_is_due(jnp.int32(8), 8, 20.0, 83.0)
+
+
+def due_by_hand(updates, advance, period, last, late):
+    """With numbers of any size: whether a multiple of the interval is among an update's steps."""
+    steps, interval = updates * advance - late, period + late
+    passed = steps // interval > max(steps - advance, 0) // interval
+    return bool(period) and passed and updates * advance + period <= last + late
+
+
+@pytest.mark.parametrize("as_released", [False, True])
+@pytest.mark.parametrize(
+    ("advance", "period", "last"),
+    [(1, 20_000, 10**5), (64, 20_000, 10**5), (4096, 2**20, 2**40), (100, 7, 2**31)]
+    + [(8, 2**30, 2**50), (6144, 2**24 + 2, 2**45)],
+)
+def test_resets_are_right_where_steps_are_too_many_for_an_int32(advance, period, last, as_released):
+    """Around every multiple of the period near the limits of the count of updates and of steps."""
+    rng = np.random.default_rng(0)
+    near = [1, 2, 2**31 // advance, last // advance, (last - period) // advance]
+    interval = period + as_released
+    times = rng.integers(1, 1 + min(last, 2**31 * advance) // interval, 40)
+    near += [interval * int(m) // advance for m in times]
+    around = np.arange(-2, 3)[:, None] + np.asarray(near)[None]
+    updates = np.unique(np.clip(around, 1, 2**31 - 1)).astype(np.int32)
+    found = jax.vmap(
+        lambda u: schedules.reset_is_due(
+            u, advance, float(period), float(last), as_released=as_released
+        )
+    )(updates)
+    wanted = [due_by_hand(int(u), advance, period, last, int(as_released)) for u in updates]
+    assert any(wanted)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_count_at_its_largest_stays_there_and_keeps_its_place_in_the_period():
+    period, start = 7, 2**31 - 5
+    found = [start]
+    for _ in range(40):
+        found.append(int(schedules.counted(jnp.int32(found[-1]), jnp.int32(period))))
+    assert min(found) >= 2**31 - 1 - period and max(found) == 2**31 - 1
+    wanted = (start + np.arange(41)) % period
+    np.testing.assert_array_equal(np.asarray(found) % period, wanted)
+    assert schedules.whole(jnp.float32(2.0**40)) == 2**31 - 128

@@ -80,6 +80,19 @@ def test_netcdf_holds_the_dataset(curves, tmp_path):
         export.to_netcdf({"a": curves}, tmp_path / "other.nc")
 
 
+def test_netcdf_holds_seeds_and_steps_beyond_int32(curves, tmp_path):
+    large = {"seed": [2**32 - 1, 2**31], "step": [10, 2**31, 5 * 10**12 + 1]}
+    curves = curves.assign_coords(large).assign_attrs(environment_steps=2**60)
+    export.to_netcdf(curves, tmp_path / "curves.nc")
+    with xr.open_dataset(tmp_path / "curves.nc", engine="scipy") as back:
+        assert (
+            back.seed.values.tolist() == large["seed"]
+            and back.attrs["environment_steps"] == 2.0**60
+        )
+        assert back.step.values.tolist() == large["step"]
+        xr.testing.assert_equal(back.load(), curves)
+
+
 def test_tensorboard(curves, tmp_path):
     pytest.importorskip("tensorboardX")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
