@@ -1,7 +1,6 @@
 """Run folders: config.json, curves.zarr and figures/; of sweeps sweep.json and checkpoints, too."""
 
 import dataclasses
-import json
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ def check_empty(folder: Path, overwrite: bool | None = None) -> None:
 def write_record(folder: Path, given: Given, **known: str) -> None:
     """Write config.json at once: command, settings, versions, commit, device, what is `known`."""
     from purejaxrl_suite.engine.curves import made_with
-    from purejaxrl_suite.engine.store import write_json
+    from purejaxrl_suite.engine.files import write_json
 
     record = {
         "command": [PROGRAM, *given.command],
@@ -47,18 +46,20 @@ def write_record(folder: Path, given: Given, **known: str) -> None:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The content of config.json, {} where there is none."""
+    from purejaxrl_suite.engine.files import read_json
+
     path = folder / "config.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def read_command(folder: Path) -> tuple[str, list[str]]:
     """The command that the folder was written by, and its words; ValueError if there is none."""
-    try:
-        _, command, *words = read_record(folder)["command"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    record = read_record(folder)
+    if not record:
         raise ValueError(
             f"{folder} was not written by `{PROGRAM} train` or `sweep`: it has no config.json"
-        ) from error
+        )
+    _, command, *words = record["command"]
     return command, words
 
 

@@ -1,8 +1,6 @@
 """Training curves as a labelled xarray.Dataset, and their storage in zarr."""
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.layout import Group, Layout, label
 
 if TYPE_CHECKING:
@@ -200,17 +199,18 @@ def _attributes(name: str) -> dict[str, str]:
 
 def write(path: str | Path, curves: "xarray.Dataset") -> None:
     """Store curves in a zarr directory at `path`, which appears when it is complete."""
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    curves.to_zarr(partial, mode="w", consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(partial, path)
+    from zarr.storage import LocalStore
+
+    with files.replacing(path) as new:
+        # A store: of a text, zarr would read parts as an address.
+        curves.to_zarr(LocalStore(new), mode="w", consolidated=False)
 
 
 def read(path: str | Path) -> "xarray.Dataset":
     """Curves that `write` has stored."""
     import xarray
+    from zarr.storage import LocalStore
 
-    with xarray.open_zarr(path, consolidated=False) as curves:
+    store = LocalStore(files.resolve(path), read_only=True)
+    with xarray.open_zarr(store, consolidated=False) as curves:
         return curves.load()

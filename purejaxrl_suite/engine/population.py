@@ -12,7 +12,6 @@ A decision is stored before the next phase begins, so going on after kill -9 giv
         selection.json            who is in it, with which hyper-parameters, and why
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Environment, Run
-from purejaxrl_suite.engine import curves
+from purejaxrl_suite.engine import curves, files
 from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.cohort import (
     Cohort,
@@ -40,7 +39,7 @@ from purejaxrl_suite.engine.layout import Layout, label, lay_out
 from purejaxrl_suite.engine.plan import Plan, describe_bytes
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.selection import Rules, Select, identities, scores
-from purejaxrl_suite.engine.store import InMemory, Sweep, write_json
+from purejaxrl_suite.engine.store import InMemory, Sweep
 
 if TYPE_CHECKING:
     import xarray
@@ -176,7 +175,7 @@ class Population:
         """Take up the decisions that are stored; raises ValueError if `select` now differs."""
         self.resumed = True
         while not self.last and self._record().exists():
-            cohort = Cohort.of(json.loads(self._record().read_text()))
+            cohort = Cohort.of(files.read_json(self._record()))
             if not cohort.agrees(self._decide()):
                 raise ValueError(
                     f"select decides otherwise than it did after update {self.phases[-1].until}: "
@@ -220,7 +219,7 @@ class Population:
                 self._add(cohort)
                 self.phases[-1].clear()  # of what it might hold, nothing follows from this
                 if self.sweep is not None:
-                    write_json(record, cohort.record())
+                    files.write_json(record, cohort.record())
                 self._phase(on_segment, stop)
         parts = [phase.curves() for phase in self.phases]
         found = dataset(self.laid, self.schedule, self.cohorts, parts, self.compile_seconds)

@@ -11,8 +11,6 @@ Whatever lies beyond the last complete checkpoint is computed again, to the same
 appears under its name only when it is complete.
 """
 
-import json
-import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -25,14 +23,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Replace a file by a new one, at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=2, default=str) + "\n")
-    os.replace(partial, path)
+from purejaxrl_suite.engine import files
 
 
 class Sweep:
@@ -40,7 +31,7 @@ class Sweep:
 
     def __init__(self, path: Path):
         """Nothing is written before `create`."""
-        self.path = path.resolve()
+        self.path = files.resolve(path)
 
     def check_new(self) -> None:
         """Raise ValueError if there is something in the folder already."""
@@ -54,7 +45,7 @@ class Sweep:
         record = self.path / "sweep.json"
         if not record.exists():
             raise ValueError(f"{self.path} holds no sweep (no sweep.json)")
-        saved = json.loads(record.read_text())
+        saved = files.read_json(record)
         for name, ours in _flat(identity).items():
             theirs = _flat(saved["identity"]).get(name, "missing")
             if theirs != ours:
@@ -66,7 +57,7 @@ class Sweep:
     def create(self, identity: dict[str, Any], sizes: dict[str, Any], made_with: Any) -> None:
         """Write what the sweep is."""
         content = {"identity": identity, "sizes": sizes, "made with": made_with}
-        write_json(self.path / "sweep.json", content)
+        files.write_json(self.path / "sweep.json", content)
 
     def chunk(self, group: int, chunk: int, keep: int) -> "Chunk":
         """The folder of one chunk."""
@@ -126,7 +117,7 @@ class Chunk:
 
     def __init__(self, path: Path, *, keep: int = 2):
         """Open or create the folder; `keep` checkpoints stay."""
-        self.path, self.keep = path.resolve(), keep
+        self.path, self.keep = files.resolve(path), keep
         self._open = self._rows = None
 
     @contextmanager
@@ -159,6 +150,7 @@ class Chunk:
         All metrics are one array: a segment is one file, and one call of zarr.
         """
         import zarr
+        from zarr.storage import LocalStore
 
         names = list(rows)
         size, count = np.broadcast_shapes(*(x.shape for x in rows.values()))
@@ -166,10 +158,10 @@ class Chunk:
         if self._rows is None:
             path = self.path / "curves.zarr"
             if path.exists():
-                self._rows = zarr.open_array(path, mode="r+")
+                self._rows = zarr.open_array(LocalStore(path), mode="r+")
             else:
                 self._rows = zarr.create_array(
-                    path,
+                    LocalStore(path),
                     shape=(len(names), size, updates),
                     chunks=(len(names), size, min(length, updates)),
                     dtype="float32",
@@ -182,10 +174,11 @@ class Chunk:
     def curves(self) -> dict[str, np.ndarray]:
         """Rows {metric: f32[B, updates]} stored so far, NaN where there are none."""
         import zarr
+        from zarr.storage import LocalStore
 
         if not (self.path / "curves.zarr").exists():
             return {}
-        stored = zarr.open_array(self.path / "curves.zarr", mode="r")
+        stored = zarr.open_array(LocalStore(self.path / "curves.zarr", read_only=True), mode="r")
         names: Any = stored.attrs["metrics"]
         return dict(zip(names, np.asarray(stored), strict=True))
 

@@ -8,12 +8,14 @@ own dependencies is an extra, and named where it is missing.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from purejaxrl_suite.engine.files import replacing
 from purejaxrl_suite.report.configurations import Configuration, configurations, describe
 
 if TYPE_CHECKING:
@@ -56,13 +58,15 @@ def frame(curves: Any) -> "pandas.DataFrame":
 
 def to_csv(curves: Any, path: str | Path) -> None:
     """Write the `frame` as text with commas; missing values are empty."""
-    frame(curves).to_csv(_new(path), index=False)
+    with _new(path) as new:
+        frame(curves).to_csv(new, index=False)
 
 
 def to_parquet(curves: Any, path: str | Path) -> None:
     """Write the `frame` in columns, as pandas, polars and DuckDB read them (extra `parquet`)."""
     _load("pyarrow", "parquet")
-    frame(curves).to_parquet(_new(path), engine="pyarrow", index=False)
+    with _new(path) as new:
+        frame(curves).to_parquet(new, engine="pyarrow", index=False)
 
 
 def to_netcdf(curves: Any, path: str | Path) -> None:
@@ -79,7 +83,8 @@ def to_netcdf(curves: Any, path: str | Path) -> None:
     attributes = {name: _netcdf_number(x) for name, x in curves.attrs.items()}
     curves = curves.assign_coords({n: x for n, x in fits.items() if n in curves.coords})
     curves = curves.assign({n: x for n, x in fits.items() if n not in curves.coords})
-    curves.assign_attrs(attributes).to_netcdf(_new(path), engine="scipy")
+    with _new(path) as new:
+        curves.assign_attrs(attributes).to_netcdf(new, engine="scipy")
 
 
 def _netcdf_dtype(values: np.ndarray) -> np.dtype:
@@ -96,13 +101,12 @@ def _netcdf_number(value: Any) -> Any:
 def to_tensorboard(curves: Any, path: str | Path) -> None:
     """Write event files, a folder per member, by environment steps (extra `tensorboard`)."""
     writer = _load("tensorboardX", "tensorboard").SummaryWriter
-    folder = _new(path)
-    for member in members(curves):
-        name = re.sub(r"[^\w=.,/-]+", "_", member.name)
-        with writer(str(folder / name), write_to_disk=True) as events:
-            events.add_text("settings", _markdown(member.settings))
-            for metric, step, value in _points(member):
-                events.add_scalar(metric, value, step)
+    with _new(path) as folder:
+        for member in members(curves):
+            with writer(str(folder / _inside(member.name)), write_to_disk=True) as events:
+                events.add_text("settings", _markdown(member.settings))
+                for metric, step, value in _points(member):
+                    events.add_scalar(metric, value, step)
 
 
 def to_wandb(curves: Any, project: str, **options: Any) -> None:
@@ -184,13 +188,17 @@ def _found(curves: Any) -> list[Configuration]:
     return found
 
 
-def _new(path: str | Path) -> Path:
-    """A path that nothing stands at, in a folder that exists."""
-    path = Path(path)
-    if path.exists():
+def _inside(name: str) -> str:
+    """The name of a member as a path that stays in its folder: no root, no way up."""
+    parts = re.sub(r"[^\w=.,/-]+", "_", name).split("/")
+    return "/".join(part if part.strip(".") else "_" for part in parts)
+
+
+def _new(path: str | Path) -> AbstractContextManager[Path]:
+    """Where to write what appears at `path` when it is complete; nothing may stand there."""
+    if Path(path).exists():
         raise ValueError(f"path: {path} exists already; choose another or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return replacing(path)
 
 
 def _load(module: str, extra: str) -> Any:

@@ -11,7 +11,7 @@ from purejaxrl_suite import cli
 from purejaxrl_suite.cli import bar
 from purejaxrl_suite.cli.flags import parse
 from purejaxrl_suite.cli.sweep import Sweep, lay_out
-from purejaxrl_suite.engine import curves, store
+from purejaxrl_suite.engine import curves, files, store
 
 TINY = "--config.num-envs 2 --config.rollout-length 16 --config.epochs 1 --config.minibatches 1"
 ARGUMENTS = (
@@ -143,9 +143,8 @@ def test_mistakes_get_one_line_and_exit_code_2(text, message, capsys, tmp_path, 
 
 def test_a_folder_in_which_nothing_was_trained_yet(tmp_path, capsys):
     """Killed between the two records: the first tells what to do."""
-    (tmp_path / "config.json").write_text(
-        json.dumps({"command": ["purejaxrl-suite", "sweep", *ARGUMENTS.split()]})
-    )
+    record = {"command": ["purejaxrl-suite", "sweep", *ARGUMENTS.split()]}
+    files.write_json(tmp_path / "config.json", record)
     assert command(f"report {tmp_path}") == 2
     assert command(f"resume {tmp_path}") == 0
     assert "95 % interval" in capsys.readouterr().out
