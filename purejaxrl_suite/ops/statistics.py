@@ -1,4 +1,8 @@
-"""Running mean and variance of a stream of batches."""
+"""Running mean and variance of a stream of batches.
+
+After ten million samples one more changes a float32 mean or variance by less than its rounding, and
+the count by nothing from 2^24 on. So each is kept as a number and what its rounding left out.
+"""
 
 import math
 from typing import NamedTuple
@@ -8,35 +12,57 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.types import Array
 
 
-class Moments(NamedTuple):
-    """count: f32[], samples seen. mean, variance: f32[*shape], of the population so far."""
+class Left(NamedTuple):
+    """What is to be added to the numbers of the same name, below their last digit."""
 
     count: Array
     mean: Array
     variance: Array
 
 
+class Moments(NamedTuple):
+    """count: f32[], samples seen. mean, variance: f32[*shape], of the population so far.
+
+    left: of each what its rounding left out; counts are exact to 2^48.
+    """
+
+    count: Array
+    mean: Array
+    variance: Array
+    left: Left
+
+
 def init(shape: tuple[int, ...] = ()) -> Moments:
     """Moments of no samples: mean 0 and variance 1, so that `normalize` is the identity."""
-    return Moments(
-        jnp.zeros((), jnp.float32), jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32)
-    )
+    none, zero, *zeros = (jnp.zeros(s, jnp.float32) for s in ((), (), shape, shape, shape))
+    return Moments(none, zeros[0], jnp.ones(shape, jnp.float32), Left(zero, *zeros[1:]))
 
 
 def update(moments: Moments, batch: Array) -> Moments:
     """Merge a batch [..., *shape] (Chan, Golub and LeVeque 1983, The American Statistician 37)."""
     axes = tuple(range(batch.ndim - moments.mean.ndim))
     size = math.prod(batch.shape[: len(axes)])
-    batch = batch.astype(jnp.float32)
-    total = moments.count + size
-    weight = size / total
-    delta = jnp.mean(batch, axes) - moments.mean
-    variance = (
-        (1.0 - weight) * moments.variance
-        + weight * jnp.var(batch, axes)
-        + (1.0 - weight) * weight * jnp.square(delta)
-    )
-    return Moments(total, moments.mean + weight * delta, variance)
+    batch, left, first = batch.astype(jnp.float32), moments.left, moments.count == 0
+    # All is told from a number near the samples, of which none is lost where they are all alike.
+    mean = jnp.where(first, batch[(0,) * len(axes)], moments.mean)
+    variance = jnp.where(first, 0.0, moments.variance)
+    off = batch - jnp.expand_dims(mean, axes) - jnp.expand_dims(left.mean, axes)
+    delta, spread = jnp.mean(off, axes), jnp.var(off, axes)
+    count, count_left = _plus(moments.count, left.count, jnp.float32(size))
+    weight = size / count
+    wider = spread - variance + (1.0 - weight) * jnp.square(delta)
+    mean, mean_left = _plus(mean, left.mean, weight * delta)
+    variance, variance_left = _plus(variance, left.variance, weight * wider)
+    return Moments(count, mean, variance, Left(count_left, mean_left, variance_left))
+
+
+def _plus(x: Array, left: Array, more: Array) -> tuple[Array, Array]:
+    """x + left + more, as a number and what its rounding leaves out (Knuth, The Art, vol. 2)."""
+    total = x + more
+    added = total - x
+    left = left + ((x - (total - added)) + (more - added))
+    rounded = total + left
+    return rounded, left - (rounded - total)
 
 
 def normalize(
@@ -44,9 +70,9 @@ def normalize(
 ) -> Array:
     """(x - mean) / sqrt(variance + epsilon), clipped to +-clip; x is [..., *shape]."""
     axes = tuple(range(x.ndim - moments.mean.ndim))
-    mean = jnp.expand_dims(moments.mean, axes)
+    mean, left = (jnp.expand_dims(m, axes) for m in (moments.mean, moments.left.mean))
     scale = jnp.expand_dims(jnp.sqrt(moments.variance + epsilon), axes)
-    return jnp.clip((x.astype(jnp.float32) - mean) / scale, -clip, clip)
+    return jnp.clip((x.astype(jnp.float32) - mean - left) / scale, -clip, clip)
 
 
 def standardize(x: Array, group: Array | None = None, groups: int = 1) -> Array:

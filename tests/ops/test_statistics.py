@@ -18,6 +18,62 @@ def test_batches_merge_to_the_moments_of_all_samples():
     np.testing.assert_allclose(moments.variance, data.var(0), rtol=1e-3)
 
 
+def exactly(moments):
+    """(count, mean, variance) as float64."""
+    pairs = zip(moments[:3], moments.left, strict=True)
+    return [np.asarray(x, np.float64) + np.asarray(y, np.float64) for x, y in pairs]
+
+
+@jax.jit
+def one_by_one(moments, data):
+    """The moments after the samples of data [n, ...], each a batch of its own."""
+    return jax.lax.scan(lambda m, x: (statistics.update(m, x[None]), None), moments, data)[0]
+
+
+def check_against_float64(moments, data, rtol):
+    data = data.astype(np.float64)
+    count, mean, variance = exactly(moments)
+    assert count == len(data)
+    deviation = data.std(0)
+    np.testing.assert_allclose(mean, data.mean(0), atol=rtol * np.max(deviation), rtol=1e-7)
+    np.testing.assert_allclose(variance, data.var(0), rtol=rtol)
+
+
+def test_single_samples_count_after_ten_million():
+    """The second 300,000, of another deviation, come when a float32 could count no further."""
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=2**24).astype(np.float32)
+    more = rng.normal(loc=20.0, scale=9.0, size=300_000).astype(np.float32)
+    moments = statistics.init()
+    for batch in np.split(many, 4):
+        moments = jax.jit(statistics.update)(moments, batch)
+    check_against_float64(one_by_one(moments, more), np.concatenate([many, more]), 1e-6)
+
+
+def test_a_large_mean_hides_no_small_deviation():
+    """Constants are shown as zeros; 12,345 +- 0.01 has steps of 0.001."""
+    rng = np.random.default_rng(1)
+    data = np.stack([np.full(20_000, 12_345.678), 12_345.678 + 0.01 * rng.normal(size=20_000),
+                     1e-4 * rng.normal(size=20_000), np.full(20_000, -1e-3)], 1)  # fmt: skip
+    data = data.astype(np.float32)
+    moments = statistics.init((4,))
+    batches = statistics.update(jax.jit(statistics.update)(moments, data[:7001]), data[7001:])
+    for found in (one_by_one(moments, data), batches):
+        assert not np.any(exactly(found)[2][[0, 3]])
+        shown = np.asarray(statistics.normalize(found, data))
+        assert not np.any(shown[:, [0, 3]])
+        check_against_float64(found, data, 1e-4)
+        np.testing.assert_allclose(shown[:, 1].std(), 1.0, rtol=1e-3)
+
+
+def test_what_was_seen_first_may_be_far_from_the_rest():
+    rng = np.random.default_rng(2)
+    data = (1e4 + rng.normal(size=50_000)).astype(np.float32)
+    data[0] = 0.0
+    moments = one_by_one(statistics.init(), data)
+    check_against_float64(moments, data, 1e-5)
+
+
 def test_any_number_of_leading_axes_and_scalars():
     data = jnp.arange(24.0).reshape(2, 3, 4)
     np.testing.assert_allclose(
@@ -28,7 +84,9 @@ def test_any_number_of_leading_axes_and_scalars():
 
 
 def test_normalize():
-    moments = statistics.Moments(jnp.float32(2), jnp.array([1.0, 2.0]), jnp.array([4.0, 1e-4]))
+    moments = statistics.init((2,))._replace(
+        count=jnp.float32(2), mean=jnp.array([1.0, 2.0]), variance=jnp.array([4.0, 1e-4])
+    )
     found = statistics.normalize(moments, jnp.array([[3.0, 2.0], [1.0, 3.0]]), clip=10.0)
     np.testing.assert_allclose(found, [[1.0, 0.0], [0.0, 10.0]], rtol=1e-6)
     fresh = statistics.normalize(statistics.init((2,)), jnp.array([[3, 2]], jnp.uint8))
@@ -38,7 +96,7 @@ def test_normalize():
 def test_structure_and_dtypes_are_kept():
     before = statistics.init((2,))
     after = jax.eval_shape(statistics.update, before, jnp.ones((5, 2)))
-    for x, y in zip(before, after, strict=True):
+    for x, y in zip(*map(jax.tree.leaves, (before, after)), strict=True):
         assert (x.shape, x.dtype) == (y.shape, y.dtype) and not y.weak_type
 
 
