@@ -136,9 +136,8 @@ def ppo(
 
     def prepare(hypers: PPOHypers, params: PyTree, transition: Transition) -> Batch:
         """Advantages and targets, outside the loss."""
-        obs, _, reward, terminated, truncated, next_obs, extras = transition
-        memory, done = tree.index(extras["memory"], 0), transition.done
-        starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+        obs, _, reward, terminated, truncated, next_obs, extras, _ = transition
+        memory, done, starts = tree.index(extras["memory"], 0), transition.done, transition.starts
         output, internals = network.unroll(params, obs, memory, starts, {})
         values, seen = output.value, (next_obs, internals.memory)
 

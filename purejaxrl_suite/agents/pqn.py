@@ -121,7 +121,7 @@ def pqn(
 
     def prepare(hypers: PQNHypers, params: PyTree, transition: Transition) -> Batch:
         """Targets, outside the loss: Peng's Q(lambda) with the value of the greedy action."""
-        obs, action, reward, terminated, truncated, next_obs, extras = transition
+        obs, action, reward, terminated, truncated, next_obs, extras, _ = transition
         before, after = extras["memory"]
         done = transition.done
 
@@ -134,9 +134,8 @@ def pqn(
         lambda_returns = jax.vmap(returns.lambda_returns, (1, 1, 1, 1, None, None), 1)
         reward = hypers.reward_scale * reward
         target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.td_lambda)
-        starts = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
         memory = tree.index(before, 0)
-        batch = Batch(obs, starts, action, target, memory)
+        batch = Batch(obs, transition.starts, action, target, memory)
         return batch if recurrent else minibatch.single_steps(batch)
 
     def loss(params: PyTree, batch: Batch, taps: Any):

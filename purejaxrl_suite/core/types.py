@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array
@@ -122,7 +123,8 @@ class Transition(NamedTuple):
 
     next_obs is the true successor of (obs, action), also where the episode ended: obs[t + 1] is a
     start observation there. extras is what `Agent.act` returned beside the action
-    (log-probabilities, memory ...).
+    (log-probabilities, memory ...). life_lost tells which of `terminated` are lives that were lost
+    in an episode that goes on (`TimeStep.life_lost`); None where that does not exist.
     """
 
     obs: Array
@@ -132,11 +134,21 @@ class Transition(NamedTuple):
     truncated: Array
     next_obs: Array
     extras: Mapping[str, PyTree]
+    life_lost: Array | None = None
 
     @property
     def done(self) -> Array:
-        """bool[T, N]: the episode ended here, for either reason."""
+        """bool[T, N]: the return ends here: with the episode, for either reason, or with a life."""
         return self.terminated | self.truncated
+
+    @property
+    def starts(self) -> Array:
+        """bool[T, N]: an episode starts with this step, and the agent acted without a memory.
+
+        False in the first step, whose memory is known.
+        """
+        ended = self.done if self.life_lost is None else self.done & ~self.life_lost
+        return jnp.concatenate([jnp.zeros_like(ended[:1]), ended[:-1]])
 
 
 class Learner(NamedTuple):

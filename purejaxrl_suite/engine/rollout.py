@@ -59,9 +59,10 @@ def rollout(
         memory, action, extras = agent.act(noise, hypers, state, run.memory, run.obs, True)
         env_state, time = envs.step(step_keys, params, run.env, action)
         done = time.terminated | time.truncated
-        lost = False if time.life_lost is None else time.life_lost
-        flags = time.reward, time.terminated | lost, time.truncated
-        transition = Transition(run.obs, action, *flags, time.final_obs, extras)
+        lost = None if time.life_lost is None else time.life_lost & ~done
+        terminated = time.terminated if time.life_lost is None else time.terminated | time.life_lost
+        flags = time.reward, terminated, time.truncated
+        transition = Transition(run.obs, action, *flags, time.final_obs, extras, lost)
         returns, lengths = run.episode_return + time.reward, run.episode_length + 1
         ended = {"episode_return": returns, "episode_length": lengths, **time.info}
         episodes = _account(episodes, done, ended)
