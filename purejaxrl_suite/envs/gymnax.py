@@ -13,6 +13,9 @@ with.
 
 Environments with a goal have two parameters that gymnax's do not: `goal_x` and `goal_y`. Where they
 are finite, every episode has that goal; infinite ones, the default, are drawn anew by gymnax.
+
+Fields that follow from others, such as the total mass of CartPole, are no parameters here: they are
+computed wherever they are used, so they cannot be out of date.
 """
 
 import dataclasses
@@ -59,6 +62,14 @@ _BOARDS = {
 # Where the state has the goal of an episode, f32[2].
 _GOALS = {"PointRobot-misc": "goal", "Reacher-misc": "goal_xy"}
 
+# What gymnax keeps beside the fields that it follows from.
+_DERIVED: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "CartPole-v1": {
+        "total_mass": lambda params: params.masscart + params.masspole,
+        "polemass_length": lambda params: params.masspole * params.length,
+    }
+}
+
 # Height and width of the pictures that gymnax' renderer has of these.
 _CLASSIC = {
     "Acrobot-v1": (500, 500),
@@ -87,11 +98,12 @@ def make(id: str, **options: Any) -> Environment:
         ValueError: the id or an option is unknown, refused or malformed.
     """
     game, defaults = _construct(id, options)
-    observation, observe = _observation(id, game, defaults)
-    action_space, act = _action(game, defaults)
+    whole = functools.partial(_whole, id, game)
+    observation, observe = _observation(id, game, whole(defaults))
+    action_space, act = _action(game, whole(defaults))
 
     def init(key: Key, params: PyTree) -> tuple[PyTree, Array]:
-        params = _cast(params, defaults)
+        params = whole(_cast(params, defaults))
         with jax.numpy_rank_promotion("allow"):  # Swimmer relies on it
             obs, state = game.reset_env(key, params)
             if id in _GOALS:
@@ -100,7 +112,7 @@ def make(id: str, **options: Any) -> Environment:
         return tree.strong(state), observe(obs)
 
     def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
-        params = _cast(params, defaults)
+        params = whole(_cast(params, defaults))
         with jax.numpy_rank_promotion("allow"):
             obs, state, reward, terminated, _ = game.step_env(key, state, act(action), params)
         obs = observe(obs)
@@ -111,11 +123,11 @@ def make(id: str, **options: Any) -> Environment:
 
     def render_board(params: PyTree, state: PyTree) -> Array:
         with jax.numpy_rank_promotion("allow"):
-            obs = game.observe(jax.random.key(0), state, None, _cast(params, defaults))
+            obs = game.observe(jax.random.key(0), state, None, whole(_cast(params, defaults)))
         return _draw(observe(obs))
 
     board = observation.dtype == "uint8" and len(observation.shape) == 3
-    render = render_board if board else _host_render(id)
+    render = render_board if board else _host_render(id, whole)
     limit = int(defaults.max_steps_in_episode)
     spaces, recipe = (observation, action_space), (_recipe(id, game, options),)
     return Environment(id, *spaces, limit, defaults, init, step, render, recipe=recipe)
@@ -165,11 +177,33 @@ def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _gymnax(id: str, **static: Any) -> tuple[Any, Any]:
-    """`gymnax.make`, with parameters for the goal where there is one."""
+    """`gymnax.make`, with parameters for the goal where there is one, and without derived ones."""
     import gymnax
 
     game, params = gymnax.make(id, **static)
+    if id in _DERIVED:
+        return game, _without(type(params), frozenset(_DERIVED[id]))()
     return game, _with_goal(type(params))() if id in _GOALS else params
+
+
+@functools.cache
+def _without(kind: type, derived: frozenset[str]) -> type:
+    """The class of parameters with all fields but the derived ones."""
+    from gymnax.environments.environment import EnvParams
+
+    known = [f for f in dataclasses.fields(kind) if f.name not in derived]
+    fields: list[Any] = [(f.name, f.type, f.default) for f in known]
+    made = dataclasses.make_dataclass(kind.__name__, fields, bases=(EnvParams,), frozen=True)
+    return jax.tree_util.register_dataclass(made)
+
+
+def _whole(id: str, game: Any, params: Any) -> Any:
+    """Parameters as gymnax has them, derived ones computed from the others."""
+    if id not in _DERIVED:
+        return params
+    known = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+    derived = {name: follow(params) for name, follow in _DERIVED[id].items()}
+    return type(game.default_params)(**known, **derived)
 
 
 @functools.cache
@@ -286,7 +320,7 @@ def _draw(board: Array) -> Array:
     return jnp.repeat(jnp.repeat(picture.astype(jnp.uint8), 16, axis=0), 16, axis=1)
 
 
-def _host_render(id: str) -> Callable[[PyTree, PyTree], Array] | None:
+def _host_render(id: str, whole: Callable[[Any], Any]) -> Callable[[PyTree, PyTree], Array] | None:
     """gymnax's renderer, which has gymnasium draw on the host; None for what that does not know."""
     if id not in _CLASSIC:
         return None
@@ -296,7 +330,7 @@ def _host_render(id: str) -> Callable[[PyTree, PyTree], Array] | None:
         from gymnax.visualize import vis_gym
 
         canvas = _canvas(id)
-        vis_gym.set_gym_params(canvas.unwrapped, id, params)
+        vis_gym.set_gym_params(canvas.unwrapped, id, whole(params))
         canvas.unwrapped.state = vis_gym.get_gym_state(state, id)
         if hasattr(state, "last_u"):  # the arrow of Pendulum
             canvas.unwrapped.last_u = np.asarray(state.last_u, np.float64)

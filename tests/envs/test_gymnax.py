@@ -1,6 +1,7 @@
 """The gymnax adapter against gymnax itself, and where it must differ."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import envs
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.check import sample
+from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import Box, Discrete
+from purejaxrl_suite.engine.axes import grid
 from purejaxrl_suite.envs.multi_task import family, multi_task
 
 KEY = jax.random.key(3)
@@ -76,6 +80,84 @@ def test_cartpole_truncation_is_not_termination():
     assert 7 <= end < 12 and not np.any(steps.truncated)
     # The true successor: the state that fell, not the start of another episode.
     assert abs(steps.final_obs[end, 2]) > 12 * np.pi / 180 >= abs(steps.final_obs[end - 1, 2])
+
+
+CHANGED = {
+    "CartPole-v1": {"length": 2.0, "masspole": 0.7, "masscart": 0.4, "gravity": 5.0, "tau": 0.01},
+    "Pendulum-v1": {"g": 4.0, "m": 2.0, "l": 0.6, "dt": 0.02},
+    "Acrobot-v1": {"link_length_1": 1.5, "link_mass_2": 0.6, "link_com_pos_1": 0.7, "dt": 0.1},
+    "MountainCar-v0": {"force": 0.002, "gravity": 0.003},
+}
+
+
+def by_gymnasium(id, params, state, actions):
+    """The states [T, ...] that gymnasium goes through, with the derived numbers of its own."""
+    import gymnasium
+    from gymnax.visualize import vis_gym
+
+    game = gymnasium.make(id).unwrapped
+    game.reset(seed=0)
+    for theirs, ours in vis_gym._PARAMETER_MAPPINGS[id].items():
+        if ours not in ("total_mass", "polemass_length"):
+            setattr(game, theirs, float(getattr(params, ours)))
+    if id == "CartPole-v1":  # as in gymnasium's __init__
+        game.total_mass = game.masspole + game.masscart
+        game.polemass_length = game.masspole * game.length
+    game.state, found = np.asarray(vis_gym.get_gym_state(state, id), np.float64), []
+    for action in actions:
+        game.step(np.atleast_1d(action) if id == "Pendulum-v1" else int(action))
+        found.append(np.asarray(game.state))
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("id", sorted(CHANGED))
+def test_physics_follows_changed_parameters(id):
+    """Made with options, replaced by hand and swept: each as gymnasium moves, for eight steps."""
+    from gymnax.visualize import vis_gym
+
+    env, changed, actions = envs.make(id), CHANGED[id], np.arange(8) % 2
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, None))
+    def ours(params, state):
+        def step(state, action):
+            action = (
+                jnp.reshape(action, env.action.shape) if isinstance(env.action, Box) else action
+            )
+            state, _ = env.step(KEY, params, state, action)
+            return state, state
+
+        return jax.lax.scan(step, state, jnp.asarray(actions, abstract(env.action).dtype))[1]
+
+    one = {
+        name: grid(env.params, **{name: [value]}).settings()[0] for name, value in changed.items()
+    }
+    settings = [
+        env.params,
+        envs.make(id, **changed).params,
+        env.params.replace(**changed),
+        *one.values(),
+    ]
+    state = jax.jit(env.init)(KEY, env.params)[0]
+    stacked = jax.tree.map(lambda *xs: np.stack([np.float32(x) for x in xs]), *settings)
+    found, paths = jax.device_get(ours(stacked, state)), []
+    for i, params in enumerate(settings):
+        path = by_gymnasium(id, params, jax.device_get(state), actions)
+        steps = [tree.index(found, (i, t)) for t in range(8)]
+        steps = [vis_gym.get_gym_state(step, id) for step in steps]
+        np.testing.assert_allclose(steps, path, rtol=2e-4, atol=2e-5)
+        paths.append(path)
+    for path in paths[1:]:  # each of them matters
+        assert np.max(np.abs(path - paths[0])) > 1e-4
+
+
+def test_what_follows_from_other_parameters_is_none():
+    params = envs.make("CartPole-v1", length=2.0).params
+    assert params.length == 2.0 and not hasattr(params, "polemass_length")
+    with pytest.raises(ValueError, match="has no option total_mass"):
+        envs.make("CartPole-v1", total_mass=2.0)
+    with pytest.raises(ValueError, match="polemass_length"):
+        grid(params, polemass_length=[0.1, 0.2])
 
 
 def test_time_limit_may_be_swept():
