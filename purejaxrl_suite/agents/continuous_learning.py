@@ -95,9 +95,10 @@ def experience(env: types.Environment, config: Any) -> Uniform:
 def assemble(
     name: str, env: types.Environment, network: Network, config: Any, hypers: Any, functions: Any
 ) -> Agent:
-    """The agent of init, act, update, probe and noise, seeing observations as its replay does."""
+    """The agent of init, act, update, probe, noise and estimate, seeing as its replay does."""
+    *functions, estimate = functions
     rollout = config.num_envs, config.rollout_length
-    known = {"network": network, "config": config}
+    known = {"network": network, "config": config, "estimate": estimate}
     agent = Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)
     return act_as_replayed(agent) if config.normalize_observations else agent
 

@@ -6,13 +6,14 @@ rollout, after it was learnt from: an agent learns on the very inputs that it ac
 experience is replayed, it is stored as it came, and shown by the statistics of the day.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.buffers import Batch, Uniform
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Transition
+from purejaxrl_suite.core.types import Agent, Array, Estimates, Key, Learner, Transition
 from purejaxrl_suite.ops import statistics
 
 CLIP = 10.0
@@ -38,6 +39,25 @@ def _close(inner: Any, moments: statistics.Moments, carry: Any) -> NormalizedSta
     return NormalizedState(inner.learner, inner._replace(learner=()), moments, carry)
 
 
+def as_configured(agent: Agent, config: Any) -> Agent:
+    """The agent with the running normalisation that its Config asks for."""
+    agent = normalize_observations(agent) if config.normalize_observations else agent
+    return normalize_rewards(agent) if config.normalize_rewards else agent
+
+
+def _estimating(agent: Agent, inside: Callable[[Any, Array], tuple[Any, Array]]) -> Any:
+    """`Agent.estimate` on what `inside` makes of (state, obs); None where there is none."""
+    known = agent.estimate
+    if known is None:
+        return None
+
+    def estimate(hypers: Any, state: Any, memory: Any, obs: Array, action: Any = None) -> Estimates:
+        state, obs = inside(state, obs)
+        return known(hypers, state, memory, obs, action)
+
+    return estimate
+
+
 def normalize_observations(agent: Agent) -> Agent:
     """Show the agent (obs - mean) / deviation, clipped to [-10, 10]."""
 
@@ -61,7 +81,9 @@ def normalize_observations(agent: Agent) -> Agent:
     def probe(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
         return agent.probe(key, hypers, _open(state), translate(state, transition))
 
-    return agent._replace(init=init, act=act, update=update, probe=probe, see=see)
+    estimate = _estimating(agent, lambda state, obs: (_open(state), see(state, obs)))
+    changed = {"init": init, "act": act, "update": update, "probe": probe}
+    return agent._replace(**changed, see=see, estimate=estimate)
 
 
 class NormalizedReplay(NamedTuple):
@@ -110,7 +132,8 @@ def act_as_replayed(agent: Agent) -> Agent:
     def act(noise: Any, hypers: Any, state: Any, memory: Any, obs: Array, explore):
         return agent.act(noise, hypers, state, memory, see(state, obs), explore)
 
-    return agent._replace(act=act, see=see)
+    estimate = _estimating(agent, lambda state, obs: (state, see(state, obs)))
+    return agent._replace(act=act, see=see, estimate=estimate)
 
 
 def normalize_rewards(agent: Agent) -> Agent:
@@ -149,4 +172,6 @@ def normalize_rewards(agent: Agent) -> Agent:
         _, _, transition = translate(hypers, state, transition)
         return agent.probe(key, hypers, _open(state), transition)
 
-    return agent._replace(init=init, act=act, update=update, probe=probe)
+    estimate = _estimating(agent, lambda state, obs: (_open(state), obs))
+    changed = {"init": init, "act": act, "update": update, "probe": probe}
+    return agent._replace(**changed, estimate=estimate)

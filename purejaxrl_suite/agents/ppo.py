@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.normalize import normalize_observations, normalize_rewards
+from purejaxrl_suite.agents import estimates, normalize
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.envs.multi_task import task_labels
@@ -194,6 +194,6 @@ def ppo(
 
     functions = init, act, update, probe, sampler.noise, network.memory, anneal, network
     rollout = config.num_envs, config.rollout_length
-    agent = Agent("ppo", *spaces, hypers, *rollout, *functions, config=config)
-    agent = normalize_observations(agent) if config.normalize_observations else agent
-    return normalize_rewards(agent) if config.normalize_rewards else agent
+    known = {"config": config, "estimate": estimates.of_actor_critic(network, env.action)}
+    agent = Agent("ppo", *spaces, hypers, *rollout, *functions, **known)
+    return normalize.as_configured(agent, config)

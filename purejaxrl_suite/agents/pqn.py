@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents import estimates
 from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.nets.tasks import masked
@@ -167,6 +168,10 @@ def pqn(
         epsilon = hypers.epsilon + decayed * (hypers.final_epsilon - hypers.epsilon)
         return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
 
+    def q_values(hypers: Any, state: PQNState, memory: Memory, obs: Array) -> Array:
+        return network.apply(state.learner.params, obs, memory, {})[0]
+
     rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, exploration.uniform, network.memory, anneal, network
-    return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions, config=config)
+    known = {"config": config, "estimate": estimates.of_q(q_values)}
+    return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions, **known)

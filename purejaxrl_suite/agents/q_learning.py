@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from purejaxrl_suite.agents import replay_learning
+from purejaxrl_suite.agents import estimates, replay_learning
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch, uniform
 from purejaxrl_suite.core import spaces, types, validate
@@ -174,6 +174,10 @@ def q_learning(
         ends = hypers.epsilon, hypers.final_epsilon
         return hypers._replace(epsilon=schedules.linear(progress, *ends, hypers.epsilon_decay))
 
+    def q_values(hypers: Any, state: ReplayState, memory: Memory, obs: Array) -> Array:
+        return rule.q_values(hypers, state.learner.params, obs, None)
+
     rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, noise, network.memory, anneal, network
-    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, config=config)
+    known = {"config": config, "estimate": estimates.of_q(q_values)}
+    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import replay_learning
+from purejaxrl_suite.agents import estimates, replay_learning
 from purejaxrl_suite.agents.rainbow_loss import RainbowState, Rule, Weighted, categorical_value
 from purejaxrl_suite.agents.replay_learning import Target
 from purejaxrl_suite.buffers import Prioritised, prioritised
@@ -144,7 +144,11 @@ def rainbow_learning(
 
         return probe_loss(features, state.learner.params)
 
+    def acting_values(hypers: Any, state: Any, memory: Memory, obs: Array) -> Array:
+        return q_values(hypers, rule.acting(state), obs)
+
     rollout = config.num_envs, config.rollout_length
     functions = init, act, update, probe, noise, network.memory
-    known = {"network": network, "config": config}
+    estimate = estimates.of_q(acting_values)
+    known = {"network": network, "config": config, "estimate": estimate}
     return Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import action_units, continuous_learning, temperatures
+from purejaxrl_suite.agents import action_units, continuous_learning, estimates, temperatures
 from purejaxrl_suite.agents.continuous_learning import descend
 from purejaxrl_suite.agents.drawn import Drawn, drawing
 from purejaxrl_suite.agents.temperatures import Temperature
@@ -190,5 +190,7 @@ def sac(
 
         return probe_loss(features, state.learner.params)
 
-    functions = init, act, update, probe, action_units.noise(units)
+    judge = partial(ensembles.judgement, believed=believed)
+    estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)
+    functions = init, act, update, probe, action_units.noise(units), estimate
     return continuous_learning.assemble("sac", env, network, config, hypers, functions)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import action_units, continuous_learning, replay_learning
+from purejaxrl_suite.agents import action_units, continuous_learning, estimates, replay_learning
 from purejaxrl_suite.agents.drawn import Drawn, drawing
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types
@@ -167,5 +167,6 @@ def td3(
 
         return probe_loss(features, state.learner.params)
 
-    functions = init, act, update, probe, action_units.noise(units)
+    estimate = estimates.of_critics(network, units, jnp.tanh, partial(jnp.min, axis=-1))
+    functions = init, act, update, probe, action_units.noise(units), estimate
     return continuous_learning.assemble("td3", env, network, config, hypers, functions)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core import tree
+from purejaxrl_suite.core import estimates, tree
 from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
@@ -187,9 +187,10 @@ def check_agent(agent: Agent, key: Key) -> None:
 
     Checked: the state is arrays of strong dtypes and keeps its structure; `state.learner` is a
     Learner; `act` gives actions of the declared space for any number of observations, greedily the
-    same whatever the noise; metrics are finite f32 scalars; `update` changes the parameters and may
-    be vmapped over members with hypers of their own; the probe's features, feature gradients and
-    gradients fit each other and are finite; nothing traced outlives its trace.
+    same whatever the noise; estimates fit them, and each other; metrics are finite f32 scalars;
+    `update` changes the parameters and may be vmapped over members with hypers of their own; the
+    probe's features, feature gradients and gradients fit each other and are finite; nothing traced
+    outlives its trace.
 
     Raises:
         AssertionError: a promise is broken; the message says which.
@@ -204,20 +205,24 @@ def check_agent(agent: Agent, key: Key) -> None:
         memory, obs = agent.memory(n), transition.obs[0]
         noise, other = agent.noise(keys[4], n), agent.noise(keys[5], n)
         after, metrics = agent.update(keys[2], hypers, state, transition)
+        greedy = agent.act(noise, hypers, state, memory, obs, False)[1]
         return {
             "state": state,
             "after": after,
             "metrics": metrics,
             "probe": agent.probe(keys[3], hypers, state, transition),
             "action": agent.act(noise, hypers, state, memory, obs, True)[1],
-            "greedy": agent.act(noise, hypers, state, memory, obs, False)[1],
+            "greedy": greedy,
             "again": agent.act(other, hypers, state, memory, obs, False)[1],
+            "estimates": estimates.told(agent, hypers, state, memory, obs, greedy),
         }
 
     with _checking_leaks():
         found = jax.jit(jax.vmap(member))(jax.random.split(key, 2), hypers)
     _require_agent(agent, length >= 1 and n >= 1, "num_envs and rollout_length are positive")
     _check_found(agent, found)
+    for promise, kept in estimates.promises(agent, found["estimates"], found["greedy"]).items():
+        _require_agent(agent, kept, promise)
 
 
 def _experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:

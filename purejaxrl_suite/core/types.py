@@ -236,6 +236,20 @@ class Network(NamedTuple):
     constrain: Callable[[Any], Any] = lambda optimizer: optimizer
 
 
+class Estimates(NamedTuple):
+    """What an agent expects of observations [N, ...], in the rewards it learns from; else None.
+
+    value: f32[N], of the rest of the episode, discounted: of a value network, or of the greedy
+        action. q: f32[N, A], of each discrete action, `spaces.IMPOSSIBLE` of those that a task does
+        not have; f32[N], of the given actions, where they are continuous.
+    probabilities: f32[N, A], of discrete actions, where the policy itself is a distribution.
+    """
+
+    value: Array
+    q: Array | None = None
+    probabilities: Array | None = None
+
+
 class Agent(NamedTuple):
     """A learning algorithm as functions; one paper, one file in `agents/`.
 
@@ -256,6 +270,9 @@ class Agent(NamedTuple):
     network: what it learns with, for those who measure or change it; None if nothing is learnt.
     see: (state, obs[B, ...]) -> what the network is shown in place of obs.
     config: the Config that it was built with, a NamedTuple; () where an agent has none.
+    estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates, without
+        chance; None where an agent tells none. Only continuous actions are asked for; None of them
+        means the greedy ones.
     """
 
     name: str
@@ -274,6 +291,7 @@ class Agent(NamedTuple):
     network: Network | None = None
     see: Callable[[Any, Array], Array] = lambda state, obs: obs
     config: Any = ()
+    estimate: Callable[..., Estimates] | None = None
 
 
 class Clock(NamedTuple):

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces
-from purejaxrl_suite.core.types import Agent, Array, Environment, Key, Memory, PyTree
+from purejaxrl_suite.core.types import Agent, Array, Box, Environment, Key, Memory, PyTree
+from purejaxrl_suite.engine import acting
 from purejaxrl_suite.engine.curves import versions
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
 from purejaxrl_suite.engine.layout import structure
@@ -18,7 +19,11 @@ from purejaxrl_suite.envs.multi_task import only
 class Policy(NamedTuple):
     """One trained member.
 
-    state: the agent's. hypers: those it was trained with, f32[] each.
+    state: the agent's. hypers: those it was trained with, f32[] each. env_params: those it was
+    trained on.
+
+    Observations are a batch [N, ...] or a single one [...]; what is told of a single one has no
+    batch axis either. Each function is compiled once for each number of observations.
     """
 
     agent: Agent
@@ -27,25 +32,62 @@ class Policy(NamedTuple):
     hypers: Any
     env_params: PyTree
 
-    def memory(self, batch: int) -> Memory:
+    def memory(self, batch: int = 1) -> Memory:
         """Memory before the first step of `batch` episodes; () unless the agent is recurrent."""
         return self.agent.memory(batch)
 
-    def act(self, obs: Array, memory: Memory = (), key: Key | None = None) -> tuple[Array, Memory]:
-        """Actions [N, ...] for obs [N, ...] and the next memory: greedy, or sampled with a `key`.
+    def act(
+        self, obs: Array, memory: Memory = (), key: Key | None = None, *, greedy: bool = True
+    ) -> tuple[Array, Memory]:
+        """Actions [N, ...] for obs [N, ...], and the next memory.
 
-        Raises ValueError when obs is not a batch of the environment's observations.
+        memory: of a recurrent agent, `policy.memory(N)` before the first step, then what the last
+        one returned. greedy: False samples as in training (at its end), by a `key`.
+        Raises ValueError for anything that is not so.
         """
-        obs, space = jnp.asarray(obs), self.agent.observation
-        if obs.shape[1:] != tuple(space.shape) or obs.ndim != len(space.shape) + 1:
-            raise ValueError(
-                f"obs has shape {obs.shape}, expected a batch of {spaces.describe(space)}"
-            )
-        hypers = self.agent.anneal(self.hypers, jnp.float32(1.0))
-        explore = key is not None
-        noise = self.agent.noise(key if explore else jax.random.key(0), len(obs))
-        memory, action, _ = self.agent.act(noise, hypers, self.state, memory, obs, explore)
-        return action, memory
+        explore = acting.sampling(key, greedy)
+        obs, single = acting.check_elements("obs", self.agent.observation, obs)
+        acting.check_memory(self.agent, memory, 1 if single else len(obs))
+        act = acting.programs(self.agent).act
+        return act(self.hypers, self.state, memory, obs, key, single, explore)
+
+    def value(self, obs: Array, memory: Memory = ()) -> Array:
+        """f32[N], the discounted return that the agent expects from here; see `Estimates`."""
+        return self._estimates("value", obs, memory)
+
+    def q(self, obs: Array, memory: Memory = (), action: Array | None = None) -> Array:
+        """f32[N, A], what the agent expects of each action; with continuous ones, f32[N] of these.
+
+        Raises ValueError where the agent does not learn that.
+        """
+        found = self._estimates("q", obs, memory, action)
+        if action is None and isinstance(self.agent.action, Box):
+            batch = spaces.describe(self.agent.action)
+            raise ValueError(f"action: expected those to judge, a batch of {batch}, got none")
+        return found
+
+    def probabilities(self, obs: Array, memory: Memory = ()) -> Array:
+        """f32[N, A], of each discrete action, by an agent that has such a policy.
+
+        Raises ValueError where the agent has none.
+        """
+        return self._estimates("probabilities", obs, memory)
+
+    def _estimates(self, what: str, obs: Array, memory: Memory, action: Any = None) -> Array:
+        agent = self.agent
+        if agent.estimate is None:
+            raise ValueError(f"{what}: agent {agent.name!r} tells nothing but actions")
+        obs, single = acting.check_elements("obs", agent.observation, obs)
+        acting.check_memory(agent, memory, 1 if single else len(obs))
+        if action is not None:
+            action = acting.check_action(agent, action, obs, single)
+        estimate = acting.programs(agent).estimate
+        found = estimate(self.hypers, self.state, memory, obs, action, single)._asdict()
+        if found[what] is None:
+            has = ", ".join(name for name, x in found.items() if x is not None)
+            where = f"{agent.name!r} with {spaces.describe(agent.action)} actions"
+            raise ValueError(f"{what}: agent {where} has none, expected one of: {has}")
+        return found[what]
 
     def evaluate(
         self, episodes: int = 128, *, key: Key | int = 0, explore: bool = False, **budget: int

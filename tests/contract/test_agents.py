@@ -33,7 +33,9 @@ def equal(one, other):
 
 @each_agent
 def test_contract(name):
-    check_agent(build(name)[0], jax.random.key(0))
+    agent = build(name)[0]
+    assert agent.estimate is not None
+    check_agent(agent, jax.random.key(0))
 
 
 # Values that must show within a few updates, where half of the default would not.

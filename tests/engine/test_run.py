@@ -82,12 +82,8 @@ def test_output_memory_grows_with_updates_not_with_steps(env):
     assert bytes_out(8) == bytes_out(512)
 
 
-def test_policy_acts_evaluates_and_is_restored(result, tmp_path):
+def test_policy_is_evaluated_and_restored(result, tmp_path):
     policy = result.policy(seed=7)
-    obs = np.zeros((3, *result.env.observation.shape), np.float32)
-    action, memory = policy.act(obs)
-    assert action.shape == (3,) and memory == ()
-    assert policy.act(obs, key=jax.random.key(1))[0].shape == (3,)
     evaluation = policy.evaluate(8)
     np.testing.assert_array_equal(evaluation.episode_return, np.ones(8))
     np.testing.assert_array_equal(evaluation.episode_length, 2)
@@ -97,8 +93,6 @@ def test_policy_acts_evaluates_and_is_restored(result, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, policy.state, restored.state)
     with pytest.raises(ValueError, match="seed 3 was not trained, these were: .5, 7."):
         result.policy(seed=3)
-    with pytest.raises(ValueError, match="expected a batch of"):
-        policy.act(obs[0])
     wider = ppo(result.env, CONFIG, nets.actor_critic(result.env.observation, result.env.action))
     with pytest.raises(ValueError, match="was saved with parameters"):
         pjs.load_policy(tmp_path / "member", wider, result.env)

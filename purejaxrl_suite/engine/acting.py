@@ -1,0 +1,124 @@
+"""Acting outside of training: compiled once for each number of observations, checked at each call.
+
+A program is a function of state and hyper-parameters, so all members of an agent share it, and
+nothing of one member is kept for another.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.types import Agent, Array, Box, Estimates, Key, Memory
+
+REMEMBERED = 32
+"""Agents whose programs are kept, those used last."""
+
+
+class Programs(NamedTuple):
+    """Of one agent; obs [N, ...], or [...] of a single observation, which `single` tells.
+
+    act: (hypers, state, memory, obs, key, single, explore) -> (action, memory).
+    estimate: (hypers, state, memory, obs, action, single) -> Estimates.
+    """
+
+    act: Callable[..., tuple[Array, Memory]]
+    estimate: Callable[..., Estimates]
+
+
+def programs(agent: Agent) -> Programs:
+    """The compiled functions of an agent, the same at every call."""
+    return _compiled(agent.act, agent.noise, agent.anneal, agent.estimate)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _compiled(act: Any, noise: Any, anneal: Any, estimate: Any) -> Programs:
+    """Keyed by the functions themselves: other fields of an Agent may have no hash."""
+
+    @partial(jax.jit, static_argnums=(5, 6))
+    def acting(hypers, state, memory, obs, key, single: bool, explore: bool):
+        obs = obs[None] if single else obs
+        hypers = anneal(hypers, jnp.float32(1.0))
+        drawn = noise(jax.random.key(0) if key is None else key, len(obs))
+        memory, action, _ = act(drawn, hypers, state, memory, obs, explore)
+        return (action[0] if single else action), memory
+
+    @partial(jax.jit, static_argnums=5)
+    def estimating(hypers, state, memory, obs, action, single: bool):
+        if single:
+            obs, action = tree.index((obs, action), None)
+        hypers = anneal(hypers, jnp.float32(1.0))
+        found = estimate(hypers, state, memory, obs, action)
+        return tree.index(found, 0) if single else found
+
+    return Programs(acting, estimating)
+
+
+def check_elements(name: str, space: Any, given: Any) -> tuple[Any, bool]:
+    """A batch of elements of a space or a single one, in its dtype; and whether it is a single one.
+
+    Raises ValueError naming the argument for another shape or a dtype that would lose something.
+    """
+    wanted = spaces.abstract(space)
+    given = given if isinstance(given, jax.Array | np.ndarray) else np.asarray(given)
+    single = given.ndim == len(wanted.shape)
+    if given.shape[0 if single else 1 :] != wanted.shape:
+        raise ValueError(
+            f"{name}: expected a batch of {spaces.describe(space)}, or one of them, got the shape "
+            f"{given.shape}"
+        )
+    if given.dtype != wanted.dtype:
+        if not np.can_cast(given.dtype, wanted.dtype, "same_kind"):
+            raise ValueError(f"{name}: expected the dtype {wanted.dtype}, got {given.dtype}")
+        given = given.astype(wanted.dtype)
+    return given, single
+
+
+def check_memory(agent: Agent, memory: Memory, batch: int) -> None:
+    """Raise ValueError unless the memory is one of `batch` episodes of this agent."""
+    leaves, structure = jax.tree.flatten(memory)
+    found = tuple(np.shape(leaf) for leaf in leaves), structure
+    if found != _memory(agent.memory, batch):
+        raise ValueError(
+            f"memory: expected policy.memory({batch}), or what the last step of these {batch} "
+            f"episodes returned, got {_shapes(leaves)}"
+        )
+
+
+def _shapes(leaves: list[Any]) -> str:
+    return f"arrays of the shapes {[np.shape(leaf) for leaf in leaves]}" if leaves else "none"
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _memory(memory: Callable[[int], Memory], batch: int) -> tuple[tuple[Any, ...], Any]:
+    """(shapes of its leaves, structure) of the memory of a batch."""
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: memory(batch)))
+    return tuple(leaf.shape for leaf in leaves), structure
+
+
+def check_action(agent: Agent, action: Any, obs: Any, single: bool) -> Any:
+    """The continuous actions to judge, one for each observation.
+
+    Raises ValueError where the agent's are discrete, or as many as observations are not given.
+    """
+    if not isinstance(agent.action, Box):
+        raise ValueError("action: expected none, got some: q of Discrete actions is of all of them")
+    action, alone = check_elements("action", agent.action, action)
+    if alone != single or not (single or len(action) == len(obs)):
+        raise ValueError(
+            f"action: expected one for each observation, got shapes {action.shape} and {obs.shape}"
+        )
+    return action
+
+
+def sampling(key: Key | None, greedy: bool) -> bool:
+    """Whether to explore; ValueError where the key is missing, or would be of no effect."""
+    if greedy and key is not None:
+        raise ValueError("key: greedy actions are not random: expected greedy=False with it")
+    if not greedy and key is None:
+        raise ValueError("key: expected one such as jax.random.key(0) with greedy=False, got None")
+    return not greedy
