@@ -1,18 +1,19 @@
 """One trained member: it acts, is evaluated, saved and loaded."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.types import Agent, Array, Box, Environment, Key, Memory, PyTree
-from purejaxrl_suite.engine import acting
-from purejaxrl_suite.engine.curves import versions
+from purejaxrl_suite.engine import acting, saved
+from purejaxrl_suite.engine.axes import fields
+from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
-from purejaxrl_suite.engine.layout import structure
+from purejaxrl_suite.engine.layout import label
 from purejaxrl_suite.envs.multi_task import only
 
 
@@ -106,34 +107,62 @@ class Policy(NamedTuple):
         return self._replace(env=env, env_params=self.env_params[task])
 
     def save(self, path: str | Path) -> None:
-        """Write the member to a new directory, from which `load_policy` restores it."""
-        import orbax.checkpoint
+        """Write the member to a folder, new or empty, from which `load_policy` restores it.
 
-        path = Path(path).resolve()
-        with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path / "state", {"state": self.state, "hypers": self.hypers})
-        record = structure(self.agent, self.env) | {"versions": versions()}
-        (path / "policy.json").write_text(json.dumps(record, indent=2))
+        The folder appears when it is complete. Raises ValueError where there is something already.
+        """
+        arrays = {name: jax.tree.map(jnp.asarray, getattr(self, name)) for name in _KEPT}
+        values = {name: {k: str(x) for k, x in fields(arrays[name]).items()} for name in _KEPT[1:]}
+        saved.write(path, _kind(self.agent, self.env) | values | made_with(), arrays)
+
+    def __repr__(self) -> str:
+        """Whose member it is, and what it was trained with, in a few lines."""
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.state.learner.params))
+        hypers = ", ".join(f"{name}={x:.6g}" for name, x in fields(self.hypers).items())
+        lines = [f"Policy: {self.agent.name} on {self.env.name}, {count:,} parameters"]
+        lines += [f"  hypers: {hypers}"] if hypers else []
+        changed = _changed(self.env.params, self.env_params)
+        lines += [f"  env_params: {', '.join(changed)}"] if changed else []
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+
+_KEPT = "state", "hypers", "env_params"
+
+
+def _changed(ours: PyTree, theirs: PyTree) -> list[str]:
+    """The fields of environment parameters that are not the environment's own."""
+    own = fields(ours)
+    return [
+        f"{name}={x}"
+        for name, x in fields(theirs).items()
+        if name in own and not all(map(np.array_equal, *map(jax.tree.leaves, (x, own[name]))))
+    ]
+
+
+def _kind(agent: Agent, env: Environment) -> dict[str, Any]:
+    """What a saved member fits to, beside its arrays."""
+    return {
+        "agent": agent.name,
+        "observation": spaces.describe(agent.observation),
+        "action": spaces.describe(agent.action),
+        "config": {name: label(x) for name, x in fields(agent.config).items()},
+        "environment": env.name,
+        "recipe": list(env.recipe),
+    }
 
 
 def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     """Restore a member that `Policy.save` wrote, for an agent built like the one that trained it.
 
-    Raises ValueError naming what differs when the agent, the spaces or the network do not fit.
+    Its hyper-parameters and environment parameters are those it was saved with.
+    Raises ValueError naming what differs in agent, Config, spaces, environment or any array of its
+    state, or which file is missing or damaged. For another environment with equal spaces load it
+    for its own, then `policy._replace(env=other, env_params=other.params)`.
     """
-    import orbax.checkpoint
-
-    path = Path(path).resolve()
-    if not (path / "policy.json").exists():
-        raise ValueError(f"{path} holds no saved policy (no policy.json)")
-    saved, ours = json.loads((path / "policy.json").read_text()), structure(agent, env)
-    for name in ("agent", "observation", "action", "parameters"):
-        if saved[name] != ours[name]:
-            raise ValueError(f"{path} was saved with {name} {saved[name]}, here it is {ours[name]}")
     hypers = jax.tree.map(jnp.float32, agent.hypers)
-    like = jax.eval_shape(
-        lambda: {"state": agent.init(jax.random.key(0), hypers), "hypers": hypers}
-    )
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        found = checkpointer.restore(path / "state", like)
-    return Policy(agent, env, found["state"], found["hypers"], env.params)
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), hypers))
+    params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, env.params))
+    like = {"state": state, "hypers": hypers, "env_params": params}
+    return Policy(agent, env, **saved.read(path, _kind(agent, env), like))

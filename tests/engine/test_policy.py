@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from purejaxrl_suite.engine.policy import Policy
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.dqn import dqn
+from purejaxrl_suite.engine.policy import Policy, load_policy
 from tests.contract.agents import AGENTS
 
 
@@ -21,7 +23,8 @@ def started(name):
 
 def member(name="ppo", seed=0):
     agent, env, init = started(name)
-    return Policy(agent, env, init(jax.random.key(seed)), agent.hypers, env.params)
+    hypers = jax.tree.map(np.float32, agent.hypers)
+    return Policy(agent, env, init(jax.random.key(seed)), hypers, env.params)
 
 
 def observations(policy, count):
@@ -165,3 +168,97 @@ def test_an_agent_that_tells_nothing_is_named():
     silent = policy._replace(agent=policy.agent._replace(name="mute", estimate=None))
     with pytest.raises(ValueError, match="value: agent 'mute' tells nothing but actions"):
         silent.value(OBS)
+
+
+def prolonged(name="ppo"):
+    """A member that was trained on parameters that are not its environment's own."""
+    policy = member(name)
+    env = policy.env._replace(params={"limit": 9, "force": np.ones(2)}, recipe=("probe(2)",))
+    hypers = policy.hypers._replace(gamma=np.float32(0.5))
+    return policy._replace(env=env, hypers=hypers, env_params={"limit": 7, "force": np.zeros(2)})
+
+
+@pytest.mark.parametrize("name", ["ppo", "dqn"])
+def test_a_saved_policy_is_restored_with_all_it_was_trained_with(name, tmp_path):
+    policy = prolonged(name)
+    (tmp_path / "member").mkdir()  # an empty folder is as good as none
+    policy.save(tmp_path / "member")
+    found = load_policy(tmp_path / "member", policy.agent, policy.env)
+    for part in ("state", "hypers", "env_params"):
+        ours, theirs = getattr(policy, part), getattr(found, part)
+        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert found.env_params["limit"] == 7 and found.hypers.gamma == 0.5
+    obs = observations(policy, 3)
+    np.testing.assert_array_equal(policy.value(obs), found.value(obs))
+    with pytest.raises(ValueError, match="expected a new or empty folder"):
+        policy.save(tmp_path / "member")
+
+
+def test_a_saved_policy_is_refused_where_it_does_not_fit(tmp_path):
+    policy = prolonged("dqn")
+    policy.save(tmp_path / "member")
+    agent, env = policy.agent, policy.env
+    config = agent.config
+    wider = dqn(env, config, nets.q_network(env.observation, env.action, hidden=(9,)))
+    others = {
+        "agent dqn, here it is ppo": (member("ppo").agent, env),
+        "config.capacity 96, here it is 64": (
+            dqn(env, config._replace(capacity=64), agent.network, agent.hypers),
+            env,
+        ),
+        r"state.learner.params.\S* float32\[8, 2\], here it is float32\[9, 2\]": (wider, env),
+        "environment .*, here it is other": (agent, env._replace(name="other")),
+        r"recipe \['probe\(2\)'\], here it is \['probe\(3\)'\]": (
+            agent,
+            env._replace(recipe=("probe(3)",)),
+        ),
+        "env_params.mass missing, here it is float32": (
+            agent,
+            env._replace(params={"limit": 9, "force": np.ones(2), "mass": 1.0}),
+        ),
+    }
+    for message, other in others.items():
+        with pytest.raises(ValueError, match=f"was saved with {message}"):
+            load_policy(tmp_path / "member", *other)
+
+
+@pytest.mark.parametrize("name", ["policy.json", "arrays.npz"])
+def test_damage_of_a_saved_policy_is_named(name, tmp_path):
+    policy = member()
+    policy.save(tmp_path / "member")
+    path = tmp_path / "member" / name
+    content = path.read_bytes()
+    for place in np.linspace(0, len(content) - 1, 25).astype(int):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        try:
+            found = load_policy(tmp_path / "member", policy.agent, policy.env)
+        except ValueError as error:
+            assert name in str(error) and "damaged" in str(error)
+        else:  # spaces between numbers of a JSON file tell nothing
+            assert name == "policy.json"
+            jax.tree.map(np.testing.assert_array_equal, policy.state, found.state)
+    path.write_bytes(content[:-9])
+    with pytest.raises(ValueError, match=name):
+        load_policy(tmp_path / "member", policy.agent, policy.env)
+    path.unlink()
+    with pytest.raises(ValueError, match=f"{name} is missing|has no policy.json"):
+        load_policy(tmp_path / "member", policy.agent, policy.env)
+
+
+def test_what_is_no_saved_policy_says_so(tmp_path):
+    policy = member()
+    for path, message in ((tmp_path, "has no policy.json"), (tmp_path / "x", "no such folder")):
+        with pytest.raises(ValueError, match=f"expected a saved policy, got .*: .*{message}"):
+            load_policy(path, policy.agent, policy.env)
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(ValueError, match="it is the folder of a run"):
+        load_policy(tmp_path, policy.agent, policy.env)
+
+
+def test_a_policy_prints_what_it_is():
+    text = str(prolonged())
+    assert text.splitlines()[0].startswith("Policy: ppo on ") and "parameters" in text
+    assert "gamma=0.5" in text and "limit=7, force=[0. 0.]" in text and len(text) < 400

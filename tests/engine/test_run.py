@@ -94,9 +94,9 @@ def test_policy_is_evaluated_and_restored(result, tmp_path):
     with pytest.raises(ValueError, match="seed 3 was not trained, these were: .5, 7."):
         result.policy(seed=3)
     wider = ppo(result.env, CONFIG, nets.actor_critic(result.env.observation, result.env.action))
-    with pytest.raises(ValueError, match="was saved with parameters"):
+    with pytest.raises(ValueError, match="was saved with state.learner.params"):
         pjs.load_policy(tmp_path / "member", wider, result.env)
-    with pytest.raises(ValueError, match="holds no saved policy"):
+    with pytest.raises(ValueError, match="expected a saved policy"):
         pjs.load_policy(tmp_path, result.agent, result.env)
 
 

@@ -1,0 +1,101 @@
+"""A tree of arrays in a folder, with a record of what they are of: how policies are saved.
+
+policy.json    the record, shapes and dtypes of all arrays, checksums
+arrays.npz     the arrays by name, to be read with numpy alone if need be
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import PyTree
+from purejaxrl_suite.engine import files
+
+RECORD, ARRAYS = "policy.json", "arrays.npz"
+
+
+def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
+    """Write arrays (of jax) to a folder, new or empty, which appears when it is complete.
+
+    Raises ValueError where there is something already, or where nothing can be written.
+    """
+    path = files.resolve(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ValueError(f"expected a new or empty folder, got {path}: something is there already")
+    files.check_writable(path.parent)
+    named = _named(tree.to_host(arrays))
+    with files.replacing(path) as new:
+        new.mkdir()
+        np.savez_compressed(new / ARRAYS, **named)
+        content = {"arrays": _describe(named), "files": files.manifest(new)}
+        files.write_json(new / RECORD, {**record, **content})
+
+
+def read(path: str | Path, expected: Mapping[str, Any], like: Mapping[str, PyTree]) -> Any:
+    """What `write` wrote, as arrays on the device in the structure of `like`.
+
+    expected: what its record must say, compared first. like: arrays or their shapes; of those
+    called `env_params` the dtypes are as they were saved.
+    Raises ValueError naming the first part that differs, or the file that is missing or damaged.
+    """
+    path = files.resolve(path)
+    if not (path / RECORD).exists():
+        raise ValueError(f"expected a saved policy, got {path}: {_instead(path)}")
+    saved = files.read_json(path / RECORD)
+    for name, ours in _flat(expected).items():
+        theirs = _flat(saved).get(name, "missing")
+        if theirs != ours:
+            raise ValueError(f"{path} was saved with {name} {theirs}, here it is {ours}")
+    shapes = jax.eval_shape(tree.key_data, like)
+    _compare(path, saved["arrays"], _describe(_named(shapes)))
+    files.verify(path, saved["files"])
+    with np.load(path / ARRAYS) as stored:
+        # numpy knows no bfloat16: it reads bytes, whose dtype the record knows
+        leaves = [_typed(stored[name], saved["arrays"][name]) for name in _named(shapes)]
+    found = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return jax.tree.map(jax.numpy.asarray, tree.from_host(like, found))
+
+
+def _instead(path: Path) -> str:
+    if not path.exists():
+        return "there is no such folder"
+    if (path / "sweep.json").exists():
+        return "it is the folder of a run, pjs.load reads those"
+    return f"it has no {RECORD}"
+
+
+def _named(arrays: PyTree) -> dict[str, Any]:
+    """{dotted name: leaf}."""
+    leaves = jax.tree.leaves_with_path(arrays)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _describe(named: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{x.dtype}{list(x.shape)}" for name, x in named.items()}
+
+
+def _typed(array: np.ndarray, description: str) -> np.ndarray:
+    return array.view(jax.numpy.dtype(description.partition("[")[0]))
+
+
+def _compare(path: Path, saved: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    for name in dict.fromkeys((*saved, *ours)):
+        there, here = saved.get(name, "missing"), ours.get(name, "missing")
+        free = name.startswith("env_params") and "missing" not in (there, here)  # in dtype
+        if there.partition("[")[2] != here.partition("[")[2] if free else there != here:
+            raise ValueError(f"{path} was saved with {name} {there}, here it is {here}")
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted name: value} of nested mappings."""
+    found = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
