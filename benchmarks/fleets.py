@@ -48,7 +48,8 @@ def memory(policy: str, members: int) -> dict[str, Any]:
     import jax
 
     import purejaxrl_suite as pjs
-    from purejaxrl_suite.engine.plan import Plan, on_host, predict, resident
+    from purejaxrl_suite.engine.memory import resident
+    from purejaxrl_suite.engine.plan import Plan, on_host, predict
     from purejaxrl_suite.presets import PRESETS
 
     found: dict[str, Any] = {"policy": policy}

@@ -45,7 +45,7 @@ def lay_out(given: Given) -> "Layout":
 
     agent, env = _agent(given)
     return layout.lay_out(
-        lambda *_: agent,
+        lambda env, config, network, hypers: agent,
         env,
         hypers=agent.hypers,
         config=None,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,11 +10,13 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine import curves, plan
 from purejaxrl_suite.engine.fleet import Program, Segment, compile_fleet, segments
 from purejaxrl_suite.engine.interrupt import Interrupted, interruptible
 from purejaxrl_suite.engine.layout import Group, Layout
+from purejaxrl_suite.engine.memory import parse_bytes
 from purejaxrl_suite.engine.plan import GroupPlan, Plan
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.store import InMemory, Sweep
@@ -22,14 +25,23 @@ if TYPE_CHECKING:
     import xarray
 
 
-class Settings(NamedTuple):
-    """How a sweep is run; none of it changes a number."""
+@dataclass(frozen=True)
+class Settings:
+    """How a sweep is run; ValueError where that makes no sense."""
 
     segments: int = 1
     checkpoint_every: int = 1
     keep: int = 2
     memory: str | int | float | None = None
     reset_pool: int = 1
+
+    def __post_init__(self):
+        """Raise ValueError, naming the setting, for what makes no sense."""
+        for name in ("segments", "checkpoint_every", "keep"):
+            integer(name, getattr(self, name), 1)
+        integer("reset_pool", self.reset_pool, 0)  # 0: exact resets
+        if self.memory is not None:
+            parse_bytes(self.memory)
 
 
 class Progress(NamedTuple):
@@ -142,7 +154,6 @@ def execute(
     Where JAX runs in several processes, each trains its share of the chunks in the same folder; the
     first one plans and joins.
     """
-    check(settings)
     sweep, first = Sweep(folder) if folder else None, jax.process_index() == 0
     if sweep is None and jax.process_count() > 1:
         raise ValueError("several processes share a sweep through its folder: pass out")
@@ -300,13 +311,3 @@ class Training:
         stored = [[store.curves() for store in stores] for stores in self.chunks]
         gathered = curves.gather(self.laid, [group.chunk for group in self.plan.groups], stored)
         return curves.dataset(self.laid, gathered, self.plan.compile_seconds)
-
-
-def check(settings: Settings) -> None:
-    """Raise ValueError for settings that make no sense."""
-    for name in ("segments", "checkpoint_every", "keep"):
-        value = getattr(settings, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-    if settings.reset_pool < 0:
-        raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {settings.reset_pool}")

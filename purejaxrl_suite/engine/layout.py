@@ -15,8 +15,9 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core.argument import functions, instance, integer, wrong
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
-from purejaxrl_suite.engine import axes
+from purejaxrl_suite.engine import axes, check
 from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.fleet import Members
 from purejaxrl_suite.engine.train import check_fit
@@ -107,26 +108,35 @@ def lay_out(
     measure_every: int = 10,
 ) -> Layout:
     """Build every agent and list all members; raises ValueError for what makes no sense."""
-    networks, static_network = _networks(network)
-    interventions, static_intervention = _interventions(intervention)
-    environments, static_env = _environments(env)
-    configs, static_config, along = _configs(config)
+    declared = check.declared(builder)
+    networks, static_network = check.networks(network)
+    interventions, static_intervention = check.interventions(intervention)
+    environments, static_env = check.environments(env)
+    configs, static_config, along = _configs(config, declared.get("config"))
     static = {**static_env, **static_network, **static_intervention, **static_config}
     hyper_points = hypers if isinstance(hypers, Points) else Points(hypers)
-    chosen = check_seeds(seeds)
+    check.kind("hypers", hyper_points.base, declared.get("hypers"))
+    chosen = check.seeds(seeds)
+    metrics = functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
+    integer("measure_every", measure_every, 1)
     groups = []
     for environment, (name, build), (what, done), (settings, one) in itertools.product(
         environments, networks, interventions, configs
     ):
         made = build(environment) if build else None
-        agent = builder(environment, one, made, hyper_points.base)
+        if made is not None:
+            what = f"network[{name!r}]" if name else "network"
+            instance(what, made, declared.get("network", object))
+        agent = instance("builder", builder(environment, one, made, hyper_points.base), Agent)
+        check.kind("hypers", hyper_points.base, type(agent.hypers))
         check_fit(agent, environment)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings
         params = _env_points(env_params, environment)
-        if len(environments) > 1 and env_params is not None:
+        if len(environments) > 1 and params.dims:
             params = params._replace(base=environment.params)  # each keeps its own defaults
+        updates = check.steps(agent, steps)
+        check.room(params.count * hyper_points.count, chosen, updates)
         members = _members(agent, params, hyper_points, chosen)
-        updates = check_steps(agent, steps)
         here = {axis: labels[axis] for axis in static}
         both = observed(done, metrics, measure_every)
         groups.append(Group(here, one, agent, environment, members, updates, both))
@@ -144,31 +154,6 @@ def label(x: Any) -> Any:
     return getattr(x, "__qualname__", None) or str(x)
 
 
-def check_seeds(seeds: int | Sequence[int]) -> list[int]:
-    """The seeds themselves: 0 .. n - 1 for a number."""
-    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not chosen or len(set(chosen)) < len(chosen) or not all(0 <= s < 2**32 for s in chosen):
-        raise ValueError(f"seeds must be a positive number or distinct integers >= 0, got {seeds}")
-    return chosen
-
-
-def check_steps(agent: Agent, steps: float) -> int:
-    """Updates in that many environment steps of one member, at least one."""
-    per_update = agent.num_envs * agent.rollout_length
-    if not (np.isfinite(steps) and steps >= per_update):
-        raise ValueError(
-            f"steps={steps} is less than one update: {agent.num_envs} environments x "
-            f"{agent.rollout_length} steps = {per_update}"
-        )
-    updates = int(steps) // per_update
-    if updates >= 2**31:
-        raise ValueError(
-            f"steps={steps:g} are {updates:,} updates of {per_update} steps each, expected at most "
-            f"{2**31 - 1:,} updates"
-        )
-    return updates
-
-
 def check_hypers(agent: Agent, hypers: Any) -> Any:
     """The hypers themselves, if they are finite numbers of the agent's own type."""
     if type(hypers) is not type(agent.hypers):
@@ -179,44 +164,13 @@ def check_hypers(agent: Agent, hypers: Any) -> Any:
     return hypers
 
 
-def _environments(env: Any) -> tuple[list[Environment], dict[str, list[str]]]:
-    if isinstance(env, Environment):
-        return [env], {}
-    found = list(env)
-    names = [one.name for one in found]
-    if not found or len(set(names)) < len(names):
-        raise ValueError(f"env: expected environments with distinct names, got {names}")
-    return found, {"environment": names}
-
-
-def _networks(network: Any) -> tuple[list[tuple[str, Any]], dict[str, list[str]]]:
-    if network is None or callable(network):
-        return [("", network)], {}
-    if not isinstance(network, Mapping) or not network:
-        raise ValueError(
-            "network: expected a function Environment -> Network or {name: function}, "
-            f"got {network!r}"
-        )
-    return list(network.items()), {"network": list(network)}
-
-
-def _interventions(
-    intervention: Any,
-) -> tuple[list[tuple[str, Intervention | None]], dict[str, list[str]]]:
-    if intervention is None or isinstance(intervention, Intervention):
-        return [("", intervention)], {}
-    if not isinstance(intervention, Mapping) or not intervention:
-        raise ValueError(
-            "intervention: expected an Intervention, None or {name: one of them}, "
-            f"got {intervention!r}"
-        )
-    return list(intervention.items()), {"intervention": list(intervention)}
-
-
 def _configs(
-    config: Any,
+    config: Any, wanted: type | None
 ) -> tuple[list[tuple[dict[str, Any], Any]], dict[str, Any], dict[str, Any]]:
     """[(labels, Config)], {axis: labels}, what else is known along an axis."""
+    given = config if isinstance(config, list) else [getattr(config, "base", config)]
+    for one in given:
+        check.kind("config", one, wanted)
     if isinstance(config, Points):
         rows = itertools.product(*config.dims.values())
         settings = [dict(zip(config.dims, row, strict=True)) for row in rows]
@@ -225,8 +179,9 @@ def _configs(
         return labelled, dict(config.dims), extra
     if not isinstance(config, list):
         return [({}, config)], {}, {}
-    if not config or len({type(one) for one in config}) > 1 or len(set(config)) < len(config):
-        raise ValueError(f"config: expected distinct Configs of one type, got {config}")
+    alike = all(hasattr(one, "_fields") and type(one) is type(config[0]) for one in config)
+    if not config or not alike or any(one in config[:i] for i, one in enumerate(config)):
+        raise wrong("config", "distinct Configs of one type", config)
     columns = {name: [getattr(one, name) for one in config] for name in config[0]._fields}
     differing = {n: ("config", xs) for n, xs in columns.items() if any(x != xs[0] for x in xs)}
     return (
@@ -237,19 +192,15 @@ def _configs(
 
 
 def _env_points(env_params: Any, env: Environment) -> Points:
+    """Points of this environment's parameters, of which each environment keeps its own defaults."""
     if env_params is None:
         return Points(env.params)
     if not isinstance(env_params, Points):
-        return Points(env_params)
-    if type(env_params.base) is not type(env.params):
-        raise ValueError(
-            f"env_params: points of {type(env_params.base).__name__} do not fit environment "
-            f"{env.name!r}, whose parameters are {type(env.params).__name__}"
-        )
-    return env_params
+        return Points(check.params("env_params", env_params, env))
+    return env_params._replace(base=check.params("env_params", env_params.base, env))
 
 
-def _members(agent: Agent, env_points: Points, hypers: Points, seeds: list[int]) -> Members:
+def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[int]) -> Members:
     if hypers.base is None:
         hypers = hypers._replace(base=agent.hypers)
     rows = [check_hypers(agent, one) for one in hypers.settings()]
@@ -258,7 +209,7 @@ def _members(agent: Agent, env_points: Points, hypers: Points, seeds: list[int])
     each = jax.tree.map(lambda x: np.tile(np.repeat(x, repeat), env_points.count), stacked)
     inner = len(rows) * repeat
     columns = {
-        name: np.repeat(_cast(name, axes.fields(env_points.base)[name], values), inner, axis=0)
+        name: np.repeat(_column(name, values, axes.fields(env_points.base)[name]), inner, axis=0)
         for name, values in env_points.values.items()
     }
     varied = jax.tree.map(lambda _: False, env_points.base)
@@ -270,14 +221,9 @@ def _members(agent: Agent, env_points: Points, hypers: Points, seeds: list[int])
     )
 
 
-def _cast(name: str, default: Any, values: Sequence[Any]) -> np.ndarray:
-    """Values of an environment parameter in the dtype that it has."""
-    column, dtype = np.asarray(values), np.asarray(default).dtype
-    cast = column.astype(dtype)
-    exact = np.issubdtype(dtype, np.floating) or np.array_equal(cast, column)
-    if not (exact and np.all(np.isfinite(column))):
-        raise ValueError(f"env_params.{name}: expected finite values of type {dtype}, got {values}")
-    return cast
+def _column(name: str, values: Sequence[Any], own: Any) -> np.ndarray:
+    """The values of an environment parameter, in the type that it has."""
+    return np.stack([np.asarray(check.like(f"env_params.{name}", x, own)) for x in values])
 
 
 def _traced(env_points: Points, hypers: Points) -> tuple[dict[str, Any], dict[str, Any]]:

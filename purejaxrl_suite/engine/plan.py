@@ -5,9 +5,7 @@ backend, on CPU from what the system has left.
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +14,8 @@ from purejaxrl_suite.core.types import Agent
 from purejaxrl_suite.engine import fleet
 from purejaxrl_suite.engine.fleet import Program
 from purejaxrl_suite.engine.layout import Group
+from purejaxrl_suite.engine.memory import available, describe_bytes, parse_bytes, resident
 
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SAFETY = 0.9
 """Share of the memory found that a plan may use; a limit given by the user is used whole."""
 COPIES = 2.5
@@ -91,26 +89,6 @@ def describe_parameters(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values()):,} parameters ({parts})"
 
 
-def parse_bytes(memory: str | int | float) -> int:
-    """`"8GiB"`, `"512 MB"` (read as MiB) or a number of bytes; ValueError for anything else."""
-    if isinstance(memory, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)(i?B)?\s*", memory, re.IGNORECASE)
-        number = match and re.fullmatch(r"\d+\.?\d*", match[1])
-        memory = float(number[0]) * UNITS[match[2].upper()] if match and number else math.nan
-    if not (math.isfinite(memory) and memory >= 1):
-        raise ValueError(f"memory: expected bytes such as '8GiB', got {memory!r}")
-    return int(memory)
-
-
-def describe_bytes(count: float) -> str:
-    """Bytes for people: `1.50 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1000:
-            break
-        count, unit = count / 1024, {"B": "KiB", "KiB": "MiB", "MiB": "GiB", "GiB": "TiB"}[unit]
-    return f"{count:.3g} {unit}"
-
-
 def memory_limit(memory: str | int | float | None) -> int:
     """Bytes a sweep may use: `memory` if given, else what the backend or the system has to give."""
     if memory is not None:
@@ -118,25 +96,7 @@ def memory_limit(memory: str | int | float | None) -> int:
     stats = [device.memory_stats() for device in jax.local_devices()]
     if all(stat and "bytes_limit" in stat for stat in stats):
         return int(SAFETY * min(stat["bytes_limit"] for stat in stats if stat))
-    return resident() + int(SAFETY * _available())
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds."""
-    import psutil
-
-    return psutil.Process().memory_info().rss
-
-
-def _available() -> int:
-    """Bytes that the system, or the container around us, can still give."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and used.exists() and limit.read_text().strip().isdigit():
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return free
+    return resident() + int(SAFETY * available())
 
 
 def on_host() -> bool:

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
 from purejaxrl_suite.core.types import Environment, Run
 from purejaxrl_suite.engine import curves, files
 from purejaxrl_suite.engine.axes import Points
@@ -32,11 +33,12 @@ from purejaxrl_suite.engine.cohort import (
     lay_out_cohort,
     make_schedule,
 )
-from purejaxrl_suite.engine.execute import Progress, Settings, Training, check, make_plan
+from purejaxrl_suite.engine.execute import Progress, Settings, Training, make_plan
 from purejaxrl_suite.engine.history import dataset, last_id
 from purejaxrl_suite.engine.interrupt import interruptible
 from purejaxrl_suite.engine.layout import Layout, label, lay_out
-from purejaxrl_suite.engine.plan import Plan, describe_bytes
+from purejaxrl_suite.engine.memory import describe_bytes
+from purejaxrl_suite.engine.plan import Plan
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.selection import Rules, Select, identities, scores
 from purejaxrl_suite.engine.store import InMemory, Sweep
@@ -88,12 +90,20 @@ def evolve(
     fit into memory at once, or if nothing is known of anybody's score.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, reset_pool)
-    check(settings)
+    instance("env", env, Environment)
+    if not isinstance(hypers, Points):
+        raise wrong("hypers", "points, such as `random(PPOHypers(), 16, ...)` gives", hypers)
     if isinstance(env_params, Points):
-        raise ValueError("env_params: a population varies hypers only, pass values")
+        raise wrong("env_params", "values: a population varies hypers only", env_params)
     arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
     laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
-    rules = Rules(select, tuple(rungs), metric, window, selection_seed)
+    rules = Rules(
+        function("select", select, 3, "(key, scores, hypers) -> Selection"),
+        tuple(integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")),
+        instance("metric", metric, str),
+        integer("window", window, 1),
+        integer("selection_seed", selection_seed, 0, 2**32 - 1),
+    )
     return _evolve(laid, rules, settings, out, resume, announce, on_segment)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric, PyTree
 from purejaxrl_suite.engine.execute import Progress, Settings, execute
 from purejaxrl_suite.engine.layout import lay_out
@@ -40,8 +41,10 @@ def run(
 
     Raises ValueError before anything is compiled if an argument makes no sense.
     """
+    instance("agent", agent, Agent)
+    instance("env", env, Environment)
     laid = lay_out(
-        lambda *_: agent,
+        lambda env, config, network, hypers: agent,
         env,
         hypers=agent.hypers if hypers is None else hypers,
         config=None,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from purejaxrl_suite.core.argument import path
 from purejaxrl_suite.core.types import Agent, Environment, Metric
 from purejaxrl_suite.engine.cluster import execute_on_ray
 from purejaxrl_suite.engine.execute import Progress, Settings, execute, make_plan
@@ -84,7 +85,7 @@ def sweep(
 def _folder(out: str | Path | None, resume: str | Path | None) -> Path | None:
     if out is not None and resume is not None:
         raise ValueError("out and resume: pass out for a new sweep, resume to go on with one")
-    folder = out if resume is None else resume
+    folder = path("out", out, "a folder") or path("resume", resume, "a folder")
     return None if folder is None else Path(folder)
 
 

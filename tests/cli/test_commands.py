@@ -64,7 +64,7 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train ppo --env CartPole-v1 --metrics all", "--metrics: expected some of cheap, costly"),
         ("train ppo --env CartPole-v1 --intervention undo", "expected some of continual-backprop"),
         ("train ppo --env CartPole-v1 --options 3", "NAME=VALUE"),
-        ("train ppo --env CartPole-v1 --steps 1", "less than one update"),
+        ("train ppo --env CartPole-v1 --steps 1", "steps: expected a finite number of at least"),
         ("train ppo --env CartPole-v1 --preset big", "'big' is not for ppo"),
         ("train ppo --env CartPole-v1 --network.bridge poll", "expected one of flatten, pool, "),
         ("train dqn --env CartPole-v1 --network.bridge top-1:a", "expected a number behind top-1"),

@@ -111,16 +111,19 @@ def test_every_member_is_evaluated(result):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"seeds": 0}, "seeds must be"),
-        ({"seeds": [1, 1]}, "seeds must be"),
-        ({"seeds": [-1]}, "seeds must be"),
-        ({"steps": STEPS - 1}, "less than one update: 4 environments x 8 steps = 32"),
-        ({"steps": float("nan")}, "less than one update"),
-        ({"steps": 32.0 * 2**31}, "2,147,483,648 updates of 32 steps each, expected at most"),
-        ({"segments": 0}, "segments must be"),
-        ({"reset_pool": -1}, "reset_pool must be"),
+        ({"seeds": 0}, "seeds: expected a number of seeds in 1 .. "),
+        ({"seeds": [1, 1]}, "seeds: expected distinct integers, got 1 twice"),
+        ({"seeds": [-1]}, r"seeds\[0\]: expected an integer in 0 .. 4294967295, got -1"),
+        ({"steps": STEPS - 1}, r"one update, 4 environments x 8 steps = 32\), got 31"),
+        ({"steps": float("nan")}, "steps: expected a finite number of at least 32 .*, got nan"),
+        (
+            {"steps": 32.0 * 2**31},
+            "steps: expected at most 68,719,476,704 ",
+        ),
+        ({"segments": 0}, "segments: expected an integer of at least 1, got 0"),
+        ({"reset_pool": -1}, "reset_pool: expected an integer of at least 0, got -1"),
         ({"hypers": PPOHypers(gamma=float("nan"))}, "hypers.gamma must be one finite number"),
-        ({"hypers": PQNHypers()}, "hypers must be a PPOHypers"),
+        ({"hypers": PQNHypers()}, "hypers: expected a PPOHypers or points of one, got a PQNHypers"),
         ({"env": probes.tracking()}, "was built for"),
     ],
 )

@@ -15,7 +15,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.engine import fleet, plan
 from purejaxrl_suite.engine.interrupt import Interrupted
 from purejaxrl_suite.engine.layout import lay_out
-from purejaxrl_suite.engine.plan import describe_bytes, parse_bytes
+from purejaxrl_suite.engine.memory import describe_bytes, parse_bytes
 from purejaxrl_suite.envs import probes
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
@@ -324,8 +324,8 @@ def test_a_segment_is_an_update_at_least(env):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"segments": 0}, "segments must be an integer of at least 1"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be an integer of at least 1"),
+        ({"segments": 0}, "segments: expected an integer of at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every: expected an integer of at least 1"),
         ({"memory": "lots"}, "memory: expected bytes such as '8GiB'"),
         ({"memory": "1 KiB"}, "does not fit: it needs .* the limit is 1e\\+03 B|does not fit"),
         ({"hypers": pjs.grid(PPOHypers(), gamma=[0.9, float("inf")])}, "hypers.gamma must be one"),
@@ -333,8 +333,11 @@ def test_a_segment_is_an_update_at_least(env):
         ({"config": [CONFIG, CONFIG]}, "config: expected distinct Configs"),
         ({"network": {}}, "network: expected a function"),
         ({"out": "a", "resume": "b"}, "pass out for a new sweep"),
-        ({"env": []}, "env: expected environments with distinct names"),
-        ({"hypers": HYPERS, "config": pjs.grid(CONFIG, epochs=[1]), "seeds": 0}, "seeds must be"),
+        ({"env": []}, "env: expected an Environment, such as"),
+        (
+            {"hypers": HYPERS, "config": pjs.grid(CONFIG, epochs=[1]), "seeds": 0},
+            "seeds: expected a number",
+        ),
     ],
 )
 def test_bad_input_is_refused(env, changes, message):
@@ -345,10 +348,13 @@ def test_bad_input_is_refused(env, changes, message):
 def test_environment_parameters_are_checked(cartpole):
     steps = pjs.grid(cartpole.params, max_steps_in_episode=[100, 200.5])
     with pytest.raises(
-        ValueError, match="max_steps_in_episode: expected finite values of type int"
+        ValueError, match="max_steps_in_episode: expected a value of type int32, got 200.5"
     ):
         sweep(cartpole, env_params=steps)
-    with pytest.raises(ValueError, match="do not fit environment 'Acrobot-v1'"):
+    with pytest.raises(
+        ValueError,
+        match="env_params: expected an EnvParams .* as 'Acrobot-v1' has, got",
+    ):
         sweep(pjs.make("Acrobot-v1"), env_params=pjs.grid(cartpole.params, gravity=[9.8]))
 
 

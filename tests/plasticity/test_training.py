@@ -167,7 +167,9 @@ def test_what_makes_no_sense_is_refused(agent, env):
         with pytest.raises(ValueError, match=match):
             pjs.run(agent, env, seeds=1, steps=STEPS, **options)
 
-    refused("measure_every=0", metrics=METRICS, measure_every=0)
+    refused(
+        "measure_every: expected an integer of at least 1, got 0", metrics=METRICS, measure_every=0
+    )
     refused("has no network", agent=agent._replace(network=None), metrics=METRICS)
     refused("parts: the network has no 'tail'", intervention=plasticity.reset_layers(("tail",)))
     refused("expected an injectable one", intervention=plasticity.inject())

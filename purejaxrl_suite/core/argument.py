@@ -1,0 +1,142 @@
+"""Checks of single arguments; what is wrong is told in one sentence: `NAME: expected X, got Y`."""
+
+import inspect
+import math
+import operator
+import reprlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Python writes no integer of more than 4300 digits, and takes long for those."""
+        return super().repr_int(x, level) if abs(x) < 10**100 else "an integer of over 100 digits"
+
+
+_SHORT = _Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_TOLD = str | bytes | int | float | complex | list | dict | set | range | np.generic | None
+
+
+def wrong(name: str, expected: str, got: Any) -> ValueError:
+    """The error to raise for an argument."""
+    return ValueError(f"{name}: expected {expected}, got {shown(got)}")
+
+
+def shown(value: Any) -> str:
+    """A value in a few words on one line: itself where that is short, else what it is."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, _TOLD) or type(value) is tuple:
+        return " ".join(_SHORT.repr(value).split())
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        text = f"an array {value.dtype}{list(value.shape)}"
+        return text if value.shape else f"{text} = {value}"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"the function {value.__qualname__}"
+    if hasattr(value, "__fspath__"):
+        return repr(str(value))
+    return a(type(value))
+
+
+def a(kind: type) -> str:
+    """A type with its article: `a Network`, `an Agent`."""
+    return f"a{'n' if kind.__name__[0] in 'AEIOaeio' else ''} {kind.__name__}"
+
+
+def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """The integer itself, in low .. high; a bool is none."""
+    try:
+        found = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or found < low or (high is not None and found > high):
+        span = f"of at least {low}" if high is None else f"in {low} .. {high}"
+        raise wrong(name, f"an integer {span}", value)
+    return found
+
+
+def number(name: str, value: Any, low: float, what: str = "") -> Any:
+    """The finite number itself, at least `low`; `what` says what it is of."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    finite = whole or (isinstance(value, float | np.floating) and math.isfinite(value))
+    if not finite or value < low:
+        raise wrong(name, f"a finite number of at least {low}{what}", value)
+    return value
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False itself; no number or text stands for one."""
+    if not isinstance(value, bool | np.bool_):
+        raise wrong(name, "True or False", value)
+    return bool(value)
+
+
+def instance(name: str, value: Any, kind: type) -> Any:
+    """The value itself, if it is of that type."""
+    if not isinstance(value, kind):
+        raise wrong(name, a(kind), value)
+    return value
+
+
+def function(name: str, value: Any, arguments: int, form: str) -> Any:
+    """The function itself, if it takes so many arguments; `form` is `(argument, ...) -> result`."""
+    try:
+        fits = callable(value)
+        if fits:
+            inspect.signature(value).bind(*[None] * arguments)
+    except TypeError:
+        fits = False
+    except ValueError:  # something built in, whose signature is not known
+        fits = True
+    if not fits:
+        raise wrong(name, f"a function {form}", value)
+    return value
+
+
+def functions(name: str, values: Any, arguments: int, form: str) -> tuple[Any, ...]:
+    """A list or tuple of functions, as `function` checks each."""
+    if not isinstance(values, list | tuple) or hasattr(values, "_fields"):
+        raise wrong(name, f"a list of functions {form}", values)
+    return tuple(function(f"{name}[{i}]", one, arguments, form) for i, one in enumerate(values))
+
+
+def integers(name: str, values: Any, low: int, high: int, expected: str) -> Sequence[int]:
+    """Distinct integers in low .. high in their order, at least one; a set has none."""
+    listed = isinstance(values, list | tuple | range) or getattr(values, "ndim", 0) == 1
+    if not listed or not len(values):
+        raise wrong(name, expected, values)
+    if isinstance(values, range) and all(low <= x <= high for x in (values[0], values[-1])):
+        return values  # however long it is
+    found = [integer(f"{name}[{i}]", value, low, high) for i, value in enumerate(values)]
+    if len(set(found)) < len(found):
+        seen: set[int] = set()
+        twice = next(x for x in found if x in seen or seen.add(x))
+        raise ValueError(f"{name}: expected distinct integers, got {twice} twice")
+    return found
+
+
+def path(name: str, value: Any, what: str) -> str | None:
+    """A path as text, None for None; `what` it is to be, such as "a folder"."""
+    text = value.__fspath__() if hasattr(value, "__fspath__") else value
+    if text is None:
+        return None
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise wrong(name, f"the path of {what}", value)
+    return text
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """The text itself, if it is one of these; else the nearest of them are named."""
+    import difflib
+
+    names = list(known)
+    if isinstance(value, str) and value in names:
+        return value
+    lower = {one.lower(): one for one in names}
+    nearest = difflib.get_close_matches(str(value).lower(), lower, n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(lower[x] for x in nearest)}?" if nearest else ""
+    raise ValueError(f"{name}: expected one of {', '.join(names)}, got {shown(value)}{hint}")
