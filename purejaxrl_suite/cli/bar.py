@@ -24,10 +24,10 @@ def progress_bar(title: str) -> Iterator[Bar]:
     from rich.console import Console
 
     columns = (
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.TaskProgressColumn(),
-        bars.TextColumn("{task.fields[text]}"),
+        bars.TextColumn("{task.fields[text]}", markup=False),
     )
     console = Console(stderr=True)
     watched = console.is_terminal

@@ -75,16 +75,17 @@ def write_figures(
     """
     from purejaxrl_suite import report
     from purejaxrl_suite.report.configurations import configurations, parameters
+    from purejaxrl_suite.report.plain import in_file_name
 
     figures = folder / "figures"
-    end = "" if metric == "episode_return" else f"_{metric}"
+    end = "" if metric == "episode_return" else in_file_name(f"_{metric}")
     report.learning_curves(curves, metric, figures / f"learning_curve{end}.png")
     if "success" in curves:
         report.learning_curves(curves, "success", figures / "success.png")
     if parameters(configurations(curves)):
         report.sensitivity(curves, metric, figures / f"sensitivity{end}.png")
     if pair is not None:
-        path = figures / f"map_{pair[0]}_{pair[1]}{end}.png"
+        path = figures / f"map_{in_file_name('_'.join(pair))}{end}.png"
         report.sensitivity(curves, metric, path, pair)
 
 

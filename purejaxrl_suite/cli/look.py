@@ -20,13 +20,13 @@ def envs(arguments: list[str]) -> int:
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.progress import track
-        from rich.table import Table
 
         from purejaxrl_suite.core.spaces import describe
         from purejaxrl_suite.envs import ids, make
+        from purejaxrl_suite.report.plain import PlainTable
 
         found = [id for id in ids() if pattern.lower() in id.lower()]
-        table = Table(
+        table = PlainTable(
             box=SIMPLE_HEAD, caption=f"{len(found)} of {len(ids())} ids", caption_justify="left"
         )
         table.add_column("id", no_wrap=True)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.report.plain import without_formulas
 from purejaxrl_suite.report.ranking import shortlist
 from purejaxrl_suite.report.summary import binned, diverged, estimate, spread
 
@@ -66,7 +67,8 @@ def learning_curves(
 
 
 def save(figure: Figure, path: str | Path | None) -> None:
-    """Write a figure, and the folder that it is in; nothing where there is no path."""
+    """Finish a figure; write it, and the folder that it is in, where there is a path."""
+    without_formulas(figure)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)

@@ -82,9 +82,8 @@ def _image(path: Path, description: str) -> str:
     data = b64encode(path.read_bytes()).decode()
     size = f"width: {width}px; max-width: max(100%, {0.75 * width:.0f}px)"
     source = f"data:image/png;base64,{data}"
-    return html.raw(
-        "div", f'<img src="{source}" alt="{description}" style="{size}">', class_="wide"
-    )
+    image = html.void("img", src=source, alt=description, style=size)
+    return html.raw("div", image, class_="wide")
 
 
 def _cost(one: Outcome) -> dict[str, str]:

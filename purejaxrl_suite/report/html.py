@@ -1,6 +1,10 @@
-"""Parts of a page that is one file: escaped text, tables, lists; styles, nothing from a network."""
+"""Parts of a page that is one file: escaped text, tables, lists; styles, nothing from a network.
+
+Texts and attributes are escaped here and nowhere else.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -61,8 +65,18 @@ def element(tag: str, text: Any, **attributes: str) -> str:
 
 def raw(tag: str, *content: str, **attributes: str) -> str:
     """A tag around what is HTML already."""
+    return f"{void(tag, **attributes)}{''.join(content)}</{tag}>"
+
+
+def void(tag: str, **attributes: str) -> str:
+    """A tag that has no end, such as img."""
     given = "".join(f' {k.rstrip("_")}="{escape(v)}"' for k, v in attributes.items())
-    return f"<{tag}{given}>{''.join(content)}</{tag}>"
+    return f"<{tag}{given}>"
+
+
+def identifier(name: str) -> str:
+    """An id for an element that stands for a name, whatever the name holds."""
+    return f"figure-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

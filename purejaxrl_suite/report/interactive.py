@@ -4,13 +4,14 @@ They show the numbers of the pictures of the same name, in the same colours.
 """
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from purejaxrl_suite.report.configurations import Configuration, describe, short
 from purejaxrl_suite.report.figures import COLOURS, axis_label, line_name
+from purejaxrl_suite.report.html import identifier
+from purejaxrl_suite.report.plain import in_plotly
 from purejaxrl_suite.report.ranking import Score
 from purejaxrl_suite.report.sensitivity import LINE, LOST, OTHERS, View, scale_of
 from purejaxrl_suite.report.summary import binned, estimate
@@ -41,10 +42,12 @@ def script() -> str:
 
 
 def fragment(figure: "Figure", name: str) -> str:
-    """A figure as HTML for a page that has the script; name: id of its element."""
+    """A figure as HTML for a page that has the script; name: what tells it from the others."""
     config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
     options: Any = {"full_html": False, "include_plotlyjs": False, "config": config}
-    return figure.to_html(div_id=name, default_height=f"{figure.layout.height}px", **options)
+    return figure.to_html(
+        div_id=identifier(name), default_height=f"{figure.layout.height}px", **options
+    )
 
 
 def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figure":
@@ -56,7 +59,8 @@ def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> 
     for number, one in lines:
         steps, values = binned(one.curves, metric)
         _curve(figure, number, line_name(one), steps, *estimate(values))
-    figure.update_yaxes(title=axis_label(lines[0][1].curves[metric].attrs, metric))
+    label = axis_label(lines[0][1].curves[metric].attrs, metric)
+    figure.update_yaxes(title=in_plotly(label))
     figure.update_layout(showlegend=True)
     return figure
 
@@ -78,10 +82,10 @@ def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figu
 def layer_map(layers: Sequence[str], steps: np.ndarray, values: np.ndarray, label: str) -> "Figure":
     """A row of colours for each layer against experience; values: f32[layers, windows]."""
     figure = _figure(90 + 26 * len(layers))
-    bar = {"title": {"text": label, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    bar = {"title": {"text": in_plotly(label), "side": "right"}, "thickness": 12, "outlinewidth": 0}
     figure.add_heatmap(
         x=steps,
-        y=list(layers),
+        y=[in_plotly(layer) for layer in layers],
         z=values,
         colorscale="Viridis",
         colorbar=bar,
@@ -111,12 +115,12 @@ def sensitivity(view: View, name: str, label: str) -> "Figure":
     at = [scale.place(view.centre.settings[name])]
     figure.add_scatter(x=at, y=[view.centre.value], mode="markers", marker=ring, hoverinfo="skip")
     figure.update_xaxes(
-        title=name.replace("_", " "), type="log" if scale.kind == "log" else "linear"
+        title=in_plotly(name.replace("_", " ")), type="log" if scale.kind == "log" else "linear"
     )
     if scale.kind == "ordinal" or len(scale.ticks) <= 8:
         places = [scale.place(x) for x in scale.ticks]
-        figure.update_xaxes(tickvals=places, ticktext=[short(x) for x in scale.ticks])
-    figure.update_yaxes(title=label)
+        figure.update_xaxes(tickvals=places, ticktext=[in_plotly(short(x)) for x in scale.ticks])
+    figure.update_yaxes(title=in_plotly(label))
     return figure
 
 
@@ -161,7 +165,7 @@ def _curve(
     figure.add_scatter(
         x=steps,
         y=value,
-        name=name,
+        name=in_plotly(name),
         mode="lines",
         legendgroup=both,
         zorder=1,  # above the bands of all
@@ -207,8 +211,8 @@ def _hover(one: Score) -> str:
 
 
 def _broken(text: str) -> str:
-    """Settings in a line each, as text that cannot be taken for HTML."""
-    return escape(text).replace(", ", "<br>")
+    """Settings in a line each."""
+    return in_plotly(text).replace(", ", "<br>")
 
 
 def _transparent(colour: str) -> str:

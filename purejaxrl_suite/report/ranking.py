@@ -15,6 +15,7 @@ from purejaxrl_suite.report.configurations import (
     parameters,
     short,
 )
+from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import FINAL, diverged, estimate, final_scores, spread
 
 ROWS = 10
@@ -59,7 +60,7 @@ class Ranking(NamedTuple):
         caption = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
         few = f"; {len(shown)} of {len(self.scores)} configurations"
         caption += few * (len(shown) < len(self.scores))
-        result = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+        result = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
         whole = ("run", "environment", "95 % interval")
         for number, name in enumerate(self.columns):
             side: Any = "right" if number else "left"

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text as RichText
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
 from purejaxrl_suite.report.layers import heat_map
+from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import engineering
 from purejaxrl_suite.stats import Verdict
 from purejaxrl_suite.studies.outcome import Finding, Outcome
@@ -85,20 +87,20 @@ def findings(outcome: Outcome) -> Table:
     """A row per claim: what it expects, what was found, the verdict. Print it with rich."""
     budget, made = outcome.budget, outcome.made
     caption = f"{outcome.preset}: {describe(budget)}; {made['device']}, commit {made['commit']}"
-    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("claim", overflow="fold", ratio=3)
     table.add_column("expected", overflow="fold", ratio=2)
     table.add_column("found, 95 % interval", overflow="fold", ratio=2)
     table.add_column("verdict", no_wrap=True)
     for one in outcome.findings:
-        verdict = f"[{VERDICT_STYLE[one.verdict]}]{one.verdict}[/]"
+        verdict = RichText(str(one.verdict), style=VERDICT_STYLE[one.verdict])
         table.add_row(one.statement, expected(one), effect(one), verdict)
     return table
 
 
 def claims(study: Study) -> Table:
     """A row per claim of a study: what it is about and what it expects. Print it with rich."""
-    table = Table(box=SIMPLE_HEAD)
+    table = PlainTable(box=SIMPLE_HEAD)
     table.add_column("claim", overflow="fold", ratio=3)
     table.add_column("arms", overflow="fold", ratio=1)
     table.add_column("expected", overflow="fold", ratio=2)
@@ -109,7 +111,7 @@ def claims(study: Study) -> Table:
 
 def arms(planned: Mapping[str, Arm]) -> Table:
     """A row per arm: what is trained. Print it with rich."""
-    table = Table(box=SIMPLE_HEAD)
+    table = PlainTable(box=SIMPLE_HEAD)
     for name in ("arm", "agent", "environments"):
         table.add_column(name, overflow="fold")
     for name in ("configurations", "seeds", "steps of each", "steps in all"):
@@ -128,7 +130,7 @@ def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outco
 
     texts: {study: its text}. results: {study: {preset: outcome}}, empty where it has not run.
     """
-    table = Table(box=SIMPLE_HEAD)
+    table = PlainTable(box=SIMPLE_HEAD)
     table.add_column("study", no_wrap=True)
     table.add_column("question", overflow="fold")
     table.add_column("verdicts", overflow="fold")

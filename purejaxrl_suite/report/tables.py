@@ -6,6 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.ranking import shortlist
 from purejaxrl_suite.report.summary import FINAL, diverged, engineering, estimate, final_scores
 
@@ -30,7 +31,7 @@ def table(curves: Any) -> Table:
         kept = [one for here in few.values() for one in here]
         caption += f"; the best {len(kept)} of {len(found)} configurations"
         found = kept
-    result = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    result = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     result.add_column("run", overflow="fold")
     for name in (*scores, "cost"):
         result.add_column(name, justify="right", no_wrap=True)

@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 
 from purejaxrl_suite import report
+from purejaxrl_suite.report.html import identifier
 from tests.report.browser import DESKTOP, PHONE, check_readable, opened
 
+FIRST = identifier("episode_return-0")
 AXES = {"learning_rate": [1e-4, 1e-3, 1e-2], "gamma": [0.9, 0.99]}
 RECORD = {
     "command": ["purejaxrl-suite", "sweep", "ppo", "--env", "Corridor"],
@@ -101,7 +103,7 @@ def test_a_browser_draws_it_and_shows_numbers(path, chromium):
             line = drawn.nth(number).locator(".scatterlayer .trace path.js-line").first
             assert line.bounding_box()["width"] > 100
         check_readable(page)
-        said = hover(page, "#episode_return-0")
+        said = hover(page, f"#{FIRST}")
         assert "learning_rate=0.01" in said and re.search(r"steps17.\d+ \[16", said), said
 
 
@@ -110,9 +112,9 @@ def test_a_phone_shows_it(path, chromium):
         check_readable(page)
         boxes = [one.bounding_box() for one in page.locator(".js-plotly-plot").all()]
         assert len(boxes) == 4 and all(300 < box["width"] <= 390 for box in boxes)
-        area = page.locator("#episode_return-0 .nsewdrag").first.bounding_box()
+        area = page.locator(f"#{FIRST} .nsewdrag").first.bounding_box()
         page.touchscreen.tap(area["x"] + 150, area["y"] + 100)
-        assert "learning_rate=" in label(page, "#episode_return-0")
+        assert "learning_rate=" in label(page, f"#{FIRST}")
 
 
 def hover(page, name):

@@ -1,0 +1,59 @@
+"""Names as they are: in tables, figures and file names nothing of them is read as markup.
+
+Metrics, hyper-parameters, environments, agents and labels may be called anything. Pages escape
+them in `report.html`.
+"""
+
+import re
+from html import escape
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FuncFormatter
+from rich.table import Table
+from rich.text import Text
+
+
+class PlainTable(Table):
+    """A table of rich, in which `[red]` or `:smile:` in a text stay what they are."""
+
+    def __init__(self, *headers: Any, caption: str | None = None, **options: Any):
+        """As rich's."""
+        super().__init__(*headers, caption=_plain(caption), **options)
+
+    def add_column(self, header: Any = "", *arguments: Any, **options: Any) -> None:
+        """As rich's."""
+        super().add_column(_plain(header), *arguments, **options)
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """As rich's."""
+        super().add_row(*map(_plain, cells), **options)
+
+
+def _plain(text: Any) -> Any:
+    return Text(text) if isinstance(text, str) else text
+
+
+def without_formulas(figure: Figure) -> None:
+    """Show a `$` in the texts of a figure as one; ticks that are numbers keep their exponents."""
+    from matplotlib.text import Text
+
+    numbers = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):
+                numbers |= {id(tick.label1) for tick in axis.majorTicks}
+            numbers |= {id(tick.label1) for tick in axis.minorTicks}
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and id(text) not in numbers:
+            text.set_parse_math(False)
+
+
+def in_file_name(text: str) -> str:
+    """A text as part of the name of one file, without what leads to another folder."""
+    return re.sub(r"[^\w=.,-]+", "_", text)
+
+
+def in_plotly(text: Any) -> str:
+    """A text of a figure by plotly, which takes some HTML and `%{x}` in templates for its own."""
+    return escape(str(text), quote=False).replace("%", "&#37;")
