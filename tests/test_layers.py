@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "purejaxrl_suite"
 LEVELS = (
     {"core"},
-    {"ops", "nets", "envs", "buffers", "stats"},
+    {"ops", "nets", "envs", "buffers"},
     {"plasticity", "agents"},
-    {"engine", "presets"},
+    {"engine", "stats", "presets"},
     {"studies"},
     {"report"},
     {"cli"},

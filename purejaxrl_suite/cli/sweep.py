@@ -121,6 +121,7 @@ def _arguments(given: Given) -> dict[str, Any]:
         "network": given.network,
         "seeds": given.seeds,
         "steps": given.fleet.steps,
+        "reset_pool": given.fleet.reset_pool,
         **given.plasticity,
     }
 
@@ -151,7 +152,6 @@ def _settings(given: Given) -> "Settings":
         segments=given.flags.segments,
         checkpoint_every=given.flags.checkpoint_every,
         memory=given.flags.memory,
-        reset_pool=given.fleet.reset_pool,
     )
 
 

@@ -53,6 +53,7 @@ def lay_out(given: Given) -> "Layout":
         env_params=None,
         seeds=given.seeds,
         steps=given.fleet.steps,
+        reset_pool=given.fleet.reset_pool,
         **given.plasticity,
     )
 

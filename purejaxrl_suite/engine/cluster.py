@@ -12,6 +12,7 @@ from purejaxrl_suite.engine import curves
 from purejaxrl_suite.engine.execute import Settings, execute
 from purejaxrl_suite.engine.layout import Layout
 from purejaxrl_suite.engine.result import Result
+from purejaxrl_suite.engine.store import claimed
 
 
 def train_group(laid: Layout, settings: Settings, folder: Path, number: int) -> None:
@@ -39,11 +40,10 @@ def execute_on_ray(
     if not ray.is_initialized():
         ray.init()
     task = ray.remote(num_gpus=gpus, max_retries=retries, retry_exceptions=False)(train_group)
-    waiting = [
-        task.remote(laid, settings, folder.resolve(), number) for number in range(len(laid.groups))
-    ]
-    ray.get(waiting)
-    return _joined(laid, settings, folder)
+    with claimed(folder):  # as a whole; each task claims the folder of its group
+        numbers = range(len(laid.groups))
+        ray.get([task.remote(laid, settings, folder.resolve(), number) for number in numbers])
+        return _joined(laid, settings, folder)
 
 
 def _joined(laid: Layout, settings: Settings, folder: Path) -> Result:

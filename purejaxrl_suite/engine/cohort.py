@@ -123,8 +123,6 @@ class Schedule(NamedTuple):
         )
         return f"configurations: {phases}; {share:.0%} of the steps of all to the end"
 
-    __repr__ = __str__
-
 
 def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
     """Check a population and try its rules on equal scores; raises ValueError."""
@@ -195,7 +193,7 @@ class Phase:
         self.inner, self.cohort, self.carry = inner, cohort, carry
         self.first, self.until = span
         self.clear, self.curves, self.close = inner.clear, inner.curves, inner.close
-        self.durable, self.claimed = inner.durable, inner.claimed
+        self.durable = inner.durable
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
         """Keep rows {metric: f32[B, n]} of the updates from `start` on."""

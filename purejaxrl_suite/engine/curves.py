@@ -1,6 +1,7 @@
 """Training curves as a labelled xarray.Dataset, and their storage in zarr."""
 
 import json
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import xarray
 
 PACKAGES = ("purejaxrl_suite", "jax", "jaxlib", "flax", "optax", "gymnax", "navix", "distrax")
+EXTRAS = ("brax", "mujoco", "playground")
 UNITS = {
     "episode_return": "reward",
     "episode_length": "steps",
@@ -44,8 +46,11 @@ class Gathered(NamedTuple):
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that can change a result."""
-    return {name: version(name) for name in PACKAGES}
+    """Versions of the packages that can change a result; of extras where they are in use."""
+    extras = [
+        name for name in EXTRAS if name.replace("playground", "mujoco_playground") in sys.modules
+    ]
+    return {name: version(name) for name in (*PACKAGES, *extras)}
 
 
 def made_with() -> dict[str, Any]:

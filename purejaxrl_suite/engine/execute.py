@@ -19,7 +19,7 @@ from purejaxrl_suite.engine.layout import Group, Layout
 from purejaxrl_suite.engine.memory import parse_bytes
 from purejaxrl_suite.engine.plan import GroupPlan, Plan
 from purejaxrl_suite.engine.result import Result
-from purejaxrl_suite.engine.store import InMemory, Sweep
+from purejaxrl_suite.engine.store import InMemory, Sweep, claimed
 
 if TYPE_CHECKING:
     import xarray
@@ -27,19 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sweep is run; ValueError where that makes no sense."""
+    """How a sweep is run, which changes no number; ValueError where that makes no sense.
+
+    accept_changes: whether a sweep goes on with other versions, or on another kind of device, which
+    can change bits, and is recorded.
+    """
 
     segments: int = 1
     checkpoint_every: int = 1
     keep: int = 2
     memory: str | int | float | None = None
-    reset_pool: int = 1
+    accept_changes: bool = False
 
     def __post_init__(self):
         """Raise ValueError, naming the setting, for what makes no sense."""
         for name in ("segments", "checkpoint_every", "keep"):
             integer(name, getattr(self, name), 1)
-        integer("reset_pool", self.reset_pool, 0)  # 0: exact resets
         if self.memory is not None:
             parse_bytes(self.memory)
 
@@ -68,17 +71,6 @@ class Progress(NamedTuple):
     left: float
     diverged: int
     history: dict[str, np.ndarray]
-
-    def __str__(self) -> str:
-        """Where training stands, as one line."""
-        return (
-            f"{self.done:.0%}: group {self.group + 1} of {self.groups}, "
-            f"chunk {self.chunk + 1} of {self.chunks}, step {self.step:,} of {self.steps:,}; "
-            f"{self.steps_per_second:,.0f} steps/s, {self.left:.0f} s left, "
-            f"{self.diverged} diverged"
-        )
-
-    __repr__ = __str__
 
 
 def make_plan(
@@ -110,13 +102,10 @@ def _plan_group(
 
     def compile_at(size: int) -> Program:
         return compile_fleet(
-            group.agent,
-            group.env,
+            group.single,
             group.members.chunk(0, size),
             length=stored.get("length", -(-group.updates // settings.segments)),
             block=plan.choose_block(state_bytes, size, stored.get("block"), what),
-            reset_pool=settings.reset_pool,
-            intervention=group.intervention,
         )
 
     count = len(group.members.seeds)
@@ -163,14 +152,29 @@ def execute(
     """Train all members of a layout, in a folder or in memory.
 
     Where JAX runs in several processes, each trains its share of the chunks in the same folder; the
-    first one plans and joins.
+    first one claims, plans and joins.
     """
+    with claimed(folder):
+        return _execute(laid, settings, folder, resuming, announce, on_segment)
+
+
+def _execute(
+    laid: Layout,
+    settings: Settings,
+    folder: Path | None,
+    resuming: bool,
+    announce: Callable[[object], None],
+    on_segment: Callable[[Progress], None] | None,
+) -> Result:
     sweep, first = Sweep(folder) if folder else None, jax.process_index() == 0
     if sweep is None and jax.process_count() > 1:
         raise ValueError("several processes share a sweep through its folder: pass out")
-    saved = None
+    saved = identity = None
     if sweep is not None:
-        saved = sweep.open(laid.identity()) if resuming else sweep.check_new()
+        identity = laid.identity()
+        saved = sweep.open(identity) if resuming else sweep.check_new()
+        if saved is not None and not sweep.finished():
+            sweep.go_on(identity, accept_changes=settings.accept_changes)
     _meet("the folder is checked")
     if sweep is not None and saved is not None and sweep.finished():
         announce(f"{folder} is finished: nothing is left to train")
@@ -178,12 +182,12 @@ def execute(
         return Result(curves.read(sweep.path / "curves.zarr"), laid, tuple(saved["chunk"]), chunks)
     if sweep is not None and not first:
         _meet("the sweep is planned")
-        saved = sweep.open(laid.identity())
+        saved = sweep.open(identity)
     made = make_plan(laid, settings, checkpoints=sweep is not None, saved=saved)
     announce(made)
     sizes = [group.chunk for group in made.groups]
     if sweep is not None and saved is None:
-        sweep.create(laid.identity(), sizes_of(made), curves.made_with())
+        sweep.create(identity, sizes_of(made), curves.made_with())
     if first:
         _meet("the sweep is planned")
     chunks = _chunks(laid, sizes, sweep, settings)
@@ -245,10 +249,6 @@ class Training:
 
     def one(self, g: int, k: int, stop: Callable[[], bool], until: int | None = None) -> None:
         """Train one chunk from its last checkpoint to the end, or to the update `until`."""
-        with self.chunks[g][k].claimed():
-            self._train(g, k, stop, until)
-
-    def _train(self, g: int, k: int, stop: Callable[[], bool], until: int | None) -> None:
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         members = group.members.chunk(k * made.chunk, made.chunk)
         start, run = self._begin(made.program, members, store)

@@ -19,15 +19,12 @@ from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import (
-    Agent,
     Array,
     Clock,
-    Environment,
-    Intervention,
     PyTree,
     Run,
 )
-from purejaxrl_suite.engine.train import Train, make_train
+from purejaxrl_suite.engine.train import Single, Train, repeat
 
 AXIS = "members"
 CACHE = 2**20
@@ -76,21 +73,18 @@ def _axes(varied: PyTree) -> PyTree:
     return jax.tree.map(lambda varies: 0 if varies else None, varied)
 
 
-def abstract_run(
-    agent: Agent, env: Environment, members: Members, intervention: Intervention | None = None
-) -> Run:
+def abstract_run(single: Single, members: Members) -> Run:
     """Shapes and dtypes of the state of these members, found without compiling."""
-    train = make_train(agent, env, updates_per_call=1, intervention=intervention)
-    init = _init(train, in_axes(members))
+    init = _init(single, in_axes(members))
     return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
 
 
-def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
+def _init(single: Single, axes: PyTree) -> Callable[..., Run]:
     """(seeds, hypers, env_params) -> the states of all members."""
 
     def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
         keys = jax.vmap(jax.random.key)(seeds)
-        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, params)
+        return jax.vmap(single.init, (0, 0, axes))(keys, hypers, params)
 
     return init
 
@@ -169,23 +163,13 @@ class Program(NamedTuple):
     state_bytes: int
 
 
-def compile_fleet(
-    agent: Agent,
-    env: Environment,
-    members: Members,
-    *,
-    length: int,
-    block: int,
-    reset_pool: int,
-    intervention: Intervention | None = None,
-) -> Program:
+def compile_fleet(single: Single, members: Members, *, length: int, block: int) -> Program:
     """Compile the programs of a fleet like `members`; the local devices must divide them.
 
-    block: members that each device trains together, a divisor of those that it has.
+    length: updates of a segment. block: members that each device trains together, a divisor of
+    those that it has.
     """
-    train = make_train(
-        agent, env, updates_per_call=length, reset_pool=reset_pool, intervention=intervention
-    )
+    train = repeat(single, length)
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     each, all_alike = P(AXIS), P()
     axes = in_axes(members)
@@ -201,7 +185,7 @@ def compile_fleet(
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
 
     arguments = members.seeds, members.hypers, members.env_params
-    start = jax.jit(shard(_init(train, axes), (each, each, env_specs))).lower(*arguments).compile()
+    start = jax.jit(shard(_init(single, axes), (each, each, env_specs))).lower(*arguments).compile()
     sharding = NamedSharding(mesh, each)
     run = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), start.out_info

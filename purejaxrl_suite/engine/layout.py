@@ -6,7 +6,6 @@ Static choices (environment, network, Config) make groups, one compiled program 
 """
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
 from purejaxrl_suite.engine import axes, check
 from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.fleet import Members
-from purejaxrl_suite.engine.train import check_fit
+from purejaxrl_suite.engine.train import Single, make_single
 from purejaxrl_suite.plasticity.combine import observed
 
 
@@ -28,7 +27,8 @@ class Group(NamedTuple):
     """What shares one compiled program.
 
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
-    of them, C x S. updates: of each member. intervention: what is done, and measured, in training.
+    of them, C x S. updates: of each member. single: the training of one of them. reset_pool:
+    start states per environment and rollout. intervention: what is done, and measured, in training.
     """
 
     labels: Mapping[str, Any]
@@ -37,6 +37,8 @@ class Group(NamedTuple):
     env: Environment
     members: Members
     updates: int
+    single: Single
+    reset_pool: int = 1
     intervention: Intervention | None = None
 
     @property
@@ -74,23 +76,9 @@ class Layout(NamedTuple):
 
     def identity(self) -> dict[str, Any]:
         """What makes this sweep this sweep, as JSON: compared before anything is resumed."""
-        return json.loads(
-            json.dumps(
-                {
-                    "groups": [_identity(group) for group in self.groups],
-                    "static axes": {
-                        name: [label(x) for x in xs] for name, xs in self.static.items()
-                    },
-                    "traced axes": {name: list(xs) for name, xs in self.traced.items()},
-                    "values on axes": {
-                        name: [axis, list(xs)] for name, (axis, xs) in self.along.items()
-                    },
-                    "seeds": self.seeds,
-                    "steps": float(self.steps),
-                },
-                default=label,
-            )
-        )
+        from purejaxrl_suite.engine.identity import identity_of  # made of layouts, so later
+
+        return identity_of(self)
 
 
 def lay_out(
@@ -106,6 +94,7 @@ def lay_out(
     intervention: Any = None,
     metrics: Sequence[Metric] = (),
     measure_every: int = 10,
+    reset_pool: int = 1,
 ) -> Layout:
     """Build every agent and list all members; raises ValueError for what makes no sense."""
     declared = check.declared(builder)
@@ -119,17 +108,19 @@ def lay_out(
     chosen = check.seeds(seeds)
     metrics = functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
     integer("measure_every", measure_every, 1)
+    integer("reset_pool", reset_pool, 0)  # 0: exact resets
     groups = []
     for environment, (name, build), (what, done), (settings, one) in itertools.product(
         environments, networks, interventions, configs
     ):
         made = build(environment) if build else None
         if made is not None:
-            what = f"network[{name!r}]" if name else "network"
-            instance(what, made, declared.get("network", object))
+            here = f"network[{name!r}]" if name else "network"
+            instance(here, made, declared.get("network", object))
         agent = instance("builder", builder(environment, one, made, hyper_points.base), Agent)
         check.kind("hypers", hyper_points.base, type(agent.hypers))
-        check_fit(agent, environment)
+        both = observed(done, metrics, measure_every)
+        single = make_single(agent, environment, reset_pool=reset_pool, intervention=both)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings
         params = _env_points(env_params, environment)
         if len(environments) > 1 and params.dims:
@@ -138,8 +129,8 @@ def lay_out(
         check.room(params.count * hyper_points.count, chosen, updates)
         members = _members(agent, params, hyper_points, chosen)
         here = {axis: labels[axis] for axis in static}
-        both = observed(done, metrics, measure_every)
-        groups.append(Group(here, one, agent, environment, members, updates, both))
+        parts = here, one, agent, environment, members, updates, single
+        groups.append(Group(*parts, reset_pool, both))
     traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
     _check_names(static, traced, along | traced_along)
     return Layout(tuple(groups), static, traced, along | traced_along, tuple(chosen), steps)
@@ -263,15 +254,4 @@ def structure(agent: Agent, env: Environment) -> dict[str, Any]:
         "observation": spaces.describe(agent.observation),
         "action": spaces.describe(agent.action),
         "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
-    }
-
-
-def _identity(group: Group) -> dict[str, Any]:
-    return structure(group.agent, group.env) | {
-        "labels": {name: label(x) for name, x in group.labels.items()},
-        "updates": group.updates,
-        "intervention": "none" if group.intervention is None else group.intervention.name,
-        "environment steps per update": group.per_update,
-        "config": {name: label(x) for name, x in axes.fields(group.config).items()},
-        "hypers": {name: float(x) for name, x in group.agent.hypers._asdict().items()},
     }

@@ -73,8 +73,6 @@ class Plan(NamedTuple):
         ]
         return "\n".join(lines + [_line(group) for group in self.groups])
 
-    __repr__ = __str__
-
 
 def _line(group: GroupPlan) -> str:
     name = ", ".join(f"{key}={value}" for key, value in group.labels.items()) or "all members"
@@ -125,7 +123,7 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
 def state_bytes(group: Group) -> int:
     """Bytes of one member's state, found without compiling."""
     members = group.members.chunk(0, 1)
-    run = fleet.abstract_run(group.agent, group.env, members, group.intervention)
+    run = fleet.abstract_run(group.single, members)
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
 
 

@@ -41,7 +41,7 @@ from purejaxrl_suite.engine.memory import describe_bytes
 from purejaxrl_suite.engine.plan import Plan
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.selection import Rules, Select, identities, scores
-from purejaxrl_suite.engine.store import InMemory, Sweep
+from purejaxrl_suite.engine.store import InMemory, Sweep, claimed
 
 if TYPE_CHECKING:
     import xarray
@@ -70,6 +70,7 @@ def evolve(
     checkpoint_every: int = 1,
     keep: int = 2,
     memory: str | int | float | None = None,
+    accept_changes: bool = False,
     reset_pool: int = 1,
     announce: Callable[[object], None] = print,
     on_segment: Told = None,
@@ -89,14 +90,14 @@ def evolve(
     is a phase. Raises what `sweep` does; ValueError for more than one group, or if not all members
     fit into memory at once, or if nothing is known of anybody's score.
     """
-    settings = Settings(segments, checkpoint_every, keep, memory, reset_pool)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
     instance("env", env, Environment)
     if not isinstance(hypers, Points):
         raise wrong("hypers", "points, such as `random(PPOHypers(), 16, ...)` gives", hypers)
     if isinstance(env_params, Points):
         raise wrong("env_params", "values: a population varies hypers only", env_params)
     arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
-    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps)
+    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps, reset_pool=reset_pool)
     rules = Rules(
         function("select", select, 3, "(key, scores, hypers) -> Selection"),
         tuple(integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")),
@@ -118,12 +119,29 @@ def _evolve(
 ) -> Result:
     if out is not None and resume is not None:
         raise ValueError("out and resume: pass out for a new population, resume to go on with one")
-    schedule = make_schedule(laid, rules, settings.segments)
     folder = out if resume is None else resume
-    sweep = None if folder is None else Sweep(Path(folder))
-    identity, saved = _identity(laid, rules, schedule), None
+    with claimed(None if folder is None else Path(folder)):
+        sweep = None if folder is None else Sweep(Path(folder))
+        resuming = resume is not None
+        return _enter(laid, rules, settings, sweep, resuming, announce, on_segment)
+
+
+def _enter(
+    laid: Layout,
+    rules: Rules,
+    settings: Settings,
+    sweep: Sweep | None,
+    resuming: bool,
+    announce: Callable[[object], None],
+    on_segment: Told,
+) -> Result:
+    schedule = make_schedule(laid, rules, settings.segments)
+    identity = saved = None
     if sweep is not None:
-        saved = sweep.check_new() if resume is None else sweep.open(identity)
+        identity = _identity(laid, rules, schedule)
+        saved = sweep.open(identity) if resuming else sweep.check_new()
+        if saved is not None and not sweep.finished():
+            sweep.go_on(identity, accept_changes=settings.accept_changes)
     if saved is not None:
         sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
         schedule = schedule._replace(length=saved["length"][0], sizes=sizes, blocks=blocks)
@@ -131,11 +149,11 @@ def _evolve(
     if saved is not None:
         population.load()
     if sweep is not None and sweep.finished():
-        announce(f"{folder} is finished: nothing is left to train")
+        announce(f"{sweep.path} is finished: nothing is left to train")
         return population.result(curves.read(sweep.path / "curves.zarr"))
     announce(schedule)
     announce(population.plan())
-    if sweep is not None and saved is None:
+    if sweep is not None and identity is not None and saved is None:
         sizes = {"chunk": list(schedule.sizes), "block": list(schedule.blocks)}
         sizes["length"] = [schedule.length]
         sweep.create(identity, sizes, curves.made_with())

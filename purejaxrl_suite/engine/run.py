@@ -55,6 +55,7 @@ def run(
         intervention=intervention,
         metrics=metrics,
         measure_every=measure_every,
+        reset_pool=reset_pool,
     )
-    settings = Settings(segments=segments, memory=memory, reset_pool=reset_pool)
+    settings = Settings(segments=segments, memory=memory)
     return execute(laid, settings, None, on_segment=on_segment)

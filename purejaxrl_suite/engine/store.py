@@ -11,10 +11,12 @@ Whatever lies beyond the last complete checkpoint is computed again, to the same
 appears under its name only when it is complete.
 """
 
+import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
 from purejaxrl_suite.engine import files
+from purejaxrl_suite.engine.curves import made_with
+from purejaxrl_suite.engine.identity import changes, difference
 
 
 class Sweep:
@@ -41,18 +45,45 @@ class Sweep:
             )
 
     def open(self, identity: dict[str, Any]) -> dict[str, Any]:
-        """The sizes `create` was told; raises ValueError naming what differs from `identity`."""
+        """The sizes `create` was told; raises ValueError naming what differs from `identity`.
+
+        Digests of programs are compared where versions and the kind of device are those here.
+        """
+        saved = self._saved()
+        same = not changes(saved["made with"], made_with())
+        found = difference(saved["identity"], identity, programs=same)
+        if found is not None:
+            raise ValueError(f"{self.path} is another experiment: {found}")
+        return saved["sizes"]
+
+    def go_on(self, identity: dict[str, Any], *, accept_changes: bool) -> None:
+        """Take up a sweep that is to be trained further, after `open`.
+
+        Raises ValueError naming versions, or the kind of device, that have changed since, unless
+        that is accepted: then sweep.json says when, and from what to what.
+        """
+        saved, now = self._saved(), made_with()
+        changed = changes(saved["made with"], now)
+        if not changed:
+            return
+        if not accept_changes:
+            text = ", ".join(
+                f"{name} {there} there, {here} here" for name, (there, here) in changed.items()
+            )
+            raise ValueError(
+                f"{self.path} was begun with {text}: bits may differ, so that goes on only with "
+                "accept_changes=True (--accept-changes)"
+            )
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        accepted = [*saved.get("accepted", ()), {"when": when, "changes": changed}]
+        content = saved | {"identity": identity, "made with": now, "accepted": accepted}
+        files.write_json(self.path / "sweep.json", content)
+
+    def _saved(self) -> dict[str, Any]:
         record = self.path / "sweep.json"
         if not record.exists():
             raise ValueError(f"{self.path} holds no sweep (no sweep.json)")
-        saved = files.read_json(record)
-        for name, ours in _flat(identity).items():
-            theirs = _flat(saved["identity"]).get(name, "missing")
-            if theirs != ours:
-                raise ValueError(
-                    f"{self.path} is another sweep: {name} is {theirs} there, {ours} here"
-                )
-        return saved["sizes"]
+        return files.read_json(record)
 
     def create(self, identity: dict[str, Any], sizes: dict[str, Any], made_with: Any) -> None:
         """Write what the sweep is."""
@@ -68,6 +99,39 @@ class Sweep:
         return (self.path / "curves.zarr").exists()
 
 
+@contextmanager
+def claimed(folder: Path | None) -> Iterator[None]:
+    """While a folder is asked, trained and written; ValueError where another process does so.
+
+    The lock is the system's, so that it ends with the process, however that ends; on a file system
+    without locks it is a file that names the process. It lies beside the folder, which may be
+    replaced meanwhile. The processes of one JAX job share a folder, the first claims it.
+    """
+    if folder is None or jax.process_index() > 0:
+        yield
+        return
+    import filelock
+
+    path = files.resolve(folder)
+    unique = zlib.crc32(os.fsencode(path.name))  # of names that begin alike
+    place = path.with_name(f".{path.name[:32]}.{unique:08x}.lock")
+    lock = filelock.FileLock(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(f"{path} is being trained by another process") from None
+    except OSError:
+        files.check_writable(path)  # says why not
+        raise
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            place.unlink()  # before it is released; who has opened it meanwhile asks again
+        lock.release()
+
+
 class InMemory:
     """What `Chunk` is, without a folder: keeps the last state and all rows."""
 
@@ -77,10 +141,6 @@ class InMemory:
         """Holds nothing yet."""
         self.rows: dict[str, list[np.ndarray]] = {}
         self.state: tuple[int, PyTree] | None = None
-
-    def claimed(self) -> AbstractContextManager[None]:
-        """Nobody else can train it."""
-        return nullcontext()
 
     def clear(self) -> None:
         """Nothing to forget: a new one is empty."""
@@ -119,24 +179,6 @@ class Chunk:
         """Open or create the folder; `keep` checkpoints stay."""
         self.path, self.keep = files.resolve(path), keep
         self._open = self._rows = None
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """While it is trained; raises ValueError where another process trains it already.
-
-        The lock is the system's, so that it ends with the process, however that ends; on a file
-        system without locks it is a file that names the process.
-        """
-        import filelock
-
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path.with_suffix(".lock"))
-        try:
-            held = lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise ValueError(f"{self.path} is being trained by another process") from None
-        with held:
-            yield
 
     def clear(self) -> None:
         """Forget everything."""
@@ -268,18 +310,6 @@ class Chunk:
 
 
 _WAY_OUT = "delete it to go back to the one before"
-
-
-def _flat(content: Any, name: str = "") -> dict[str, Any]:
-    """{dotted name: value} of nested dictionaries and lists of dictionaries."""
-    if isinstance(content, list) and content and isinstance(content[0], dict):
-        content = {str(i): entry for i, entry in enumerate(content)}
-    if not isinstance(content, dict):
-        return {name: content}
-    found = {}
-    for key, value in content.items():
-        found |= _flat(value, f"{name}.{key}" if name else key)
-    return found
 
 
 def _leaves(state: PyTree) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def sweep(
     keep: int = 2,
     ray_gpus: float | None = None,
     memory: str | int | float | None = None,
+    accept_changes: bool = False,
     reset_pool: int = 1,
     intervention: Any = None,
     metrics: Sequence[Metric] = (),
@@ -62,6 +63,8 @@ def sweep(
     resume: the folder of a sweep with the same arguments, to go on where it stopped.
     segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
         checkpoints, of which `keep` stay. memory: such as "8GiB"; the device's by default.
+    accept_changes: go on although versions, or the kind of device, are others than those it was
+        begun with, which can change bits; sweep.json records it.
     ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
         which all workers must see; a lost worker's group is tried again from its checkpoint.
     announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
@@ -69,8 +72,9 @@ def sweep(
     Raises ValueError before anything is compiled if an argument makes no sense, or if the folder
     holds another sweep; KeyboardInterrupt after Ctrl-C, when the state is saved.
     """
-    settings = Settings(segments, checkpoint_every, keep, memory, reset_pool)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
     varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    varied["reset_pool"] = reset_pool
     watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
     laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
     folder = _folder(out, resume)
@@ -107,8 +111,9 @@ def plan(
     measure_every: int = 10,
 ) -> Plan:
     """The plan of a sweep with these arguments: compiles its programs and runs nothing."""
-    settings = Settings(segments=segments, memory=memory, reset_pool=reset_pool)
+    settings = Settings(segments=segments, memory=memory)
     varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    varied["reset_pool"] = reset_pool
     watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
     laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
     return make_plan(laid, settings, checkpoints=True)

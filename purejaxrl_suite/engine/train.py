@@ -1,7 +1,6 @@
 """The one training loop: a pure function of one member, to be vmapped, segmented and resumed."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +25,26 @@ from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.plasticity.combine import join, observed
 
 History = dict[str, Array]
+
+
+class Single(NamedTuple):
+    """One member: how it begins, and one update; each traced once, however often it is used.
+
+    init: (key, hypers, env_params) -> Run. update: (key, hypers, env_params, run, clock) -> (run,
+    row {name: f32[]}); the key is the third of those that the member's own is split into.
+    """
+
+    init: jax.stages.Wrapped
+    update: jax.stages.Wrapped
+
+    def __reduce__(self) -> Any:
+        """Pickled, for another process, as the functions that are traced."""
+        return traced_once, (self.init.__wrapped__, self.update.__wrapped__)
+
+
+def traced_once(init: Callable[..., Run], update: Callable[..., tuple[Run, History]]) -> Single:
+    """A `Single` of two functions that JAX traces once for all who call them while tracing."""
+    return Single(jax.jit(init, inline=True), jax.jit(update, inline=True))
 
 
 class Train(NamedTuple):
@@ -59,12 +78,31 @@ def make_train(
     After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
     after each update `intervention` is applied. The random numbers of all else stay what they are.
     """
+    single = make_single(
+        agent,
+        env,
+        reset_pool=reset_pool,
+        intervention=intervention,
+        metrics=metrics,
+        measure_every=measure_every,
+    )
+    return repeat(single, updates_per_call)
+
+
+def make_single(
+    agent: Agent,
+    env: Environment,
+    *,
+    reset_pool: int = 1,
+    intervention: Intervention | None = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
+) -> Single:
+    """What `make_train` repeats; the arguments are its own."""
     check_fit(agent, env)
     plasticity = observed(intervention, metrics, measure_every)
     if plasticity is not None and agent.network is None:
         raise ValueError(f"agent {agent.name!r} has no network, so there is nothing to measure")
-    if updates_per_call < 1:
-        raise ValueError(f"updates_per_call must be at least 1, got {updates_per_call}")
     if reset_pool < 0:
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
 
@@ -76,7 +114,6 @@ def make_train(
             run = run._replace(intervention=kept)
         return tree.strong(run)
 
-    @partial(jax.jit, inline=True)  # traced once for the names of its rows and the loop's body
     def update(
         key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
     ) -> tuple[Run, History]:
@@ -104,6 +141,15 @@ def make_train(
             learner, kept, found = plasticity.apply(key, clock, kept, state.learner, look)
         state = state._replace(learner=learner)
         return acted._replace(agent=state, intervention=kept), join(row, found)
+
+    return traced_once(init, update)
+
+
+def repeat(single: Single, updates_per_call: int) -> Train:
+    """The training of a member by so many updates at a time."""
+    if updates_per_call < 1:
+        raise ValueError(f"updates_per_call must be at least 1, got {updates_per_call}")
+    init, update = single
 
     def train(key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
         # fold_in(key, i) equals split(key)[i]: fold only into a key that nothing else has used.

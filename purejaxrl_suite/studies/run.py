@@ -86,6 +86,7 @@ def _watched(arm: Arm) -> dict[str, Any]:
         "intervention": arm.intervention,
         "metrics": arm.metrics,
         "measure_every": arm.measure_every,
+        "reset_pool": arm.reset_pool,
     }
 
 
@@ -154,7 +155,6 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Result:
         hypers=arm.hypers,
         config=arm.config,
         network=arm.network,
-        reset_pool=arm.reset_pool,
         **_watched(arm),
         segments=SEGMENTS,
         announce=told.announce,

@@ -32,7 +32,7 @@ def test_members_are_found_again(result, tmp_path):
 
 def test_members_of_another_run_are_refused(result, tmp_path):
     members.save(result, tmp_path / "members")
-    with pytest.raises(ValueError, match="another sweep: seeds"):
+    with pytest.raises(ValueError, match="another experiment: seeds"):
         members.load(result.layout._replace(seeds=(5, 8)), tmp_path / "members", result.curves)
     with pytest.raises(ValueError, match="holds no sweep"):
         members.load(result.layout, tmp_path / "nothing", result.curves)

@@ -1,5 +1,6 @@
 """Populations: who goes on, on what state, with which hyper-parameters, and after any stop."""
 
+import functools
 import json
 import shutil
 import signal
@@ -12,7 +13,7 @@ from scipy import stats
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.engine import execute, fleet, plan, population, selection
+from purejaxrl_suite.engine import execute, fleet, layout, plan, population, selection
 from purejaxrl_suite.engine.interrupt import Interrupted
 from purejaxrl_suite.engine.population import evolve
 from purejaxrl_suite.engine.selection import (
@@ -165,17 +166,19 @@ def agent(env):
 def compiled():
     """Compile each program once for all tests; gives the sizes that were asked for."""
     known, asked, compile_fleet = {}, [], execute.compile_fleet
+    make_single = functools.cache(layout.make_single)
 
-    def once(agent, env, members, **sizes):
+    def once(single, members, **sizes):
         size = len(members.seeds)
         asked.append(size)
-        name = (id(agent), size, *sizes.values())
+        name = (single, size, *sizes.values())
         if name not in known:
-            known[name] = compile_fleet(agent, env, members, **sizes)
+            known[name] = compile_fleet(single, members, **sizes)
         return known[name]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, "compile_fleet", once)
+        patch.setattr(layout, "make_single", make_single)
         yield asked
 
 
@@ -421,7 +424,7 @@ def test_what_is_resumed_must_be_the_same(train, tmp_path, agent, env):
     for changes, message in (
         ({"rungs": [2, 5]}, r"population.rungs, in updates is \[4, 8\] there, \[4, 10\] here"),
         ({"selection_seed": 1}, "population.selection seed is 0 there, 1 here"),
-        ({"seeds": 3}, "sweep.seeds is"),
+        ({"seeds": 3}, "experiment: seeds is"),
     ):
         with pytest.raises(ValueError, match=message):
             train(successive_halving(), resume=out, **changes)
@@ -432,7 +435,7 @@ def test_what_is_resumed_must_be_the_same(train, tmp_path, agent, env):
     successive_halving_of_the_worst.__qualname__ = "successive_halving.<locals>.select"
     with pytest.raises(ValueError, match="select decides otherwise than it did after update 4"):
         train(successive_halving_of_the_worst, resume=out)
-    with pytest.raises(ValueError, match="is another sweep"):
+    with pytest.raises(ValueError, match="is another experiment"):
         pjs.sweep(lambda *_: agent, env, **ARGUMENTS, resume=out)
     with pytest.raises(ValueError, match="holds a sweep already"):
         train(successive_halving(), out=out)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 
-import filelock
 import jax
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from purejaxrl_suite.engine import fleet, plan
 from purejaxrl_suite.engine.interrupt import Interrupted
 from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.memory import describe_bytes, parse_bytes
+from purejaxrl_suite.engine.store import claimed
 from purejaxrl_suite.envs import probes
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
@@ -213,10 +213,10 @@ def test_other_devices_take_whole_blocks_or_are_refused(monkeypatch):
 def test_two_processes_do_not_train_one_folder(env, whole, tmp_path):
     with pytest.raises(Stop):
         sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
-    another = filelock.FileLock(tmp_path / "x" / "group-000" / "chunk-000.lock")
-    with another, pytest.raises(ValueError, match="chunk-000 is being trained by another process"):
+    with claimed(tmp_path / "x"), pytest.raises(ValueError, match="x is being trained by another"):
         sweep(env, resume=tmp_path / "x")
     assert_same(whole, sweep(env, resume=tmp_path / "x"))
+    assert not list(tmp_path.glob(".*")), "what claims a folder is gone with the claim"
 
 
 def test_control_c_finishes_the_segment_saves_and_stops(env, whole, tmp_path):
@@ -255,7 +255,7 @@ def test_foreign_and_damaged_folders_are_refused_by_name(env, tmp_path):
     for changes, message in (
         ({"config": CONFIG._replace(epochs=2)}, "config.epochs is 1 there, 2 here"),
         ({"seeds": 4}, r"seeds is \[0, 1, 2\] there"),
-        ({"steps": 7 * STEPS}, "updates is 6 there, 7 here"),
+        ({"steps": 7 * STEPS}, "x is another experiment: updates is 6 there, 7 here"),
         ({"hypers": pjs.grid(PPOHypers(), gamma=[0.9])}, "gamma is missing there, .0.9. here"),
         ({"hypers": pjs.grid(PPOHypers(clip_range=0.1), learning_rate=RATES)}, "clip_range is 0.2"),
         ({"network": None}, "parameters"),

@@ -1,0 +1,101 @@
+"""What ran, in words and numbers: made from the layout, whoever asked for it and however.
+
+The same record is compared before a run goes on (`engine.identity`), stands in config.json and in
+the attributes of the curves, and is shown by the page and by every export.
+"""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core.types import Agent
+from purejaxrl_suite.engine import axes
+from purejaxrl_suite.engine.layout import Group, Layout, structure
+from purejaxrl_suite.envs.recipe import told
+
+FEW = 16
+"""Entries of an array that are written out; of a longer one its checksum is."""
+
+
+def record_of(laid: Layout) -> dict[str, Any]:
+    """All that was chosen for a layout, as JSON.
+
+    A value that the C configurations of a group share is written once, else as a list of C.
+    """
+    return {
+        "static axes": {name: plain(list(xs)) for name, xs in laid.static.items()},
+        "traced axes": {name: plain(list(xs)) for name, xs in laid.traced.items()},
+        "values on axes": {n: [axis, plain(list(xs))] for n, (axis, xs) in laid.along.items()},
+        "seeds": plain(list(laid.seeds)),
+        "groups": [_group(group, len(laid.seeds)) for group in laid.groups],
+        "steps": float(laid.steps),
+    }
+
+
+def _group(group: Group, seeds: int) -> dict[str, Any]:
+    env, members = group.env, group.members
+    config = axes.fields(group.agent.config) or axes.fields(group.config)
+    return structure(group.agent, env) | {
+        "recipe": list(env.recipe),
+        "tasks": list(env.tasks),
+        "time limit": env.time_limit,
+        "env_params": {
+            name: _column(x, seeds if varied else None)
+            for (name, x), varied in zip(
+                _named(members.env_params).items(), jax.tree.leaves(members.varied), strict=True
+            )
+        },
+        "config": {name: plain(x) for name, x in config.items()},
+        "hypers": {name: _column(x, seeds) for name, x in _named(members.hypers).items()},
+        "labels": {name: plain(x) for name, x in group.labels.items()},
+        "layers": _layers(group.agent),
+        "intervention": None if group.intervention is None else group.intervention.name,
+        "reset_pool": group.reset_pool,
+        "updates": group.updates,
+        "environment steps per update": group.per_update,
+    }
+
+
+def plain(x: Any) -> Any:
+    """A value as JSON that equals itself when it is read back; of functions the name."""
+    if isinstance(x, np.generic):
+        return plain(float(str(x)) if x.dtype == np.float32 else x.item())
+    if isinstance(x, float) and not math.isfinite(x):
+        return str(x)
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    if isinstance(x, np.ndarray | jax.Array) and not jax.dtypes.issubdtype(
+        x.dtype, jax.dtypes.extended
+    ):
+        found = np.asarray(x)
+        if found.ndim == 0:
+            return plain(found[()])
+        return told(found) if found.size > FEW else [plain(one) for one in found]
+    if isinstance(x, list | tuple | range) and not hasattr(x, "_fields"):
+        return [plain(one) for one in x]
+    return told(x)
+
+
+def _column(x: Any, seeds: int | None) -> Any:
+    """A value of all members, of which `seeds` neighbours share it; None: all of them do."""
+    if seeds is None:
+        return plain(x)
+    values = [plain(one) for one in np.asarray(x)[::seeds]]
+    return values[0] if all(value == values[0] for value in values) else values
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """{dotted name: leaf}."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+
+
+def _layers(agent: Agent) -> dict[str, int]:
+    """{hidden layer: its units}, as the wiring has them."""
+    if agent.network is None:
+        return {}
+    return {edge.layer: edge.units for edge in agent.network.wiring}
