@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "purejaxrl_suite"
 LEVELS = (
     {"core"},
-    {"ops", "nets", "envs", "buffers"},
+    {"ops", "nets", "envs", "buffers", "stats"},
     {"plasticity", "agents"},
-    {"engine", "stats", "presets"},
+    {"engine", "presets"},
     {"studies"},
     {"report"},
     {"cli"},

@@ -123,6 +123,8 @@ class Schedule(NamedTuple):
         )
         return f"configurations: {phases}; {share:.0%} of the steps of all to the end"
 
+    __repr__ = __str__
+
 
 def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
     """Check a population and try its rules on equal scores; raises ValueError."""

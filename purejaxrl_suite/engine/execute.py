@@ -72,6 +72,17 @@ class Progress(NamedTuple):
     diverged: int
     history: dict[str, np.ndarray]
 
+    def __str__(self) -> str:
+        """Where training stands, as one line."""
+        return (
+            f"{self.done:.0%}: group {self.group + 1} of {self.groups}, "
+            f"chunk {self.chunk + 1} of {self.chunks}, step {self.step:,} of {self.steps:,}; "
+            f"{self.steps_per_second:,.0f} steps/s, {self.left:.0f} s left, "
+            f"{self.diverged} diverged"
+        )
+
+    __repr__ = __str__
+
 
 def make_plan(
     laid: Layout, settings: Settings, *, checkpoints: bool, saved: dict[str, Any] | None = None

@@ -73,6 +73,8 @@ class Plan(NamedTuple):
         ]
         return "\n".join(lines + [_line(group) for group in self.groups])
 
+    __repr__ = __str__
+
 
 def _line(group: GroupPlan) -> str:
     name = ", ".join(f"{key}={value}" for key, value in group.labels.items()) or "all members"

@@ -9,7 +9,7 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Environment, Run
 from purejaxrl_suite.engine import curves as labelled
-from purejaxrl_suite.engine import fleet, plan
+from purejaxrl_suite.engine import fleet, plan, summary
 from purejaxrl_suite.engine.evaluate import make_evaluate
 from purejaxrl_suite.engine.layout import Group, Layout, label
 from purejaxrl_suite.engine.policy import Policy
@@ -29,6 +29,14 @@ class Result(NamedTuple):
     layout: Layout
     sizes: tuple[int, ...]
     chunks: tuple[tuple[Any, ...], ...]
+
+    def __repr__(self) -> str:
+        """A few lines: what was trained, how it ended, where it is."""
+        laid = self.layout
+        known = len(laid.groups), laid.configurations, summary.place(self.chunks)
+        return summary.describe(self.curves, *known)
+
+    __str__ = __repr__
 
     @property
     def agent(self) -> Agent:
@@ -73,6 +81,8 @@ class Result(NamedTuple):
         chunk, row = divmod(member, self.sizes[group])
         state = tree.index(self.state(group, chunk).agent, row)
         hypers = tree.index(found.members.hypers, member)
+        # On the device, where it acts: else every call would take it there.
+        state, hypers = jax.device_put((state, hypers))
         return Policy(found.agent, found.env, state, hypers, found.members.params(member))
 
     def evaluate(

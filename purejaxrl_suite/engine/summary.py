@@ -1,0 +1,77 @@
+"""Results, plans and progress in a few lines: what `print` shows of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.stats import final_score, iqm
+from purejaxrl_suite.stats.aggregate import FINAL
+
+if TYPE_CHECKING:
+    import xarray
+
+METRIC = "episode_return"
+
+
+def describe(curves: "xarray.Dataset", groups: int, configurations: int, folder: Any) -> str:
+    """What was trained, how it ended, how fast, and where it is.
+
+    groups, configurations: of each group. folder: None where the run is in memory alone.
+    """
+    seeds, steps = curves.sizes["seed"], int(curves["step"].values[-1])
+    count = groups * configurations
+    attributes = curves.attrs
+    lines = [
+        f"Result: {attributes['agent']} on {attributes['environment']}",
+        f"  {count * seeds:,} member{_s(count * seeds)} = {count:,} configuration{_s(count)} x "
+        f"{seeds:,} seed{_s(seeds)}, {steps:,} steps each",
+    ]
+    if count == 1:
+        lines.append(f"  {METRIC} over the last {FINAL:.0%}: {_scores(curves)}")
+    else:
+        lines.append(f"  varied: {', '.join(_varied(curves))}; report.best(result.curves) ranks")
+    lost = int(np.sum(curves["diverged"].values))
+    rate = float(attributes["steps_per_second"])
+    speed = f", {rate:,.0f} steps/s" if np.isfinite(rate) else ""
+    lines.append(f"  {lost or 'none'} diverged{speed}")
+    if folder is not None:
+        lines.append(f"  folder: {folder}")
+    return "\n".join(lines)
+
+
+def _varied(curves: "xarray.Dataset") -> list[str]:
+    dims = curves["diverged"].dims
+    return [f"{name} ({curves.sizes[name]})" for name in map(str, dims) if name != "seed"]
+
+
+def _scores(curves: "xarray.Dataset") -> str:
+    """IQM of one configuration, and the spread of its seeds."""
+    if METRIC not in curves:
+        return "not measured"
+    values = np.asarray(curves[METRIC].transpose("seed", ..., "step").values, np.float32)
+    values = values.reshape(values.shape[0], -1)
+    lost = np.reshape(curves["diverged"].values, -1)
+    scores, middle = map(np.asarray, _final(np.where(lost[:, None], np.nan, values)))
+    known = scores[np.isfinite(scores)]
+    if not known.size:
+        return "no episode ended" if not lost.all() else "all diverged"
+    spread = f", seeds from {known.min():.4g} to {known.max():.4g}" if known.size > 1 else ""
+    return f"IQM {float(middle):.4g}{spread}"
+
+
+@jax.jit
+def _final(values: Any) -> tuple[Any, Any]:
+    scores = final_score(values)
+    return scores, iqm(scores)
+
+
+def _s(count: int) -> str:
+    return "s" * (count != 1)
+
+
+def place(chunks: Sequence[Sequence[Any]]) -> Any:
+    """The folder of a run, of what its chunks are kept in; None of a run in memory."""
+    path = getattr(chunks[0][0], "path", None)
+    return None if path is None else path.parents[1]
