@@ -21,6 +21,7 @@ from purejaxrl_suite.agents.normalize import act_as_replayed, normalize_replay
 from purejaxrl_suite.buffers import Batch, Uniform, uniform
 from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Network, PyTree
+from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import value
 
 Metrics = dict[str, Array]
@@ -87,7 +88,7 @@ def experience(env: types.Environment, config: Any) -> Uniform:
         capacity=config.capacity,
         num_envs=config.num_envs,
         rollout_length=config.rollout_length,
-        time_limit=env.time_limit,
+        time_limit=shortest_limit(env),
     )
     return normalize_replay(replay) if config.normalize_observations else replay
 

@@ -26,6 +26,7 @@ from purejaxrl_suite.core.types import (
     PyTree,
     Transition,
 )
+from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, schedules
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
@@ -99,7 +100,7 @@ def q_learning(
         num_envs=config.num_envs,
         rollout_length=config.rollout_length,
         max_n=config.max_n_step,
-        time_limit=env.time_limit,
+        time_limit=shortest_limit(env),
     )
 
     def optimizer(hypers: Any) -> optax.GradientTransformation:

@@ -15,6 +15,7 @@ from purejaxrl_suite.agents.replay_learning import Target
 from purejaxrl_suite.buffers import Prioritised, prioritised
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Memory, Network, PyTree, Transition
+from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, schedules, value
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
@@ -30,7 +31,7 @@ def experience(env: types.Environment, config: Any, max_n: int) -> Prioritised:
         num_envs=config.num_envs,
         rollout_length=config.rollout_length,
         max_n=max_n,
-        time_limit=env.time_limit,
+        time_limit=shortest_limit(env),
     )
 
 

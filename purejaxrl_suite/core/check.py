@@ -106,6 +106,12 @@ def _check_spaces(env: Environment) -> None:
         limit is None or (isinstance(limit, int) and limit > 0),
         f"time_limit is None or a positive int, not {limit!r}",
     )
+    if env.limit is not None:
+        steps = float(env.limit(env.params[0] if env.tasks else env.params))
+        within = limit is not None and 1 <= steps <= limit
+        _require(
+            env, within, f"limit of its own params is in 1 .. time_limit={limit}, not {steps:g}"
+        )
     for name, space in (("observation", env.observation), ("action", env.action)):
         if isinstance(space, Discrete):
             _require(env, isinstance(space.n, int) and space.n > 0, f"{name}.n is positive")

@@ -88,7 +88,8 @@ class Environment(NamedTuple):
 
     name: the id, for messages and run folders.
     observation, action: spaces of `obs` and `action`.
-    time_limit: steps after which an episode is certainly over; None when nothing bounds it.
+    time_limit: steps after which an episode is certainly over; None when nothing bounds it. With
+        other parameters it may be another one: `limit`.
     params: default parameters, a pytree of arrays or numbers: what may be swept without
         recompiling.
     init: (key, params) -> (state, obs).
@@ -101,6 +102,8 @@ class Environment(NamedTuple):
     tasks: names of the tasks that are played side by side, if there are several. `params` is then a
         tuple with an entry for each, and the functions above take one entry of it: whose entry it
         is, its structure says. Of N environments, number i plays task i % len(tasks).
+    limit: params -> the time limit with these parameters, a number of steps []; None where it is
+        `time_limit` whatever they are.
     recipe: how it was made, a line for its maker and one for each wrapper (`envs.recipe`); what is
         compared and shown, never run. () for an environment of the user's own.
     """
@@ -115,6 +118,7 @@ class Environment(NamedTuple):
     render: Callable[[PyTree, PyTree], Array] | None = None
     phase: Callable[[PyTree, "Clock"], tuple[PyTree, Array]] | None = None
     tasks: tuple[str, ...] = ()
+    limit: Callable[[PyTree], Array | float] | None = None
     recipe: tuple[str, ...] = ()
 
 

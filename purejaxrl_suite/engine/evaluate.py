@@ -1,8 +1,8 @@
 """Evaluation inside the graph, with a fixed step budget and one episode per environment.
 
 Every environment plays its first episode only, so short episodes are not counted more often than
-long ones, and nothing is reset. The budget defaults to the environment's time limit, within which
-every episode ends.
+long ones, and nothing is reset. The budget of `Policy.evaluate` and `Result.evaluate` is the
+largest time limit among the members, within which every episode ends.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,8 @@ def make_evaluate(
     """A pure function (key, hypers, env_params, agent state) -> Evaluation of one member.
 
     explore: False acts greedily, True samples as in training (at the hypers of its end).
-    steps: budget of each episode, the environment's time limit by default.
+    steps: budget of each episode, by default the time limit of the environment's own parameters;
+        where members have others, `envs.common.limits` says which it is.
     """
     check_fit(agent, env)
     steps = env.time_limit if steps is None else steps

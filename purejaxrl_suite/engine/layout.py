@@ -20,6 +20,7 @@ from purejaxrl_suite.engine import axes, check
 from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.fleet import Members
 from purejaxrl_suite.engine.train import Single, make_single
+from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.plasticity.combine import observed
 
 
@@ -117,14 +118,15 @@ def lay_out(
         if made is not None:
             here = f"network[{name!r}]" if name else "network"
             instance(here, made, declared.get("network", object))
-        agent = instance("builder", builder(environment, one, made, hyper_points.base), Agent)
+        params = _env_points(env_params, environment)
+        if len(environments) > 1 and params.dims:
+            params = params._replace(base=environment.params)  # each keeps its own defaults
+        built = builder(_bounded(environment, params), one, made, hyper_points.base)
+        agent = instance("builder", built, Agent)
         check.kind("hypers", hyper_points.base, type(agent.hypers))
         both = observed(done, metrics, measure_every)
         single = make_single(agent, environment, reset_pool=reset_pool, intervention=both)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings
-        params = _env_points(env_params, environment)
-        if len(environments) > 1 and params.dims:
-            params = params._replace(base=environment.params)  # each keeps its own defaults
         updates = check.steps(agent, steps)
         check.room(params.count * hyper_points.count, chosen, updates)
         members = _members(agent, params, hyper_points, chosen)
@@ -191,6 +193,25 @@ def _env_points(env_params: Any, env: Environment) -> Points:
     return env_params._replace(base=check.params("env_params", env_params.base, env))
 
 
+def _bounded(env: Environment, points: Points) -> Environment:
+    """The environment with the shortest time limit of all points: replay keeps cuts by that."""
+    known = limits(env, axes.replace(points.base, _columns(points)))
+    if known is None:
+        return env
+    if known[0] < 1:
+        raise ValueError(f"env_params: expected time limits of at least 1 step, got {known[0]}")
+    return env._replace(time_limit=known[0])
+
+
+def _columns(points: Points) -> dict[str, np.ndarray]:
+    """{environment parameter: its values, in the type that it has}."""
+    own = axes.fields(points.base)
+    return {
+        name: np.stack([np.asarray(check.like(f"env_params.{name}", x, own[name])) for x in values])
+        for name, values in points.values.items()
+    }
+
+
 def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[int]) -> Members:
     if hypers.base is None:
         hypers = hypers._replace(base=agent.hypers)
@@ -199,10 +220,7 @@ def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[i
     stacked = jax.tree.map(lambda *xs: np.asarray(xs, np.float32), *rows)
     each = jax.tree.map(lambda x: np.tile(np.repeat(x, repeat), env_points.count), stacked)
     inner = len(rows) * repeat
-    columns = {
-        name: np.repeat(_column(name, values, axes.fields(env_points.base)[name]), inner, axis=0)
-        for name, values in env_points.values.items()
-    }
+    columns = {name: np.repeat(x, inner, axis=0) for name, x in _columns(env_points).items()}
     varied = jax.tree.map(lambda _: False, env_points.base)
     return Members(
         np.tile(np.asarray(seeds, np.uint32), env_points.count * len(rows)),
@@ -210,11 +228,6 @@ def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[i
         axes.replace(env_points.base, columns),
         axes.replace(varied, dict.fromkeys(columns, True)),
     )
-
-
-def _column(name: str, values: Sequence[Any], own: Any) -> np.ndarray:
-    """The values of an environment parameter, in the type that it has."""
-    return np.stack([np.asarray(check.like(f"env_params.{name}", x, own)) for x in values])
 
 
 def _traced(env_points: Points, hypers: Points) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,6 +14,7 @@ from purejaxrl_suite.engine.axes import fields
 from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
 from purejaxrl_suite.engine.layout import label
+from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.envs.multi_task import only
 
 
@@ -95,6 +96,8 @@ class Policy(NamedTuple):
     ) -> Evaluation:
         """One episode in each of `episodes` environments; see `make_evaluate`."""
         key = jax.random.key(key) if isinstance(key, int) else key
+        if budget.get("steps") is None and (known := limits(self.env, self.env_params)):
+            budget["steps"] = known[1]
         evaluate = make_evaluate(self.agent, self.env, episodes=episodes, explore=explore, **budget)
         return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
 

@@ -13,6 +13,7 @@ from purejaxrl_suite.engine import fleet, plan, summary
 from purejaxrl_suite.engine.evaluate import make_evaluate
 from purejaxrl_suite.engine.layout import Group, Layout, label
 from purejaxrl_suite.engine.policy import Policy
+from purejaxrl_suite.envs.common import limits
 
 if TYPE_CHECKING:
     import xarray
@@ -109,6 +110,8 @@ class Result(NamedTuple):
         self, number: int, group: Group, episodes: int, explore: bool, steps: int | None
     ) -> dict[str, np.ndarray]:
         """{name: [C * S, episodes]} of one group."""
+        known = limits(group.env, group.members.env_params)
+        steps = known[1] if steps is None and known else steps
         evaluate = make_evaluate(
             group.agent, group.env, episodes=episodes, explore=explore, steps=steps
         )

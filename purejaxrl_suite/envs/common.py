@@ -1,5 +1,6 @@
 """What environments need to be played by one agent: one shape of observations, and what is told."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.spaces import abstract
-from purejaxrl_suite.core.types import Array, Box, Environment, Key
+from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree
 
 
 def common_space(envs: Sequence[Environment]) -> Box:
@@ -81,6 +82,29 @@ def common_limit(envs: Sequence[Environment]) -> int | None:
     """Steps after which an episode of any of them is over, if that is known."""
     limits = [env.time_limit for env in envs]
     return None if None in limits else max(x for x in limits if x is not None)
+
+
+def limit_of(env: Environment, params: PyTree) -> Any:
+    """The time limit of one task with these parameters; None where nothing bounds episodes."""
+    return env.time_limit if env.limit is None else env.limit(params)
+
+
+def limits(env: Environment, params: PyTree) -> tuple[int, int] | None:
+    """The smallest and the largest time limit of members; None where nothing bounds episodes.
+
+    params: of one member, or of B, whose leaves are [...] where all share them, else [B, ...].
+    """
+    if env.time_limit is None:
+        return None
+    each = [np.ravel(limit_of(env, one)) for one in (params if env.tasks else (params,))]
+    found = np.concatenate(each)
+    return math.ceil(found.min()), math.ceil(found.max())
+
+
+def shortest_limit(env: Environment) -> int | None:
+    """Steps that certainly lie between two cuts by the time limit, of any task; None if unknown."""
+    known = limits(env, env.params)
+    return known and min(known[0], env.time_limit or known[0])
 
 
 def check_playable(envs: Sequence[Environment]) -> None:

@@ -5,8 +5,9 @@ and no other. Where a phase begins, all episodes start anew; the last step of th
 counts as truncated. Agent, optimizer and replay know nothing of it.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,7 @@ from purejaxrl_suite.envs.common import (
     common_info,
     common_limit,
     common_space,
+    limit_of,
     pad,
     shown,
     with_task,
@@ -106,11 +108,14 @@ def continual(
         begins = (clock.update % phase_length == 0) & (clock.update > 0)
         return params._replace(task=task), begins
 
+    def limit(params: Stream) -> Array:
+        each = [limit_of(env, one) for env, one in zip(envs, params.envs, strict=True)]
+        return functools.reduce(jnp.maximum, each)
+
     name = f"continual({', '.join(env.name for env in envs)}; {phase_length})"
-    params = Stream(np.int32(0), tuple(env.params for env in envs))
-    return Environment(
-        name, told, first.action, common_limit(envs), params, init, step, phase=phase
-    )
+    params, longest = Stream(np.int32(0), tuple(env.params for env in envs)), common_limit(envs)
+    known: Any = {"phase": phase, "limit": None if longest is None else limit}
+    return Environment(name, told, first.action, longest, params, init, step, **known)
 
 
 class Labels(NamedTuple):

@@ -128,9 +128,15 @@ def make(id: str, **options: Any) -> Environment:
 
     board = observation.dtype == "uint8" and len(observation.shape) == 3
     render = render_board if board else _host_render(id, whole)
-    limit = int(defaults.max_steps_in_episode)
     spaces, recipe = (observation, action_space), (_recipe(id, game, options),)
-    return Environment(id, *spaces, limit, defaults, init, step, render, recipe=recipe)
+    functions = _limit(defaults), defaults, init, step, render
+    return Environment(id, *spaces, *functions, limit=_limit, recipe=recipe)
+
+
+def _limit(params: PyTree) -> Any:
+    """The step at which an episode is truncated, of parameters [...]."""
+    found = np.ceil(params.max_steps_in_episode)
+    return int(found) if np.ndim(found) == 0 else found
 
 
 def _recipe(id: str, game: Any, options: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from purejaxrl_suite.envs.common import (
     common_info,
     common_limit,
     common_space,
+    limit_of,
     pad,
     shown,
     with_task,
@@ -86,16 +87,21 @@ def multi_task(
         assert env.render is not None
         return env.render(inner, state)
 
+    def limit(params: Task) -> Any:
+        return limit_of(*_dynamics(kinds, params))
+
+    longest = common_limit(envs)
     return Environment(
         "+".join(names),
         with_task(space, len(envs)) if show_task else space,
         action,
-        common_limit(envs),
+        longest,
         tuple(Task(np.int32(i), {first[e.name]: e.params}) for i, e in enumerate(envs)),
         init,
         step,
         render if all(env.render is not None for env in envs) else None,
         tasks=names,
+        limit=None if longest is None else limit,
     )
 
 
@@ -116,8 +122,9 @@ def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...
         if jax.tree.structure(one) != jax.tree.structure(env.params):
             raise ValueError(f"params: {one}, expected the structure of {env.params}")
         values = jax.tree.map(like, env.params, one)
-        recipe = (*env.recipe, called("family", i))
-        return env._replace(name=f"{env.name}-{i}", params=values, recipe=recipe)
+        recipe, longest = (*env.recipe, called("family", i)), limit_of(env, values)
+        known = {"params": values, "time_limit": longest, "recipe": recipe}
+        return env._replace(name=f"{env.name}-{i}", **known)
 
     return tuple(member(i, one) for i, one in enumerate(params))
 

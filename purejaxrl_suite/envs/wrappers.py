@@ -187,8 +187,10 @@ def time_limit(env: Environment, steps: int) -> Environment:
         time = state.time + 1
         return Timed(inner, time), now._replace(truncated=now.truncated | (time >= steps))
 
-    limit = min(steps, env.time_limit or steps)
-    return env._replace(time_limit=limit, init=init, step=step, render=_inner_render(env))
+    own = env.limit
+    both = None if own is None else lambda params: jnp.minimum(own(params), steps)
+    made = env._replace(time_limit=min(steps, env.time_limit or steps), limit=both)
+    return made._replace(init=init, step=step, render=_inner_render(env))
 
 
 @recorded
