@@ -12,6 +12,7 @@ import numpy as np
 
 from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.layout import Group, Layout, label
+from purejaxrl_suite.engine.record import attributes, record_of
 
 if TYPE_CHECKING:
     import xarray
@@ -119,7 +120,7 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
         {
             "agent": agents,
             "environment": environments,
-            "hypers": json.dumps({k: float(x) for k, x in first.agent.hypers._asdict().items()}),
+            **attributes(record_of(laid)),
             "num_envs": first.agent.num_envs,
             "rollout_length": first.agent.rollout_length,
             "compile_seconds": compile_seconds,

@@ -9,6 +9,7 @@ from purejaxrl_suite.engine import curves
 from purejaxrl_suite.engine.axes import CONFIGURATION
 from purejaxrl_suite.engine.cohort import Cohort, Schedule, with_configurations
 from purejaxrl_suite.engine.layout import Layout
+from purejaxrl_suite.engine.record import attributes, record_of
 
 if TYPE_CHECKING:
     import xarray
@@ -49,6 +50,7 @@ def dataset(
     seconds = float(np.sum(busy))
     gathered = curves.Gathered((curves.GroupRows(rows, rates),), seconds, done=1.0)
     found = curves.dataset(whole, gathered, compile_seconds)
+    found = found.assign_attrs(attributes(record_of(laid)))  # as it began; the rest is in the data
     found = found.assign(_changed(changed))
     found = found.assign(_rungs(cohorts, count)).assign_coords(_rung_steps(schedule))
     trained = sum(c * (b - a) for c, (a, b) in zip(schedule.counts, schedule.spans, strict=True))

@@ -4,7 +4,9 @@ The same record is compared before a run goes on (`engine.identity`), stands in 
 the attributes of the curves, and is shown by the page and by every export.
 """
 
+import json
 import math
+import re
 from typing import Any
 
 import jax
@@ -37,7 +39,9 @@ def record_of(laid: Layout) -> dict[str, Any]:
 def _group(group: Group, seeds: int) -> dict[str, Any]:
     env, members = group.env, group.members
     config = axes.fields(group.agent.config) or axes.fields(group.config)
-    return structure(group.agent, env) | {
+    known = structure(group.agent, env)
+    return known | {
+        "parameter counts": _counts(known["parameters"]),
         "recipe": list(env.recipe),
         "tasks": list(env.tasks),
         "time limit": env.time_limit,
@@ -56,6 +60,16 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
         "updates": group.updates,
         "environment steps per update": group.per_update,
     }
+
+
+def attributes(record: dict[str, Any]) -> dict[str, Any]:
+    """What curves say of how they came about: the record, and what is often asked of it.
+
+    hypers: those that all members of the first group share.
+    """
+    first = record["groups"][0]
+    hypers = {name: x for name, x in first["hypers"].items() if not isinstance(x, list)}
+    return {"record": json.dumps(record), "hypers": json.dumps(hypers)}
 
 
 def plain(x: Any) -> Any:
@@ -92,6 +106,15 @@ def _named(tree: Any) -> dict[str, Any]:
         jax.tree_util.keystr(path, simple=True, separator="."): leaf
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
     }
+
+
+def _counts(parameters: dict[str, list[int]]) -> dict[str, int]:
+    """{namespace: parameters of one member}, from the shapes of all leaves."""
+    counts: dict[str, int] = {}
+    for path, shape in parameters.items():
+        name = (re.findall(r"^\['(.+?)'\]", path) or ["all"])[0]
+        counts[name] = counts.get(name, 0) + math.prod(shape)
+    return counts
 
 
 def _layers(agent: Agent) -> dict[str, int]:

@@ -63,8 +63,7 @@ def sweep(
     resume: the folder of a sweep with the same arguments, to go on where it stopped.
     segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
         checkpoints, of which `keep` stay. memory: such as "8GiB"; the device's by default.
-    accept_changes: go on although versions, or the kind of device, are others than those it was
-        begun with, which can change bits; sweep.json records it.
+    accept_changes: go on with other versions, or on another kind of device; it is recorded.
     ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
         which all workers must see; a lost worker's group is tried again from its checkpoint.
     announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
@@ -74,9 +73,9 @@ def sweep(
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
     varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
-    varied["reset_pool"] = reset_pool
     watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
-    laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
+    amount = {"seeds": seeds, "steps": steps, "reset_pool": reset_pool}
+    laid = lay_out(builder, env, **varied, **watched, **amount)
     folder = _folder(out, resume)
     if ray_gpus is not None:
         if folder is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from purejaxrl_suite.engine.files import replacing
+from purejaxrl_suite.report import settings
 from purejaxrl_suite.report.configurations import Configuration, configurations, describe
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ BATCH = 1000
 class Member(NamedTuple):
     """One seed of one configuration.
 
-    name: such as `learning_rate=0.001/seed-3`. settings: what tells it apart, and what the curves
-    say of all. steps: [U], environment steps. values: {metric: f32[U]}.
+    name: such as `learning_rate=0.001/seed-3`. settings: all that was chosen for it. steps: [U],
+    environment steps. values: {metric: f32[U]}.
     """
 
     name: str
@@ -39,10 +40,11 @@ class Member(NamedTuple):
 
 
 def frame(curves: Any) -> "pandas.DataFrame":
-    """A tidy table: a row per member and update, a column per setting, seed, step and metric.
+    """A tidy table: a row per member and update, a column for what was varied, seed, step, metrics.
 
     curves: `Result.curves`, or {label: curves}. What is known of a member or an update only, such
-    as `diverged`, stands in all its rows.
+    as `diverged`, stands in all its rows. `frame.attrs["records"]` is {label: the record of what
+    ran}, the label of a single dataset being "".
     """
     import pandas
 
@@ -53,17 +55,33 @@ def frame(curves: Any) -> "pandas.DataFrame":
         for place, (name, value) in enumerate(names.items()):
             part.insert(place, name, value)
         parts.append(part)
-    return pandas.concat(parts, ignore_index=True)
+    whole = pandas.concat(parts, ignore_index=True)
+    whole.attrs["records"] = records(curves)
+    return whole
+
+
+def records(curves: Any) -> dict[str, dict[str, Any]]:
+    """{label: the record of what ran}; {} of curves that are older than it."""
+    found = {"": curves} if hasattr(curves, "data_vars") else curves
+    return {str(label): settings.record(one) for label, one in found.items()}
 
 
 def to_csv(curves: Any, path: str | Path) -> None:
-    """Write the `frame` as text with commas; missing values are empty."""
-    with _new(path) as new:
+    """Write the `frame` as text with commas; missing values are empty.
+
+    What the text has no place for, the records of what ran, is a file beside it: PATH.json.
+    """
+    beside = Path(path).with_name(f"{Path(path).name}.json")
+    with _new(path) as new, _new(beside) as records_at:
         frame(curves).to_csv(new, index=False)
+        records_at.write_text(json.dumps(records(curves), indent=2) + "\n", encoding="utf-8")
 
 
 def to_parquet(curves: Any, path: str | Path) -> None:
-    """Write the `frame` in columns, as pandas, polars and DuckDB read them (extra `parquet`)."""
+    """Write the `frame` in columns, as pandas, polars and DuckDB read them (extra `parquet`).
+
+    pandas reads its `attrs` back, too.
+    """
     _load("pyarrow", "parquet")
     with _new(path) as new:
         frame(curves).to_parquet(new, engine="pyarrow", index=False)
@@ -163,11 +181,9 @@ def members(curves: Any) -> Iterator[Member]:
 
 def _member(one: Configuration, name: str, seed: int) -> Member:
     curves = one.curves.sel(seed=seed)
-    known = {k: curves.attrs[k] for k in ("agent", "device") if k in curves.attrs}
-    known |= json.loads(curves.attrs.get("hypers", "{}"))
-    settings = {**known, "environment": one.environment, **one.settings, "seed": seed}
+    known = settings.settings(one) | {"environment": one.environment, "seed": seed}
     values = {str(k): np.asarray(v.values) for k, v in curves.items() if v.dims == ("step",)}
-    return Member(name, settings, curves["step"].values, values)
+    return Member(name, known, curves["step"].values, values)
 
 
 def _points(member: Member) -> Iterator[tuple[str, int, float]]:

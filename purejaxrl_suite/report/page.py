@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from purejaxrl_suite.plasticity.names import layers_of
-from purejaxrl_suite.report import html, interactive
+from purejaxrl_suite.report import html, interactive, settings
 from purejaxrl_suite.report.configurations import Configuration, configurations, parameters
 from purejaxrl_suite.report.figures import COLOURS, FEW, axis_label
 from purejaxrl_suite.report.gallery import verdicts
@@ -17,6 +17,7 @@ from purejaxrl_suite.report.summary import FINAL, engineering, spread
 from purejaxrl_suite.studies import Outcome
 
 HINT = "A click on a name hides its curve; with a mouse, drag to zoom, double-click to go back."
+OLD = "These curves are older than the record of what ran: its settings are not known."
 ROWS = 50
 """Configurations of an environment in the table."""
 
@@ -209,30 +210,21 @@ def _settings(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterat
     """How it was made: plan, command, settings, versions."""
     yield html.element("h2", "Configuration")
     for label, dataset in datasets.items():
-        record = records.get(label, {})
-        groups = {
-            "Hypers": _hypers(dataset),
-            "Config": record.get("config", {}),
-            "Network": {k: v for k, v in record.get("network", {}).items() if v},
-            "Versions": json.loads(dataset.attrs.get("versions", "{}")),
-        }
+        written, known = records.get(label, {}), settings.record(dataset)
+        groups = settings.tables(known) if known else {}
+        groups["Versions"] = json.loads(dataset.attrs.get("versions", "{}"))
         if label:
             yield html.element("h3", label)
-        if "plan" in record:
-            yield html.element("h3", "Plan") + html.element("pre", record["plan"])
-        if "command" in record:
-            command = " ".join(record["command"])
+        if not known:
+            yield html.element("p", OLD, class_="note")
+        if "plan" in written:
+            yield html.element("h3", "Plan") + html.element("pre", written["plan"])
+        if "command" in written:
+            command = " ".join(written["command"])
             yield html.element("h3", "Command") + html.element("pre", command)
         parts = (
-            html.raw("div", html.element("h3", name), html.facts(known))
-            for name, known in groups.items()
-            if known
+            html.raw("div", html.element("h3", name), html.facts(values))
+            for name, values in groups.items()
+            if values
         )
         yield html.raw("div", *parts, class_="grid")
-
-
-def _hypers(dataset: Any) -> dict[str, Any]:
-    """The hyper-parameters, with what was varied named so."""
-    varied = parameters(configurations(dataset))
-    known = json.loads(dataset.attrs.get("hypers", "{}"))
-    return {name: "varied" if name in varied else value for name, value in known.items()}

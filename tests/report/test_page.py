@@ -62,7 +62,7 @@ def test_a_page_says_what_was_run_and_found(path):
     body = page[page.index("<body>") :]
     for text in (
         "runs/&lt;x&gt;", "not finished", "6 configurations x 4 seeds", "12.5 s", "1.5 M steps/s",
-        "24 members = 1 groups", "purejaxrl-suite sweep ppo --env Corridor", "num_envs",
+        "24 members = 1 groups", "purejaxrl-suite sweep ppo --env Corridor", "older than",
         f"<td>{value:.3g}</td>", "1/4", "4 diverged)", "entropy [nats]",
         "Ring: the best configuration",
     ):  # fmt: skip
