@@ -7,7 +7,7 @@ are annealed on that clock. The target network, a moving average, acts. Defaults
 Atari-100k at replay ratio 2; SPR and SR-SPR are other settings of it: `presets`.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,9 @@ from purejaxrl_suite.agents.bbf_released import AsReleased
 from purejaxrl_suite.agents.q_learning import check
 from purejaxrl_suite.agents.rainbow_learning import experience, rainbow_learning
 from purejaxrl_suite.agents.rainbow_loss import Auxiliary, RainbowState, Rule
-from purejaxrl_suite.core import tree, types
+from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, PyTree
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.ops import perturb, schedules, self_prediction
 from purejaxrl_suite.ops.augmentation import augmentation
@@ -36,16 +37,16 @@ class BBFConfig(NamedTuple):
         as_released: what is done as in the released code, where that differs from the paper.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 1
-    gradient_steps: int = 2
-    batch_size: int = 32
-    capacity: int = 200_000
-    max_n_step: int = 10
-    probe_size: int = 256
-    atoms: int = 51
-    jumps: int = 5
-    group: int = 2
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 1
+    gradient_steps: Annotated[int, Range(1)] = 2
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 200_000
+    max_n_step: Annotated[int, Range(1)] = 10
+    probe_size: Annotated[int, Range(1)] = 256
+    atoms: Annotated[int, Range(2)] = 51
+    jumps: Annotated[int, Range(1)] = 5
+    group: Annotated[int, Range(1)] = 2
     as_released: AsReleased = AsReleased()
 
 
@@ -59,7 +60,7 @@ class BBFHypers(NamedTuple):
         gamma: discount per step, when annealed.
         n_step: rewards in a return, when annealed.
         start_gamma: discount right after a reset.
-        start_n_step: rewards in a return right after a reset; at most max_n_step.
+        start_n_step: the same right after a reset, at most max_n_step.
         anneal_steps: gradient steps that n and the discount take.
         spr_weight: of self-prediction in the loss.
         reset_period: environment steps between resets; 0 never resets.
@@ -68,29 +69,29 @@ class BBFHypers(NamedTuple):
         perturb: factor on the fresh parameters that are added to them.
     """
 
-    learning_rate: float = 1e-4
-    adam_epsilon: float = 1.5e-4
-    weight_decay: float = 0.1
-    gamma: float = 0.997
-    n_step: float = 3.0
-    start_gamma: float = 0.97
-    start_n_step: float = 10.0
-    anneal_steps: float = 10_000.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.0
-    epsilon_decay_steps: float = 2001.0
-    min_history: float = 2000.0
-    target_update_period: float = 1.0
-    target_update_rate: float = 0.005
-    value_low: float = -10.0
-    value_high: float = 10.0
-    priority_exponent: float = 0.5
-    importance_exponent: float = 0.5
-    spr_weight: float = 5.0
-    reset_period: float = 20_000.0
-    no_resets_after: float = 100_000.0
-    shrink: float = 0.5
-    perturb: float = 0.5
+    learning_rate: Annotated[float, Range(0)] = 1e-4
+    adam_epsilon: Annotated[float, Range(above=0)] = 1.5e-4
+    weight_decay: Annotated[float, Range(0)] = 0.1
+    gamma: Annotated[float, Range(0, 1)] = 0.997
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 3.0
+    start_gamma: Annotated[float, Range(0, 1)] = 0.97
+    start_n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 10.0
+    anneal_steps: Annotated[float, Range(0)] = 10_000.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.0
+    epsilon_decay_steps: Annotated[float, Range(0)] = 2001.0
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 2000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 1.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 0.005
+    value_low: Annotated[float, Range(below="value_high")] = -10.0
+    value_high: Annotated[float, Range(above="value_low")] = 10.0
+    priority_exponent: Annotated[float, Range(0, 1)] = 0.5
+    importance_exponent: Annotated[float, Range(0, 1)] = 0.5
+    spr_weight: Annotated[float, Range(0)] = 5.0
+    reset_period: Annotated[float, Range(0, integer=True)] = 20_000.0
+    no_resets_after: Annotated[float, Range(0, integer=True)] = 100_000.0
+    shrink: Annotated[float, Range(0, 1)] = 0.5
+    perturb: Annotated[float, Range(0, 1)] = 0.5
 
 
 def bbf(
@@ -105,8 +106,8 @@ def bbf(
     augmented, small boards are not (`ops.augmentation`). Raises ValueError when actions are not
     Discrete, the encoder is not convolutional, or sizes do not fit.
     """
-    config, hypers = config or BBFConfig(), hypers or BBFHypers()
-    action = check("bbf", env, config, "atoms", "jumps", "group")
+    config, hypers = validate.settings(config, hypers, (BBFConfig(), BBFHypers()))
+    action = check("bbf", env)
     model = network or nets.self_predictive(env.observation, action, atoms=config.atoms)
     released = config.as_released
     # The released mask looks one step further than the last prediction.

@@ -5,15 +5,16 @@ distribution is projected onto the atoms, and cross entropy takes the place of t
 learning rate, Adam's epsilon and the atoms are the paper's; all else is as in DQN here.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import distributional
 
 
@@ -32,14 +33,14 @@ class C51Config(NamedTuple):
         double: the online network chooses the action whose returns the target network gives.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 4
-    gradient_steps: int = 1
-    batch_size: int = 32
-    capacity: int = 100_000
-    max_n_step: int = 1
-    probe_size: int = 256
-    atoms: int = 51
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 4
+    gradient_steps: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 100_000
+    max_n_step: Annotated[int, Range(1)] = 1
+    probe_size: Annotated[int, Range(1)] = 256
+    atoms: Annotated[int, Range(2)] = 51
     double: bool = False
 
 
@@ -50,31 +51,31 @@ class C51Hypers(NamedTuple):
         learning_rate: of Adam.
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
-        n_step: rewards in a return, rounded.
+        n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
         epsilon_decay: fraction of training over which epsilon decays linearly.
         min_history: transitions before learning begins; until then actions are random.
-        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         recent: fraction of the capacity that is sampled, newest first.
         value_low: return of the first atom; returns below count as this.
         value_high: return of the last atom.
     """
 
-    learning_rate: float = 2.5e-4
-    adam_epsilon: float = 3.125e-4
-    gamma: float = 0.99
-    n_step: float = 1.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    epsilon_decay: float = 0.1
-    min_history: float = 1000.0
-    target_update_period: float = 1000.0
-    target_update_rate: float = 1.0
-    recent: float = 1.0
-    value_low: float = -10.0
-    value_high: float = 10.0
+    learning_rate: Annotated[float, Range(0)] = 2.5e-4
+    adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 1.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon_decay: Annotated[float, Range(0, 1)] = 0.1
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 1000.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 1.0
+    recent: Annotated[float, Range(above=0, high=1)] = 1.0
+    value_low: Annotated[float, Range(below="value_high")] = -10.0
+    value_high: Annotated[float, Range(above="value_low")] = 10.0
 
 
 def c51(
@@ -88,8 +89,8 @@ def c51(
     It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
     has a memory, or sizes do not fit.
     """
-    config, hypers = config or C51Config(), hypers or C51Hypers()
-    action = check("c51", env, config, "atoms")
+    config, hypers = validate.settings(config, hypers, (C51Config(), C51Hypers()))
+    action = check("c51", env)
     network = network or nets.q_network(
         env.observation, action, atoms=config.atoms, layer_norm=False
     )

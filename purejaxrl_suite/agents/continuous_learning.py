@@ -25,17 +25,6 @@ from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import value
 
 Metrics = dict[str, Array]
-SIZES = (
-    "num_envs",
-    "rollout_length",
-    "gradient_steps",
-    "policy_delay",
-    "batch_size",
-    "capacity",
-    "probe_size",
-)
-
-
 Step = Callable[[Any, Any, Drawn], tuple[Any, Metrics]]
 
 
@@ -49,10 +38,8 @@ class Optimizers(NamedTuple):
 def check(name: str, env: types.Environment, config: Any) -> Units:
     """The units of actions.
 
-    Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes are
-    positive and fit.
+    Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes fit.
     """
-    validate.positive(config, *SIZES)
     whole = "gradient steps of an update"
     validate.divides("policy_delay", config.policy_delay, config.gradient_steps, whole)
     return action_units.units(name, env)

@@ -8,7 +8,7 @@ with its 10M steps: Adam, squared errors, a target that is copied every 1000 env
 values are bootstrapped through time limits.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, value
 from purejaxrl_suite.ops.augmentation import augmentation
@@ -39,16 +40,16 @@ class DQNConfig(NamedTuple):
         probe_size: replayed transitions that the probe looks at.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 4
-    gradient_steps: int = 1
-    batch_size: int = 32
-    capacity: int = 100_000
-    max_n_step: int = 1
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 4
+    gradient_steps: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 100_000
+    max_n_step: Annotated[int, Range(1)] = 1
     double: bool = False
     huber: bool = False
     augment: bool = False
-    probe_size: int = 256
+    probe_size: Annotated[int, Range(1)] = 256
 
 
 class DQNHypers(NamedTuple):
@@ -58,27 +59,27 @@ class DQNHypers(NamedTuple):
         learning_rate: of Adam.
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
-        n_step: rewards in a return, rounded.
+        n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
         epsilon_decay: fraction of training over which epsilon decays linearly.
         min_history: transitions before learning begins; until then actions are random.
-        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         recent: fraction of the capacity that is sampled, newest first.
     """
 
-    learning_rate: float = 2.5e-4
-    adam_epsilon: float = 3.125e-4
-    gamma: float = 0.99
-    n_step: float = 1.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    epsilon_decay: float = 0.025
-    min_history: float = 1000.0
-    target_update_period: float = 250.0
-    target_update_rate: float = 1.0
-    recent: float = 1.0
+    learning_rate: Annotated[float, Range(0)] = 2.5e-4
+    adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 1.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon_decay: Annotated[float, Range(0, 1)] = 0.025
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 250.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 1.0
+    recent: Annotated[float, Range(above=0, high=1)] = 1.0
 
 
 def dqn(
@@ -91,8 +92,8 @@ def dqn(
 
     Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
-    config, hypers = config or DQNConfig(), hypers or DQNHypers()
-    action = check("dqn", env, config, masks=True)
+    config, hypers = validate.settings(config, hypers, (DQNConfig(), DQNHypers()))
+    action = check("dqn", env, masks=True)
     network = network or nets.q_network(env.observation, action, layer_norm=False)
     network = masked(network, env.observation, action)
 

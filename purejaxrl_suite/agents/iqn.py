@@ -6,7 +6,7 @@ chosen at the network's own fractions, midpoints of equal intervals, instead of 
 setting).
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Internals, Key, Network, PyTree
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import distributional, value
 
 
@@ -36,16 +37,16 @@ class IQNConfig(NamedTuple):
         double: the online network chooses the action whose returns the target network gives.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 4
-    gradient_steps: int = 1
-    batch_size: int = 32
-    capacity: int = 100_000
-    max_n_step: int = 1
-    probe_size: int = 256
-    fractions: int = 64
-    target_fractions: int = 64
-    policy_fractions: int = 32
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 4
+    gradient_steps: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 100_000
+    max_n_step: Annotated[int, Range(1)] = 1
+    probe_size: Annotated[int, Range(1)] = 256
+    fractions: Annotated[int, Range(1)] = 64
+    target_fractions: Annotated[int, Range(1)] = 64
+    policy_fractions: Annotated[int, Range(1)] = 32
     double: bool = False
 
 
@@ -56,29 +57,29 @@ class IQNHypers(NamedTuple):
         learning_rate: of Adam.
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
-        n_step: rewards in a return, rounded.
+        n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
         epsilon_decay: fraction of training over which epsilon decays linearly.
         min_history: transitions before learning begins; until then actions are random.
-        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         recent: fraction of the capacity that is sampled, newest first.
         kappa: errors below it count quadratically; 0 is plain quantile regression.
     """
 
-    learning_rate: float = 5e-5
-    adam_epsilon: float = 3.125e-4
-    gamma: float = 0.99
-    n_step: float = 1.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    epsilon_decay: float = 0.1
-    min_history: float = 1000.0
-    target_update_period: float = 1000.0
-    target_update_rate: float = 1.0
-    recent: float = 1.0
-    kappa: float = 1.0
+    learning_rate: Annotated[float, Range(0)] = 5e-5
+    adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 1.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon_decay: Annotated[float, Range(0, 1)] = 0.1
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 1000.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 1.0
+    recent: Annotated[float, Range(above=0, high=1)] = 1.0
+    kappa: Annotated[float, Range(0)] = 1.0
 
 
 def iqn(
@@ -91,8 +92,8 @@ def iqn(
 
     Raises ValueError when actions are not Discrete or sizes do not fit.
     """
-    config, hypers = config or IQNConfig(), hypers or IQNHypers()
-    action = check("iqn", env, config, "fractions", "target_fractions", "policy_fractions")
+    config, hypers = validate.settings(config, hypers, (IQNConfig(), IQNHypers()))
+    action = check("iqn", env)
     network = network or nets.implicit_quantile_network(env.observation, action)
 
     def chance(key: Key, batch: int) -> Array:

@@ -5,7 +5,7 @@ of the target network's own values. Alpha, the temperature, the clipping and the
 paper's; all else is as in DQN and IQN here, with epsilon-greedy actions.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 
@@ -13,8 +13,9 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents import iqn
 from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Network, PyTree
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import losses, value
 
 
@@ -35,17 +36,17 @@ class MunchausenConfig(NamedTuple):
         policy_fractions: whose mean is an action's value (K).
     """
 
-    num_envs: int = 1
-    rollout_length: int = 4
-    gradient_steps: int = 1
-    batch_size: int = 32
-    capacity: int = 100_000
-    max_n_step: int = 1
-    probe_size: int = 256
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 4
+    gradient_steps: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 100_000
+    max_n_step: Annotated[int, Range(1)] = 1
+    probe_size: Annotated[int, Range(1)] = 256
     distributional: bool = False
-    fractions: int = 64
-    target_fractions: int = 64
-    policy_fractions: int = 32
+    fractions: Annotated[int, Range(1)] = 64
+    target_fractions: Annotated[int, Range(1)] = 64
+    policy_fractions: Annotated[int, Range(1)] = 32
 
 
 class MunchausenHypers(NamedTuple):
@@ -55,12 +56,12 @@ class MunchausenHypers(NamedTuple):
         learning_rate: of Adam.
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
-        n_step: rewards in a return, rounded.
+        n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
         epsilon_decay: fraction of training over which epsilon decays linearly.
         min_history: transitions before learning begins; until then actions are random.
-        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         recent: fraction of the capacity that is sampled, newest first.
         alpha: weight of the log-policy in the reward; 0 is soft Q-learning.
@@ -69,21 +70,21 @@ class MunchausenHypers(NamedTuple):
         kappa: errors below it count quadratically.
     """
 
-    learning_rate: float = 5e-5
-    adam_epsilon: float = 3.125e-4
-    gamma: float = 0.99
-    n_step: float = 1.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    epsilon_decay: float = 0.1
-    min_history: float = 1000.0
-    target_update_period: float = 1000.0
-    target_update_rate: float = 1.0
-    recent: float = 1.0
-    alpha: float = 0.9
-    temperature: float = 0.03
-    lowest: float = -1.0
-    kappa: float = 1.0
+    learning_rate: Annotated[float, Range(0)] = 5e-5
+    adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 1.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon_decay: Annotated[float, Range(0, 1)] = 0.1
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 1000.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 1.0
+    recent: Annotated[float, Range(above=0, high=1)] = 1.0
+    alpha: Annotated[float, Range(0, 1)] = 0.9
+    temperature: Annotated[float, Range(above=0)] = 0.03
+    lowest: Annotated[float, Range(high=0)] = -1.0
+    kappa: Annotated[float, Range(above=0)] = 1.0
 
 
 def munchausen(
@@ -97,8 +98,8 @@ def munchausen(
     `network` defaults to `nets.q_network`, or `nets.implicit_quantile_network` for M-IQN. Raises
     ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
-    config, hypers = config or MunchausenConfig(), hypers or MunchausenHypers()
-    action = check("munchausen", env, config, "fractions", "target_fractions", "policy_fractions")
+    config, hypers = validate.settings(config, hypers, (MunchausenConfig(), MunchausenHypers()))
+    action = check("munchausen", env)
     if config.distributional:
         network = network or nets.implicit_quantile_network(env.observation, action)
         rule = _m_iqn(config, network)

@@ -6,7 +6,7 @@ network that has a memory. Defaults are PureJaxRL's for CartPole, with bootstrap
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents import estimates, normalize
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.envs.multi_task import task_labels
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, minibatch, returns, statistics, successors
@@ -40,10 +41,10 @@ class PPOConfig(NamedTuple):
         exact_permutation: shuffle by sorting instead of by a keyed bijection (slower).
     """
 
-    num_envs: int = 4
-    rollout_length: int = 128
-    epochs: int = 4
-    minibatches: int = 4
+    num_envs: Annotated[int, Range(1)] = 4
+    rollout_length: Annotated[int, Range(1)] = 128
+    epochs: Annotated[int, Range(1)] = 4
+    minibatches: Annotated[int, Range(1)] = 4
     anneal_learning_rate: bool = True
     normalize_advantages: bool = True
     normalize_each_task: bool = False
@@ -67,14 +68,14 @@ class PPOHypers(NamedTuple):
         adam_epsilon: of Adam's denominator.
     """
 
-    learning_rate: float = 2.5e-4
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    clip_range: float = 0.2
-    entropy_coefficient: float = 0.01
-    value_coefficient: float = 0.5
-    max_gradient_norm: float = 0.5
-    adam_epsilon: float = 1e-5
+    learning_rate: Annotated[float, Range(0)] = 2.5e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    gae_lambda: Annotated[float, Range(0, 1)] = 0.95
+    clip_range: Annotated[float, Range(above=0)] = 0.2
+    entropy_coefficient: Annotated[float, Range(0)] = 0.01
+    value_coefficient: Annotated[float, Range(0)] = 0.5
+    max_gradient_norm: Annotated[float, Range(above=0)] = 0.5
+    adam_epsilon: Annotated[float, Range(above=0)] = 1e-5
 
 
 class PPOState(NamedTuple):
@@ -107,12 +108,11 @@ def ppo(
 
     Raises ValueError when the minibatches do not divide the rollout, or there are no tasks to tell.
     """
-    config, hypers = config or PPOConfig(), hypers or PPOHypers()
+    config, hypers = validate.settings(config, hypers, (PPOConfig(), PPOHypers()))
     spaces = env.observation, env.action
     network = masked(network or nets.actor_critic(*spaces), *spaces)
     labels = task_labels(env) if config.normalize_each_task else lambda done: None
     distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
-    validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
     sequences = config.num_envs * (1 if recurrent else config.rollout_length)

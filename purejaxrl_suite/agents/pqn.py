@@ -6,7 +6,7 @@ Defaults are purejaxql's for MinAtar; values are bootstrapped through time limit
 are not.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents import estimates
 from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
-from purejaxrl_suite.ops import exploration, minibatch, returns, successors
+from purejaxrl_suite.ops import exploration, minibatch, returns, schedules, successors
 from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
@@ -34,10 +35,10 @@ class PQNConfig(NamedTuple):
         exact_permutation: shuffle by sorting instead of by a keyed bijection (slower).
     """
 
-    num_envs: int = 128
-    rollout_length: int = 32
-    epochs: int = 2
-    minibatches: int = 32
+    num_envs: Annotated[int, Range(1)] = 128
+    rollout_length: Annotated[int, Range(1)] = 32
+    epochs: Annotated[int, Range(1)] = 2
+    minibatches: Annotated[int, Range(1)] = 32
     anneal_learning_rate: bool = True
     exact_permutation: bool = False
 
@@ -56,14 +57,14 @@ class PQNHypers(NamedTuple):
         reward_scale: factor on the rewards that are learnt from.
     """
 
-    learning_rate: float = 5e-4
-    gamma: float = 0.99
-    td_lambda: float = 0.65
-    epsilon: float = 1.0
-    final_epsilon: float = 0.05
-    epsilon_decay: float = 0.1
-    max_gradient_norm: float = 10.0
-    reward_scale: float = 1.0
+    learning_rate: Annotated[float, Range(0)] = 5e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    td_lambda: Annotated[float, Range(0, 1)] = 0.65
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.05
+    epsilon_decay: Annotated[float, Range(0, 1)] = 0.1
+    max_gradient_norm: Annotated[float, Range(above=0)] = 10.0
+    reward_scale: Annotated[float, Range(above=0)] = 1.0
 
 
 class PQNState(NamedTuple):
@@ -94,10 +95,9 @@ def pqn(
     """
     if not isinstance(env.action, types.Discrete):
         raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
-    config, hypers = config or PQNConfig(), hypers or PQNHypers()
+    config, hypers = validate.settings(config, hypers, (PQNConfig(), PQNHypers()))
     network = network or nets.q_network(env.observation, env.action)
     network = masked(network, env.observation, env.action)
-    validate.positive(config, "num_envs", "rollout_length", "epochs", "minibatches")
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
     sequences = config.num_envs * (1 if recurrent else config.rollout_length)
@@ -164,8 +164,8 @@ def pqn(
 
     def anneal(hypers: PQNHypers, progress: Array) -> PQNHypers:
         left = 1.0 - progress if config.anneal_learning_rate else 1.0
-        decayed = jnp.minimum(progress / hypers.epsilon_decay, 1.0)
-        epsilon = hypers.epsilon + decayed * (hypers.final_epsilon - hypers.epsilon)
+        ends = hypers.epsilon, hypers.final_epsilon
+        epsilon = schedules.linear(progress, *ends, hypers.epsilon_decay)
         return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
 
     def q_values(hypers: Any, state: PQNState, memory: Memory, obs: Array) -> Array:

@@ -15,7 +15,7 @@ import optax
 from purejaxrl_suite.agents import estimates, replay_learning
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch, uniform
-from purejaxrl_suite.core import spaces, types, validate
+from purejaxrl_suite.core import spaces, types
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
@@ -29,16 +29,6 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, schedules
 from purejaxrl_suite.ops.probe import probe as probe_loss
-
-SIZES = (
-    "num_envs",
-    "rollout_length",
-    "gradient_steps",
-    "batch_size",
-    "capacity",
-    "max_n_step",
-    "probe_size",
-)
 
 
 class Rule(NamedTuple):
@@ -61,10 +51,8 @@ class Rule(NamedTuple):
     augment: Callable[[Key, Array], Array] = lambda key, obs: obs
 
 
-def check(
-    name: str, env: types.Environment, config: Any, *sizes: str, masks: bool = False
-) -> types.Discrete:
-    """The action space; ValueError unless it is Discrete and the sizes of `config` are positive.
+def check(name: str, env: types.Environment, *, masks: bool = False) -> types.Discrete:
+    """The action space; ValueError unless it is Discrete.
 
     masks: whether the agent can tell which actions a task has, where tasks differ in them.
     """
@@ -74,7 +62,6 @@ def check(
         )
     if env.action.valid and not masks:
         raise ValueError(f"{name}: the tasks of {env.name} differ in actions, expected all alike")
-    validate.positive(config, *SIZES, *sizes)
     return env.action
 
 
@@ -88,7 +75,7 @@ def q_learning(
 ) -> Agent:
     """The agent of a rule.
 
-    config: has the fields SIZES, as in `DQNConfig`. hypers: has those of `DQNHypers`.
+    config: has the fields that the Configs of the family share. hypers: has those of `DQNHypers`.
 
     Raises ValueError when the network has a memory or sizes do not fit.
     """
@@ -110,7 +97,7 @@ def q_learning(
         return replay_learning.start(network.init(key), optimizer(hypers), replay.init())
 
     def n_step(hypers: Any) -> Array:
-        return jnp.clip(jnp.round(hypers.n_step), 1, config.max_n_step).astype(jnp.int32)
+        return jnp.asarray(hypers.n_step).astype(jnp.int32)
 
     def ready(hypers: Any, state: ReplayState) -> Array:
         return replay.ready(state.replay, hypers.min_history, n_step(hypers))

@@ -5,7 +5,7 @@ Huber loss. The learning rate, Adam's epsilon and the quantiles are the paper's;
 DQN here.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import distributional, value
 
 
@@ -33,14 +34,14 @@ class QRDQNConfig(NamedTuple):
         double: the online network chooses the action whose returns the target network gives.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 4
-    gradient_steps: int = 1
-    batch_size: int = 32
-    capacity: int = 100_000
-    max_n_step: int = 1
-    probe_size: int = 256
-    quantiles: int = 200
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 4
+    gradient_steps: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 100_000
+    max_n_step: Annotated[int, Range(1)] = 1
+    probe_size: Annotated[int, Range(1)] = 256
+    quantiles: Annotated[int, Range(1)] = 200
     double: bool = False
 
 
@@ -51,29 +52,29 @@ class QRDQNHypers(NamedTuple):
         learning_rate: of Adam.
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
-        n_step: rewards in a return, rounded.
+        n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
         epsilon_decay: fraction of training over which epsilon decays linearly.
         min_history: transitions before learning begins; until then actions are random.
-        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         recent: fraction of the capacity that is sampled, newest first.
         kappa: errors below it count quadratically; 0 is plain quantile regression.
     """
 
-    learning_rate: float = 5e-5
-    adam_epsilon: float = 3.125e-4
-    gamma: float = 0.99
-    n_step: float = 1.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    epsilon_decay: float = 0.1
-    min_history: float = 1000.0
-    target_update_period: float = 1000.0
-    target_update_rate: float = 1.0
-    recent: float = 1.0
-    kappa: float = 1.0
+    learning_rate: Annotated[float, Range(0)] = 5e-5
+    adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 1.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon_decay: Annotated[float, Range(0, 1)] = 0.1
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 1000.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 1.0
+    recent: Annotated[float, Range(above=0, high=1)] = 1.0
+    kappa: Annotated[float, Range(0)] = 1.0
 
 
 def qr_dqn(
@@ -87,8 +88,8 @@ def qr_dqn(
     It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
     has a memory, or sizes do not fit.
     """
-    config, hypers = config or QRDQNConfig(), hypers or QRDQNHypers()
-    action = check("qr_dqn", env, config, "quantiles")
+    config, hypers = validate.settings(config, hypers, (QRDQNConfig(), QRDQNHypers()))
+    action = check("qr_dqn", env)
     network = network or nets.q_network(
         env.observation, action, atoms=config.quantiles, layer_norm=False
     )

@@ -9,7 +9,7 @@ Dopamine's for MinAtar, where rewards are not clipped.
 DER (van Hasselt et al. 2019, arXiv 1906.05243) is Rainbow with other settings: `presets`.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import optax
 
@@ -17,8 +17,9 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.q_learning import check
 from purejaxrl_suite.agents.rainbow_learning import experience, rainbow_learning
 from purejaxrl_suite.agents.rainbow_loss import Rule
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array
+from purejaxrl_suite.core.validate import Range
 
 
 class RainbowConfig(NamedTuple):
@@ -36,14 +37,14 @@ class RainbowConfig(NamedTuple):
         double: the online network chooses the action whose returns the target network gives.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 4
-    gradient_steps: int = 1
-    batch_size: int = 32
-    capacity: int = 100_000
-    max_n_step: int = 3
-    probe_size: int = 256
-    atoms: int = 51
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 4
+    gradient_steps: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 32
+    capacity: Annotated[int, Range(1)] = 100_000
+    max_n_step: Annotated[int, Range(1)] = 3
+    probe_size: Annotated[int, Range(1)] = 256
+    atoms: Annotated[int, Range(2)] = 51
     double: bool = True
 
 
@@ -54,12 +55,12 @@ class RainbowHypers(NamedTuple):
         learning_rate: of Adam.
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
-        n_step: rewards in a return, rounded.
+        n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
         epsilon_decay_steps: environment steps of its linear decay, after min_history.
         min_history: environment steps before learning begins; until then actions are random.
-        target_update_period: gradient steps between changes of the target network, rounded.
+        target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         value_low: the lowest atom.
         value_high: the highest atom.
@@ -67,20 +68,20 @@ class RainbowHypers(NamedTuple):
         importance_exponent: beta, of the weights that undo it: 1 undoes all.
     """
 
-    learning_rate: float = 2.5e-4
-    adam_epsilon: float = 3.125e-4
-    gamma: float = 0.99
-    n_step: float = 3.0
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    epsilon_decay_steps: float = 250_000.0
-    min_history: float = 1000.0
-    target_update_period: float = 250.0
-    target_update_rate: float = 1.0
-    value_low: float = -100.0
-    value_high: float = 100.0
-    priority_exponent: float = 0.5
-    importance_exponent: float = 0.5
+    learning_rate: Annotated[float, Range(0)] = 2.5e-4
+    adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 3.0
+    epsilon: Annotated[float, Range(0, 1)] = 1.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon_decay_steps: Annotated[float, Range(0)] = 250_000.0
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
+    target_update_period: Annotated[float, Range(1, integer=True)] = 250.0
+    target_update_rate: Annotated[float, Range(0, 1)] = 1.0
+    value_low: Annotated[float, Range(below="value_high")] = -100.0
+    value_high: Annotated[float, Range(above="value_low")] = 100.0
+    priority_exponent: Annotated[float, Range(0, 1)] = 0.5
+    importance_exponent: Annotated[float, Range(0, 1)] = 0.5
 
 
 def rainbow(
@@ -95,8 +96,8 @@ def rainbow(
     N environments when acting, so choose N small for large networks. Raises ValueError when actions
     are not Discrete, the network has a memory, or sizes do not fit.
     """
-    config, hypers = config or RainbowConfig(), hypers or RainbowHypers()
-    action = check("rainbow", env, config, "atoms")
+    config, hypers = validate.settings(config, hypers, (RainbowConfig(), RainbowHypers()))
+    action = check("rainbow", env)
     network = network or nets.q_network(
         env.observation, action, atoms=config.atoms, dueling=True, noisy=True, layer_norm=False
     )

@@ -85,7 +85,7 @@ def rainbow_learning(
 
     def window(hypers: Any, state: RainbowState) -> tuple[Array, Array]:
         n, gamma = rule.schedule(hypers, state.steps)
-        return jnp.clip(jnp.round(n), 1, config.max_n_step).astype(jnp.int32), gamma
+        return jnp.asarray(n).astype(jnp.int32), gamma
 
     def draw(key: Key, hypers: Any, state: RainbowState, groups: int, size: int) -> Weighted:
         """Leaves [groups, size]: each batch has its share of all strata."""

@@ -81,8 +81,8 @@ def follow(target: PyTree, params: PyTree, steps: Array, rule: Target) -> PyTree
 
 
 def whole_period(rule: Target) -> Array:
-    """The period, rounded, i32[]."""
-    return schedules.whole(jnp.maximum(jnp.round(rule.period), 1))
+    """The period, i32[]."""
+    return schedules.whole(jnp.asarray(rule.period))
 
 
 def learn(

@@ -6,7 +6,7 @@ their bounds, so the target entropy means the same everywhere. Time limits are b
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,9 @@ from purejaxrl_suite.agents import action_units, continuous_learning, estimates,
 from purejaxrl_suite.agents.continuous_learning import descend
 from purejaxrl_suite.agents.drawn import Drawn, drawing
 from purejaxrl_suite.agents.temperatures import Temperature
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import ensembles
 from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.schedules import counted
@@ -41,16 +42,16 @@ class SACConfig(NamedTuple):
         probe_size: replayed transitions that the probe looks at.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 1
-    gradient_steps: int = 1
-    policy_delay: int = 1
-    batch_size: int = 256
-    capacity: int = 1_000_000
-    believed_critics: int = 0
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 1
+    gradient_steps: Annotated[int, Range(1)] = 1
+    policy_delay: Annotated[int, Range(1)] = 1
+    batch_size: Annotated[int, Range(1, "capacity")] = 256
+    capacity: Annotated[int, Range(1)] = 1_000_000
+    believed_critics: Annotated[int, Range(0)] = 0
     temperature_of_each_task: bool = False
     normalize_observations: bool = False
-    probe_size: int = 256
+    probe_size: Annotated[int, Range(1)] = 256
 
 
 class SACHypers(NamedTuple):
@@ -67,14 +68,14 @@ class SACHypers(NamedTuple):
         min_history: transitions before learning begins; until then actions are uniform.
     """
 
-    actor_learning_rate: float = 3e-4
-    critic_learning_rate: float = 3e-4
-    temperature_learning_rate: float = 3e-4
-    temperature: float = 1.0
-    target_entropy: float = -1.0
-    gamma: float = 0.99
-    target_update_rate: float = 0.005
-    min_history: float = 10_000.0
+    actor_learning_rate: Annotated[float, Range(0)] = 3e-4
+    critic_learning_rate: Annotated[float, Range(0)] = 3e-4
+    temperature_learning_rate: Annotated[float, Range(0)] = 3e-4
+    temperature: Annotated[float, Range(above=0)] = 1.0
+    target_entropy: Annotated[float, Range()] = -1.0
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    target_update_rate: Annotated[float, Range(0, 1)] = 0.005
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 10_000.0
 
 
 class SACState(NamedTuple):
@@ -100,7 +101,7 @@ def sac(
 
     Raises ValueError unless actions are a Box of one axis with finite bounds and sizes fit.
     """
-    config, hypers = config or SACConfig(), hypers or SACHypers()
+    config, hypers = validate.settings(config, hypers, (SACConfig(), SACHypers()))
     units, believed = continuous_learning.check("sac", env, config), config.believed_critics
     network = network or nets.actor_critics(env.observation, env.action)
     continuous_learning.check_network("sac", env, network, nets.Gaussian, believed)

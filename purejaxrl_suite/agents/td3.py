@@ -7,7 +7,7 @@ through.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents import action_units, continuous_learning, estimates, replay_learning
 from purejaxrl_suite.agents.drawn import Drawn, drawing
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
-from purejaxrl_suite.core import types
+from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
+from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.schedules import counted
 
@@ -37,14 +38,14 @@ class TD3Config(NamedTuple):
         probe_size: replayed transitions that the probe looks at.
     """
 
-    num_envs: int = 1
-    rollout_length: int = 2
-    gradient_steps: int = 2
-    policy_delay: int = 2
-    batch_size: int = 256
-    capacity: int = 1_000_000
+    num_envs: Annotated[int, Range(1)] = 1
+    rollout_length: Annotated[int, Range(1)] = 2
+    gradient_steps: Annotated[int, Range(1)] = 2
+    policy_delay: Annotated[int, Range(1)] = 2
+    batch_size: Annotated[int, Range(1, "capacity")] = 256
+    capacity: Annotated[int, Range(1)] = 1_000_000
     normalize_observations: bool = False
-    probe_size: int = 256
+    probe_size: Annotated[int, Range(1)] = 256
 
 
 class TD3Hypers(NamedTuple):
@@ -61,14 +62,14 @@ class TD3Hypers(NamedTuple):
         min_history: transitions before learning begins; until then actions are uniform.
     """
 
-    actor_learning_rate: float = 3e-4
-    critic_learning_rate: float = 3e-4
-    gamma: float = 0.99
-    target_update_rate: float = 0.005
-    exploration_noise: float = 0.1
-    target_noise: float = 0.2
-    target_noise_clip: float = 0.5
-    min_history: float = 25_000.0
+    actor_learning_rate: Annotated[float, Range(0)] = 3e-4
+    critic_learning_rate: Annotated[float, Range(0)] = 3e-4
+    gamma: Annotated[float, Range(0, 1)] = 0.99
+    target_update_rate: Annotated[float, Range(0, 1)] = 0.005
+    exploration_noise: Annotated[float, Range(0)] = 0.1
+    target_noise: Annotated[float, Range(0)] = 0.2
+    target_noise_clip: Annotated[float, Range(0)] = 0.5
+    min_history: Annotated[float, Range(1, "capacity", integer=True)] = 25_000.0
 
 
 def td3(
@@ -82,7 +83,7 @@ def td3(
     Raises ValueError when actions are not a Box of one axis with finite bounds, or sizes do not
     fit.
     """
-    config, hypers = config or TD3Config(), hypers or TD3Hypers()
+    config, hypers = validate.settings(config, hypers, (TD3Config(), TD3Hypers()))
     units = continuous_learning.check("td3", env, config)
     network = network or nets.actor_critics(env.observation, env.action, deterministic=True)
     continuous_learning.check_network("td3", env, network, jax.ShapeDtypeStruct, 0)

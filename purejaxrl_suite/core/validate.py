@@ -1,17 +1,165 @@
-"""Checks of arguments, made before anything is traced: a ValueError names what is wrong."""
+"""Checks of arguments, made before anything is traced: a ValueError names what is wrong.
 
-from typing import Any
+Every field of a Config and of Hypers says once what it may be: its annotation has a `Range`.
+"""
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_type_hints
+
+import numpy as np
+
+from purejaxrl_suite.core.argument import boolean, instance, shown, wrong
 
 
-def positive(config: Any, *names: str) -> None:
-    """Raise ValueError unless these fields of `config` are integers of at least 1."""
-    for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+class Range(NamedTuple):
+    """What a field may be: `gamma: Annotated[float, Range(0, 1)] = 0.99`.
+
+    low, high: ends that are inside. above, below: ends that are outside. Each is a number, or the
+    name of another field of the same type or, of Hypers, of the Config. integer: whole numbers
+    only, which Hypers too hold as floats.
+    """
+
+    low: float | str = -math.inf
+    high: float | str = math.inf
+    above: float | str = -math.inf
+    below: float | str = math.inf
+    integer: bool = False
+
+    def describe(self, known: Mapping[str, Any] | None = None) -> str:
+        """Say it in words; `known` are values of the fields that it names."""
+
+        def end(x: float | str) -> str:
+            value = (known or {}).get(x) if isinstance(x, str) else None
+            return f"{x:g}" if not isinstance(x, str) else x if value is None else f"{x}={value:g}"
+
+        kind = "an integer" if self.integer else "a number"
+        start = f"({end(self.above)}" if self.low == -math.inf else f"[{end(self.low)}"
+        stop = f"{end(self.below)})" if self.high == math.inf else f"{end(self.high)}]"
+        least, most = start[1:] != "-inf", stop[:-1] != "inf"
+        if least and most:
+            return f"{kind} in {start}, {stop}"
+        if least:
+            return f"{kind} {'of at least' if start[0] == '[' else 'above'} {start[1:]}"
+        if most:
+            return f"{kind} {'of at most' if stop[-1] == ']' else 'below'} {stop[:-1]}"
+        return "an integer" if self.integer else "a finite number"
+
+    def holds(self, x: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
+        """Which of the numbers are inside, bool like x; `known` as in `describe`."""
+        low, high, above, below = (known[e] if isinstance(e, str) else e for e in self[:4])
+        return np.isfinite(x) & (low <= x) & (x <= high) & (above < x) & (x < below)
+
+
+def settings[C, H](config: C | None, hypers: H | None, defaults: tuple[C, H]) -> tuple[C, H]:
+    """What a builder was given, None being the default; Config fields as Python's own numbers.
+
+    Raises ValueError for what is of another type, and for a field of the Config that is out of its
+    Range. Ranges of Hypers are checked of every member, when it is known who is trained.
+    """
+    config = defaults[0] if config is None else config
+    hypers = defaults[1] if hypers is None else hypers
+    instance("config", config, type(defaults[0]))
+    instance("hypers", hypers, type(defaults[1]))
+    return _settings("config", config), hypers
+
+
+def ranges(kind: type) -> dict[str, tuple[Any, Range]]:
+    """{field: (its type, its Range)} of the fields of a NamedTuple; `Range()` where it has none."""
+    found = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Range)]
+        found[name] = getattr(hint, "__origin__", hint) if marks else hint, (*marks, Range())[0]
+    return found
+
+
+def columns(kind: type, values: Mapping[str, Sequence[Any]], config: Any) -> dict[str, np.ndarray]:
+    """Values of Hypers of this type, by field, as the float32 numbers that programs are given.
+
+    Each column has one value, or one for each member. `config`: whose fields ends may name.
+    Raises ValueError naming field, range and value for the first that is out of its range, or that
+    float32 cannot hold where it must be whole.
+    """
+    exact = {name: np.asarray([_number(x) for x in xs]) for name, xs in values.items()}
+    seen = {name: _as_float32(x) for name, x in exact.items()}
+    known = (config._asdict() if hasattr(config, "_asdict") else {}) | seen
+    for name, (_, allowed) in ranges(kind).items():
+        inside = allowed.holds(seen[name], known)
+        if allowed.integer:
+            inside &= (np.round(exact[name]) == exact[name]) & (seen[name] == exact[name])
+        if not np.all(inside):
+            raise _outside(name, allowed, int(np.argmin(inside)), values, exact, known)
+    return seen
 
 
 def divides(name: str, parts: int, whole: int, what: str) -> None:
     """Raise ValueError unless `parts` divides `whole`, of which `what` says what it counts."""
     if parts < 1 or whole % parts:
         raise ValueError(f"{name}={parts} must divide the {whole} {what}")
+
+
+def _outside(
+    name: str,
+    allowed: Range,
+    at: int,
+    values: Mapping[str, Sequence[Any]],
+    exact: Mapping[str, np.ndarray],
+    known: Mapping[str, Any],
+) -> ValueError:
+    """What member `at` has in the field `name` is wrong."""
+    here = {n: x.flat[min(at, np.size(x) - 1)] for n, x in _numeric(known).items()}
+    own = min(at, len(values[name]) - 1)
+    given, value = exact[name][own], values[name][own]
+    text = shown(value.item() if isinstance(value, np.generic) else value)
+    if allowed.holds(given, here) and not (allowed.integer and given % 1):
+        text += f", which is {here[name]:.9g} in float32"
+    return ValueError(f"hypers.{name}: expected {allowed.describe(here)}, got {text}")
+
+
+def _settings(name: str, config: Any) -> Any:
+    checked = {}
+    for field, (kind, allowed) in ranges(type(config)).items():
+        value = getattr(config, field)
+        checked[field] = _setting(f"{name}.{field}", value, kind, allowed, config._asdict())
+    return config._replace(**checked)
+
+
+def _setting(name: str, value: Any, kind: Any, allowed: Range, known: Mapping[str, Any]) -> Any:
+    """The value of a Config's field in Python's own type."""
+    if kind is bool:
+        return boolean(name, value)
+    if hasattr(kind, "_fields"):
+        return _settings(name, instance(name, value, kind))
+    if kind not in (int, float):
+        return value
+    number = np.asarray(_number(value))
+    whole = isinstance(value, int | np.integer)
+    if not (allowed.holds(number, _numeric(known)) and (whole or kind is float)):
+        text = allowed._replace(integer=kind is int).describe(_numeric(known))
+        raise wrong(name, text, value)
+    return operator.index(value) if whole else float(value)
+
+
+def _number(x: Any) -> float:
+    """NaN for what is no number: a bool, a text, an array with axes."""
+    plain = isinstance(x, int | float | np.integer | np.floating) and not isinstance(x, bool)
+    scalar = getattr(x, "shape", None) == () and getattr(x, "dtype", np.dtype("O")).kind in "iuf"
+    if not (plain or scalar):
+        return math.nan
+    try:
+        return float(x)
+    except OverflowError:  # an integer beyond floats
+        return math.inf
+
+
+def _as_float32(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore"):
+        single = x.astype(np.float32)
+    # Programs flush what is smaller than the least normal number to 0.
+    return np.where(np.abs(single) < np.finfo(np.float32).tiny, np.float32(0), single)
+
+
+def _numeric(known: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    found = {name: np.asarray(x) for name, x in known.items()}
+    return {name: x for name, x in found.items() if x.dtype.kind in "iuf"}

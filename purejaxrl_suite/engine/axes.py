@@ -37,6 +37,20 @@ class Points(NamedTuple):
         """C, the number of points."""
         return math.prod(len(labels) for labels in self.dims.values())
 
+    def alternatives(self) -> dict[str, list[Any]]:
+        """{field: values that are compared with each other}, so no two of them may be equal.
+
+        Those of an axis, and of `one_at_a_time` the default too; draws may well repeat a value.
+        """
+        if self.varied:
+            return {
+                name: [
+                    x for x, which in zip(values, self.varied, strict=True) if which in ("", name)
+                ]
+                for name, values in self.values.items()
+            }
+        return {name: list(labels) for name, labels in self.dims.items() if name in self.values}
+
     def settings(self) -> list[Any]:
         """The C settings themselves: `base` with the fields of each point."""
         rows = [
@@ -73,14 +87,14 @@ def one_at_a_time(base: Any, /, **values: Iterable[Any]) -> Points:
 
 def uniform(low: float, high: float) -> Quantile:
     """Values spread evenly over [low, high], for `random` and `sobol`."""
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"uniform: expected finite low < high, got {low} and {high}")
+    _check_ends("uniform", low, high)
     return lambda u: low + u * (high - low)
 
 
 def log_uniform(low: float, high: float) -> Quantile:
     """Values whose logarithm is spread evenly over [log low, log high]."""
-    if not (math.isfinite(high) and 0 < low < high):
+    _check_ends("log_uniform", low, high)
+    if low <= 0:
         raise ValueError(f"log_uniform: expected 0 < low < high, got {low} and {high}")
     return lambda u: low * (high / low) ** u
 
@@ -144,6 +158,15 @@ def _distinct(base: Any, name: str, options: list[Any]) -> list[Any]:
     if not options or any(option in options[:i] for i, option in enumerate(options)):
         raise ValueError(f"{name}: expected distinct values, at least one, got {options}")
     return options
+
+
+def _check_ends(name: str, low: float, high: float) -> None:
+    """In float32, as programs are given what is drawn."""
+    ends = np.clip([low, high], -1e39, 1e39)
+    with np.errstate(over="ignore"):
+        first, last = ends.astype(np.float32)
+    if not (np.isfinite(first) and np.isfinite(last) and first < last):
+        raise ValueError(f"{name}: expected finite low < high, got {low} and {high}")
 
 
 def _check_draw(base: Any, count: int, ranges: Mapping[str, Quantile]) -> None:

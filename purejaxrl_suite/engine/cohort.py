@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine import plan
 from purejaxrl_suite.engine.axes import CONFIGURATION
 from purejaxrl_suite.engine.fleet import Members
 from purejaxrl_suite.engine.layout import Layout
-from purejaxrl_suite.engine.selection import Rules
+from purejaxrl_suite.engine.selection import Rules, Selection
 
 
 class Cohort(NamedTuple):
@@ -138,7 +139,7 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
     first = first_cohort(laid)
     hypers, counts = first.hypers, [len(first.configuration)]
     for rung in range(1, len(edges) - 1):
-        tried = rules.choose(rung, np.zeros(counts[-1], np.float32), hypers)
+        tried = decide(laid, rules, rung, np.zeros(counts[-1], np.float32), hypers)
         hypers = dict(tried.hypers)
         counts.append(len(tried.source))
     devices = len(jax.local_devices())
@@ -147,6 +148,24 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
     each = plan.state_bytes(group)
     blocks = tuple(plan.choose_block(each, size, None, group.agent.name) for size in sizes)
     return Schedule(length, edges, window, tuple(counts), sizes, blocks, group.per_update)
+
+
+def decide(
+    laid: Layout, rules: Rules, rung: int, scores: np.ndarray, hypers: dict[str, np.ndarray]
+) -> Selection:
+    """What the rules choose at a rung, its hypers as the agent takes them.
+
+    Where it takes whole numbers, the nearest one is in force. Raises ValueError for what is out of
+    its Range.
+    """
+    chosen, agent = rules.choose(rung, scores, hypers), laid.groups[0].agent
+    kind = type(agent.hypers)
+    whole = {name for name, (_, allowed) in validate.ranges(kind).items() if allowed.integer}
+    new = {name: np.round(x) if name in whole else x for name, x in chosen.hypers.items()}
+    try:
+        return chosen._replace(hypers=validate.columns(kind, new, agent.config))
+    except ValueError as error:
+        raise ValueError(f"select: at rung {rung}, {error}") from None
 
 
 def _edges(rules: Rules, segments: int, updates: int) -> tuple[int, tuple[int, ...]]:

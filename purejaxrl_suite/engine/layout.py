@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core import spaces, validate
 from purejaxrl_suite.core.argument import functions, instance, integer, wrong
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
 from purejaxrl_suite.engine import axes, check
@@ -147,14 +147,18 @@ def label(x: Any) -> Any:
     return getattr(x, "__qualname__", None) or str(x)
 
 
-def check_hypers(agent: Agent, hypers: Any) -> Any:
-    """The hypers themselves, if they are finite numbers of the agent's own type."""
-    if type(hypers) is not type(agent.hypers):
-        raise ValueError(f"hypers must be a {type(agent.hypers).__name__}, got {hypers!r}")
-    for name, value in hypers._asdict().items():
-        if not (np.ndim(value) == 0 and np.isfinite(value)):
-            raise ValueError(f"hypers.{name} must be one finite number, got {value!r}")
-    return hypers
+def check_hypers(agent: Agent, hypers: Points) -> dict[str, np.ndarray]:
+    """Every field of the points as float32, one value or one for each point, within its Range.
+
+    Raises ValueError naming field, range and value; so it does for two values of an axis that are
+    one and the same to the program.
+    """
+    kind = type(agent.hypers)
+    given = {name: [x] for name, x in hypers.base._asdict().items()} | dict(hypers.values)
+    found = validate.columns(kind, given, agent.config)
+    for name, values in hypers.alternatives().items():
+        _distinct(f"hypers.{name}", values, np.float32)
+    return found
 
 
 def _configs(
@@ -215,19 +219,35 @@ def _columns(points: Points) -> dict[str, np.ndarray]:
 def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[int]) -> Members:
     if hypers.base is None:
         hypers = hypers._replace(base=agent.hypers)
-    rows = [check_hypers(agent, one) for one in hypers.settings()]
-    repeat = len(seeds)
-    stacked = jax.tree.map(lambda *xs: np.asarray(xs, np.float32), *rows)
-    each = jax.tree.map(lambda x: np.tile(np.repeat(x, repeat), env_points.count), stacked)
-    inner = len(rows) * repeat
+    repeat, count = len(seeds), hypers.count
+    each = {
+        name: np.tile(np.repeat(np.broadcast_to(x, count), repeat), env_points.count)
+        for name, x in check_hypers(agent, hypers).items()
+    }
+    inner = count * repeat
     columns = {name: np.repeat(x, inner, axis=0) for name, x in _columns(env_points).items()}
+    for name, values in env_points.alternatives().items():
+        _distinct(f"env_params.{name}", values, columns[name].dtype)
     varied = jax.tree.map(lambda _: False, env_points.base)
     return Members(
-        np.tile(np.asarray(seeds, np.uint32), env_points.count * len(rows)),
-        each,
+        np.tile(np.asarray(seeds, np.uint32), env_points.count * count),
+        type(agent.hypers)(**each),
         axes.replace(env_points.base, columns),
         axes.replace(varied, dict.fromkeys(columns, True)),
     )
+
+
+def _distinct(what: str, values: Sequence[Any], dtype: Any) -> None:
+    """Raise ValueError for two values that are equal in the dtype of the program."""
+    seen: dict[bytes, Any] = {}
+    for value in values:
+        bits = np.asarray(value).astype(dtype).tobytes()
+        if bits in seen:
+            raise ValueError(
+                f"{what}: expected values that differ as {np.dtype(dtype)}, "
+                f"got {label(seen[bits])!r} and {label(value)!r}"
+            )
+        seen[bits] = value
 
 
 def _traced(env_points: Points, hypers: Points) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -29,6 +29,7 @@ from purejaxrl_suite.engine.cohort import (
     Cohort,
     Phase,
     Schedule,
+    decide,
     first_cohort,
     lay_out_cohort,
     make_schedule,
@@ -278,7 +279,7 @@ class Population:
             for name in (self.rules.metric, "diverged")
         }
         found = scores(rows, self.rules.metric, seeds, self.schedule.window)
-        selection = self.rules.choose(rung, found, before.hypers)
+        selection = decide(self.laid, self.rules, rung, found, before.hypers)
         if len(selection.source) != self.schedule.counts[rung]:
             raise ValueError(
                 f"select: how many go on must not depend on scores, got {len(selection.source)} "

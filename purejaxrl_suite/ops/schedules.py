@@ -29,8 +29,14 @@ def linear(
 def exponential(
     step: Array | int, start: Scalar, end: Scalar, duration: Scalar, delay: Scalar = 0.0
 ) -> Array:
-    """By equal factors from start to end, which are positive."""
-    return start * (end / jnp.asarray(start, jnp.float32)) ** passed(step, duration, delay)
+    """By equal factors from start to end, which are >= 0.
+
+    What starts or ends at 0 is 0 in between: nothing else has equal factors.
+    """
+    over, start = passed(step, duration, delay), jnp.asarray(start, jnp.float32)
+    positive = start > 0.0
+    between = start * (end / jnp.where(positive, start, 1.0)) ** over
+    return jnp.where(positive, between, jnp.where(over < 1.0, 0.0, end))
 
 
 def annealed_n_step(

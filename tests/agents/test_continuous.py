@@ -127,7 +127,7 @@ def critic_loss(agent, terminated, target):
     return jax.jit(agent.update)(jax.random.key(1), agent.hypers, state, rollout)[1]["critic_loss"]
 
 
-SMALL = {"rollout_length": 8, "capacity": 32}
+SMALL = {"rollout_length": 8, "capacity": 4096}
 
 
 @pytest.mark.parametrize(("terminated", "expected"), [(False, 10.0 + 0.5 * 3.0), (True, 10.0)])

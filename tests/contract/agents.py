@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
@@ -17,6 +18,7 @@ from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Box, Discrete
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import multi_task
@@ -276,3 +278,17 @@ VARIANTS = (
 
 SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)
 """Agents that are rules on a loop that another one on the list has, too."""
+
+
+def ends(agent):
+    """{field: [(end of its Range, -1 or 1 for which way is out, whether it is inside)]}.
+
+    The finite ones, as numbers.
+    """
+    known = agent.config._asdict() | agent.hypers._asdict()
+    found = {}
+    for field, (_, allowed) in validate.ranges(type(agent.hypers)).items():
+        values = [known.get(end, end) for end in allowed[:4]]
+        each = zip(values, (-1, 1, -1, 1), (True, True, False, False), strict=True)
+        found[field] = [(float(x), *how) for x, *how in each if np.isfinite(x)]
+    return found

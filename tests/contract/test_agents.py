@@ -7,9 +7,11 @@ import pytest
 
 from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Clock
+from purejaxrl_suite.engine.axes import Points
+from purejaxrl_suite.engine.layout import check_hypers
 from purejaxrl_suite.engine.run import run
 from purejaxrl_suite.engine.train import make_train
-from tests.contract.agents import AGENTS, SIBLINGS, VARIANTS
+from tests.contract.agents import AGENTS, SIBLINGS, VARIANTS, ends
 
 
 def each(rare):
@@ -45,38 +47,54 @@ CHANGED = {
     "final_epsilon": 0.9,
     "epsilon_decay": 0.9,
     "min_history": 64.0,
-    "n_step": 3.0,
+    "n_step": 2.0,
+    "start_n_step": 2.0,
 }
 
 
+def rows_to_train(agent):
+    """What members have in place of defaults: each hyper changed, each at each end of its Range."""
+    fields = agent.hypers._asdict()
+    changed = [{name: CHANGED.get(name, 0.5 * value)} for name, value in fields.items()]
+    outer = [{name: x} for name, found in ends(agent).items() for x, _, inside in found if inside]
+    still = [name for name in fields if name.endswith("learning_rate") or name == "reset_period"]
+    return changed, outer, dict.fromkeys(still, 0.0)
+
+
 @each_kind
-def test_every_hyper_matters_and_members_are_independent(name):
-    """One program: member 0 at the defaults, and one member for each hyper that is changed."""
+def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(name):
+    """One program: member 0 at the defaults, the last ones without learning."""
     agent, env = build(name)
     init, train = make_train(agent, env, updates_per_call=4)
-    fields = agent.hypers._fields
-    rows = [agent.hypers]
-    for field, value in agent.hypers._asdict().items():
-        rows.append(agent.hypers._replace(**{field: CHANGED.get(field, 0.5 * value)}))
-    hypers = jax.tree.map(lambda *column: np.asarray(column, np.float32), *rows)
-    keys = jnp.broadcast_to(jax.random.key(3), (len(fields) + 1,))
+    changed, outer, still = rows_to_train(agent)
+    rows = [agent.hypers._replace(**row) for row in ({}, *changed, *outer, still)]
+    values = {field: [getattr(row, field) for row in rows] for field in agent.hypers._fields}
+    points = Points(agent.hypers, values, {"configuration": range(len(rows))})
+    hypers = type(agent.hypers)(**check_hypers(agent, points))
+    keys = jnp.broadcast_to(jax.random.key(3), (len(rows),))
     clock = Clock(np.int32(0), np.int32(8))
 
     @jax.jit
     def program(keys, hypers):
         state = jax.vmap(init, (0, 0, None))(keys, hypers, env.params)
         run, _ = jax.vmap(train, (0, 0, None, 0, None))(keys, hypers, env.params, state, clock)
-        return run.agent.learner.params
+        return state.agent.learner.params, run.agent
 
     # On the host: there, taking a row of an array compiles nothing.
-    params = jax.device_get(program(keys, hypers))
-    for i, field in enumerate(fields, 1):
+    before, after = jax.device_get(program(keys, hypers))
+    params = after.learner.params
+    for i, row in enumerate(changed, 1):
         same = [np.array_equal(x[0], x[i]) for x in jax.tree.leaves(params)]
-        assert not all(same), f"hypers.{field} changes nothing"
+        assert not all(same), f"hypers.{row} changes nothing"
+    numbers = [x for x in jax.tree.leaves(after) if x.dtype == np.float32]
+    for i, row in enumerate(outer, 1 + len(changed)):
+        assert all(np.all(np.isfinite(x[i])) for x in numbers), f"hypers.{row} is not finite"
+    equal(jax.tree.map(lambda x: x[-1], before), jax.tree.map(lambda x: x[-1], params))
     # The same members in another order: bitwise the same results, each in its place.
-    order = np.arange(len(fields) + 1)[::-1]
+    order = np.arange(len(rows))[::-1]
     shuffled = jax.tree.map(lambda x: x[order], hypers)
-    equal(jax.tree.map(lambda x: x[order], params), program(keys, shuffled))
+    again = program(keys, shuffled)[1].learner.params
+    equal(jax.tree.map(lambda x: x[order], params), again)
 
 
 @each_kind

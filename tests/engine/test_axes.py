@@ -1,10 +1,14 @@
 """Points of a sweep."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite.engine import axes
+from purejaxrl_suite.engine.layout import check_hypers
+from purejaxrl_suite.envs import probes
 
 BASE = pjs.PPOHypers()
 
@@ -71,12 +75,50 @@ def test_sobol_is_more_even_than_random():
         (lambda: pjs.random(BASE, 4, gamma=[0.1, 0.2]), "gamma: expected uniform"),
         (lambda: pjs.log_uniform(0.0, 1.0), "expected 0 < low < high"),
         (lambda: pjs.uniform(1.0, 1.0), "expected finite low < high"),
+        (lambda: pjs.uniform(1.0, 1.0 + 1e-9), "expected finite low < high"),
+        (lambda: pjs.log_uniform(1.0, 1e39), "expected finite low < high"),
         (lambda: pjs.choice([]), "expected at least one option"),
     ],
 )
 def test_bad_axes_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (pjs.grid(BASE, gamma=[0.9, 0.9 + 1e-9]), "differ as float32, got 0.9 and 0.900000001"),
+        (pjs.one_at_a_time(BASE, gamma=[BASE.gamma + 1e-9]), "got 0.99 and 0.990000001"),
+        (pjs.grid(BASE, gamma=[0.9, 1.1]), r"hypers.gamma: expected a number in \[0, 1\], got 1.1"),
+        (pjs.grid(BASE, gamma=["0.9"]), "hypers.gamma: expected .*, got '0.9'"),
+        (pjs.grid(BASE._replace(clip_range=0.0)), "hypers.clip_range: expected a number above 0"),
+        (
+            pjs.random(BASE, 64, gamma=pjs.uniform(0.5, 1.5)),
+            r"gamma: expected .* 1\], got 1.",
+        ),
+    ],
+)
+def test_points_are_checked_as_the_program_will_see_them(points, message):
+    agent = pjs.ppo(probes.delayed_reward())
+    with pytest.raises(ValueError, match=message):
+        check_hypers(agent, points)
+
+
+def test_draws_may_repeat_a_value():
+    agent = pjs.ppo(probes.delayed_reward())
+    points = pjs.random(BASE, 16, gamma=pjs.choice([0.9, 0.99]))
+    assert set(check_hypers(agent, points)["gamma"]) == set(np.float32([0.9, 0.99]))
+
+
+def test_hypers_without_ranges_need_to_be_finite_only():
+    class Own(NamedTuple):
+        speed: float = -3.0
+
+    agent = pjs.ppo(probes.delayed_reward())._replace(hypers=Own(), config=())
+    assert check_hypers(agent, pjs.grid(Own(), speed=[1e9]))["speed"] == np.float32(1e9)
+    with pytest.raises(ValueError, match="hypers.speed: expected a finite number, got nan"):
+        check_hypers(agent, pjs.grid(Own(float("nan"))))
 
 
 def test_fields_of_every_kind_of_base():

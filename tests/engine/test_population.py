@@ -12,11 +12,15 @@ from scipy import stats
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.engine import execute, fleet, layout, plan, population, selection
+from purejaxrl_suite.engine import cohort, execute, fleet, layout, plan, population, selection
+from purejaxrl_suite.engine.cohort import first_cohort
 from purejaxrl_suite.engine.interrupt import Interrupted
+from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.population import evolve
 from purejaxrl_suite.engine.selection import (
+    Rules,
     Selection,
     population_based_training,
     successive_halving,
@@ -80,6 +84,21 @@ def test_pbt_copies_the_best_over_the_worst_and_perturbs_the_copies():
     assert sources == {(2, 1), (2, 4), (5, 1), (5, 4)}
     # 2 x 0.8, 2 x 1.25; 5 x 0.8, and 5 x 1.25 clipped to 6.
     assert factors == {(1, 0.8), (1, 1.25), (4, 0.8), (4, 1.2)}
+
+
+def test_perturbed_whole_numbers_stay_whole():
+    env = probes.delayed_reward()
+    points = pjs.grid(DQNHypers(), n_step=[2.0, 3.0])
+    what = {"config": DQNConfig(max_n_step=4), "network": None, "env_params": None}
+    laid = lay_out(dqn, env, hypers=points, **what, seeds=1, steps=64)
+    old = first_cohort(laid).hypers
+    for factor, expected in ((0.8, 2), (1.25, 4)):  # of 3: 2.4 and 3.75
+        select = population_based_training({"n_step": (1, 9)}, exploit=0.5, perturb=(factor,))
+        found = cohort.decide(laid, Rules(select, (1,), "r", 1, 0), 1, np.float32([0, 1]), old)
+        assert found.hypers["n_step"].tolist() == [expected, 3]
+    select = population_based_training({"n_step": (1, 9)}, exploit=0.5, perturb=(2.0,))
+    with pytest.raises(ValueError, match=r"at rung 1, hypers.n_step: .*max_n_step=4\], got 6"):
+        cohort.decide(laid, Rules(select, (1,), "r", 1, 0), 1, np.float32([0, 1]), old)
 
 
 @pytest.mark.parametrize(
@@ -511,6 +530,7 @@ def test_rules_refuse_what_makes_no_sense(build, message):
         ({"select": always([0, 1], [True])}, "source and fresh must have 1 to 4"),
         ({"select": always([0, 1], gamma=[1])}, "hypers.gamma must be 2 finite numbers"),
         ({"select": always([0], gamma=[NAN])}, "hypers.gamma must be 1 finite numbers"),
+        ({"select": always([0], gamma=[1.5])}, r"select: at rung 1, hypers.gamma: expected .*1\]"),
         ({"select": always([0], speed=[1])}, "hypers must be .*; differing: speed"),
         (
             {"select": population_based_training({"speed": (0, 1)})},

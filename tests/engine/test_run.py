@@ -122,7 +122,8 @@ def test_every_member_is_evaluated(result):
         ),
         ({"segments": 0}, "segments: expected an integer of at least 1, got 0"),
         ({"reset_pool": -1}, "reset_pool: expected an integer of at least 0, got -1"),
-        ({"hypers": PPOHypers(gamma=float("nan"))}, "hypers.gamma must be one finite number"),
+        ({"hypers": PPOHypers(gamma=float("nan"))}, r"hypers.gamma: expected .*\[0, 1\], got nan"),
+        ({"hypers": PPOHypers(max_gradient_norm=0.0)}, "max_gradient_norm: .* above 0, got 0"),
         ({"hypers": PQNHypers()}, "hypers: expected a PPOHypers or points of one, got a PQNHypers"),
         ({"env": probes.tracking()}, "was built for"),
     ],
@@ -136,7 +137,10 @@ def test_bad_input_is_refused_before_compilation(agent, env, arguments, message)
     ("build", "message"),
     [
         (lambda env: ppo(env, CONFIG._replace(minibatches=3)), "minibatches=3 must divide the 32"),
-        (lambda env: ppo(env, CONFIG._replace(num_envs=0)), "num_envs must be"),
+        (
+            lambda env: ppo(env, CONFIG._replace(num_envs=0)),
+            "config.num_envs: expected an integer of at least 1, got 0",
+        ),
         (lambda env: pqn(env, PQNConfig(minibatches=5)), "minibatches=5 must divide the 4096"),
         (lambda env: pqn(probes.tracking()), "pqn needs Discrete actions"),
     ],
