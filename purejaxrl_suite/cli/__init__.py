@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from purejaxrl_suite.cli import look, render, report, study, sweep, train
+from purejaxrl_suite.cli import look, render, report, study, train
 from purejaxrl_suite.cli.flags import PROGRAM
 
 _COMMANDS = (
     train.train,
-    sweep.sweep,
-    sweep.resume,
-    sweep.plan,
+    train.sweep,
+    train.resume,
+    train.plan,
     study.study,
     report.report,
     report.gallery,

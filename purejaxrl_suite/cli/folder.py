@@ -1,4 +1,4 @@
-"""Run folders: config.json, curves.zarr and figures/; of sweeps sweep.json and checkpoints, too."""
+"""Run folders as the command line sees them: config.json, figures/ and what is printed."""
 
 import dataclasses
 import subprocess
@@ -9,26 +9,9 @@ from typing import Any
 from purejaxrl_suite.cli.flags import PROGRAM, Given
 
 
-def check_empty(folder: Path, overwrite: bool | None = None) -> None:
-    """Raise ValueError where the folder holds something that must stay.
-
-    overwrite: whether that was offered and given.
-    """
-    if (folder / "sweep.json").exists():
-        raise ValueError(
-            f"--out: {folder} holds a sweep already; `{PROGRAM} resume {folder}` goes on with it"
-        )
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
-        offer = "" if overwrite is None else " or pass --overwrite"
-        raise ValueError(f"--out: {folder} is not empty; choose another{offer}")
-
-
-def write_record(folder: Path, given: Given, **known: str) -> None:
-    """Write config.json at once: command, settings, versions, commit, device, what is `known`."""
-    from purejaxrl_suite.engine.curves import made_with
-    from purejaxrl_suite.engine.files import write_json
-
-    record = {
+def record(given: Given) -> dict[str, Any]:
+    """What config.json says of a command: its words and settings, and the commit."""
+    return {
         "command": [PROGRAM, *given.command],
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -38,14 +21,11 @@ def write_record(folder: Path, given: Given, **known: str) -> None:
         "config": given.config._asdict(),
         "hypers": given.hypers._asdict(),
         "network": given.network_flags._asdict(),
-        **made_with(),
-        **known,
     }
-    write_json(folder / "config.json", record)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The content of config.json, {} where there is none."""
+    """The content of config.json, {} where there is none; ValueError if it is damaged."""
     from purejaxrl_suite.engine.files import read_json
 
     path = folder / "config.json"
@@ -54,13 +34,40 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def read_command(folder: Path) -> tuple[str, list[str]]:
     """The command that the folder was written by, and its words; ValueError if there is none."""
-    record = read_record(folder)
-    if not record:
-        raise ValueError(
-            f"{folder} was not written by `{PROGRAM} train` or `sweep`: it has no config.json"
-        )
-    _, command, *words = record["command"]
-    return command, words
+    from purejaxrl_suite.engine.folder import settle
+
+    settle(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected the folder of a run, but there is no such folder")
+    known = read_record(folder)
+    if not known:
+        raise ValueError(f"{folder} holds no run: it has no config.json")
+    match known.get("command"):
+        case [str(), str(command), *words] if all(isinstance(word, str) for word in words):
+            return command, words
+    raise ValueError(f"{folder} was not written by `{PROGRAM} train` or `sweep`, but from Python")
+
+
+def show(
+    folder: Path,
+    curves: Any,
+    metric: str = "episode_return",
+    pair: tuple[str, str] | None = None,
+) -> None:
+    """Print the table of a run, of several configurations the best; write the figures."""
+    from rich import print as print_table
+
+    from purejaxrl_suite import report
+    from purejaxrl_suite.report.configurations import configurations
+
+    several = len(configurations(curves)) > 1
+    print_table(report.best(curves, metric) if several else report.table(curves))
+    write_figures(folder, curves, metric, pair)
+
+
+def unfinished(folder: Path, done: float) -> str:
+    """What is said of a run that is not finished."""
+    return f"{folder} is not finished: {done:.0%} is trained"
 
 
 def write_figures(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from purejaxrl_suite.cli import folder, sweep, train
-from purejaxrl_suite.cli.flags import PROGRAM, parse, use_compilation_cache
+from purejaxrl_suite.cli import experiment, folder
+from purejaxrl_suite.cli.flags import PROGRAM, use_compilation_cache
 
 if TYPE_CHECKING:
     from purejaxrl_suite.engine.result import Result
@@ -28,7 +28,7 @@ def render(arguments: list[str]) -> int:
         Of brax it is an HTML page with brax's viewer, of the first of them.
 
         Args:
-            run: a folder that `train` or `sweep` has written.
+            run: a folder that `train` or `sweep` has written; it may still be running.
             config: of a sweep, NAME=VALUE ... of what was varied; the best of all that fit is
                 shown.
             seeds: how many members.
@@ -59,18 +59,15 @@ def render(arguments: list[str]) -> int:
 
 
 def trained(run: Path) -> "Result":
-    """What a finished run or sweep left in its folder; ValueError if there is nothing to act."""
-    from purejaxrl_suite.engine import curves, members
+    """What a folder holds, so far if it is not finished; ValueError if there is nothing to act."""
+    from purejaxrl_suite.engine.stored import stored
 
-    name, words = folder.read_command(run)
+    given = experiment.stored(run)
     use_compilation_cache()
-    if name == "sweep":
-        laid, home = sweep.lay_out(parse("sweep", sweep.Sweep, words)), run
-    else:
-        laid, home = train.lay_out(parse("train", train.Train, words)), run / train.MEMBERS
-    if not (run / "curves.zarr").exists() or not (home / "sweep.json").exists():
-        raise ValueError(f"{run} is not finished: it holds no members to act")
-    return members.load(laid, home, curves.read(run / "curves.zarr"))
+    found = stored(experiment.lay_out(given), run)
+    if found.done < 1:
+        print(folder.unfinished(run, found.done))
+    return found.result
 
 
 def _choose(curves: Any, wanted: Sequence[str]) -> Any:

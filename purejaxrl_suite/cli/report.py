@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from purejaxrl_suite.cli import sweep
+from purejaxrl_suite.cli import experiment, folder
 from purejaxrl_suite.cli.flags import PROGRAM
-from purejaxrl_suite.cli.folder import read_record
 from purejaxrl_suite.cli.study import RESULTS
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def report(arguments: list[str]) -> int:
         """Compare runs in one table; write a page with curves, scores, settings and plan.
 
         Args:
-            runs: folders that `train`, `sweep` or `study run` has written; a sweep may still be
+            runs: folders that `train`, `sweep` or `study run` has written; they may still be
                 running.
             figure: where to write learning curves (png, pdf or svg); none by default.
             ranking: where to write final scores with intervals, best first; none by default.
@@ -44,12 +43,13 @@ def report(arguments: list[str]) -> int:
         from purejaxrl_suite import report
 
         found = _open(runs)
-        alone = len(runs) == 1 and (runs[0] / "sweep.json").exists()
+        alone = len(runs) == 1 and _is_run(runs[0])
         if pair is not None and not alone:
             raise ValueError("--pair: expected the folder of one sweep")
         if alone:
             (curves,) = found.curves.values()
-            sweep.show(runs[0], curves, metric, pair)
+            folder.show(runs[0], curves, metric, pair)
+            print(f"Written to {runs[0]}")
         else:
             print_table(report.table(found.curves))
         figures = (report.learning_curves, figure), (report.ranked, ranking)
@@ -79,7 +79,7 @@ def export(arguments: list[str]) -> int:
         """Write the curves of a run in a format that other programs read.
 
         Args:
-            run: a folder that `train` or `sweep` has written; a sweep may still be running.
+            run: a folder that `train` or `sweep` has written; it may still be running.
             to: event files (a folder per member), or one file of all.
             out: the file or folder to write, which must be new; in the run folder by default.
         """
@@ -140,16 +140,16 @@ def _open(runs: Sequence[Path]) -> _Runs:
     from purejaxrl_suite.studies import results
 
     arms = {run: _arms(run) for run in runs}
-    folders = [folder for run, found in arms.items() for folder in found or [run]]
-    _check_runs(folders)
-    labels = [folder.name for folder in folders]
+    found = [one for run, inside in arms.items() for one in inside or [run]]
+    _check_runs(found)
+    labels = [one.name for one in found]
     if len(set(labels)) < len(labels):
-        labels = [str(folder) for folder in folders]
-    read = dict(zip(labels, map(_read, folders), strict=True))
+        labels = [str(one) for one in found]
+    read = dict(zip(labels, map(_read, found), strict=True))
     return _Runs(
         {label: dataset for label, (dataset, _) in read.items()},
-        dict(zip(labels, map(read_record, folders), strict=True)),
-        [one for run, found in arms.items() if found for one in results(run).values()],
+        dict(zip(labels, map(folder.read_record, found), strict=True)),
+        [one for run, inside in arms.items() if inside for one in results(run).values()],
         ". ".join(note for _, note in read.values() if note),
     )
 
@@ -168,17 +168,20 @@ def _check_runs(runs: Sequence[Path]) -> None:
 
 
 def _is_run(run: Path) -> bool:
+    from purejaxrl_suite.engine.folder import settle
+
+    settle(run)
     return any((run / name).exists() for name in ("curves.zarr", "sweep.json"))
 
 
 def _read(run: Path) -> tuple[Any, str]:
-    """The curves of a run, of an unfinished sweep what there is; and a note on what is missing."""
-    from purejaxrl_suite.cli.partial import partial_curves
+    """The curves of a run, of an unfinished one what there is; and a note on what is missing."""
     from purejaxrl_suite.engine import curves as storage
+    from purejaxrl_suite.engine.stored import stored
 
     if (run / "curves.zarr").exists():
         return storage.read(run / "curves.zarr"), ""
-    found = partial_curves(sweep.lay_out(sweep.stored(run)), run)
-    note = f"{run} is not finished: {found.done:.0%} is trained"
+    found = stored(experiment.lay_out(experiment.stored(run)), run)
+    note = folder.unfinished(run, found.done)
     print(note)
-    return found.curves, note
+    return found.result.curves, note

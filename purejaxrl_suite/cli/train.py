@@ -1,101 +1,136 @@
-"""`train`: a fleet of seeds, one configuration."""
+"""`train`, `sweep`, `resume` and `plan`: an experiment, stored while it is trained."""
 
 import dataclasses
-import shutil
+import errno
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-from purejaxrl_suite.cli import folder
+from purejaxrl_suite.cli import experiment, folder
 from purejaxrl_suite.cli.bar import progress_bar
-from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
-
-if TYPE_CHECKING:
-    from purejaxrl_suite.core.types import Agent, Environment
-    from purejaxrl_suite.engine.layout import Layout
-    from purejaxrl_suite.engine.result import Result
-
-SEGMENTS = 20
-MEMBERS = "members"
-"""Where in the folder the final states are."""
-
-
-@dataclasses.dataclass
-class Train:
-    """Train a fleet of seeds as one program; write curves, a figure and the configuration."""
-
-    env: str
-    """Id of the environment, as listed by `purejaxrl-suite envs`."""
-    overwrite: bool = False
-    """Replace the run in the folder, if there is one."""
+from purejaxrl_suite.cli.flags import PROGRAM, Given, parse, use_compilation_cache
 
 
 def train(arguments: list[str]) -> int:
     """Train a fleet of seeds: purejaxrl-suite train AGENT --env ID [--preset NAME] ..."""
-    given = parse("train", Train, arguments)
+    given = parse("train", experiment.Train, arguments)
+    out = given.fleet.out or Path("runs") / f"{given.name}-{given.flags.env[0]}"
+    return _carry_out(given, out, overwrite=given.flags.overwrite)
+
+
+def sweep(arguments: list[str]) -> int:
+    """Train every configuration: purejaxrl-suite sweep AGENT --env ID ... --grid NAME=V,V ..."""
+    given = parse("sweep", experiment.Sweep, arguments)
+    out = given.fleet.out or Path("runs") / f"sweep-{given.name}-{'-'.join(given.flags.env)}"
+    return _carry_out(given, out, overwrite=given.flags.overwrite)
+
+
+def resume(arguments: list[str]) -> int:
+    """Go on with what was stopped: purejaxrl-suite resume RUN"""
+    import tyro
+
+    def command(
+        run: Annotated[Path, tyro.conf.Positional],
+        memory: str | None = None,
+        accept_changes: bool = False,
+    ) -> int:
+        """Go on with a run that was stopped in any way; its curves will be as if it had not been.
+
+        Args:
+            run: the folder of a run or sweep.
+            memory: in place of what it was given, such as 8GiB.
+            accept_changes: go on with other versions, or another kind of device, than before.
+        """
+        given = experiment.stored(run)
+        changed = {"memory": memory or given.flags.memory, "accept_changes": accept_changes}
+        given = given._replace(flags=dataclasses.replace(given.flags, **changed))
+        return _carry_out(given, run, overwrite=False)
+
+    return tyro.cli(command, prog=f"{PROGRAM} resume", args=arguments)
+
+
+def plan(arguments: list[str]) -> int:
+    """Print the plan of a sweep and run nothing: purejaxrl-suite plan AGENT ..., as for sweep"""
+    from purejaxrl_suite.engine.execute import make_plan
+
+    given = parse("plan", experiment.Sweep, arguments)
     use_compilation_cache()
-    out = given.fleet.out or Path("runs") / f"{given.name}-{given.flags.env}"
-    folder.check_empty(out, overwrite=given.flags.overwrite)
-    _write(out, _run(given), given)
+    laid = experiment.lay_out(given)
+    print(make_plan(laid, experiment.settings(given), checkpoints=True))
     return 0
 
 
-def lay_out(given: Given) -> "Layout":
-    """What `train` trains, without training it."""
-    from purejaxrl_suite.engine import layout
-
-    agent, env = _agent(given)
-    return layout.lay_out(
-        lambda env, config, network, hypers: agent,
-        env,
-        hypers=agent.hypers,
-        config=None,
-        network=None,
-        env_params=None,
-        seeds=given.seeds,
-        steps=given.fleet.steps,
-        reset_pool=given.fleet.reset_pool,
-        **given.plasticity,
-    )
-
-
-def _agent(given: Given) -> tuple["Agent", "Environment"]:
-    env = given.make(given.flags.env)
-    network = given.network(env) if given.network else None
-    return given.entry.build(env, given.config, network, given.hypers), env
-
-
-def _run(given: Given) -> "Result":
-    """Train with a progress bar."""
-    from purejaxrl_suite.engine.run import run
-
-    agent, env = _agent(given)
-    with progress_bar(f"{agent.name} on {env.name}") as bar:
-        return run(
-            agent,
-            env,
-            seeds=given.seeds,
-            steps=given.fleet.steps,
-            segments=SEGMENTS,
-            reset_pool=given.fleet.reset_pool,
-            on_segment=bar.show,
-            **given.plasticity,
-        )
-
-
-def _write(out: Path, result: "Result", given: Given) -> None:
-    """The run folder: config.json, curves.zarr, members/, figures/; the table on the terminal."""
-    from rich import print as print_table
-
-    from purejaxrl_suite import report
-    from purejaxrl_suite.engine import curves as storage
-    from purejaxrl_suite.engine import members
+def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
+    """Train what is not trained yet and report it; returns the exit code."""
+    from purejaxrl_suite.engine.execute import execute
     from purejaxrl_suite.engine.plan import describe_parameters
 
-    folder.write_record(out, given)
-    storage.write(out / "curves.zarr", result.curves)
-    shutil.rmtree(out / MEMBERS, ignore_errors=True)
-    members.save(result, out / MEMBERS)
-    folder.write_figures(out, result.curves)
-    print_table(report.table(result.curves))
-    print(describe_parameters(result.parameters.to_series().to_dict()))
+    use_compilation_cache()
+    laid = experiment.lay_out(given)
+    told: list[Any] = []
+    try:
+        with _quiet_writers(), progress_bar(f"{given.name} on {', '.join(given.flags.env)}") as bar:
+
+            def announce(what: Any) -> None:
+                told.append(what)
+                bar.announce(what)
+
+            how: Any = {"overwrite": overwrite, "announce": announce, "on_segment": bar.show}
+            how["record"] = folder.record(given)
+            result = execute(laid, experiment.settings(given), out, **how)
+    except KeyboardInterrupt as stop:
+        return _stopped(stop, out, training=bool(told))
+    except (OSError, ValueError) as error:
+        if not told:
+            raise
+        return _failed(error, out)
+    folder.show(out, result.curves)
+    if len(laid.groups) == 1:
+        print(describe_parameters(result.parameters.to_series().to_dict()))
     print(f"Written to {out}")
+    return 0
+
+
+@contextmanager
+def _quiet_writers() -> Iterator[None]:
+    """Without the tracebacks that orbax logs of its threads: what fails there is raised here."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _stopped(stop: KeyboardInterrupt, out: Path, *, training: bool) -> int:
+    from purejaxrl_suite.engine.interrupt import Interrupted
+
+    again = f"`{PROGRAM} resume {out}` goes on"
+    if isinstance(stop, Interrupted):
+        text = f"{stop}; everything is saved, {again}"
+    elif training:
+        text = f"stopped at once; what the last checkpoints hold is safe, {again} from there"
+    else:
+        text = "stopped before training; nothing has changed"
+    print(f"{PROGRAM}: {text}", file=sys.stderr)
+    return 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT)
+
+
+def _failed(error: Exception, out: Path) -> int:
+    """Say what failed on the way, and what is safe; returns the exit code."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    where = "" if str(out) in reason else f"{out}: "
+    print(f"{PROGRAM}: {where}{reason}", file=sys.stderr)
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "space left" in reason
+    then = "Once the disk has free space" if full else "Once the cause is gone"
+    if (out / "sweep.json").exists():
+        again = f"`{PROGRAM} resume {out}` goes on from the last complete checkpoints."
+        print(f"Nothing of what they hold is lost. {then}, {again}", file=sys.stderr)
+    else:
+        print("Nothing was trained yet.", file=sys.stderr)
+    return 1

@@ -17,9 +17,7 @@ from purejaxrl_suite.engine.store import claimed
 
 def train_group(laid: Layout, settings: Settings, folder: Path, number: int) -> None:
     """Train one group of a layout in its own folder, from its last checkpoint if there is one."""
-    path = group_folder(folder, number)
-    resuming = (path / "sweep.json").exists()
-    execute(laid.only(number), settings, path, resuming=resuming)
+    execute(laid.only(number), settings, group_folder(folder, number))
 
 
 def group_folder(folder: Path, number: int) -> Path:
@@ -28,13 +26,15 @@ def group_folder(folder: Path, number: int) -> Path:
 
 
 def execute_on_ray(
-    laid: Layout, settings: Settings, folder: Path, *, gpus: float = 1, retries: int = 3
+    laid: Layout, settings: Settings, folder: Path | None, *, gpus: float = 1, retries: int = 3
 ) -> Result:
     """Train all groups as Ray tasks with `gpus` each; a lost worker's group is tried again.
 
     Ray must be installed (the extra `cluster`); connects to the cluster that `ray.init` finds, or
     starts one on this machine. What is finished already is not trained again.
     """
+    if folder is None:
+        raise ValueError("ray_gpus: workers share a sweep through its folder: pass out")
     import ray  # pyright: ignore[reportMissingImports]  # an extra
 
     if not ray.is_initialized():

@@ -225,16 +225,17 @@ class Phase:
         self.inner.save(update, Kept(run, self.cohort.hypers, self.cohort.configuration))
 
     def restore(self, like: Run) -> tuple[int, Run] | None:
-        """The state kept last, else the one to begin with."""
+        """The state kept last; else the one to begin with, and whatever is there is forgotten."""
         ours = Kept(like, self.cohort.hypers, self.cohort.configuration)
         found = self.inner.restore(ours)
         if found is None:
+            self.clear()  # rows that no checkpoint counts, perhaps a store without its metadata
             return None if self.carry is None else (self.first, self.carry(like))
         update, kept = found
         same = jax.tree.map(np.array_equal, kept[1:], ours[1:])
         if not all(jax.tree.leaves(same)):
             raise ValueError(
                 f"the checkpoint after update {update} is of other configurations than "
-                "selection.json says: delete it to go back to the one before"
+                "the decision before it says: delete it to go back to the one before"
             )
         return update, kept.run

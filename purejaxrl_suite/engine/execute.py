@@ -1,7 +1,7 @@
 """Running a layout: plan, chunks, segments, checkpoints; `run` and `sweep` both end here."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,12 +14,14 @@ from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine import curves, plan
 from purejaxrl_suite.engine.fleet import Program, Segment, compile_fleet, segments
+from purejaxrl_suite.engine.folder import Entered, How, begin, enter
 from purejaxrl_suite.engine.interrupt import Interrupted, interruptible
 from purejaxrl_suite.engine.layout import Group, Layout
 from purejaxrl_suite.engine.memory import parse_bytes
 from purejaxrl_suite.engine.plan import GroupPlan, Plan
 from purejaxrl_suite.engine.result import Result
-from purejaxrl_suite.engine.store import InMemory, Sweep, claimed
+from purejaxrl_suite.engine.store import Sweep, claimed
+from purejaxrl_suite.engine.stored import chunks_of, stored
 
 if TYPE_CHECKING:
     import xarray
@@ -157,56 +159,70 @@ def execute(
     folder: Path | None,
     *,
     resuming: bool = False,
+    overwrite: bool = False,
+    record: Mapping[str, Any] | None = None,
     announce: Callable[[object], None] = lambda what: None,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Train all members of a layout, in a folder or in memory.
 
-    Where JAX runs in several processes, each trains its share of the chunks in the same folder; the
+    resuming, overwrite: see `folder.enter`. record: what else config.json says of a new run. Where
+    JAX runs in several processes, each trains its share of the chunks in the same folder; the
     first one claims, plans and joins.
     """
+    how = How(resuming, overwrite, settings.accept_changes)
     with claimed(folder):
-        return _execute(laid, settings, folder, resuming, announce, on_segment)
+        return _execute(laid, settings, folder, how, record or {}, announce, on_segment)
 
 
 def _execute(
     laid: Layout,
     settings: Settings,
     folder: Path | None,
-    resuming: bool,
+    how: How,
+    record: Mapping[str, Any],
     announce: Callable[[object], None],
     on_segment: Callable[[Progress], None] | None,
 ) -> Result:
     sweep, first = Sweep(folder) if folder else None, jax.process_index() == 0
     if sweep is None and jax.process_count() > 1:
         raise ValueError("several processes share a sweep through its folder: pass out")
-    saved = identity = None
+    entered = Entered(None)
+    identity = {} if sweep is None else laid.identity()
     if sweep is not None:
-        identity = laid.identity()
-        saved = sweep.open(identity) if resuming else sweep.check_new()
-        if saved is not None and not sweep.finished():
-            sweep.go_on(identity, accept_changes=settings.accept_changes)
+        entered = enter(sweep, identity, how)
     _meet("the folder is checked")
-    if sweep is not None and saved is not None and sweep.finished():
+    if sweep is not None and entered.sizes is not None and sweep.finished():
         announce(f"{folder} is finished: nothing is left to train")
-        chunks = _chunks(laid, saved["chunk"], sweep, settings)
-        return Result(curves.read(sweep.path / "curves.zarr"), laid, tuple(saved["chunk"]), chunks)
+        return stored(laid, sweep.path).result
     if sweep is not None and not first:
         _meet("the sweep is planned")
-        saved = sweep.open(identity)
-    made = make_plan(laid, settings, checkpoints=sweep is not None, saved=saved)
+        entered = Entered(sweep.open(identity))
+    made = make_plan(laid, settings, checkpoints=sweep is not None, saved=entered.sizes)
     announce(made)
-    sizes = [group.chunk for group in made.groups]
-    if sweep is not None and saved is None:
-        sweep.create(identity, sizes_of(made), curves.made_with())
+    if sweep is not None and entered.sizes is None:
+        told = {**record, "plan": str(made)}
+        begin(sweep, identity, sizes_of(made), told, replaces=entered.replaces)
     if first:
         _meet("the sweep is planned")
-    chunks = _chunks(laid, sizes, sweep, settings)
+    return _carry_out(laid, made, sweep, settings, on_segment)
+
+
+def _carry_out(
+    laid: Layout,
+    made: Plan,
+    sweep: Sweep | None,
+    settings: Settings,
+    on_segment: Callable[[Progress], None] | None,
+) -> Result:
+    """Train what is not trained yet, and join the curves."""
+    sizes = [group.chunk for group in made.groups]
+    chunks = chunks_of(laid, sizes, sweep, settings.keep)
     training = Training(laid, made, chunks, settings, on_segment)
     training.all()
     _meet("all chunks are trained")
     found = training.dataset()
-    if sweep is not None and first:
+    if sweep is not None and jax.process_index() == 0:
         curves.write(sweep.path / "curves.zarr", found)
     _meet("the curves are joined")
     return Result(found, laid, tuple(sizes), chunks)
@@ -218,20 +234,6 @@ def _meet(point: str) -> None:
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(point)
-
-
-def _chunks(
-    laid: Layout, sizes: list[int], sweep: Sweep | None, settings: Settings
-) -> tuple[tuple[Any, ...], ...]:
-    """Where each chunk of each group is kept."""
-
-    def one(g: int, k: int) -> Any:
-        return InMemory() if sweep is None else sweep.chunk(g, k, settings.keep)
-
-    counts = [
-        -(-len(group.members.seeds) // size) for group, size in zip(laid.groups, sizes, strict=True)
-    ]
-    return tuple(tuple(one(g, k) for k in range(count)) for g, count in enumerate(counts))
 
 
 class Training:
@@ -258,7 +260,7 @@ class Training:
             for g, k in units[jax.process_index() :: jax.process_count()]:
                 self.one(g, k, stop)
 
-    def one(self, g: int, k: int, stop: Callable[[], bool], until: int | None = None) -> None:
+    def one(self, g: int, k: int, stop: Callable[[], int], until: int | None = None) -> None:
         """Train one chunk from its last checkpoint to the end, or to the update `until`."""
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         members = group.members.chunk(k * made.chunk, made.chunk)
@@ -276,7 +278,8 @@ class Training:
                 run = None  # donated
                 self._keep(g, k, segment)
                 if stop() and segment.run is not None:
-                    raise Interrupted(f"stopped at update {segment.stop} of {group.updates}")
+                    text = f"stopped at update {segment.stop} of {group.updates}"
+                    raise Interrupted(text, stop())
         finally:
             store.close()
 

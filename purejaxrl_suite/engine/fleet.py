@@ -236,13 +236,13 @@ def segments(
     run: Run,
     clock: tuple[int, int, int],
     wanted: Callable[[int], bool],
-    halt: Callable[[], bool] = lambda: False,
+    halt: Callable[[], int] = lambda: 0,
 ) -> Iterator[Segment]:
     """Train segment by segment; consumes `run`.
 
     clock: (first update, update to stop before, updates of the whole training). wanted: update ->
     whether the state after it is to be copied to the host. The next segment is already running
-    while the caller works on one. `halt` is asked after each segment: True makes it the last, and
+    while the caller works on one. `halt` is asked after each segment: not 0 makes it the last, and
     its state is copied.
     """
     arguments = members.seeds, members.hypers, members.env_params

@@ -1,33 +1,45 @@
-"""Ctrl-C that loses nothing: the first one is remembered until a segment is finished and saved."""
+"""Ctrl-C and SIGTERM that lose nothing: remembered until a segment is finished and saved."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+ASKING = signal.SIGINT, signal.SIGTERM
+"""Signals that ask for an end: Ctrl-C, and what clusters send before they kill."""
+
 
 class Interrupted(KeyboardInterrupt):
-    """Training stopped because the user asked for it, with everything up to here saved."""
+    """Training stopped because it was asked to, with everything up to here saved.
+
+    number: of the signal that asked.
+    """
+
+    def __init__(self, text: str, number: int = signal.SIGINT):
+        """A KeyboardInterrupt, so that what does not know this class stops too."""
+        super().__init__(text)
+        self.number = number
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C was pressed; a second Ctrl-C stops at once.
+def interruptible() -> Iterator[Callable[[], int]]:
+    """Gives a function: the signal that asked for an end, 0 so far; a second one stops at once.
 
     Outside the main thread signals cannot be caught, and nothing changes.
     """
-    pressed = []
+    asked = []
 
     def remember(number: int, frame: object) -> None:
-        if pressed:
+        if asked:
             raise KeyboardInterrupt
-        pressed.append(number)
+        asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: 0
         return
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.signal(number, remember) for number in ASKING}
     try:
-        yield lambda: bool(pressed)
+        yield lambda: asked[0] if asked else 0
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -9,7 +9,7 @@ A decision is stored before the next phase begins, so going on after kill -9 giv
 
     sweep.json, curves.zarr       as of a sweep
     group-000/chunk-00P/          phase P: curves and checkpoints, as of a chunk
-        selection.json            who is in it, with which hyper-parameters, and why
+    group-000/selection-00P.json  who is in it, with which hyper-parameters, and why
 """
 
 import time
@@ -35,6 +35,7 @@ from purejaxrl_suite.engine.cohort import (
     make_schedule,
 )
 from purejaxrl_suite.engine.execute import Progress, Settings, Training, make_plan
+from purejaxrl_suite.engine.folder import How, begin, choose, enter
 from purejaxrl_suite.engine.history import dataset, last_id
 from purejaxrl_suite.engine.interrupt import interruptible
 from purejaxrl_suite.engine.layout import Layout, label, lay_out
@@ -118,13 +119,11 @@ def _evolve(
     announce: Callable[[object], None],
     on_segment: Told,
 ) -> Result:
-    if out is not None and resume is not None:
-        raise ValueError("out and resume: pass out for a new population, resume to go on with one")
-    folder = out if resume is None else resume
-    with claimed(None if folder is None else Path(folder)):
-        sweep = None if folder is None else Sweep(Path(folder))
-        resuming = resume is not None
-        return _enter(laid, rules, settings, sweep, resuming, announce, on_segment)
+    folder = choose(out, resume)
+    how = How(resuming=resume is not None, accept_changes=settings.accept_changes)
+    with claimed(folder):
+        sweep = None if folder is None else Sweep(folder)
+        return _enter(laid, rules, settings, sweep, how, announce, on_segment)
 
 
 def _enter(
@@ -132,7 +131,7 @@ def _enter(
     rules: Rules,
     settings: Settings,
     sweep: Sweep | None,
-    resuming: bool,
+    how: How,
     announce: Callable[[object], None],
     on_segment: Told,
 ) -> Result:
@@ -140,9 +139,7 @@ def _enter(
     identity = saved = None
     if sweep is not None:
         identity = _identity(laid, rules, schedule)
-        saved = sweep.open(identity) if resuming else sweep.check_new()
-        if saved is not None and not sweep.finished():
-            sweep.go_on(identity, accept_changes=settings.accept_changes)
+        saved = enter(sweep, identity, how).sizes
     if saved is not None:
         sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
         schedule = schedule._replace(length=saved["length"][0], sizes=sizes, blocks=blocks)
@@ -153,11 +150,11 @@ def _enter(
         announce(f"{sweep.path} is finished: nothing is left to train")
         return population.result(curves.read(sweep.path / "curves.zarr"))
     announce(schedule)
-    announce(population.plan())
+    announce(plan := population.plan())
     if sweep is not None and identity is not None and saved is None:
         sizes = {"chunk": list(schedule.sizes), "block": list(schedule.blocks)}
         sizes["length"] = [schedule.length]
-        sweep.create(identity, sizes, curves.made_with())
+        begin(sweep, identity, sizes, {"plan": f"{schedule}\n{plan}"}, replaces=False)
     return population.train(on_segment)
 
 
@@ -203,8 +200,8 @@ class Population:
     def load(self) -> None:
         """Take up the decisions that are stored; raises ValueError if `select` now differs."""
         self.resumed = True
-        while not self.last and self._record().exists():
-            cohort = Cohort.of(files.read_json(self._record()))
+        while not self.last and (record := self._record()) is not None and record.exists():
+            cohort = Cohort.of(files.read_json(record))
             if not cohort.agrees(self._decide()):
                 raise ValueError(
                     f"select decides otherwise than it did after update {self.phases[-1].until}: "
@@ -247,7 +244,7 @@ class Population:
                 record, cohort = self._record(), self._decide()
                 self._add(cohort)
                 self.phases[-1].clear()  # of what it might hold, nothing follows from this
-                if self.sweep is not None:
+                if record is not None:
                     files.write_json(record, cohort.record())
                 self._phase(on_segment, stop)
         parts = [phase.curves() for phase in self.phases]
@@ -261,7 +258,7 @@ class Population:
         self.phases[-1].carry = None  # what is left must not hold the programs
         return Result(found, self._layout(), self.schedule.sizes[-1:], ((self.phases[-1],),))
 
-    def _phase(self, on_segment: Told, stop: Callable[[], bool]) -> None:
+    def _phase(self, on_segment: Told, stop: Callable[[], int]) -> None:
         """Train the present phase to its end."""
         made, phase = self.plan(), self.phases[-1]
         told = None if on_segment is None else self._told(on_segment)
@@ -301,10 +298,10 @@ class Population:
             return InMemory()
         return self.sweep.chunk(0, number, self.settings.keep)
 
-    def _record(self) -> Path:
-        """Where the decision at the end of the present phase is stored."""
-        folder = Path() if self.sweep is None else self._store(len(self.cohorts)).path
-        return folder / "selection.json"
+    def _record(self) -> Path | None:
+        """Where the decision at the end of the present phase is stored, if it is."""
+        name = f"selection-{len(self.cohorts):03}.json"
+        return None if self.sweep is None else self.sweep.path / "group-000" / name
 
     def _layout(self) -> Layout:
         return lay_out_cohort(self.laid, self.cohorts[-1])

@@ -1,11 +1,13 @@
 """Many seeds of one experiment as one program: a sweep that varies nothing but the seed."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric, PyTree
 from purejaxrl_suite.engine.execute import Progress, Settings, execute
+from purejaxrl_suite.engine.folder import choose
 from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.result import Result
 
@@ -18,12 +20,18 @@ def run(
     steps: float,
     hypers: Any = None,
     env_params: PyTree = None,
-    segments: int = 1,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    segments: int = 20,
+    checkpoint_every: int = 1,
+    keep: int = 2,
     memory: str | int | float | None = None,
+    accept_changes: bool = False,
     reset_pool: int = 1,
     intervention: Intervention | None = None,
     metrics: Sequence[Metric] = (),
     measure_every: int = 10,
+    announce: Callable[[object], None] = lambda what: None,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Train one member per seed, all of them in one program.
@@ -32,14 +40,14 @@ def run(
         seed only.
     steps: environment steps of each seed, rounded down to whole updates.
     hypers, env_params: in place of `agent.hypers` and `env.params`, equal for all seeds.
-    segments: how many times at most the program returns to the host, to call `on_segment`;
-        changes no number and compiles nothing more.
-    memory: as in `sweep`: seeds that do not fit at once are trained in turns.
+    out, resume, segments, checkpoint_every, keep, memory, accept_changes, announce, on_segment: as
+        in `sweep`, of which this is one without axes: with `out` it is stored while it trains, and
+        the same call goes on.
     reset_pool: start states per environment and rollout; 0 resets exactly (see engine.rollout).
     intervention: what is done to each member's learner between updates. metrics, measure_every:
         what is measured of it, and after every how many updates. See `purejaxrl_suite.plasticity`.
 
-    Raises ValueError before anything is compiled if an argument makes no sense.
+    Raises what `sweep` does.
     """
     instance("agent", agent, Agent)
     instance("env", env, Environment)
@@ -57,5 +65,6 @@ def run(
         measure_every=measure_every,
         reset_pool=reset_pool,
     )
-    settings = Settings(segments=segments, memory=memory)
-    return execute(laid, settings, None, on_segment=on_segment)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    told = {"announce": announce, "on_segment": on_segment}
+    return execute(laid, settings, choose(out, resume), resuming=resume is not None, **told)

@@ -37,13 +37,6 @@ class Sweep:
         """Nothing is written before `create`."""
         self.path = files.resolve(path)
 
-    def check_new(self) -> None:
-        """Raise ValueError if there is something in the folder already."""
-        if (self.path / "sweep.json").exists():
-            raise ValueError(
-                f"{self.path} holds a sweep already: resume it, or choose another folder"
-            )
-
     def open(self, identity: dict[str, Any]) -> dict[str, Any]:
         """The sizes `create` was told; raises ValueError naming what differs from `identity`.
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from purejaxrl_suite.core.argument import path
 from purejaxrl_suite.core.types import Agent, Environment, Metric
 from purejaxrl_suite.engine.cluster import execute_on_ray
 from purejaxrl_suite.engine.execute import Progress, Settings, execute, make_plan
+from purejaxrl_suite.engine.folder import choose
 from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.engine.plan import Plan
 from purejaxrl_suite.engine.result import Result
@@ -59,8 +59,8 @@ def sweep(
     intervention: what is done to each member's learner between updates, or {name: that or None}, a
         group each. metrics, measure_every: what is measured of it, and after every how many
         updates. See `purejaxrl_suite.plasticity`.
-    out: a new folder for curves and checkpoints; without one everything stays in memory.
-    resume: the folder of a sweep with the same arguments, to go on where it stopped.
+    out: a folder for curves and checkpoints, new or of this very sweep, which then goes on where it
+        stopped; None keeps all in memory. resume: the same, but there must be something.
     segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
         checkpoints, of which `keep` stay. memory: such as "8GiB"; the device's by default.
     accept_changes: go on with other versions, or on another kind of device; it is recorded.
@@ -68,28 +68,18 @@ def sweep(
         which all workers must see; a lost worker's group is tried again from its checkpoint.
     announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
 
-    Raises ValueError before anything is compiled if an argument makes no sense, or if the folder
-    holds another sweep; KeyboardInterrupt after Ctrl-C, when the state is saved.
+    Raises ValueError before anything is compiled if an argument makes no sense, or the folder is of
+    another sweep or not writable; KeyboardInterrupt, when all is saved, after Ctrl-C or SIGTERM.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
     varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
     watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
     amount = {"seeds": seeds, "steps": steps, "reset_pool": reset_pool}
     laid = lay_out(builder, env, **varied, **watched, **amount)
-    folder = _folder(out, resume)
     if ray_gpus is not None:
-        if folder is None:
-            raise ValueError("ray_gpus: workers share a sweep through its folder: pass out")
-        return execute_on_ray(laid, settings, folder, gpus=ray_gpus)
+        return execute_on_ray(laid, settings, choose(out, resume), gpus=ray_gpus)
     told = {"announce": announce, "on_segment": on_segment}
-    return execute(laid, settings, folder, resuming=resume is not None, **told)
-
-
-def _folder(out: str | Path | None, resume: str | Path | None) -> Path | None:
-    if out is not None and resume is not None:
-        raise ValueError("out and resume: pass out for a new sweep, resume to go on with one")
-    folder = path("out", out, "a folder") or path("resume", resume, "a folder")
-    return None if folder is None else Path(folder)
+    return execute(laid, settings, choose(out, resume), resuming=resume is not None, **told)
 
 
 def plan(

@@ -145,8 +145,6 @@ def judge(claim: Claim, effect: Effect) -> Finding:
 
 def _train(arm: Arm, folder: Path, told: Watch) -> Result:
     """Train an arm in its folder, from where it stopped if it has begun."""
-    begun = (folder / "sweep.json").exists()
-    where: Any = {"resume": folder} if begun else {"out": folder}
     return sweep(
         arm.builder,
         arm.environments,
@@ -159,7 +157,7 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Result:
         segments=SEGMENTS,
         announce=told.announce,
         on_segment=told.show,
-        **where,
+        out=folder,
     )
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from purejaxrl_suite import cli
 from purejaxrl_suite.cli import bar
+from purejaxrl_suite.cli.experiment import Sweep, lay_out
 from purejaxrl_suite.cli.flags import parse
-from purejaxrl_suite.cli.sweep import Sweep, lay_out
 from purejaxrl_suite.engine import curves, files, store
 
 TINY = "--config.num-envs 2 --config.rollout-length 16 --config.epochs 1 --config.minibatches 1"
@@ -41,17 +41,17 @@ def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, mon
     record = json.loads((out / "config.json").read_text())
     assert record["grid"] == ["learning_rate=1e-3,1e30"] and record["config"]["num_envs"] == 2
 
-    assert command(f"sweep {ARGUMENTS} --out {out}") == 2
-    assert "holds a sweep already" in capsys.readouterr().err
+    assert command(f"sweep {ARGUMENTS} --hypers.gamma 0.9 --out {out}") == 2
+    assert "is another experiment: " in capsys.readouterr().err
     assert command(f"report {out}") == 0
     assert "is not finished: 25% is trained" in capsys.readouterr().out
     assert (out / "figures" / "learning_curve.png").exists()
     page = (out / "report.html").read_text()
     assert "25% is trained" in page and "4 members = 1 groups" in page
-    assert command(f"render {out}") == 2
-    assert "is not finished" in capsys.readouterr().err
+    assert command(f"render {out} --seeds 1 --steps 2") == 0
+    assert "is not finished: 25% is trained" in capsys.readouterr().out
 
-    assert command(f"resume {out}") == 0
+    assert command(f"sweep {ARGUMENTS} --out {out}") == 0
     said = capsys.readouterr()
     assert "2/2" in said.out and "100%" in said.err and "50%" in said.err
     assert (out / "figures" / "sensitivity.png").exists()
@@ -93,7 +93,8 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path, capsys, monkeypatch)
         patch.setattr(store.Chunk, "append", fail_later)
         assert command(f"sweep {ARGUMENTS} --out {tmp_path / 'x'}") == 1
     text = capsys.readouterr().err
-    assert "No space left on device" in text and "safe" in text and "Traceback" not in text
+    assert "No space left on device" in text and "Traceback" not in text
+    assert "Nothing of what they hold is lost. Once the disk has free space" in text
     assert f"`purejaxrl-suite resume {tmp_path / 'x'}`" in text
     assert command(f"resume {tmp_path / 'x'}") == 0
     assert "75%" in capsys.readouterr().err
@@ -129,7 +130,7 @@ def test_environment_parameters():
         ("sweep ppo --env CartPole-v1 --memory much", "memory: expected bytes"),
         ("sweep ppo --env CartPole-v1 --segments 0", "segments: expected"),
         ("sweep ppo --env CartPole-v1 --seeds 0", "seeds: expected"),
-        ("resume nowhere", "nowhere was not written by"),
+        ("resume nowhere", "there is no such folder"),
         ("report nowhere", "expected run folders"),
     ],
 )

@@ -242,8 +242,8 @@ def test_a_finished_sweep_is_left_alone(env, whole, tmp_path):
     assert "is finished" in str(said[0]) and not told
     assert (tmp_path / "x" / "curves.zarr" / "zarr.json").stat().st_mtime_ns == before
     assert_same(whole, again)
-    with pytest.raises(ValueError, match="holds a sweep already"):
-        sweep(env, out=tmp_path / "x")
+    assert_same(whole, sweep(env, out=tmp_path / "x", on_segment=told.append))
+    assert not told
 
 
 def test_foreign_and_damaged_folders_are_refused_by_name(env, tmp_path):
@@ -332,7 +332,7 @@ def test_a_segment_is_an_update_at_least(env):
         ({"config": []}, "config: expected distinct Configs"),
         ({"config": [CONFIG, CONFIG]}, "config: expected distinct Configs"),
         ({"network": {}}, "network: expected a function"),
-        ({"out": "a", "resume": "b"}, "pass out for a new sweep"),
+        ({"out": "a", "resume": "b"}, "out and resume: expected one of them"),
         ({"env": []}, "env: expected an Environment, such as"),
         (
             {"hypers": HYPERS, "config": pjs.grid(CONFIG, epochs=[1]), "seeds": 0},

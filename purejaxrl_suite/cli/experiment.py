@@ -1,0 +1,136 @@
+"""What `train` and `sweep` are asked for: their flags, and the layout that follows."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from purejaxrl_suite.cli import folder
+from purejaxrl_suite.cli.axes import varied
+from purejaxrl_suite.cli.flags import PROGRAM, Given, parse
+
+if TYPE_CHECKING:
+    from purejaxrl_suite.engine.execute import Settings
+    from purejaxrl_suite.engine.layout import Layout
+
+
+@dataclasses.dataclass(kw_only=True)
+class Kept:
+    """How it is stored."""
+
+    overwrite: bool = False
+    """Replace what another run left in the folder; this very run goes on if it was stopped."""
+    memory: str | None = None
+    """What may be used, such as 8GiB; by default what the device has."""
+    segments: int = 20
+    """Parts in which members are trained; progress moves and Ctrl-C is obeyed after each."""
+    checkpoint_every: int = 1
+    """Segments between checkpoints."""
+    accept_changes: bool = False
+    """Go on with other versions, or another kind of device, than it was begun with."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Train(Kept):
+    """Train a fleet of seeds as one program, stored while it runs; the same command goes on."""
+
+    env: tuple[str]
+    """Id of the environment, as listed by `purejaxrl-suite envs`."""
+    grid: ClassVar[tuple[str, ...]] = ()
+    sample: ClassVar[tuple[str, ...]] = ()
+    method: ClassVar[Literal["sobol", "random"]] = "sobol"
+    sample_seed: ClassVar[int] = 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Sweep(Kept):
+    """Train every configuration with every seed, planned by memory, resumable at any moment.
+
+    What is varied is a name of the Hypers (all values in one program), a field of the Config (a
+    program per value) or env.NAME, a parameter of the environment (one program).
+    """
+
+    env: tuple[str, ...]
+    """Ids of one or more environments, as listed by `purejaxrl-suite envs`."""
+    grid: tuple[str, ...] = ()
+    """Every combination of NAME=VALUE,VALUE ..."""
+    sample: tuple[str, ...] = ()
+    """COUNT configurations drawn from NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=VALUE,VALUE ..."""
+    method: Literal["sobol", "random"] = "sobol"
+    """How --sample draws: sobol is more even, best for 2, 4, 8, ... configurations."""
+    sample_seed: int = 0
+    """Of the draws of --sample."""
+
+
+def stored(run: Path) -> Given:
+    """What a folder was trained by; ValueError if that was no command."""
+    command, words = folder.read_command(run)
+    flags = {"train": Train, "sweep": Sweep}
+    if command not in flags:
+        raise ValueError(f"{run} was not written by `{PROGRAM} train` or `sweep`")
+    return parse(command, flags[command], words)
+
+
+def lay_out(given: Given) -> "Layout":
+    """Groups and members; ValueError for what makes no sense."""
+    from purejaxrl_suite.engine import layout
+
+    return layout.lay_out(given.entry.build, **_arguments(given))
+
+
+def _arguments(given: Given) -> dict[str, Any]:
+    """Those that `engine.sweep` and `lay_out` share."""
+    environments = [given.make(id) for id in given.flags.env]
+    base = environments[0].params
+    if any(name.startswith("env.") for name in (*given.flags.grid, *given.flags.sample)):
+        _check_alike(environments)
+    flags = given.flags
+    points = varied(
+        given.hypers,
+        given.config,
+        base,
+        flags.grid,
+        flags.sample,
+        method=flags.method,
+        seed=flags.sample_seed,
+    )
+    return {
+        "env": environments if len(environments) > 1 else environments[0],
+        "hypers": points.hypers,
+        "config": points.config,
+        "env_params": None if points.env_params is base else points.env_params,
+        "network": given.network,
+        "seeds": given.seeds,
+        "steps": given.fleet.steps,
+        "reset_pool": given.fleet.reset_pool,
+        **given.plasticity,
+    }
+
+
+def _check_alike(environments: list[Any]) -> None:
+    """One set of varied parameters is used by all environments."""
+    import jax
+    import numpy as np
+
+    first, *others = environments
+    for other in others:
+        same = type(first.params) is type(other.params) and all(
+            np.array_equal(a, b)
+            for a, b in zip(*map(jax.tree.leaves, (first.params, other.params)), strict=True)
+        )
+        if not same:
+            raise ValueError(
+                f"--grid, --sample: the parameters of {first.name} and {other.name} differ, so "
+                "env.NAME can be varied in one of them at a time only"
+            )
+
+
+def settings(given: Given) -> "Settings":
+    """How to run it."""
+    from purejaxrl_suite.engine.execute import Settings
+
+    return Settings(
+        segments=given.flags.segments,
+        checkpoint_every=given.flags.checkpoint_every,
+        memory=given.flags.memory,
+        accept_changes=given.flags.accept_changes,
+    )
