@@ -147,7 +147,7 @@ def _recipe(id: str, game: Any, options: dict[str, Any]) -> str:
         name: np.asarray(value)
         for name, value in options.items()
         if name not in arguments
-        and not np.array_equal(value, getattr(game.default_params, name, None))
+        and not np.array_equal(value, getattr(game.default_params, name, np.nan))
     }
     return called("make", id, **static, **params)
 

@@ -39,10 +39,8 @@ def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Ne
 
         def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
             updates, inner = optimizer.update(updates, state.inner, params)
-            count, ages = (
-                optax.safe_increment(state.count),
-                jax.tree.map(lambda x: x + 1, state.ages),
-            )
+            count = jnp.asarray(optax.safe_increment(state.count))
+            ages = jax.tree.map(lambda x: x + 1, state.ages)
             steps = count.astype(jnp.float32)
 
             def scale(update: Array, age: Array) -> Array:

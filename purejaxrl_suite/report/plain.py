@@ -6,12 +6,13 @@ them in `report.html`.
 
 import re
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FuncFormatter
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class PlainTable(Table):
@@ -34,9 +35,10 @@ def _plain(text: Any) -> Any:
     return Text(text) if isinstance(text, str) else text
 
 
-def without_formulas(figure: Figure) -> None:
+def without_formulas(figure: "Figure") -> None:
     """Show a `$` in the texts of a figure as one; ticks that are numbers keep their exponents."""
     from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
 
     numbers = set()
     for axes in figure.axes:
