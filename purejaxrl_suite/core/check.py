@@ -13,141 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import estimates, tree
+from purejaxrl_suite.core.check_environment import check_environment as check_environment
+from purejaxrl_suite.core.check_environment import sample
 from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
-    Box,
     Clock,
-    Discrete,
-    Environment,
     Intervention,
     Key,
     Learner,
     PyTree,
-    Space,
     Transition,
 )
-
-_EPISODES = 4
-
-
-def sample(key: Key, space: Space) -> Array:
-    """A random element: uniform where both bounds are finite, clipped standard normal elsewhere."""
-    if isinstance(space, Discrete):
-        return jax.random.randint(key, (), 0, space.n)
-    low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
-    bounded = np.isfinite(low) & np.isfinite(high)
-    key_uniform, key_normal = jax.random.split(key)
-    start, width = np.where(bounded, low, 0.0), np.where(bounded, high - low, 0.0)
-    uniform = start + width * jax.random.uniform(key_uniform, space.shape)
-    normal = jnp.clip(jax.random.normal(key_normal, space.shape), low, high)
-    return jnp.where(bounded, uniform, normal).astype(space.dtype)
-
-
-def contains(space: Space, x: Array) -> Array:
-    """bool[]: whether one element lies within the bounds (shape and dtype are not looked at)."""
-    if isinstance(space, Discrete):
-        return (x >= 0) & (x < space.n)
-    shape = space.shape
-    low, high = (np.broadcast_to(np.asarray(b, np.float32), shape) for b in (space.low, space.high))
-    value = x.astype(jnp.float32)
-    inside = jnp.all((value >= low) & (value <= high))
-    if not space.categories:
-        return inside
-    return inside & jnp.all(value < np.broadcast_to(np.asarray(space.categories), shape))
-
-
-def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
-    """Check the contract of `Environment` on four random episodes; compiles one program (a task).
-
-    Checked: the spaces make sense; shapes and dtypes of everything that `init` and `step` return;
-    the state keeps its structure and has strong dtypes; observations lie in the declared space;
-    `final_obs` is `obs`; rewards are finite; no episode outlives `time_limit`; `init`, `step` and
-    `render` may be traced and vmapped, over parameters too; equal keys give equal episodes.
-
-    Args:
-        env: the environment, as the library gives it: without auto-reset.
-        key: of the random episodes.
-        steps: length of each; where an episode ends, its first state is taken again.
-
-    Raises:
-        AssertionError: a promise is broken; the message says which.
-    """
-    for name, params in zip(env.tasks, env.params if env.tasks else (), strict=True):
-        check_environment(env._replace(name=name, params=params, tasks=()), key, steps)
-    if env.tasks:
-        return
-    _check_spaces(env)
-    _check_signature(env)
-    rollout = jax.jit(jax.vmap(lambda key, params: _rollout(env, steps, key, params)))
-    params = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * _EPISODES), env.params)
-    keys = jax.random.split(key, _EPISODES)
-    promises, trace = rollout(keys, params)
-    for promise, kept in promises.items():
-        _require(env, bool(np.all(kept)), promise)
-    again = rollout(keys, params)[1]
-    same = jax.tree.map(lambda x, y: np.array_equal(x, y, equal_nan=True), trace, again)
-    _require(env, all(jax.tree.leaves(same)), "equal keys give equal episodes")
-
-
-def _require(env: Environment, condition: bool, promise: str) -> None:
-    if not condition:
-        raise AssertionError(f"{env.name} breaks the contract of Environment: {promise}")
-
-
-def _check_spaces(env: Environment) -> None:
-    _require(env, bool(env.name) and isinstance(env.name, str), f"name is an id, not {env.name!r}")
-    _require(env, isinstance(env.observation, Box), "observation is a Box")
-    limit = env.time_limit
-    _require(
-        env,
-        limit is None or (isinstance(limit, int) and limit > 0),
-        f"time_limit is None or a positive int, not {limit!r}",
-    )
-    if env.limit is not None:
-        steps = float(env.limit(env.params[0] if env.tasks else env.params))
-        within = limit is not None and 1 <= steps <= limit
-        _require(
-            env, within, f"limit of its own params is in 1 .. time_limit={limit}, not {steps:g}"
-        )
-    for name, space in (("observation", env.observation), ("action", env.action)):
-        if isinstance(space, Discrete):
-            _require(env, isinstance(space.n, int) and space.n > 0, f"{name}.n is positive")
-            continue
-        fit = all(np.shape(b) in ((), space.shape[-1:]) for b in (space.low, space.high))
-        _require(env, fit, f"bounds of {name} are numbers or one per entry of its last axis")
-        _require(env, bool(np.all(np.less_equal(space.low, space.high))), f"{name}.low <= high")
-
-
-def _check_signature(env: Environment) -> None:
-    """Shapes, dtypes and structures, by abstract evaluation: compiles nothing."""
-    key = jax.eval_shape(jax.random.key, 0)
-    state, obs = jax.eval_shape(env.init, key, env.params)
-    after, timestep = jax.eval_shape(env.step, key, env.params, state, abstract(env.action))
-    weak = [_name(path) for path, leaf in jax.tree.leaves_with_path(state) if leaf.weak_type]
-    _require(env, not weak, f"state has strong dtypes, not so in {weak}")
-    before, now = _signature(state), _signature(after)
-    _require(env, jax.tree.structure(state) == jax.tree.structure(after), "state has one structure")
-    changed = {name: (before[name], now[name]) for name in before if before[name] != now[name]}
-    _require(env, not changed, f"state keeps shapes and dtypes, not so in {changed}")
-    expected = {
-        "init's obs": (obs, abstract(env.observation)),
-        "obs": (timestep.obs, abstract(env.observation)),
-        "final_obs": (timestep.final_obs, abstract(env.observation)),
-        "reward": (timestep.reward, jax.ShapeDtypeStruct((), jnp.float32)),
-        "terminated": (timestep.terminated, jax.ShapeDtypeStruct((), jnp.bool_)),
-        "truncated": (timestep.truncated, jax.ShapeDtypeStruct((), jnp.bool_)),
-    }
-    for name, (found, wanted) in expected.items():
-        _require(env, _signature(found) == _signature(wanted), f"{name} is {wanted}, not {found}")
-    scalar = all(jnp.shape(value) == () for value in timestep.info.values())
-    _require(env, scalar, "info holds scalars")
-    if env.render is not None:
-        picture = jax.eval_shape(env.render, env.params, state)
-        colour = picture.dtype == jnp.uint8 and picture.ndim == 3 and picture.shape[2] == 3
-        _require(env, colour, f"render gives u8[height, width, 3], not {picture}")
 
 
 def _signature(x: PyTree) -> dict[str, tuple[Any, ...]]:
@@ -158,34 +37,6 @@ def _signature(x: PyTree) -> dict[str, tuple[Any, ...]]:
 
 def _name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path)
-
-
-def _rollout(
-    env: Environment, steps: int, key: Key, params: PyTree
-) -> tuple[dict[str, Array], PyTree]:
-    """Random actions for `steps` steps: {promise: kept} and a trace to compare."""
-    key_init, key_steps = jax.random.split(key)
-    start, first = env.init(key_init, params)
-
-    def step(carry: tuple[PyTree, Array], key: Key) -> tuple[Any, Any]:
-        state, length = carry
-        key_action, key_step = jax.random.split(key)
-        action = sample(key_action, env.action)
-        state, now = env.step(key_step, params, state, action)
-        done, length = now.terminated | now.truncated, length + 1
-        kept = {
-            "observations lie in the declared space": contains(env.observation, now.obs),
-            "final_obs is obs before a reset": jnp.all(now.final_obs == now.obs),
-            "rewards are finite": jnp.isfinite(now.reward),
-            "an episode ends within time_limit": done | (length < (env.time_limit or steps + 1)),
-        }
-        total = jnp.sum(now.obs.astype(jnp.float32))
-        carry = tree.where(done, (start, jnp.int32(0)), (state, length))
-        return carry, (kept, (total, now.reward, now.terminated, now.truncated))
-
-    _, (kept, trace) = jax.lax.scan(step, (start, jnp.int32(0)), jax.random.split(key_steps, steps))
-    kept["the first observation lies in the declared space"] = contains(env.observation, first)
-    return kept, (trace, jnp.sum(first.astype(jnp.float32)))
 
 
 def check_agent(agent: Agent, key: Key) -> None:

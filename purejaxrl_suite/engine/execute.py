@@ -11,6 +11,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import integer
+from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine import curves, plan
 from purejaxrl_suite.engine.fleet import Program, Segment, compile_fleet, segments
@@ -96,6 +97,9 @@ def make_plan(
     Raises ValueError if a group can never fit, or not as it is stored.
     """
     began = time.perf_counter()
+    if saved is None:
+        for env in {id(group.env): group.env for group in laid.groups}.values():
+            check_quickly(env)
     limit = plan.memory_limit(settings.memory)
     groups = []
     for number, group in enumerate(laid.groups):

@@ -1,0 +1,312 @@
+"""Does an environment keep the promises of `Environment`? Asked by anyone, and before training."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import function, instance, integer, wrong
+from purejaxrl_suite.core.spaces import abstract
+from purejaxrl_suite.core.types import (
+    Array,
+    Box,
+    Discrete,
+    Environment,
+    Key,
+    PyTree,
+    Space,
+    TimeStep,
+)
+
+_EPISODES = 4
+_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""How a CPU compiles what runs for a millisecond."""
+
+
+def sample(key: Key, space: Space) -> Array:
+    """A random element: uniform where both bounds are finite, clipped standard normal elsewhere."""
+    if isinstance(space, Discrete):
+        return jax.random.randint(key, (), 0, space.n)
+    low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
+    bounded = np.isfinite(low) & np.isfinite(high)
+    key_uniform, key_normal = jax.random.split(key)
+    start, width = np.where(bounded, low, 0.0), np.where(bounded, high - low, 0.0)
+    uniform = start + width * jax.random.uniform(key_uniform, space.shape)
+    normal = jnp.clip(jax.random.normal(key_normal, space.shape), low, high)
+    return jnp.where(bounded, uniform, normal).astype(space.dtype)
+
+
+def contains(space: Space, x: Array) -> Array:
+    """bool[]: whether one element lies within the bounds (shape and dtype are not looked at)."""
+    if isinstance(space, Discrete):
+        return (x >= 0) & (x < space.n)
+    shape = space.shape
+    low, high = (np.broadcast_to(np.asarray(b, np.float32), shape) for b in (space.low, space.high))
+    value = x.astype(jnp.float32)
+    inside = jnp.all((value >= low) & (value <= high))
+    if not space.categories:
+        return inside
+    return inside & jnp.all(value < np.broadcast_to(np.asarray(space.categories), shape))
+
+
+def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
+    """Check the contract of `Environment` on four random episodes; compiles one program (a task).
+
+    Checked: the spaces make sense; shapes and dtypes of everything that `init` and `step` return;
+    the state keeps its structure and has strong dtypes; observations lie in the declared space;
+    `final_obs` is `obs`; rewards are finite; no episode outlives `time_limit`; `init`, `step` and
+    `render` may be traced and vmapped, over parameters too; equal keys give equal episodes.
+
+    Args:
+        env: the environment, as the library gives it: without auto-reset.
+        key: of the random episodes.
+        steps: length of each; where an episode ends, its first state is taken again.
+
+    Raises:
+        ValueError: a promise is broken; it says which, what was expected and what came.
+    """
+    _check_fields(env)
+    for one in _tasks(env, distinct=False):
+        _check_signature(one, strict=True)
+        _check_play(one, key, steps)
+
+
+def check_quickly(env: Environment, steps: int = 16) -> None:
+    """Check what training needs of an environment in a small part of its start-up.
+
+    As `check_environment`, but two episodes, of several tasks one of each dynamics, on the CPU in a
+    program that is hardly optimized and always cached; rewards may be of any number's dtype.
+    """
+    _check_fields(env)
+    for one in _tasks(env, distinct=True):
+        _check_signature(one, strict=False)
+        played = _compiled_quickly(one, steps)
+        for seed in map(np.uint32, range(2)):
+            first, again = (jax.tree.map(np.asarray, played(seed, one.params)) for _ in range(2))
+            _check_played(one, first, again)
+
+
+def _compiled_quickly(env: Environment, steps: int) -> Callable[..., Any]:
+    """(seed, params) -> what `_rollout` gives."""
+
+    def play(seed: Array, params: PyTree) -> Any:
+        return _rollout(env, steps, jax.random.key(seed), params)
+
+    cached = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, cached)
+    jax.config.update(cached, 0.0)
+    try:
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return jax.jit(play).lower(np.uint32(0), env.params).compile(_QUICK)
+    finally:
+        jax.config.update(cached, before)
+
+
+def _tasks(env: Environment, *, distinct: bool) -> Iterator[Environment]:
+    """Each task by itself; or the first of each dynamics, which the form of parameters tells."""
+    seen = set()
+    names, each = (env.tasks, env.params) if env.tasks else ((env.name,), (env.params,))
+    for name, params in zip(names, each, strict=True):
+        look = jax.tree.structure(params), *map(np.shape, jax.tree.leaves(params))
+        if not distinct or look not in seen:
+            yield env._replace(name=name, params=params, tasks=())
+        seen.add(look)
+
+
+def _check_fields(env: Environment) -> None:
+    """What is declared makes sense by itself."""
+    what = f"environment {env.name!r}"
+    if not (isinstance(env.name, str) and env.name):
+        raise wrong("environment: name", "an id", env.name)
+    instance(f"{what}: observation", env.observation, Box)
+    if env.time_limit is not None:
+        integer(f"{what}: time_limit", env.time_limit, 1)
+    if env.limit is not None:
+        steps = float(env.limit(env.params[0] if env.tasks else env.params))
+        if env.time_limit is None or not 1 <= steps <= env.time_limit:
+            span = f"1 .. time_limit={env.time_limit}"
+            raise wrong(f"{what}: limit of its own params", f"steps in {span}", steps)
+    for name, space in (("observation", env.observation), ("action", env.action)):
+        _check_space(f"{what}: {name}", space)
+    function(f"{what}: init", env.init, 2, "(key, params) -> (state, obs)")
+    function(f"{what}: step", env.step, 4, "(key, params, state, action) -> (state, TimeStep)")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(env.params):
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float):
+            raise wrong(f"{what}: params{_name(path)}", "an array or a number", leaf)
+
+
+def _check_space(what: str, space: Any) -> None:
+    if isinstance(space, Discrete):
+        integer(f"{what}.n", space.n, 1)
+        return
+    instance(what, space, Box)
+    if not isinstance(space.shape, tuple) or not all(isinstance(n, int) for n in space.shape):
+        raise wrong(f"{what}.shape", "a tuple of integers", space.shape)
+    try:
+        jnp.dtype(space.dtype)
+    except TypeError:
+        raise wrong(f"{what}.dtype", "the name of a dtype", space.dtype) from None
+    for name in ("low", "high"):
+        bound = getattr(space, name)
+        fits = np.shape(bound) in ((), space.shape[-1:])
+        if not fits or np.asarray(bound).dtype.kind not in "biuf":
+            raise wrong(f"{what}.{name}", "a number, or one per entry of the last axis", bound)
+    if not np.all(np.less_equal(space.low, space.high)):
+        raise wrong(f"{what}.low", f"at most high, which is {space.high}", space.low)
+
+
+def _check_signature(env: Environment, strict: bool) -> None:
+    """Shapes, dtypes and structures, by abstract evaluation: compiles nothing."""
+    what = f"environment {env.name!r}"
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state, obs = _two(f"{what}: init", "(state, obs)", env.init, key, env.params)
+    made = "(state, TimeStep)"
+    action = abstract(env.action)
+    after, now = _two(f"{what}: step", made, env.step, key, env.params, state, action)
+    instance(f"{what}: step's second result", now, TimeStep)
+    weak = [_name(path) for path, leaf in jax.tree.leaves_with_path(state) if leaf.weak_type]
+    if strict and weak:
+        raise ValueError(f"{what}: state: expected strong dtypes, got weak ones in {weak}")
+    before, then = signature(state), signature(after)
+    if jax.tree.structure(state) != jax.tree.structure(after):
+        raise ValueError(
+            f"{what}: step: expected a state of the structure that init gives, "
+            f"got {_words(after)} after {_words(state)}"
+        )
+    for name, leaf in before.items():
+        if leaf != then[name]:
+            raise ValueError(f"{what}: step: expected state{name} {leaf}, got {then[name]}")
+    expected = {
+        "init's obs": (obs, abstract(env.observation)),
+        "obs": (now.obs, abstract(env.observation)),
+        "final_obs": (now.final_obs, abstract(env.observation)),
+        "terminated": (now.terminated, jax.ShapeDtypeStruct((), jnp.bool_)),
+        "truncated": (now.truncated, jax.ShapeDtypeStruct((), jnp.bool_)),
+        "reward": (now.reward, jax.ShapeDtypeStruct((), jnp.float32)),
+    }
+    numeric = getattr(now.reward, "shape", None) == () and now.reward.dtype.kind in "iuf"
+    if not strict and numeric:
+        del expected["reward"]
+    if now.life_lost is not None:
+        expected["life_lost"] = now.life_lost, jax.ShapeDtypeStruct((), jnp.bool_)
+    for name, (found, wanted) in expected.items():
+        if signature(found) != signature(wanted):
+            raise ValueError(f"{what}: {name}: expected {_words(wanted)}, got {_words(found)}")
+    _check_extras(env, what, state, now)
+
+
+def _check_extras(env: Environment, what: str, state: PyTree, now: Any) -> None:
+    """What an environment tells and draws besides."""
+    info = now.info if hasattr(now.info, "items") else {"": now.info}
+    for name, value in info.items():
+        if not isinstance(name, str) or not name or getattr(value, "shape", None) != ():
+            raise ValueError(f"{what}: info[{name!r}]: expected a scalar, got {_words(value)}")
+    if env.render is not None:
+        picture = jax.eval_shape(env.render, env.params, state)
+        if not (picture.dtype == jnp.uint8 and picture.ndim == 3 and picture.shape[2] == 3):
+            form = "u8[height, width, 3]"
+            raise ValueError(f"{what}: render: expected {form}, got {_words(picture)}")
+
+
+def _two(what: str, form: str, made_by: Any, *arguments: Any) -> tuple[Any, Any]:
+    """Shapes of the pair that a function of the environment returns."""
+    try:
+        found = jax.eval_shape(made_by, *arguments)
+    except Exception as error:  # whatever is wrong in it, it is the function's
+        reason = (str(error).splitlines() or [""])[0][:200]
+        text = f"{what}: expected a function that JAX can trace, got {type(error).__name__}"
+        raise ValueError(f"{text}: {reason}") from error
+    if type(found) is not tuple or len(found) != 2:
+        raise ValueError(f"{what}: expected {form}, got {_words(found)}")
+    return found
+
+
+def signature(x: PyTree) -> dict[str, str]:
+    """{path: dtype and shape} of every leaf."""
+    leaves = jax.tree.leaves_with_path(x)
+    return {_name(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _words(x: Any) -> str:
+    """Shapes and dtypes in a few words."""
+    if not hasattr(x, "shape") and len(jax.tree.leaves(x)) != 1:
+        kind = type(x).__name__
+        leaves = [f"{name}: {one}" for name, one in signature(x).items()]
+        return f"{kind}({', '.join(leaves[:6])}{', ...' if len(leaves) > 6 else ''})"
+    return ", ".join(signature(x).values())
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path)
+
+
+def _check_play(env: Environment, key: Key, steps: int) -> None:
+    """What only numbers show, on random episodes, on the CPU."""
+
+    def play(key: Key, params: PyTree) -> Any:
+        keys = jax.random.split(key, _EPISODES)
+        return jax.vmap(lambda key, params: _rollout(env, steps, key, params))(keys, params)
+
+    params = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * _EPISODES), env.params)
+    played = jax.jit(play)
+    _check_played(env, *(jax.tree.map(np.asarray, played(key, params)) for _ in range(2)))
+
+
+def _check_played(env: Environment, first: Any, again: Any) -> None:
+    """first, again: what `_rollout` gave of the same keys."""
+    for promise, (kept, value) in first[0].items():
+        if not np.all(kept):
+            worst = value[~kept].ravel()[0]
+            raise ValueError(f"environment {env.name!r}: expected {promise}, got {worst:g}")
+    same = jax.tree.map(lambda x, y: np.array_equal(x, y, equal_nan=True), first[1], again[1])
+    if not all(jax.tree.leaves(same)):
+        raise ValueError(
+            f"environment {env.name!r}: expected the same episodes of the same keys, got others"
+        )
+
+
+def _rollout(env: Environment, steps: int, key: Key, params: PyTree) -> tuple[Any, PyTree]:
+    """Random actions for `steps` steps: {promise: (kept, what came)} and a trace to compare."""
+    key_init, key_steps = jax.random.split(key)
+    start, first = env.init(key_init, params)
+
+    def step(carry: tuple[PyTree, Array], key: Key) -> tuple[Any, Any]:
+        state, length = carry
+        key_action, key_step = jax.random.split(key)
+        state, now = env.step(key_step, params, state, sample(key_action, env.action))
+        done, length = now.terminated | now.truncated, length + 1
+        apart = jnp.max(jnp.abs(jnp.subtract(*_floats(now.final_obs, now.obs))), initial=0.0)
+        promises = {
+            "observations in the declared space": _declared(env.observation, now.obs),
+            "final_obs to be obs before a reset, apart by 0": (apart == 0, apart),
+            "finite rewards": (jnp.isfinite(now.reward), now.reward),
+            f"episodes of at most time_limit={env.time_limit} steps": (
+                done | (length < (env.time_limit or steps + 1)),
+                length + 1,
+            ),
+        }
+        total = jnp.sum(now.obs.astype(jnp.float32))
+        carry = tree.where(done, (start, jnp.int32(0)), (state, length))
+        return carry, (promises, (total, now.reward, now.terminated, now.truncated))
+
+    _, (promises, trace) = jax.lax.scan(
+        step, (start, jnp.int32(0)), jax.random.split(key_steps, steps)
+    )
+    promises["first observations in the declared space"] = _declared(env.observation, first)
+    return promises, (trace, jnp.sum(first.astype(jnp.float32)))
+
+
+def _floats(*xs: Array) -> list[Array]:
+    return [x.astype(jnp.float32) for x in xs]
+
+
+def _declared(space: Box, x: Array) -> tuple[Array, Array]:
+    """Whether an observation is declared, and its entry that is furthest from the bounds."""
+    value = jnp.ravel(x.astype(jnp.float32))
+    bounds = (space.low, space.high if not space.categories else np.asarray(space.categories) - 1)
+    low, high = (np.ravel(np.broadcast_to(np.asarray(b, np.float32), space.shape)) for b in bounds)
+    beyond = jnp.maximum(low - value, value - high)
+    return contains(space, x), value[jnp.argmax(beyond)] if value.size else jnp.zeros(())
