@@ -213,8 +213,12 @@ class Phase:
         """Nothing is read or written yet."""
         self.inner, self.cohort, self.carry = inner, cohort, carry
         self.first, self.until = span
-        self.clear, self.curves, self.close = inner.clear, inner.curves, inner.close
+        self.clear, self.close = inner.clear, inner.close
         self.durable = inner.durable
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Rows {metric: f32[B, updates]} of a phase that is trained to its end."""
+        return self.inner.curves(self.until - self.first)
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
         """Keep rows {metric: f32[B, n]} of the updates from `start` on."""
@@ -224,10 +228,13 @@ class Phase:
         """Keep the state after `update`."""
         self.inner.save(update, Kept(run, self.cohort.hypers, self.cohort.configuration))
 
-    def restore(self, like: Run) -> tuple[int, Run] | None:
-        """The state kept last; else the one to begin with, and whatever is there is forgotten."""
+    def restore(self, like: Run, until: int | None = None) -> tuple[int, Run] | None:
+        """The state kept last; else the one to begin with, and whatever is there is forgotten.
+
+        until: the update that it must be of, where another is of no use.
+        """
         ours = Kept(like, self.cohort.hypers, self.cohort.configuration)
-        found = self.inner.restore(ours)
+        found = self.inner.restore(ours, until)
         if found is None:
             self.clear()  # rows that no checkpoint counts, perhaps a store without its metadata
             return None if self.carry is None else (self.first, self.carry(like))

@@ -210,13 +210,18 @@ def write(path: str | Path, curves: "xarray.Dataset") -> None:
     with files.replacing(path) as new:
         # A store: of a text, zarr would read parts as an address.
         curves.to_zarr(LocalStore(new), mode="w", consolidated=False)
+        files.seal(new)
 
 
 def read(path: str | Path) -> "xarray.Dataset":
-    """Curves that `write` has stored."""
+    """Curves that `write` has stored; ValueError naming the file that is missing or damaged."""
     import xarray
     from zarr.storage import LocalStore
 
-    store = LocalStore(files.resolve(path), read_only=True)
-    with xarray.open_zarr(store, consolidated=False) as curves:
-        return curves.load()
+    path = files.resolve(path)
+    files.check_seal(path)
+    with xarray.open_zarr(LocalStore(path, read_only=True), consolidated=False) as curves:
+        found = curves.load()
+    for name in files.SEAL:
+        del found.attrs[name]
+    return found

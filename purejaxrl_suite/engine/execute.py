@@ -337,6 +337,9 @@ class Training:
 
     def dataset(self) -> "xarray.Dataset":
         """The labelled curves of all chunks."""
-        stored = [[store.curves() for store in stores] for stores in self.chunks]
+        stored = [
+            [store.curves(group.updates) for store in stores]
+            for group, stores in zip(self.laid.groups, self.chunks, strict=True)
+        ]
         gathered = curves.gather(self.laid, [group.chunk for group in self.plan.groups], stored)
         return curves.dataset(self.laid, gathered, self.plan.compile_seconds)

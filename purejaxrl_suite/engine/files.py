@@ -18,6 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+SEAL = "files", "checksum"
+"""Attributes of a zarr store that `seal` adds."""
+
 _SHORT = 32  # characters of a name that are kept in the names beside it: 255 bytes are the limit
 
 
@@ -81,18 +84,48 @@ def read_json(path: str | Path) -> dict[str, Any]:
     Raises ValueError naming the file if it is missing or is not what was written.
     """
     path = Path(path)
+    content = _parse(path)
+    _check(path, content.pop("checksum", None), content)
+    return content
+
+
+def _parse(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path} is missing") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is no JSON text ({error})") from error
-    if not isinstance(content, dict) or "checksum" not in content:
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it holds no named values")
+    return content
+
+
+def _check(path: Path, written: Any, content: dict[str, Any]) -> None:
+    if written is None:
         raise ValueError(f"{path} is damaged, or of an older version: it has no checksum")
-    written = content.pop("checksum")
     if written != checksum(content):
         raise ValueError(f"{path} is damaged: its content does not fit its checksum")
-    return content
+
+
+def seal(store: Path) -> None:
+    """Put the checksum of each file of a new zarr store into the attributes of its root."""
+    path = store / "zarr.json"
+    root, listed = _parse(path), manifest(store)
+    del listed[path.name]  # has its own
+    root.setdefault("attributes", {})["files"] = json.dumps(listed)
+    root["attributes"]["checksum"] = checksum(root)
+    path.write_text(json.dumps(root, indent=2))
+
+
+def check_seal(store: Path) -> None:
+    """Raise ValueError naming the first file of a store that is missing or not as it was sealed."""
+    path = store / "zarr.json"
+    root = _parse(path)
+    attributes = root.get("attributes")
+    written = attributes.pop("checksum", None) if isinstance(attributes, dict) else None
+    _check(path, written, root)
+    verify(store, json.loads(root["attributes"]["files"]))
 
 
 def checksum(content: Any) -> int:
@@ -134,15 +167,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = resolve(path)
     partial = path.with_name(f"{path.name[:_SHORT]}.{_host()}-{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        yield partial / path.name
+        with naming(path):
+            partial.mkdir(parents=True)
+            yield partial / path.name
         if path.is_dir():
             replace_folder(partial / path.name, path)
         else:
             os.replace(partial / path.name, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system that names no file, such as that of a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def replace_folder(new: Path, path: Path) -> None:

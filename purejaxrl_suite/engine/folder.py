@@ -65,7 +65,7 @@ def enter(sweep: Sweep, identity: dict[str, Any], how: How) -> Entered:
     Raises ValueError where the folder is of something else, or cannot be written.
     """
     files.recover(sweep.path)
-    files.clean(sweep.path)
+    sweep.clean()
     if not (sweep.path / "sweep.json").exists() and not how.resuming:
         _check_empty(sweep.path, how.overwrite)
         files.check_writable(sweep.path)
@@ -125,4 +125,7 @@ def _check_empty(path: Path, overwrite: bool) -> None:
         raise ValueError(
             f"{path} holds {other[0]}, which no run has written: move it, or choose another folder"
         )
-    raise ValueError(f"{path} is not empty and holds no run to go on with: choose another folder")
+    raise ValueError(
+        f"{path} is not empty and holds no run to go on with ({path / 'sweep.json'} is missing): "
+        "choose another folder"
+    )

@@ -200,7 +200,7 @@ class Population:
     def load(self) -> None:
         """Take up the decisions that are stored; raises ValueError if `select` now differs."""
         self.resumed = True
-        while not self.last and (record := self._record()) is not None and record.exists():
+        while not self.last and (record := self._decided()) is not None:
             cohort = Cohort.of(files.read_json(record))
             if not cohort.agrees(self._decide()):
                 raise ValueError(
@@ -298,6 +298,19 @@ class Population:
             return InMemory()
         return self.sweep.chunk(0, number, self.settings.keep)
 
+    def _decided(self) -> Path | None:
+        """The decision at the end of the present phase, if it is stored.
+
+        Raises ValueError naming the file where something follows from it, and it is not there.
+        """
+        record = self._record()
+        if self.sweep is None or record is None or record.exists():
+            return record
+        next_one = self.sweep.chunk(0, len(self.cohorts), self.settings.keep)
+        if self.sweep.finished() or next_one.latest() is not None:
+            raise ValueError(f"{record} is missing: the population cannot go on without it")
+        return None
+
     def _record(self) -> Path | None:
         """Where the decision at the end of the present phase is stored, if it is."""
         name = f"selection-{len(self.cohorts):03}.json"
@@ -310,9 +323,8 @@ class Population:
         """The state that the present phase begins with, from the end of the one before."""
         before, (old, new) = self.phases[-2], self.schedule.sizes[len(self.cohorts) - 2 :][:2]
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((old, *x.shape[1:]), x.dtype), like)
-        found = before.restore(shapes)
-        if found is None or found[0] != before.until:
-            raise ValueError(f"the state after update {before.until} is gone: start anew")
+        found = before.restore(shapes, before.until)
+        assert found is not None, "a phase that is over has a state, or restore raised"
         before.close()
         rows, fresh = self.cohorts[-1].rows_before(len(self.laid.seeds), new)
         carried = tree.index(found[1], rows)

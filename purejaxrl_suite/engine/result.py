@@ -65,11 +65,14 @@ class Result(NamedTuple):
         return xarray.DataArray(table, axes | {"namespace": names}, (*axes, "namespace"))
 
     def state(self, group: int = 0, chunk: int = 0) -> Run:
-        """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding."""
+        """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding.
+
+        Raises ValueError naming the checkpoint if it is missing or damaged.
+        """
         found, size = self.layout.groups[group], self.sizes[group]
         members = found.members.chunk(0, size)
         shape = fleet.abstract_run(found.single, members)
-        return tree.from_host(shape, self.chunks[group][chunk].restore(shape)[1])
+        return tree.from_host(shape, self.chunks[group][chunk].restore(shape, found.updates)[1])
 
     def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
         """One member, ready to act: `result.policy({"learning_rate": 3e-4}, seed=2)`.

@@ -3,12 +3,13 @@
     sweep.json                  what the sweep is; compared before anything is resumed
     curves.zarr                 the labelled curves, written when the sweep is finished
     group-000/chunk-000/
-        curves.zarr             one array [B, updates] per metric, one file per segment
+        curves.zarr             the rows of its members, one file per segment
         checkpoints/UPDATE/     the whole state after UPDATE updates (orbax, kept: the last few)
 
 Order is what makes it safe: the rows of a segment are written before a checkpoint that counts them.
 Whatever lies beyond the last complete checkpoint is computed again, to the same bits. Every file
-appears under its name only when it is complete.
+appears under its name only when it is complete, and carries a checksum: what is damaged, or missing
+though the last checkpoint counts it, is named and never taken for something else.
 """
 
 import os
@@ -25,7 +26,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
-from purejaxrl_suite.engine import files
+from purejaxrl_suite.engine import files, row_files
 from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.identity import changes, difference
 
@@ -36,6 +37,14 @@ class Sweep:
     def __init__(self, path: Path):
         """Nothing is written before `create`."""
         self.path = files.resolve(path)
+
+    def clean(self) -> None:
+        """Remove what dead processes began to write; for who has claimed the folder."""
+        files.clean(self.path)
+        for path in self.path.glob(f"group-*/chunk-*/checkpoints/*{_BEGUN}*"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.path.glob("group-*/chunk-*/curves.zarr/c/0/0/*.partial"):  # zarr's
+            path.unlink(missing_ok=True)
 
     def open(self, identity: dict[str, Any]) -> dict[str, Any]:
         """The sizes `create` was told; raises ValueError naming what differs from `identity`.
@@ -75,7 +84,7 @@ class Sweep:
     def _saved(self) -> dict[str, Any]:
         record = self.path / "sweep.json"
         if not record.exists():
-            raise ValueError(f"{self.path} holds no sweep (no sweep.json)")
+            raise ValueError(f"{self.path} holds no sweep: {record} is missing")
         return files.read_json(record)
 
     def create(self, identity: dict[str, Any], sizes: dict[str, Any], made_with: Any) -> None:
@@ -143,7 +152,7 @@ class InMemory:
         for name, values in rows.items():
             self.rows.setdefault(name, []).append(values)
 
-    def curves(self) -> dict[str, np.ndarray]:
+    def curves(self, updates: int | None = None) -> dict[str, np.ndarray]:
         """All rows, {metric: f32[B, updates]}."""
         return {name: np.concatenate(parts, axis=1) for name, parts in self.rows.items()}
 
@@ -151,7 +160,7 @@ class InMemory:
         """Keep the state in place of an earlier one."""
         self.state = update, state
 
-    def restore(self, like: PyTree) -> tuple[int, PyTree] | None:
+    def restore(self, like: PyTree, until: int | None = None) -> tuple[int, PyTree] | None:
         """The state kept last."""
         return self.state
 
@@ -172,6 +181,7 @@ class Chunk:
         """Open or create the folder; `keep` checkpoints stay."""
         self.path, self.keep = files.resolve(path), keep
         self._open = self._rows = None
+        self._saved = False
 
     def clear(self) -> None:
         """Forget everything."""
@@ -184,38 +194,32 @@ class Chunk:
 
         All metrics are one array: a segment is one file, and one call of zarr.
         """
-        import zarr
-        from zarr.storage import LocalStore
-
         names = list(rows)
         size, count = np.broadcast_shapes(*(x.shape for x in rows.values()))
         block = np.stack([np.broadcast_to(rows[name], (size, count)) for name in names])
         if self._rows is None:
-            path = self.path / "curves.zarr"
-            if path.exists():
-                self._rows = zarr.open_array(LocalStore(path), mode="r+")
-            else:
-                self._rows = zarr.create_array(
-                    LocalStore(path),
-                    shape=(len(names), size, updates),
-                    chunks=(len(names), size, min(length, updates)),
-                    dtype="float32",
-                    fill_value=np.nan,
-                    dimension_names=("metric", "member", "update"),
-                    attributes={"metrics": names},
-                )
-        self._rows[:, :, start : start + count] = block
+            if not self._array.exists():
+                row_files.create(self._array, names, (size, updates), min(length, updates))
+            self._rows = row_files.open_array(self._array, writable=True)
+        with files.naming(self._array):
+            self._rows[:, :, start : start + count] = block
 
-    def curves(self) -> dict[str, np.ndarray]:
-        """Rows {metric: f32[B, updates]} stored so far, NaN where there are none."""
-        import zarr
-        from zarr.storage import LocalStore
+    def curves(self, updates: int | None = None) -> dict[str, np.ndarray]:
+        """Rows {metric: f32[B, updates]} stored so far, NaN where there are none yet.
 
-        if not (self.path / "curves.zarr").exists():
+        updates: how many must be there; by default those that the last checkpoint counts.
+        Raises ValueError naming the file that is missing or damaged.
+        """
+        needed = (self.latest() or 0) if updates is None else updates
+        if not self._array.exists():
+            if needed:
+                raise ValueError(f"{self._array} is missing")
             return {}
-        stored = zarr.open_array(LocalStore(self.path / "curves.zarr", read_only=True), mode="r")
-        names: Any = stored.attrs["metrics"]
-        return dict(zip(names, np.asarray(stored), strict=True))
+        return row_files.read(self._array, needed)
+
+    @property
+    def _array(self) -> Path:
+        return self.path / "curves.zarr"
 
     def save(self, update: int, state: PyTree) -> None:
         """Start writing a checkpoint; it counts once it is complete.
@@ -226,36 +230,59 @@ class Chunk:
 
         host = _leaves(state)
         meta = {"update": update, "leaves": _describe(host), "checksums": _checksums(host)}
+        meta["checksum"] = files.checksum(meta)  # as `files.read_json` reads it
         host = {name: leaf for name, leaf in host.items() if leaf.size}  # orbax stores no others
         args = ocp.args.Composite(state=ocp.args.StandardSave(host), meta=ocp.args.JsonSave(meta))
+        self._seal()
+        self._saved = True
         self._manager().save(update, args=args, force=True)
 
     def latest(self) -> int | None:
         """The update of the last complete checkpoint."""
-        if not (self.path / "checkpoints").exists():
-            return None
-        return self._manager().latest_step()
+        names = [path.name for path in (self.path / "checkpoints").glob("*")]
+        return max((int(name) for name in names if name.isdigit()), default=None)
 
-    def restore(self, like: PyTree) -> tuple[int, PyTree] | None:
+    def checkpoint(self, update: int) -> Path:
+        """The folder of the checkpoint after an update."""
+        return self.path / "checkpoints" / str(update)
+
+    def _seal(self) -> None:
+        """Wait for the last checkpoint and list its files, to know later which one is damaged."""
+        if not self._saved:
+            return
+        self._saved = False
+        self._manager().wait_until_finished()
+        update = self.latest()
+        if update is not None:
+            path = self.checkpoint(update)
+            files.write_json(path / FILES, files.manifest(path))
+
+    def restore(self, like: PyTree, until: int | None = None) -> tuple[int, PyTree] | None:
         """(update, state as numpy arrays) of the last checkpoint, None if there is none.
 
         like: a tree of the shapes and dtypes that are expected; of typed keys the data is stored.
-        Raises ValueError naming what differs, or which part of the checkpoint is damaged.
+        until: the update after which it must be, where an older state is of no use.
+        Raises ValueError naming what differs, or which file is missing or damaged.
         """
         update = self.latest()
+        if until is not None and update != until:
+            raise ValueError(f"{self.checkpoint(until)} is missing: the last state of its members")
         if update is None:
             return None
-        where = f"checkpoint {self.path / 'checkpoints' / str(update)}"
-        meta = self._read(where, update, meta=True)
+        path = self.checkpoint(update)
+        meta = files.read_json(path / "meta" / "metadata")
+        if meta["update"] != update:
+            raise ValueError(f"{path} has another name than it was given: {meta['update']}")
         plain = jax.eval_shape(tree.key_data, like)
         expected = {name: np.empty(x.shape, x.dtype) for name, x in _leaves(plain).items()}
-        _compare(where, meta["leaves"], _describe(expected))
+        _compare(f"checkpoint {path}", meta["leaves"], _describe(expected))
         stored = {name: leaf for name, leaf in expected.items() if leaf.size}
-        found = expected | self._read(where, update, like=stored)
+        found = expected | self._read(update, stored)
         sums = _checksums(found)
         damaged = [name for name, value in meta["checksums"].items() if sums[name] != value]
         if damaged:
-            raise ValueError(f"{where} is damaged in {', '.join(damaged[:3])}: {_WAY_OUT}")
+            _blame(path)
+            raise ValueError(f"{path} is damaged in {', '.join(damaged[:3])}: {_WAY_OUT}")
         return update, _unflatten(like, found)
 
     def drop_states(self) -> None:
@@ -265,9 +292,12 @@ class Chunk:
 
     def close(self) -> None:
         """Wait until all checkpoints are complete; raises what went wrong with them."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        try:
+            self._seal()
+        finally:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
 
     def _manager(self) -> Any:
         import orbax.checkpoint as ocp
@@ -288,21 +318,36 @@ class Chunk:
             self._open = ocp.CheckpointManager(self.path / "checkpoints", options=options)
         return self._open
 
-    def _read(self, where: str, update: int, *, meta: bool = False, like: PyTree = None) -> Any:
+    def _read(self, update: int, like: PyTree) -> Any:
         import orbax.checkpoint as ocp
 
         try:
-            if meta:
-                args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-                return self._manager().restore(update, args=args)["meta"]
             args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
             return self._manager().restore(update, args=args)["state"]
         except Exception as error:  # orbax and tensorstore raise many kinds
+            path = self.checkpoint(update)
+            _blame(path)
             reason = str(error).splitlines()[0][:200]
-            raise ValueError(f"{where} cannot be read ({reason}): {_WAY_OUT}") from error
+            raise ValueError(f"{path} cannot be read ({reason}): {_WAY_OUT}") from error
 
 
+FILES = "files.json"
+"""What lists the files of a checkpoint, in its folder."""
+_BEGUN = ".orbax-checkpoint-tmp"
 _WAY_OUT = "delete it to go back to the one before"
+_WAY_OUT_OF = "delete {} to go back to the checkpoint before"
+
+
+def _blame(checkpoint: Path) -> None:
+    """Raise ValueError naming the file of a checkpoint that is missing or damaged, if it is known.
+
+    A process that was killed has not listed the files of its last checkpoint.
+    """
+    if (checkpoint / FILES).exists():
+        try:
+            files.verify(checkpoint, files.read_json(checkpoint / FILES))
+        except ValueError as error:
+            raise ValueError(f"{error}; {_WAY_OUT_OF.format(checkpoint)}") from error
 
 
 def _leaves(state: PyTree) -> dict[str, Any]:
