@@ -1,9 +1,14 @@
-"""Actions in units of their bounds, for agents that need bounds: -1 is the lower, 1 the upper."""
+"""Actions in units of their bounds, for agents that need bounds: -1 is the lower, 1 the upper.
+
+A dimension whose bounds are equal is no choice: its action is 0 in units, and there is nothing to
+learn about it.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import types
@@ -11,12 +16,15 @@ from purejaxrl_suite.core.types import Array, Key
 
 
 class Units(NamedTuple):
-    """Of actions f32[B, A] in [-1, 1]; size: A.
+    """Of actions f32[B, A] in [-1, 1].
 
-    outside: from them to actions of the environment. inside: the way back.
+    size: A. free: of each dimension, whether its bounds differ. hold: actions with 0 in all other
+    dimensions. outside: from actions to those of the environment. inside: the way back.
     """
 
     size: int
+    free: tuple[bool, ...]
+    hold: Callable[[Array], Array]
     outside: Callable[[Array], Array]
     inside: Callable[[Array], Array]
 
@@ -24,25 +32,41 @@ class Units(NamedTuple):
 def units(name: str, env: types.Environment) -> Units:
     """For the actions of `env` and the agent `name`.
 
-    Raises ValueError unless they are a Box of one axis with finite bounds.
+    Raises ValueError unless they are a Box of one axis with finite bounds, low <= high, that differ
+    in one dimension at least.
     """
     box = env.action
-    bounded = isinstance(box, types.Box) and bool(np.all(np.isfinite([*map(np.sum, box[2:4])])))
-    if not isinstance(box, types.Box) or len(box.shape) != 1 or not bounded:
+    if not isinstance(box, types.Box) or len(box.shape) != 1:
         raise ValueError(
             f"{name} needs continuous actions between finite bounds, environment {env.name!r} has "
             f"{box}"
         )
-    low, high = (np.broadcast_to(np.asarray(x, np.float32), (1, *box.shape)) for x in box[2:4])
+    ends = np.broadcast_to(np.asarray(box.low), box.shape), np.broadcast_to(box.high, box.shape)
+    for i, (low, high) in enumerate(zip(*ends, strict=True)):
+        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+            raise ValueError(
+                f"{name} needs finite bounds of actions: in dimension {i} of {env.name!r} "
+                f"expected low <= high, got {low} and {high}"
+            )
+    low, high = (np.asarray(x, np.float32)[None] for x in ends)
     middle, reach = 0.5 * (high + low), 0.5 * (high - low)
+    moves = reach > 0.0
+    if not np.any(moves):
+        raise ValueError(
+            f"{name} needs a choice: expected bounds of actions of {env.name!r} that differ, got "
+            f"{box.low} and {box.high}"
+        )
+
+    def hold(unit: Array) -> Array:
+        return unit if np.all(moves) else jnp.where(moves, unit, 0.0)
 
     def outside(unit: Array) -> Array:
         return unit * reach + middle
 
     def inside(action: Array) -> Array:
-        return (action - middle) / reach
+        return hold((action - middle) / np.where(moves, reach, 1.0))
 
-    return Units(box.shape[0], outside, inside)
+    return Units(box.shape[0], tuple(moves[0].tolist()), hold, outside, inside)
 
 
 def noise(units: Units) -> Callable[[Key, int], tuple[Array, Array]]:

@@ -49,7 +49,7 @@ def of_critics(
     def estimate(hypers: Any, state: Any, memory: Memory, obs: Array, chosen: Any = None):
         params = state.learner.params
         policy = network.apply(params, obs)[0].policy
-        unit = greedy(policy) if chosen is None else units.inside(chosen)
+        unit = units.hold(greedy(policy)) if chosen is None else units.inside(chosen)
         q = judge(network.apply(params, obs, action=unit)[0].values)
         return Estimates(q, q)
 

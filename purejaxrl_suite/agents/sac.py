@@ -108,7 +108,7 @@ def sac(
     replay = continuous_learning.experience(env, config)
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
-    sample = nets.squashed()
+    sample = nets.squashed(units.free)
     tasks, task_of = temperatures.tasks(env, config.temperature_of_each_task)
 
     def init(key: Key, hypers: SACHypers) -> SACState:
@@ -168,7 +168,7 @@ def sac(
     def actor_step(hypers: SACHypers, state: SACState, drawn: Drawn):
         loss = actor_objective(state, drawn.batch.obs, drawn.noise)
         learner, metrics, seen = descend("actor", loss, rates(hypers), state.learner)
-        rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * units.size
+        rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * sum(units.free)
         temperature = temperatures.adjust(state.temperature, seen, rate, wanted)
         metrics["temperature"] = jnp.mean(jnp.exp(temperature.log))
         return state._replace(learner=learner, temperature=temperature), metrics

@@ -111,7 +111,7 @@ def td3(
         """The target's actions with clipped noise."""
         action, bound = jnp.tanh(network.apply(target, obs)[0].policy), hypers.target_noise_clip
         noise = jnp.clip(hypers.target_noise * noise, -bound, bound)
-        return jnp.clip(action + noise, -1.0, 1.0)
+        return units.hold(jnp.clip(action + noise, -1.0, 1.0))
 
     def critic_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
@@ -132,7 +132,7 @@ def td3(
 
         def loss(params: PyTree, taps: Any):
             fixed = continuous_learning.critics_fixed(params)
-            action = jnp.tanh(network.apply(fixed, obs, (), taps)[0].policy)
+            action = units.hold(jnp.tanh(network.apply(fixed, obs, (), taps)[0].policy))
             total = -jnp.mean(network.apply(fixed, obs, action=action)[0].values[:, 0])
             return total, ({"actor_loss": total}, ())
 

@@ -276,7 +276,7 @@ def unit_actions(env: Environment) -> Environment:
     """
     box = env.action
     low, high = (np.asarray(getattr(box, name, np.nan), np.float32) for name in ("low", "high"))
-    if not isinstance(box, Box) or not np.all(np.isfinite([low, high])):
+    if not isinstance(box, Box) or not np.all(np.isfinite([low, high]) & (low <= high)):
         raise ValueError(f"env: {env.name} has actions {box}, expected a Box with finite bounds")
 
     def step(key: Key, params: PyTree, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:

@@ -12,7 +12,8 @@ from purejaxrl_suite.agents import temperatures
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core.check import _experience
-from purejaxrl_suite.core.types import Box, Internals, Network, Transition
+from purejaxrl_suite.core.types import Box, Clock, Internals, Network, Transition
+from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import family, multi_task
 from purejaxrl_suite.nets.tasks import multi_head
@@ -24,7 +25,7 @@ UNIT = Box((1,), "float32", -1.0, 1.0)
 def log_density(mean, log_std, noise):
     """Actions and log-probabilities of a tanh-Gaussian of one dimension, f32[B] each."""
     mean, log_std, noise = (jnp.asarray(x, jnp.float32)[:, None] for x in (mean, log_std, noise))
-    action, log_prob = nets.squashed()(noise, nets.Gaussian(mean, log_std))
+    action, log_prob = nets.squashed((True,))(noise, nets.Gaussian(mean, log_std))
     return np.asarray(action[:, 0]), np.asarray(log_prob)
 
 
@@ -189,6 +190,68 @@ def test_td3s_noise_is_clipped_and_actions_stay_within_bounds():
     assert np.abs(late).max() == 2.0 and np.mean(late == 2.0) > 0.5
     greedy = act(noise, hypers, state, (), obs, False)[1]
     np.testing.assert_allclose(greedy, 2.0 * np.tanh(3.0), rtol=1e-3)
+
+
+def two_actions(low, high):
+    """A pendulum with a second dimension of the action, which does nothing."""
+    env = make("Pendulum-v1")
+    box = Box((2,), "float32", low, high)
+    return env._replace(
+        action=box, step=lambda key, params, state, action: env.step(key, params, state, action[:1])
+    )
+
+
+@pytest.mark.parametrize("build", [sac, td3])
+def test_a_dimension_without_a_choice_stays_at_its_value(build):
+    """It has no part in the log-probability, and the actor learns nothing about it."""
+    env, gaussian = two_actions((-2.0, 0.3), (2.0, 0.3)), build is sac
+    options = {"hidden": (8,), "deterministic": not gaussian}
+    network = nets.actor_critics(env.observation, env.action, **options)
+    config, hypers = (SACConfig, SACHypers) if gaussian else (TD3Config, TD3Hypers)
+    sizes = {"num_envs": 4, "rollout_length": 4, "gradient_steps": 2, "policy_delay": 2}
+    config = config(**sizes, batch_size=8, capacity=64)
+    agent = build(env, config, network, hypers(min_history=1.0))
+    init, train = make_train(agent, env, updates_per_call=2)
+    key, clock = jax.random.key(0), Clock(np.int32(0), np.int32(2))
+    before = jax.jit(init)(key, agent.hypers, env.params)
+    run, _ = jax.jit(train)(key, agent.hypers, env.params, before, clock)
+    learner = [x for x in jax.tree.leaves(run.agent.learner) if x.dtype == jnp.float32]
+    assert all(np.all(np.isfinite(x)) for x in learner)
+    heads = [jax.tree.leaves(x.agent.learner.params["heads"]["actor"]) for x in (run, before)]
+    for now, then in zip(*heads, strict=True):
+        moved = np.any(np.asarray(now != then).reshape(-1, now.shape[-1]), axis=0)
+        assert moved.tolist() == ([True, False] * 2 if gaussian else [True, False])
+    noise, obs = agent.noise(jax.random.key(1), 8), jnp.zeros((8, 3))
+    for explore in (True, False):
+        action = agent.act(noise, agent.hypers, run.agent, (), obs, explore)[1]
+        np.testing.assert_array_equal(action[:, 1], np.float32(0.3))
+        assert np.all(np.abs(action[:, 0]) < 2.0) and np.any(action[:, 0] != 0.0)
+
+
+def test_the_probability_is_of_free_dimensions_alone():
+    policy = nets.Gaussian(jnp.asarray([[0.3, 9.0, -1.0]]), jnp.asarray([[0.0, 1.0, -0.5]]))
+    noise = jnp.asarray([[0.5, -2.0, 0.7]])
+    action, log_prob = nets.squashed((True, False, True))(noise, policy)
+    fewer = nets.Gaussian(policy.mean[:, ::2], policy.log_std[:, ::2])
+    alone, expected = nets.squashed((True, True))(noise[:, ::2], fewer)
+    np.testing.assert_array_equal(action[:, ::2], alone)
+    np.testing.assert_array_equal(action[:, 1], 0.0)
+    np.testing.assert_allclose(log_prob, expected, 1e-6)
+
+
+@pytest.mark.parametrize("build", [sac, td3])
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        ((-2.0, 1.0), (2.0, 0.0), "in dimension 1 of .*expected low <= high, got 1.0 and 0.0"),
+        ((-np.inf, 0.0), (np.inf, 1.0), "in dimension 0 of .*got -inf and inf"),
+        ((-2.0, 0.0), (2.0, np.nan), "in dimension 1 of .*got 0.0 and nan"),
+        (0.5, 0.5, "needs a choice: .*got 0.5 and 0.5"),
+    ],
+)
+def test_bounds_without_sense_are_refused(build, low, high, message):
+    with pytest.raises(ValueError, match=message):
+        build(two_actions(low, high))
 
 
 def test_only_its_own_part_moves():
