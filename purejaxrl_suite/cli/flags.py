@@ -26,7 +26,7 @@ class Fleet:
     steps: float = 1e6
     """Environment steps of each member, rounded down to whole updates."""
     out: Path | None = None
-    """Run folder to write; by default a folder in runs/ named after what is trained."""
+    """Run folder to write; by default one in runs/ whose name tells the settings apart."""
     preset: str | None = None
     """Published settings to start from; all other flags change these."""
     options: tuple[str, ...] = ()

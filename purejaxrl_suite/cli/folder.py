@@ -1,25 +1,40 @@
 """Run folders as the command line sees them: config.json, figures/ and what is printed."""
 
 import dataclasses
+import hashlib
+import json
 import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from purejaxrl_suite.cli.flags import PROGRAM, Given
 
+HOW = ("out", "overwrite", "memory", "segments", "checkpoint_every", "accept_changes")
+"""Flags that say how something is trained and stored, not what."""
+
+
+def default(given: Given, prefix: str = "") -> Path:
+    """Where a command writes that names no folder: the same one for the same settings only.
+
+    Agent and environments are in its name, and eight digits made of all settings.
+    """
+    flags = dataclasses.asdict(given.flags) | dataclasses.asdict(given.fleet)
+    parts = given.config, given.hypers, given.network_flags
+    settings = {name: x for name, x in flags.items() if name not in HOW}
+    text = json.dumps([settings, *(one._asdict() for one in parts)], sort_keys=True, default=_name)
+    unique = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return Path("runs") / "-".join([*filter(None, [prefix]), given.name, *given.flags.env, unique])
+
+
+def _name(x: Any) -> str:
+    return getattr(x, "__qualname__", None) or str(x)
+
 
 def record(given: Given) -> dict[str, Any]:
-    """What config.json says of a command: its words and settings, and the commit."""
+    """What only the command line knows of a run: its words, its network flags, and the commit."""
     return {
         "command": [PROGRAM, *given.command],
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "agent": given.name,
-        **dataclasses.asdict(given.flags),
-        **dataclasses.asdict(given.fleet),
-        "config": given.config._asdict(),
-        "hypers": given.hypers._asdict(),
         "network": given.network_flags._asdict(),
     }
 

@@ -18,14 +18,14 @@ from purejaxrl_suite.cli.flags import PROGRAM, Given, parse, use_compilation_cac
 def train(arguments: list[str]) -> int:
     """Train a fleet of seeds: purejaxrl-suite train AGENT --env ID [--preset NAME] ..."""
     given = parse("train", experiment.Train, arguments)
-    out = given.fleet.out or Path("runs") / f"{given.name}-{given.flags.env[0]}"
+    out = given.fleet.out or folder.default(given)
     return _carry_out(given, out, overwrite=given.flags.overwrite)
 
 
 def sweep(arguments: list[str]) -> int:
     """Train every configuration: purejaxrl-suite sweep AGENT --env ID ... --grid NAME=V,V ..."""
     given = parse("sweep", experiment.Sweep, arguments)
-    out = given.fleet.out or Path("runs") / f"sweep-{given.name}-{'-'.join(given.flags.env)}"
+    out = given.fleet.out or folder.default(given, "sweep")
     return _carry_out(given, out, overwrite=given.flags.overwrite)
 
 

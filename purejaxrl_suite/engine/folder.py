@@ -7,6 +7,7 @@ until the new one is there, and never are settings of one beside curves of anoth
 """
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,8 +95,9 @@ def begin(
     replaces: bool,
 ) -> None:
     """Write config.json and sweep.json of a new run; from then on the folder is its own."""
+    now = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "sizes": sizes}
     with files.replacing(sweep.path) if replaces else nullcontext(sweep.path) as place:
-        files.write_json(place / "config.json", record | made_with() | {"record": identity})
+        files.write_json(place / "config.json", record | now | made_with() | {"record": identity})
         Sweep(place).create(identity, sizes, made_with())
 
 

@@ -98,7 +98,7 @@ def _facts(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[
                 "compiling": _seconds(known, "compile_seconds"),
                 "speed": f"{engineering(known.get('steps_per_second', float('nan')))} steps/s",
                 "device": known.get("device"),
-                "written": record.get("written"),
+                "started": record.get("started", record.get("written")),
                 "commit": record.get("commit"),
             }
         )

@@ -12,8 +12,9 @@ from PIL import Image
 from purejaxrl_suite import cli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.cli.bridges import bridges
-from purejaxrl_suite.cli.experiment import Train
+from purejaxrl_suite.cli.experiment import Sweep, Train
 from purejaxrl_suite.cli.flags import parse
+from purejaxrl_suite.cli.folder import default
 from purejaxrl_suite.envs import make
 
 TINY = "--config.num-envs 2 --config.rollout-length 8 --config.epochs 1 --config.minibatches 1"
@@ -24,18 +25,38 @@ def command(text):
     return cli.main(text.split())
 
 
+def test_without_a_name_other_settings_have_another_folder():
+    def folder_of(words):
+        return default(parse("train", Train, ["ppo", "--env", "CartPole-v1", *words.split()]))
+
+    plain = folder_of("")
+    assert str(plain.parent) == "runs" and len(plain.name) == len("ppo-CartPole-v1-12345678")
+    same = "--memory 1GiB", "--segments 3", "--overwrite", "--accept-changes", "--out x"
+    assert {folder_of(words) for words in same} == {plain}
+    others = (
+        "--seeds 3",
+        "--steps 2e6",
+        "--hypers.gamma 0.5",
+        "--network.hidden 4",
+        "--reset-pool 0",
+    )
+    assert len({plain, *map(folder_of, others)}) == 1 + len(others)
+    both = {default(parse("sweep", Sweep, f"ppo --env CartPole-v1 --grid {grid}".split()), "sweep")
+            for grid in ("gamma=0.9,0.99", "gamma=0.9,0.98")}  # fmt: skip
+    assert len(both) == 2 and all(path.name.startswith("sweep-ppo-CartPole-v1-") for path in both)
+
+
 def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
     out, figure = tmp_path / "run", tmp_path / "compared.png"
     assert command(f"{TRAIN} --base-seed 5 --hypers.learning-rate 0.01 --out {out}") == 0
     assert "2 seeds x 400 steps" in capsys.readouterr().out
     record = json.loads((out / "config.json").read_text())
     assert record["command"][:3] == ["purejaxrl-suite", "train", "ppo"]
-    assert (
-        record["agent"] == "ppo" and record["env"] == ["CartPole-v1"] and record["base_seed"] == 5
-    )
-    assert record["hypers"] == {**PPOHypers()._asdict(), "learning_rate": 0.01}
-    assert record["config"]["rollout_length"] == 8 and record["network"]["hidden"] == [4]
-    assert record["versions"]["jax"] and record["device"]
+    (group,), seeds = record["record"]["groups"], record["record"]["seeds"]
+    assert group["agent"] == "ppo" and group["environment"] == "CartPole-v1" and seeds == [5, 6]
+    assert group["hypers"] == {**PPOHypers()._asdict(), "learning_rate": 0.01}
+    assert group["config"]["rollout_length"] == 8 and record["network"]["hidden"] == [4]
+    assert record["versions"]["jax"] and record["device"] and record["started"]
     assert [path.name for path in (out / "figures").iterdir()] == ["learning_curve.png"]
     assert command(f"report {out} --figure {figure} --metric entropy") == 0
     assert "run" in capsys.readouterr().out and figure.exists()

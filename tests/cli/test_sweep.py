@@ -39,7 +39,8 @@ def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, mon
     assert "update 1 of 4; everything is saved" in said.err
     assert f"`purejaxrl-suite resume {out}`" in said.err
     record = json.loads((out / "config.json").read_text())
-    assert record["grid"] == ["learning_rate=1e-3,1e30"] and record["config"]["num_envs"] == 2
+    assert record["record"]["traced axes"] == {"learning_rate": [1e-3, 1e30]}
+    assert record["record"]["groups"][0]["config"]["num_envs"] == 2
 
     assert command(f"sweep {ARGUMENTS} --hypers.gamma 0.9 --out {out}") == 2
     assert "is another experiment: " in capsys.readouterr().err

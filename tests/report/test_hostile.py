@@ -71,10 +71,22 @@ def renamed(hostile=hostile):
         x.attrs = {key: hostile(str(text)) for key, text in x.attrs.items()}
     del one[names["entropy"]].attrs["long_name"]
     one = one.assign_coords({names["gamma"]: [hostile("low"), hostile("high")]})
-    known = {"hypers": {hostile("gae"): 0.95}, "versions": {hostile("jax"): hostile("0.11")}}
+    known = {"record": record(hostile), "versions": {hostile("jax"): hostile("0.11")}}
     attributes = {key: hostile(key) for key in ("agent", "environment", "device")}
     attributes |= {key: json.dumps(value) for key, value in known.items()}
     return one.assign_attrs(attributes), names
+
+
+def record(hostile):
+    """A record of what ran, in which everything has a hostile name."""
+    group = {name: hostile(name) for name in ("environment", "observation", "action")}
+    group |= {"intervention": hostile("cure"), "recipe": [hostile("recipe")], "labels": {}}
+    group |= {"config": {hostile("field"): hostile("value")}, "hypers": {hostile("gae"): 0.95}}
+    group |= {name: {hostile(name): 1} for name in ("env_params", "parameter counts", "layers")}
+    numbers = "time limit", "reset_pool", "updates", "environment steps per update"
+    group |= dict.fromkeys(numbers, 1)
+    axes = {"static axes": {}, "traced axes": {}, "seeds": [0, 1, 2, 3], "steps": 1.0}
+    return axes | {"groups": [group]}
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +111,7 @@ def test_a_page_shows_names_as_they_are(named, tmp_path):
     record = {
         "command": [hostile("command")],
         "plan": hostile("plan"),
-        "config": {hostile("field"): hostile("value")},
-        "network": {hostile("bridge"): hostile("tokens")},
-        "written": hostile("written"),
+        "started": hostile("started"),
         "commit": hostile("commit"),
     }
     how = {"title": hostile("title"), "note": hostile("note"), "outcomes": [hostile_outcome()]}
@@ -113,6 +123,7 @@ def test_a_page_shows_names_as_they_are(named, tmp_path):
         page = read(path)
         text = "\n".join(page.texts)
         wanted = ["title", "note", "agent", "environment", "device", "commit", "plan", "field"]
+        wanted += ["recipe", "env_params", "parameter counts", "layers", "cure", "started"]
         for name in [*wanted, "value", "statement", "question", "gae", "jax"]:
             assert hostile(name) in text, name
         ids = [x["id"] for _, x in page.tags if "id" in x]
