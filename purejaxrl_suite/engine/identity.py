@@ -195,7 +195,7 @@ class _Walk:
             return sorted(map(self.value, x))
         if isinstance(x, functools.partial):
             return [self.value(x.func), self.value(x.args), self.value(x.keywords)]
-        if isinstance(x, jax.core.ShapedArray):
+        if hasattr(x, "weak_type") and hasattr(x, "shape"):
             return [_type(x)]
         if dataclasses.is_dataclass(x):
             return [self.value(getattr(x, one.name)) for one in dataclasses.fields(x)]
@@ -209,7 +209,7 @@ def _type(aval: Any) -> bytes:
 
 
 def _array(x: Any) -> bytes:
-    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return _hash(str(x.dtype).encode(), _array(jax.random.key_data(x)))
     plain = np.asarray(x)
     kind = f"{plain.dtype}{plain.shape}".encode()

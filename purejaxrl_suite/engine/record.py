@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.types import Agent
@@ -80,9 +81,7 @@ def plain(x: Any) -> Any:
         return str(x)
     if x is None or isinstance(x, bool | int | float | str):
         return x
-    if isinstance(x, np.ndarray | jax.Array) and not jax.dtypes.issubdtype(
-        x.dtype, jax.dtypes.extended
-    ):
+    if isinstance(x, np.ndarray | jax.Array) and not jnp.issubdtype(x.dtype, jax.dtypes.extended):
         found = np.asarray(x)
         if found.ndim == 0:
             return plain(found[()])

@@ -1,5 +1,6 @@
 """The one training loop: a pure function of one member, to be vmapped, segmented and resumed."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Single(NamedTuple):
 
     def __reduce__(self) -> Any:
         """Pickled, for another process, as the functions that are traced."""
-        return traced_once, (self.init.__wrapped__, self.update.__wrapped__)
+        return traced_once, (inspect.unwrap(self.init), inspect.unwrap(self.update))
 
 
 def traced_once(init: Callable[..., Run], update: Callable[..., tuple[Run, History]]) -> Single:
