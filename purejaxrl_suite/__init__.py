@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+    from purejaxrl_suite.cli.load import load
     from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
     from purejaxrl_suite.engine.axes import (
         choice,
@@ -78,6 +79,7 @@ _HOMES = {
     "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
     "agents.sac": ("SACConfig", "SACHypers", "sac"),
     "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
+    "cli.load": ("load",),
     "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
     "engine.evaluate": ("make_evaluate",),
     "engine.axes": (

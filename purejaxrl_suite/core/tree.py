@@ -56,6 +56,12 @@ def pack(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Array]], PyTree]
     return [one(group) for group in groups], unpack
 
 
+def named(tree: PyTree) -> dict[str, Any]:
+    """{dotted name: leaf}, in the order of the leaves."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
 def at(tree: PyTree, path: Path) -> Any:
     """What a nested dict holds at a path."""
     for name in path:

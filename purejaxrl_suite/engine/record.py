@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent
 from purejaxrl_suite.engine import axes
 from purejaxrl_suite.engine.layout import Group, Layout, structure
@@ -49,11 +50,11 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
         "env_params": {
             name: _column(x, seeds if varied else None)
             for (name, x), varied in zip(
-                _named(members.env_params).items(), jax.tree.leaves(members.varied), strict=True
+                tree.named(members.env_params).items(), jax.tree.leaves(members.varied), strict=True
             )
         },
         "config": {name: plain(x) for name, x in config.items()},
-        "hypers": {name: _column(x, seeds) for name, x in _named(members.hypers).items()},
+        "hypers": {name: _column(x, seeds) for name, x in tree.named(members.hypers).items()},
         "labels": {name: plain(x) for name, x in group.labels.items()},
         "layers": _layers(group.agent),
         "intervention": None if group.intervention is None else group.intervention.name,
@@ -97,14 +98,6 @@ def _column(x: Any, seeds: int | None) -> Any:
         return plain(x)
     values = [plain(one) for one in np.asarray(x)[::seeds]]
     return values[0] if all(value == values[0] for value in values) else values
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    """{dotted name: leaf}."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
 
 
 def _counts(parameters: dict[str, list[int]]) -> dict[str, int]:

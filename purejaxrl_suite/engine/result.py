@@ -18,9 +18,12 @@ from purejaxrl_suite.envs.common import limits
 if TYPE_CHECKING:
     import xarray
 
+TRAINED = "trained"
+"""Attribute of the curves of a run that is not finished: the share of it that is trained."""
+
 
 class Result(NamedTuple):
-    """A finished run or sweep.
+    """A run or sweep; of one that is not finished what there is so far.
 
     curves: xarray.Dataset over (what was varied ..., seed, step). layout: its groups and members.
     sizes: members that were trained at once, of each group. chunks: where their states are.
@@ -33,9 +36,7 @@ class Result(NamedTuple):
 
     def __repr__(self) -> str:
         """A few lines: what was trained, how it ended, where it is."""
-        laid = self.layout
-        known = len(laid.groups), laid.configurations, summary.place(self.chunks)
-        return summary.describe(self.curves, *known)
+        return summary.describe(self.curves, summary.place(self.chunks))
 
     __str__ = __repr__
 
@@ -67,12 +68,17 @@ class Result(NamedTuple):
     def state(self, group: int = 0, chunk: int = 0) -> Run:
         """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding.
 
+        Of a run that is not finished it is the last one that was stored.
         Raises ValueError naming the checkpoint if it is missing or damaged.
         """
         found, size = self.layout.groups[group], self.sizes[group]
         members = found.members.chunk(0, size)
         shape = fleet.abstract_run(found.single, members)
-        return tree.from_host(shape, self.chunks[group][chunk].restore(shape, found.updates)[1])
+        until = None if TRAINED in self.curves.attrs else found.updates
+        kept = self.chunks[group][chunk].restore(shape, until)
+        if kept is None:
+            raise ValueError(f"chunk {chunk} of group {group} has no checkpoint yet: nobody to act")
+        return tree.from_host(shape, kept[1])
 
     def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
         """One member, ready to act: `result.policy({"learning_rate": 3e-4}, seed=2)`.

@@ -27,7 +27,7 @@ def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ValueError(f"expected a new or empty folder, got {path}: something is there already")
     files.check_writable(path.parent)
-    named = _named(tree.to_host(arrays))
+    named = tree.named(tree.to_host(arrays))
     with files.replacing(path) as new:
         new.mkdir()
         np.savez_compressed(new / ARRAYS, **named)
@@ -51,11 +51,11 @@ def read(path: str | Path, expected: Mapping[str, Any], like: Mapping[str, PyTre
         if theirs != ours:
             raise ValueError(f"{path} was saved with {name} {theirs}, here it is {ours}")
     shapes = jax.eval_shape(tree.key_data, like)
-    _compare(path, saved["arrays"], _describe(_named(shapes)))
+    _compare(path, saved["arrays"], _describe(tree.named(shapes)))
     files.verify(path, saved["files"])
     with np.load(path / ARRAYS) as stored:
         # numpy knows no bfloat16: it reads bytes, whose dtype the record knows
-        leaves = [_typed(stored[name], saved["arrays"][name]) for name in _named(shapes)]
+        leaves = [_typed(stored[name], saved["arrays"][name]) for name in tree.named(shapes)]
     found = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return jax.tree.map(jax.numpy.asarray, tree.from_host(like, found))
 
@@ -66,12 +66,6 @@ def _instead(path: Path) -> str:
     if (path / "sweep.json").exists():
         return "it is the folder of a run, pjs.load reads those"
     return f"it has no {RECORD}"
-
-
-def _named(arrays: PyTree) -> dict[str, Any]:
-    """{dotted name: leaf}."""
-    leaves = jax.tree.leaves_with_path(arrays)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def _describe(named: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from purejaxrl_suite.engine import curves
 from purejaxrl_suite.engine.folder import settle
 from purejaxrl_suite.engine.layout import Layout
-from purejaxrl_suite.engine.result import Result
+from purejaxrl_suite.engine.result import TRAINED, Result
 from purejaxrl_suite.engine.store import InMemory, Sweep
 
 
@@ -44,7 +44,7 @@ def stored(laid: Layout, folder: str | Path) -> Stored:
     found = curves.dataset(laid, gathered, float("nan"))
     measured = np.isfinite(found["steps_per_second"].values)
     last = np.flatnonzero(measured.reshape(-1, measured.shape[-1]).any(axis=0))[-1]
-    found = found.isel(step=slice(0, int(last) + 1))
+    found = found.isel(step=slice(0, int(last) + 1)).assign_attrs({TRAINED: gathered.done})
     return Stored(Result(found, laid, tuple(sizes), chunks), gathered.done)
 
 

@@ -15,19 +15,18 @@ if TYPE_CHECKING:
 METRIC = "episode_return"
 
 
-def describe(curves: "xarray.Dataset", groups: int, configurations: int, folder: Any) -> str:
-    """What was trained, how it ended, how fast, and where it is.
-
-    groups, configurations: of each group. folder: None where the run is in memory alone.
-    """
+def describe(curves: "xarray.Dataset", folder: Any) -> str:
+    """What was trained, how it ended, how fast, and where it is (None: in memory alone)."""
     seeds, steps = curves.sizes["seed"], int(curves["step"].values[-1])
-    count = groups * configurations
+    count = curves["diverged"].size // seeds
     attributes = curves.attrs
     lines = [
         f"Result: {attributes['agent']} on {attributes['environment']}",
         f"  {count * seeds:,} member{_s(count * seeds)} = {count:,} configuration{_s(count)} x "
         f"{seeds:,} seed{_s(seeds)}, {steps:,} steps each",
     ]
+    if "trained" in attributes:
+        lines.append(f"  not finished: {attributes['trained']:.0%} of it is trained")
     if count == 1:
         lines.append(f"  {METRIC} over the last {FINAL:.0%}: {_scores(curves)}")
     else:
@@ -73,5 +72,6 @@ def _s(count: int) -> str:
 
 def place(chunks: Sequence[Sequence[Any]]) -> Any:
     """The folder of a run, of what its chunks are kept in; None of a run in memory."""
-    path = getattr(chunks[0][0], "path", None)
+    store = chunks[0][0]
+    path = getattr(getattr(store, "inner", store), "path", None)  # inner: of a phase
     return None if path is None else path.parents[1]

@@ -6,9 +6,11 @@ import sys
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 from PIL import Image
 
+import purejaxrl_suite as pjs
 from purejaxrl_suite import cli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.cli.bridges import bridges
@@ -61,6 +63,9 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
     assert command(f"report {out} --figure {figure} --metric entropy") == 0
     assert "run" in capsys.readouterr().out and figure.exists()
     assert "learning_rate" in (out / "report.html").read_text()
+
+    policy = pjs.load(out).policy(seed=6)
+    assert policy.hypers.learning_rate == np.float32(0.01) and policy.env.name == "CartPole-v1"
 
     assert command(f"render {out} --seeds 1 --steps 3") == 0
     assert "ppo on CartPole-v1, returns 3" in capsys.readouterr().out

@@ -389,7 +389,7 @@ def test_phases_keep_their_blocks_on_a_machine_with_other_cores(train, tmp_path,
 
 
 @pytest.mark.parametrize(("pressed_at", "rest"), [(4, [6, 8, 10, 12]), (6, [10, 12])])
-def test_control_c_saves_and_going_on_gives_the_same_bits(train, tmp_path, pressed_at, rest):
+def test_control_c_saves_and_going_on_gives_the_same_bits(train, agent, tmp_path, pressed_at, rest):
     def press(progress):
         if progress.update == pressed_at:
             signal.raise_signal(signal.SIGINT)
@@ -397,9 +397,13 @@ def test_control_c_saves_and_going_on_gives_the_same_bits(train, tmp_path, press
     whole = train(successive_halving())
     with pytest.raises(Interrupted, match="stopped at update"):
         train(successive_halving(), out=tmp_path, on_segment=press, checkpoint_every=100)
-    told = []
+    told, said = [], []
+    so_far = pjs.load(tmp_path, builder=lambda *_: agent, announce=said.append)
+    assert so_far.curves.sizes["step"] == rest[0] - 2 and "is not finished" in said[0]
+    assert so_far.policy({"configuration": so_far.layout.traced["configuration"][0]}).agent is agent
     assert_same(train(successive_halving(), resume=tmp_path, on_segment=told.append), whole)
     assert [p.update for p in told] == rest
+    assert_same(pjs.load(tmp_path, builder=lambda *_: agent), whole)
 
 
 def test_a_stop_in_the_middle_of_a_decision(train, tmp_path, monkeypatch):

@@ -1,0 +1,186 @@
+"""`load`: the result of a run from its folder, in a process that has never seen it.
+
+Names become functions here: the agent by its name, the environment by its recipe, the network by
+the flags of the command that wrote the folder. What they make is then compared with the run,
+digest of the program included, so no number is ever shown of another one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from purejaxrl_suite.core.types import Agent, Environment, Metric
+    from purejaxrl_suite.engine.layout import Layout
+    from purejaxrl_suite.engine.rebuild import Parts
+    from purejaxrl_suite.engine.result import Result
+
+OWN = "pass your own functions as the run had them (env=, network=, builder=, intervention= ...)"
+
+
+def load(
+    folder: str | Path,
+    *,
+    env: "Environment | Sequence[Environment] | None" = None,
+    network: Any = None,
+    builder: "Callable[..., Agent] | None" = None,
+    config: Any = None,
+    intervention: Any = None,
+    metrics: "Sequence[Metric]" = (),
+    measure_every: int = 10,
+    announce: Callable[[str], None] = print,
+) -> "Result":
+    """The result of a run, sweep or population from its folder: `pjs.load("runs/ppo-CartPole-v1")`.
+
+    Of the suite's own agents, environments and wrappers the folder tells enough, and of a folder
+    that the command line wrote it tells all. Functions of your own it only names: pass them as
+    the run had them.
+
+    env, network, intervention, metrics, measure_every: as in `sweep`. builder: of an agent of your
+        own. config: a Config with the values that no folder can hold, such as functions.
+    announce: told how far a run is that is not finished. Its curves end there, and its members are
+        those of the last checkpoints.
+
+    Raises ValueError where the folder holds no run, where a file is missing or damaged, and where
+    something has to be passed, or is not what was trained.
+    """
+    from purejaxrl_suite.cli.flags import use_compilation_cache
+    from purejaxrl_suite.engine import files
+    from purejaxrl_suite.engine.stored import stored
+    from purejaxrl_suite.engine.stored_population import stored_population
+
+    path = files.resolve(folder)
+    identity = _identity(path)
+    given = {"env": env, "network": network, "builder": builder, "config": config}
+    given |= {"intervention": intervention, "metrics": tuple(metrics) or None}
+    use_compilation_cache()
+    if _typed(path) and not any(x is not None for x in given.values()):
+        laid = _of_command(path)
+    else:
+        laid = _of_record(identity.get("sweep", identity), given, measure_every)
+    try:
+        found = (stored_population if "population" in identity else stored)(laid, path)
+    except ValueError as error:
+        if "another experiment" not in str(error):
+            raise
+        raise ValueError(f"{error}: {OWN}") from None
+    if other := _other_versions(path):
+        announce(f"{path} was trained with {other}: functions were not compared")
+    if found.done < 1:
+        announce(f"{path} is not finished: {found.done:.0%} of it is trained")
+    return found.result
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    from purejaxrl_suite.engine import files
+
+    if not (path / "sweep.json").exists():
+        saved = "; `load_policy` reads saved policies" * (path / "policy.json").exists()
+        there = "holds no run (no sweep.json)" if path.exists() else "is no folder"
+        raise ValueError(f"folder: expected one of a run, got {path}, which {there}{saved}")
+    return files.read_json(path / "sweep.json")["identity"]
+
+
+def _other_versions(path: Path) -> str:
+    """What the run was made with, where that is not what is here: then programs differ anyway."""
+    from purejaxrl_suite.engine import files
+    from purejaxrl_suite.engine.curves import made_with
+    from purejaxrl_suite.engine.identity import changes
+
+    changed = changes(files.read_json(path / "sweep.json")["made with"], made_with())
+    return ", ".join(f"{name} {there} ({here} here)" for name, (there, here) in changed.items())
+
+
+def _typed(path: Path) -> bool:
+    """Whether the command line wrote the folder."""
+    from purejaxrl_suite.engine import files
+
+    config = path / "config.json"
+    return config.exists() and "command" in files.read_json(config)
+
+
+def _of_command(path: Path) -> "Layout":
+    from purejaxrl_suite.cli import experiment
+
+    return experiment.lay_out(experiment.stored(path))
+
+
+def _of_record(record: Mapping[str, Any], given: Mapping[str, Any], every: int) -> "Layout":
+    """From what the run was, and the functions that were given."""
+    from purejaxrl_suite.engine.rebuild import layout_of
+
+    names = list(dict.fromkeys(known["agent"] for known in record["groups"]))
+    return layout_of(record, _parts(names, given, every))
+
+
+def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts":
+    from purejaxrl_suite.engine import check
+    from purejaxrl_suite.engine.rebuild import Parts
+
+    networks, _ = check.networks(given["network"])
+    interventions, _ = check.interventions(given["intervention"])
+
+    def intervention(known: Mapping[str, Any]) -> Any:
+        from purejaxrl_suite.plasticity.combine import observed
+
+        done = _chosen("intervention", known, dict(interventions))
+        made, told = observed(done, given["metrics"] or (), every), known["intervention"]
+        ours = None if made is None else made.name
+        if ours != told:
+            how = "pass intervention=, metrics= and measure_every= as the run had them"
+            raise ValueError(
+                f"intervention: expected {told or 'none'}, got {ours or 'none'}: {how}"
+            )
+        return made
+
+    return Parts(
+        *_agent(names, given["builder"], given["config"]),
+        env=lambda known: _environment(known, given["env"]),
+        network=lambda known: _chosen("network", known, dict(networks)),
+        intervention=intervention,
+    )
+
+
+def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
+    """The builder, and a Config to begin with."""
+    from purejaxrl_suite.cli.flags import agents
+    from purejaxrl_suite.engine import check
+
+    if builder is not None:
+        kind = check.declared(builder).get("config")
+        return builder, kind() if config is None and kind is not None else config
+    entry = agents().get(names[0])
+    if entry is None or len(names) > 1:
+        raise ValueError(
+            f"builder: this run is of {', '.join(names)}, which is not one of the suite's own "
+            "agents: pass builder=, a function (env, config, network, hypers) -> Agent"
+        )
+    return entry.build, entry.config if config is None else config
+
+
+def _environment(known: Mapping[str, Any], given: Any) -> "Environment":
+    """The one that is given by this name, or made again from its recipe."""
+    from purejaxrl_suite.engine import check
+    from purejaxrl_suite.envs.remake import remake
+
+    if given is not None:
+        found = {one.name: one for one in check.environments(given)[0]}
+        if known["environment"] not in found:
+            raise ValueError(f"env: expected {known['environment']}, got {', '.join(found)}")
+        return found[known["environment"]]
+    made = remake(known["recipe"])
+    if made is None:
+        recipe = " > ".join(known["recipe"]) or "of your own"
+        raise ValueError(
+            f"env: no folder holds the functions of {known['environment']} ({recipe}): pass env="
+        )
+    return made
+
+
+def _chosen(what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """What is given for the label of a group, "" where there is no such axis; None by default."""
+    label = known["labels"].get(what, "")
+    if label not in given:
+        names = ", ".join(given) or "none"
+        raise ValueError(f"{what}: expected a mapping with {label!r}, got {names}: pass {what}=")
+    return given[label]
