@@ -120,6 +120,16 @@ def test_interruption_has_its_own_exit_code(monkeypatch, capsys):
     assert capsys.readouterr().err == "purejaxrl-suite: interrupted\n"
 
 
+def test_a_file_that_cannot_be_written_is_one_line(monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "page.html")
+
+    monkeypatch.setitem(cli.COMMANDS, "report", full)
+    assert command("report x") == 1
+    error = capsys.readouterr().err
+    assert error == "purejaxrl-suite: [Errno 28] No space left on device: 'page.html'\n"
+
+
 @pytest.mark.parametrize("name", ["train", "sweep", "plan"])
 def test_every_field_is_a_flag_with_its_docstring(name, capsys):
     with pytest.raises(SystemExit) as stop:
