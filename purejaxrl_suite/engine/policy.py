@@ -1,5 +1,6 @@
 """One trained member: it acts, is evaluated, saved and loaded."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from purejaxrl_suite.engine import acting, saved
 from purejaxrl_suite.engine.axes import fields
 from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
+from purejaxrl_suite.engine.identity import PROGRAM, digest_of
 from purejaxrl_suite.engine.layout import label
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.envs.multi_task import only
@@ -116,7 +118,8 @@ class Policy(NamedTuple):
         """
         arrays = {name: jax.tree.map(jnp.asarray, getattr(self, name)) for name in _KEPT}
         values = {name: {k: str(x) for k, x in fields(arrays[name]).items()} for name in _KEPT[1:]}
-        saved.write(path, _kind(self.agent, self.env) | values | made_with(), arrays)
+        record = _kind(self.agent, self.env) | values | made_with()
+        saved.write(path, record | {PROGRAM: _program(self.agent, self.env)}, arrays)
 
     def __repr__(self) -> str:
         """Whose member it is, and what it was trained with, in a few lines."""
@@ -156,16 +159,34 @@ def _kind(agent: Agent, env: Environment) -> dict[str, Any]:
     }
 
 
+def _program(agent: Agent, env: Environment) -> str:
+    """A digest of what an agent does with one observation, and of an episode's start and step."""
+    key = jax.eval_shape(jax.random.key, 0)
+    hypers = jax.tree.map(jnp.float32, agent.hypers)
+    state = jax.eval_shape(agent.init, key, hypers)
+    obs, memory = spaces.abstract(agent.observation), jax.eval_shape(lambda: agent.memory(1))
+    arguments = hypers, state, memory, obs, key, True
+    traced = [acting.programs(agent).act.trace(*arguments, explore) for explore in (False, True)]
+    found = [one.jaxpr for one in traced]
+    action = spaces.abstract(env.action)
+    for params in env.params if env.tasks else (env.params,):
+        start, (inside, _) = jax.make_jaxpr(env.init, return_shape=True)(key, params)
+        found += [start, jax.make_jaxpr(env.step)(key, params, inside, action)]
+    return digest_of(*found)
+
+
 def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     """Restore a member that `Policy.save` wrote, for an agent built like the one that trained it.
 
     Its hyper-parameters and environment parameters are those it was saved with.
     Raises ValueError naming what differs in agent, Config, spaces, environment or any array of its
-    state, or which file is missing or damaged. For another environment with equal spaces load it
-    for its own, then `policy._replace(env=other, env_params=other.params)`.
+    state, which file is missing or damaged, or that functions of agent, network or environment are
+    others (which can be told under the versions it was saved with). For another environment with
+    equal spaces load it for its own, then `policy._replace(env=other, env_params=other.params)`.
     """
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), hypers))
     params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, env.params))
     like = {"state": state, "hypers": hypers, "env_params": params}
-    return Policy(agent, env, **saved.read(path, _kind(agent, env), like))
+    program = partial(_program, agent, env)
+    return Policy(agent, env, **saved.read(path, _kind(agent, env), like, program))

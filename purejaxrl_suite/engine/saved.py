@@ -4,7 +4,7 @@ policy.json    the record, shapes and dtypes of all arrays, checksums
 arrays.npz     the arrays by name, to be read with numpy alone if need be
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
 from purejaxrl_suite.engine import files
+from purejaxrl_suite.engine.curves import made_with
+from purejaxrl_suite.engine.identity import PROGRAM, changes
 
 RECORD, ARRAYS = "policy.json", "arrays.npz"
 
@@ -35,11 +37,17 @@ def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
         files.write_json(new / RECORD, {**record, **content})
 
 
-def read(path: str | Path, expected: Mapping[str, Any], like: Mapping[str, PyTree]) -> Any:
+def read(
+    path: str | Path,
+    expected: Mapping[str, Any],
+    like: Mapping[str, PyTree],
+    program: Callable[[], str],
+) -> Any:
     """What `write` wrote, as arrays on the device in the structure of `like`.
 
     expected: what its record must say, compared first. like: arrays or their shapes; of those
-    called `env_params` the dtypes are as they were saved.
+    called `env_params` the dtypes are as they were saved. program: gives the digest of what it is
+    loaded for, compared where versions and kind of device are those that saved it.
     Raises ValueError naming the first part that differs, or the file that is missing or damaged.
     """
     path = files.resolve(path)
@@ -52,6 +60,11 @@ def read(path: str | Path, expected: Mapping[str, Any], like: Mapping[str, PyTre
             raise ValueError(f"{path} was saved with {name} {theirs}, here it is {ours}")
     shapes = jax.eval_shape(tree.key_data, like)
     _compare(path, saved["arrays"], _describe(tree.named(shapes)))
+    if not changes(saved, made_with()) and saved[PROGRAM] != program():
+        raise ValueError(
+            f"{path} was saved by another program: all names agree, but functions of agent, "
+            "network or environment differ"
+        )
     files.verify(path, saved["files"])
     with np.load(path / ARRAYS) as stored:
         # numpy knows no bfloat16: it reads bytes, whose dtype the record knows

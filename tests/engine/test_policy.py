@@ -9,6 +9,7 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.dqn import dqn
 from purejaxrl_suite.engine.policy import Policy, load_policy
+from purejaxrl_suite.envs.wrappers import scale_reward
 from tests.contract.agents import AGENTS
 
 
@@ -221,6 +222,25 @@ def test_a_saved_policy_is_refused_where_it_does_not_fit(tmp_path):
     for message, other in others.items():
         with pytest.raises(ValueError, match=f"was saved with {message}"):
             load_policy(tmp_path / "member", *other)
+
+
+def test_a_saved_policy_is_refused_by_functions_that_do_something_else(tmp_path):
+    policy = member("dqn")
+    policy.save(tmp_path / "member")
+    env, config = policy.env, policy.agent.config
+    load_policy(tmp_path / "member", dqn(env, config, policy.agent.network), env)
+    apply = policy.agent.network.apply
+
+    def scaled(*arguments):
+        output, internals = apply(*arguments)
+        return 2.0 * output, internals
+
+    network = policy.agent.network._replace(apply=scaled)
+    others = (dqn(env, config, network), env), (policy.agent, scale_reward(env, 2.0))
+    for agent, world in others:
+        world = world._replace(recipe=env.recipe)
+        with pytest.raises(ValueError, match="functions of agent, network or environment differ"):
+            load_policy(tmp_path / "member", agent, world)
 
 
 @pytest.mark.parametrize("name", ["policy.json", "arrays.npz"])
