@@ -27,14 +27,15 @@ _SHORT = 32  # characters of a name that are kept in the names beside it: 255 by
 def resolve(path: str | Path) -> Path:
     """Return the absolute path, links followed; it is never read as an address or a pattern.
 
-    Raises ValueError for the few names that checkpoints cannot have: not UTF-8, or with a
-    backslash.
+    Raises ValueError for what cannot be a path, and for the few names that checkpoints cannot have:
+    not UTF-8, or with a backslash.
     """
     try:
         found = Path(path).resolve()
         found.as_posix().encode()
+        found.exists()  # or its name is too long
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"expected a path of UTF-8 text, got {str(path)!r}: {error}") from error
+        raise ValueError(f"expected a path that can be, got {str(path)!r}: {error}") from error
     if "\\" in found.as_posix():
         raise ValueError(f"expected a path without a backslash, got {str(found)!r}")
     return found
