@@ -17,7 +17,17 @@ from benchmarks import harness
 from benchmarks.growth import picture
 
 RESULTS = Path("benchmarks/results")
-PAGES = tuple(map(Path, ("benchmarks/README.md", "docs/benchmarks.md", "docs/performance.md")))
+PAGES = tuple(
+    map(
+        Path,
+        (
+            "benchmarks/README.md",
+            "docs/benchmarks.md",
+            "docs/performance.md",
+            "docs/statistics.md",
+        ),
+    )
+)
 BLOCK = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- end of \1 -->", re.DOTALL)
 Data = dict[str, Any]
 
@@ -206,6 +216,66 @@ def headline(data: Data) -> str:
     return table("contestant|seconds, compilation included|steps/s", rows) + job
 
 
+def coverage(data: Data) -> str:
+    """How often intervals hold the truth, how often verdicts are false, and what else was tried."""
+    return (
+        "Coverage of the 95 % interval of an interquartile mean, by number of seeds:\n\n"
+        + held(data["estimates"])
+        + experiments(data["estimates"])
+        + "\nFalse verdicts: the mean over all kinds of scores, and the worst of them:\n\n"
+        + false_verdicts(data["verdicts"])
+        + "\nCoverage of other intervals, eight seeds of one or four tasks of the same scores:\n\n"
+        + candidates(data["candidates"])
+    )
+
+
+def held(rows: list[Data]) -> str:
+    """A row per population and number of tasks, a column per number of seeds."""
+    seeds = sorted({row["seeds"] for row in rows})
+    found: dict[str, dict[int, str]] = {}
+    for row in rows:
+        name = f"{row['population']}, {row['tasks']} task{'s' * (row['tasks'] > 1)}"
+        share = 1.0 - row["low_above"] - row["high_below"]
+        found.setdefault(name, {})[row["seeds"]] = f"{share:.3f}"
+    lines = [[name, *(of.get(n, "") for n in seeds)] for name, of in found.items()]
+    return table("scores|" + "|".join(map(str, seeds)), lines)
+
+
+def experiments(rows: list[Data]) -> str:
+    """How many experiments there are in a cell, and how exact its rate is."""
+    most: dict[int, int] = {}
+    for row in rows:
+        most[row["seeds"]] = max(row["rounds"], most.get(row["seeds"], 0))
+    told = ", ".join(f"{seeds}: {rounds:,}" for seeds, rounds in sorted(most.items()))
+    off = 100.0 * (0.95 * 0.05 / most[8]) ** 0.5
+    return (
+        f"\nExperiments in a cell, by seeds: {told}; of missing runs a quarter of that. A rate "
+        f"of 95 %, of eight seeds, has a standard error of {off:.1f} percentage points.\n"
+    )
+
+
+def false_verdicts(rows: list[Data]) -> str:
+    """A row per number of seeds and kind of arms."""
+    kinds = dict.fromkeys((row["seeds"], row["kind"]) for row in rows)
+    lines = []
+    for seeds, kind in sorted(kinds, key=lambda both: both[0]):
+        of = [row for row in rows if (row["seeds"], row["kind"]) == (seeds, kind)]
+        rates = [[row[name] for row in of] for name in ("confirmed", "refuted", "equal_refuted")]
+        cells = [f"{sum(each) / len(each):.1%}, {max(each):.1%}" for each in rates]
+        lines.append([str(seeds), kind, *cells])
+    return table("seeds|arms|CONFIRMED|REFUTED|EQUAL refuted", lines)
+
+
+def candidates(rows: list[Data]) -> str:
+    """A row per interval."""
+    lines = []
+    for name in rows[0]["coverage"]:
+        shares = [row["coverage"][name] for row in rows]
+        mean = sum(shares) / len(shares)
+        lines.append([name, *(f"{x:.3f}" for x in (min(shares), mean, max(shares)))])
+    return table("interval|lowest|mean|highest", lines)
+
+
 TABLES: dict[str, Callable[[Data], str]] = {
     "peers": peers,
     "throughput": throughput,
@@ -215,6 +285,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "compiling": compiling,
     "continuous": continuous,
     "headline": headline,
+    "coverage": coverage,
 }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxrl_suite.stats import bootstrap_interval, final_score, iqm
+from purejaxrl_suite import stats
+from purejaxrl_suite.stats import final_score
 from purejaxrl_suite.stats.aggregate import FINAL
 
 BINS = 50
@@ -21,16 +22,11 @@ BINS = 50
 def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(interquartile mean, low, high) of each column of scores f32[S, ...], over seeds.
 
-    low and high are its 95 % bootstrap interval, NaN for a single seed.
+    low and high are its 95 % interval (`stats.estimate`), NaN for a single seed.
     """
-    value, (low, high) = _estimate(jax.random.key(0), np.asarray(scores, np.float32))
-    return np.asarray(value), np.asarray(low), np.asarray(high)
-
-
-@jax.jit
-def _estimate(key: jax.Array, scores: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    statistic = partial(iqm, axis=0)
-    return statistic(scores), bootstrap_interval(key, scores, statistic)
+    value, low, high = stats.estimate(jax.random.key(0), scores, partial(stats.iqm, axis=0))
+    alone = np.sum(~np.isnan(scores), axis=0) == 1
+    return np.where(alone, np.nansum(scores, axis=0), value), low, high
 
 
 def binned(curves: Any, metric: str, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Statistics over seeds and tasks, on device: estimates, intervals, comparisons, tests, verdicts.
+"""Statistics over seeds and tasks: estimates, intervals, comparisons, tests, verdicts.
 
 Scores are f32[S, tasks], seeds first, NaN where missing; `matrix`, `matrices` and `curves` make
 them from dictionaries and from learning curves. What draws random numbers takes a key first.
@@ -18,10 +18,11 @@ from purejaxrl_suite.stats.aggregate import (
 from purejaxrl_suite.stats.bootstrap import (
     Effect,
     Estimate,
-    bootstrap_interval,
     compare,
     difference,
     estimate,
+    rliable_compare,
+    rliable_estimate,
     sample_efficiency,
 )
 from purejaxrl_suite.stats.inputs import curves, matrices, matrix
@@ -39,16 +40,23 @@ from purejaxrl_suite.stats.thc import (
 )
 from purejaxrl_suite.stats.trend import Trend, jonckheere, page
 from purejaxrl_suite.stats.verdicts import (
+    MINIMUM_SEEDS,
+    Adjusted,
     Verdict,
     equivalence_verdict,
     equivalent,
+    holm,
+    p_value,
+    reason,
     seeds_for_equivalence,
     seeds_to_decide,
     verdict,
 )
 
 __all__ = [
+    "MINIMUM_SEEDS",
     "REFERENCES",
+    "Adjusted",
     "Consistency",
     "Effect",
     "Estimate",
@@ -59,7 +67,6 @@ __all__ = [
     "Verdict",
     "area_under_curve",
     "average_score_profile",
-    "bootstrap_interval",
     "clopper_pearson",
     "compare",
     "consistency_interval",
@@ -71,6 +78,7 @@ __all__ = [
     "equivalent",
     "estimate",
     "final_score",
+    "holm",
     "hyperparameter_consistency",
     "iqm",
     "jonckheere",
@@ -82,9 +90,13 @@ __all__ = [
     "normalize_tasks",
     "optimality_gap",
     "overlap_ranks",
+    "p_value",
     "page",
     "performance_profile",
     "probability_of_improvement",
+    "reason",
+    "rliable_compare",
+    "rliable_estimate",
     "sample_efficiency",
     "seeds_for_equivalence",
     "seeds_to_decide",

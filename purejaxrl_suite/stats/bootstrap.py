@@ -1,31 +1,54 @@
-"""Stratified percentile bootstrap over seeds, after Agarwal et al. 2021 (arXiv 2108.13264).
+"""Estimates and comparisons of scores, with intervals over seeds.
 
-Seeds are drawn with replacement within each task by itself. Results follow from the key alone.
-A call compiles once for each statistic (the same function object) and shape of the scores.
+How an interval is made, and why it holds for few seeds and unlike tasks (`docs/statistics.md` has
+the simulations):
+
+1. The seed is the unit. Whole rows of scores are drawn with replacement, so what the tasks of a
+   seed have in common stays together; arms that are not paired are drawn independently.
+2. The measure of each resample is taken, and of these the percentiles, such as 2.5 and 97.5 %.
+3. Each is moved away from the estimate by sqrt(n / (n - 1)) t / z, where n is the number of seeds:
+   resamples spread too little, by the first factor, and how much seeds spread is itself only known
+   from n - 1 differences, hence Student's t in place of the normal distribution's z.
+4. Where the percentile to which that factor would lead in resamples of normal scores lies farther
+   out, the interval reaches as far: of scores in clumps, the tails are not multiples of each other.
+5. The smaller arm, and the task with the fewest seeds, decides what n is.
+
+`rliable_estimate` and `rliable_compare` are the published method (Agarwal et al. 2021): runs drawn
+within each task, plain percentiles.
+
+All of it happens on the host, with counts in place of copies (`stats.weighted`): no program is
+compiled, except one for each shape of a statistic of your own.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from scipy import special
 
-from purejaxrl_suite.core.types import Array, Key
+from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats.aggregate import iqm
+from purejaxrl_suite.stats.resample import (
+    Arms,
+    Draw,
+    Resampled,
+    resampled,
+    whole_rows,
+    within_columns,
+)
+from purejaxrl_suite.stats.weighted import Difference, by_column, range_of
 
-CHUNK = 2**19
-"""Scores that are resampled at once, whatever the number of resamples: 2 MB, which caches hold."""
+Numbers = Any
+"""f32[...], of numpy or jax."""
 
 
 class Estimate(NamedTuple):
     """A value with its interval: f32[...] each. An interval that nothing is known of is NaN."""
 
-    value: Array
-    low: Array
-    high: Array
+    value: Numbers
+    low: Numbers
+    high: Numbers
 
 
 class Effect(NamedTuple):
@@ -34,62 +57,58 @@ class Effect(NamedTuple):
     seeds: i32[], the smallest number of seeds (of pairs of seeds) that a task has in either arm.
     """
 
-    value: Array
-    low: Array
-    high: Array
-    seeds: Array
-
-
-def bootstrap_interval(
-    key: Key,
-    scores: ArrayLike,
-    statistic: Callable[[Array], Array],
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[Array, Array]:
-    """Percentile interval of a statistic of scores over seeds.
-
-    Seeds are drawn with replacement within each column of `scores` by itself: a column is a task
-    (the strata of the published method) or one update of a learning curve. Resamples are made in
-    chunks, so memory does not grow with `resamples` times the size of `scores`.
-
-    scores: f32[S, ...], seeds first. NaN marks a missing score (an update in which this seed
-        finished no episode): a column is resampled among its valid seeds only, in their number.
-    statistic: f32[S, ...] -> f32[...], such as `iqm` (all tasks in one number) or
-        `partial(iqm, axis=0)` (one number per column). It must skip NaN, as `iqm` does.
-    Returns (low, high), shaped like the statistic. A column with fewer than two valid seeds says
-    nothing about the spread over seeds: it counts as missing, and what depends on it alone is NaN.
-    Raises ValueError for scores without a seed axis, a confidence outside (0, 1), resamples < 1.
-    """
-    _, low, high = estimate(key, scores, statistic, confidence, resamples)
-    return low, high
+    value: Numbers
+    low: Numbers
+    high: Numbers
+    seeds: Numbers
 
 
 def estimate(
     key: Key,
     scores: ArrayLike,
-    statistic: Callable[[Array], Array] = iqm,
+    statistic: Callable[[Any], Any] = iqm,
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Estimate:
-    """A statistic of scores f32[S, ...] with its `bootstrap_interval`, of which see the arguments.
+    """Estimate a statistic of scores, with an interval over seeds.
 
-    Value and interval are of the same scores: a column with fewer than two valid seeds counts for
-    neither. Only where there is but one seed at all is there a value, and no interval.
+    scores: f32[S, ...], seeds first. NaN marks a missing score (an update in which this seed
+        finished no episode). A column with fewer than two valid seeds says nothing about the spread
+        over seeds and counts neither for the value nor for the interval. Only where there is but
+        one seed at all is there a value, and no interval (NaN).
+    statistic: f32[S, ...] -> f32[...], such as `iqm` (all tasks in one number) or
+        `partial(iqm, axis=0)` (one number per column). It must skip NaN, as `iqm` does.
+    Returns an Estimate, shaped like the statistic.
+    Raises ValueError for scores without a seed axis, a confidence outside (0, 1), resamples < 1.
     """
     groups = ((_seeds_first("scores", scores),),)
-    found = _bootstrap(key, groups, statistic, confidence, resamples)
-    return Estimate(found.value, found.low, found.high)
+    return Estimate(*_bootstrap(key, groups, statistic, confidence, resamples, _OURS)[:3])
+
+
+def rliable_estimate(
+    key: Key,
+    scores: ArrayLike,
+    statistic: Callable[[Any], Any] = iqm,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Estimate:
+    """Estimate a statistic as rliable does: runs drawn within each task, plain percentiles.
+
+    For numbers that are to be compared with published ones. The interval is too narrow for few
+    seeds, and far too narrow where one run plays all tasks. Arguments and errors as in `estimate`.
+    """
+    groups = ((_seeds_first("scores", scores),),)
+    return Estimate(*_bootstrap(key, groups, statistic, confidence, resamples, _RLIABLES)[:3])
 
 
 def sample_efficiency(
     key: Key,
     curves: ArrayLike,
-    statistic: Callable[[Array], Array] = iqm,
+    statistic: Callable[[Any], Any] = iqm,
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Estimate:
-    """A statistic at every step of learning curves, with its interval.
+    """Estimate a statistic at every step of learning curves, with its interval.
 
     curves: f32[S, ..., T], seeds first, steps last, tasks between (none, or as many as there are).
     statistic: f32[S, ...] -> f32[...], of the scores at one step.
@@ -98,163 +117,198 @@ def sample_efficiency(
     """
     if np.ndim(curves) < 2:
         raise ValueError(f"curves: expected [S, ..., T], got {np.shape(curves)}")
-    return estimate(key, curves, _AtEveryStep(statistic), confidence, resamples)
+    steps = np.moveaxis(_seeds_first("curves", curves), -1, 0)
+    found = [estimate(key, each, statistic, confidence, resamples) for each in steps]
+    return Estimate(*(np.stack(part, axis=-1) for part in zip(*found, strict=True)))
 
 
 def difference(
     key: Key,
     x: ArrayLike,
     y: ArrayLike,
-    statistic: Callable[[Array], Array] = iqm,
+    statistic: Callable[[Any], Any] = iqm,
     *,
     paired: bool,
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Effect:
-    """The statistic of X less that of Y, with its interval: `compare` of their difference."""
-    options = {"paired": paired, "confidence": confidence, "resamples": resamples}
-    return compare(key, x, y, _Difference(statistic), **options)
+    """Compare X with Y by the statistic of X less that of Y: `compare` of their difference."""
+    options: Any = {"paired": paired, "confidence": confidence, "resamples": resamples}
+    return compare(key, x, y, Difference(statistic), **options)
 
 
 def compare(
     key: Key,
     x: ArrayLike,
     y: ArrayLike,
-    comparison: Callable[[Array, Array], Array],
+    comparison: Callable[[Any, Any], Any],
     *,
     paired: bool,
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Effect:
-    """A comparison of X with Y, with its percentile interval over seeds.
+    """Compare X with Y, with an interval over seeds.
 
     x, y: f32[Sx, ...] and f32[Sy, ...], the same tasks in the same order. NaN as in `estimate`.
     comparison: (f32[Sx, ...], f32[Sy, ...]) -> f32[...], such as `probability_of_improvement`.
-    paired: True draws the same seeds for both arms. It is right where row s of X and row s of Y
-        share a seed and with it the draws of the environment; a pair with one score missing is
-        missing. False draws the arms independently of each other.
+    paired: True draws the same seeds for both arms; a pair with one score missing is missing. It
+        holds wherever row s of X belongs to row s of Y, and pays where that makes their scores
+        alike: the same trained network continued, the same levels or streams of tasks, the same
+        hyper-parameters. The same seed alone does not: after the first updates the runs of two
+        algorithms have nothing in common. False draws the arms independently of each other.
     Raises ValueError where the tasks differ in shape or, paired, the numbers of seeds, and as
-    `bootstrap_interval` does.
+    `estimate` does.
     """
-    x, y = _seeds_first("x", x), _seeds_first("y", y)
-    if x.shape[1:] != y.shape[1:] or (paired and x.shape != y.shape):
-        wanted = "the same shape" if paired else "the same tasks"
-        raise ValueError(f"x, y: expected {wanted}, got {x.shape} and {y.shape}")
-    if paired:
-        missing = jnp.isnan(x) | jnp.isnan(y)
-        x, y = (jnp.where(missing, jnp.nan, z) for z in (x, y))
-    groups = ((x, y),) if paired else ((x,), (y,))
-    return _bootstrap(key, groups, comparison, confidence, resamples)
+    groups = _arms(x, y, paired)
+    return _bootstrap(key, groups, comparison, confidence, resamples, _OURS)
 
 
-class _Difference(NamedTuple):
-    """Equal to any other of the same statistic, so that its program is found again."""
-
-    statistic: Callable[[Array], Array]
-
-    def __call__(self, x: Array, y: Array) -> Array:
-        return self.statistic(x) - self.statistic(y)
-
-
-class _AtEveryStep(NamedTuple):
-    """A statistic for scores [S, ..., T], step by step. Equality as above."""
-
-    statistic: Callable[[Array], Array]
-
-    def __call__(self, curves: Array) -> Array:
-        return jax.vmap(self.statistic, in_axes=-1, out_axes=-1)(curves)
+def rliable_compare(
+    key: Key,
+    x: ArrayLike,
+    y: ArrayLike,
+    comparison: Callable[[Any, Any], Any],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Effect:
+    """Compare X with Y as rliable does: see `rliable_estimate`; the arms are never paired."""
+    groups = _arms(x, y, paired=False)
+    return _bootstrap(key, groups, comparison, confidence, resamples, _RLIABLES)
 
 
-Groups = tuple[tuple[Array, ...], ...]
-"""Arms [S, ...], grouped by what is drawn together."""
+class _Method(NamedTuple):
+    """draw: which rows. exact: the quarter of `iqm`. ends: (resampled, tail, seeds) -> interval."""
+
+    draw: Draw
+    exact: bool
+    ends: Callable[[Resampled, float, int], tuple[np.ndarray, np.ndarray]]
+
+
+def _percentiles(found: Resampled, tail: float, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    low, high = _quantiles(found.drawn, [tail, 1.0 - tail])
+    return low, high
+
+
+def widened(found: Resampled, tail: float, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Percentiles moved away from the center, by the module's third and fourth points."""
+    normal = -special.ndtri(tail)
+    factor = np.sqrt(seeds / (seeds - 1)) * special.stdtrit(seeds - 1, 1.0 - tail) / normal
+    farther = special.ndtr(-factor * normal)
+    center = found.center
+    low, high, lowest, highest = _quantiles(found.drawn, [tail, 1 - tail, farther, 1 - farther])
+    low, high = np.minimum(low, center), np.maximum(high, center)
+    return (
+        np.minimum(center - factor * (center - low), lowest),
+        np.maximum(center + factor * (high - center), highest),
+    )
+
+
+def _quantiles(drawn: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Quantiles [K, ...] of resamples [B, ...], of those that are not NaN."""
+    if not np.isnan(drawn).any():
+        return np.quantile(drawn, shares, axis=0)
+    columns = drawn.reshape(len(drawn), -1).T
+    known = (column[~np.isnan(column)] for column in columns)
+    unknown = np.full(len(shares), np.nan)
+    found = [np.quantile(column, shares) if column.size else unknown for column in known]
+    return np.stack(found, axis=-1).reshape(len(shares), *drawn.shape[1:])
+
+
+_OURS = _Method(whole_rows, True, widened)
+_RLIABLES = _Method(within_columns, False, _percentiles)
 
 
 def _bootstrap(
     key: Key,
-    groups: Groups,
-    statistic: Callable[..., Array],
+    groups: Sequence[Arms],
+    statistic: Callable[..., Any],
     confidence: float,
     resamples: int,
+    method: _Method,
 ) -> Effect:
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
     if resamples < 1:
         raise ValueError(f"resamples: expected at least 1, got {resamples}")
-    size = sum(arm.size for arms in groups for arm in arms)
-    batch = max(1, min(resamples, CHUNK // size))
-    return _compiled(key, groups, statistic, confidence, resamples, batch)
+    tasks = groups[0][0].shape[1:]
+    flat = _without_lone_seeds(
+        [tuple(arm.reshape(len(arm), -1) for arm in arms) for arms in groups]
+    )
+    question = _Question(key, statistic, (1.0 - confidence) / 2.0, resamples, method)
+    if not by_column(statistic):
+        return _answer(question, flat, tasks)
+    missing = np.concatenate([np.isnan(arms[0]) for arms in flat])
+    patterns, which = np.unique(missing, axis=1, return_inverse=True)
+    parts = np.full((3, missing.shape[1]), np.nan, np.float32)
+    for index in range(patterns.shape[1]):  # columns that miss the same seeds are drawn together
+        columns = np.flatnonzero(which.ravel() == index)
+        here = [tuple(arm[:, columns] for arm in arms) for arms in flat]
+        parts[:, columns] = _answer(question, here, columns.shape)[:3]
+    value, low, high = parts.reshape(3, *tasks)
+    return Effect(value, low, high, _fewest(flat))
 
 
-@partial(jax.jit, static_argnames=("statistic", "confidence", "resamples", "batch"))
-def _compiled(
-    key: Key,
-    groups: Groups,
-    statistic: Callable[..., Array],
-    confidence: float,
-    resamples: int,
-    batch: int,
-) -> Effect:
-    single = any(arms[0].shape[0] == 1 for arms in groups)
-    value = statistic(*_arms(_samples(groups, least=1 if single else 2)))
-    samples = _samples(groups, least=2)
-
-    def once(key: Key) -> Array:
-        keys = jax.random.split(key, len(samples)) if len(samples) > 1 else [key]
-        drawn = [_resample(*both) for both in zip(keys, samples, strict=True)]
-        return statistic(*_arms(drawn))
-
-    estimates = jax.lax.map(once, jax.random.split(key, resamples), batch_size=batch)
-    tail = (1.0 - confidence) / 2.0
-    low, high = jnp.quantile(estimates, jnp.array([tail, 1.0 - tail], jnp.float32), axis=0)
-    return Effect(value, low, high, jnp.min(jnp.stack([_fewest(s.valid) for s in samples])))
+class _Question(NamedTuple):
+    key: Key
+    statistic: Callable[..., Any]
+    tail: float
+    resamples: int
+    method: _Method
 
 
-class _Sample(NamedTuple):
-    """Arms [S, ...] that share their draws, valid seeds first; valid: i32[1, ...], how many."""
-
-    arms: tuple[Array, ...]
-    valid: Array
-
-
-def _samples(groups: Groups, least: int) -> list[_Sample]:
-    """One sample per group of arms; a column short of `least` valid seeds counts in none of them.
-
-    Groups are sorted by their first arm: NaN comes last, and a draw does not mind the order of the
-    rest.
-    """
-    counts = [jnp.sum(~jnp.isnan(arms[0]), axis=0, keepdims=True) for arms in groups]
-    enough = jnp.all(jnp.stack(counts) >= least, axis=0)
-    samples = []
-    for arms, count in zip(groups, counts, strict=True):
-        order = jnp.argsort(arms[0], axis=0)
-        arranged = (jnp.take_along_axis(arm, order, axis=0) for arm in arms)
-        kept = tuple(jnp.where(enough, arm, jnp.nan) for arm in arranged)
-        samples.append(_Sample(kept, jnp.where(enough, count, 0)))
-    return samples
+def _answer(question: _Question, groups: Sequence[Arms], tasks: tuple[int, ...]) -> Effect:
+    """The statistic of all columns together, or of columns that miss the same seeds."""
+    key, statistic, tail, resamples, method = question
+    seeds = _fewest(groups)
+    groups = [_without_empty_rows(arms) for arms in groups]
+    found = resampled(
+        key, groups, statistic, resamples, method.draw, exact=method.exact, tasks=tasks
+    )
+    low, high = np.nan, np.nan
+    if min(len(arms[0]) for arms in groups) > 1:
+        low, high = np.clip(method.ends(found, tail, int(seeds)), *range_of(statistic))
+    value, low, high = (np.asarray(x, np.float32) for x in (found.value, low, high))
+    low, high = np.minimum(low, value), np.maximum(high, value)  # NaN where either is
+    return Effect(value, low, high, seeds)
 
 
-def _arms(samples: Sequence[_Sample]) -> list[Array]:
-    return [arm for sample in samples for arm in sample.arms]
+def _without_lone_seeds(groups: Sequence[Arms]) -> list[Arms]:
+    """NaN in columns that have fewer than two seeds, unless an arm has but one in all."""
+    least = 1 if any(len(arms[0]) == 1 for arms in groups) else 2
+    enough = np.all([_valid(arms) >= least for arms in groups], axis=0)
+    return [tuple(np.where(enough, arm, np.nan) for arm in arms) for arms in groups]
 
 
-def _fewest(valid: Array) -> Array:
-    """The smallest number of seeds of the tasks that count, 1 if none does."""
-    return jnp.min(jnp.where(valid > 0, valid, jnp.maximum(jnp.max(valid), 1)))
+def _without_empty_rows(arms: Arms) -> Arms:
+    """Without seeds of which nothing is known; the first row stays where that is true of all."""
+    known = ~np.all(np.isnan(arms[0]), axis=1)
+    known[0] |= not known.any()
+    return tuple(arm[known] for arm in arms)
 
 
-def _resample(key: Key, sample: _Sample) -> _Sample:
-    """Draw with replacement among the first `valid` seeds of each column; the rest stays NaN."""
-    arms, valid = sample
-    shape = arms[0].shape
-    drawn = jnp.floor(jax.random.uniform(key, shape) * valid).astype(jnp.int32)
-    drawn = jnp.maximum(jnp.minimum(drawn, valid - 1), 0)  # u * n may round up to n
-    rank = jnp.expand_dims(jnp.arange(shape[0]), tuple(range(1, len(shape))))
-    taken = (jnp.where(rank < valid, jnp.take_along_axis(arm, drawn, 0), jnp.nan) for arm in arms)
-    return _Sample(tuple(taken), valid)
+def _fewest(groups: Sequence[Arms]) -> np.int32:
+    """The smallest number of seeds of the columns that count, 1 if none does."""
+    valid = np.concatenate([_valid(arms) for arms in groups])
+    return np.int32(valid[valid > 0].min() if valid.any() else 1)
 
 
-def _seeds_first(name: str, scores: ArrayLike) -> Array:
-    scores = jnp.asarray(scores, jnp.float32)
+def _valid(arms: Arms) -> np.ndarray:
+    return np.sum(~np.isnan(arms[0]), axis=0)
+
+
+def _arms(x: ArrayLike, y: ArrayLike, paired: bool) -> tuple[Arms, ...]:
+    x, y = _seeds_first("x", x), _seeds_first("y", y)
+    if x.shape[1:] != y.shape[1:] or (paired and x.shape != y.shape):
+        wanted = "the same shape" if paired else "the same tasks"
+        raise ValueError(f"x, y: expected {wanted}, got {x.shape} and {y.shape}")
+    if not paired:
+        return (x,), (y,)
+    missing = np.isnan(x) | np.isnan(y)
+    return (tuple(np.where(missing, np.nan, z) for z in (x, y)),)
+
+
+def _seeds_first(name: str, scores: ArrayLike) -> np.ndarray:
+    scores = np.asarray(scores, np.float32)
     if scores.ndim == 0 or scores.size == 0:
         raise ValueError(
             f"{name}: expected [seeds, ...] with at least one entry, got {scores.shape}"

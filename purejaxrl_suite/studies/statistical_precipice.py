@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
@@ -90,28 +91,30 @@ def wrong(comparison: Callable[[Array, Array], Array]) -> Callable[[Key, Curves,
 
 
 def coverage(seeds: int) -> Callable[..., Effect]:
-    """How often the 95 % interval of the interquartile mean of a few seeds holds that of all."""
+    """How often rliable's interval of the interquartile mean of a few seeds holds that of all."""
 
     def effect(key: Key, *arms: Curves) -> Effect:
-        held = sum(int(_held(key, normalized_scores(arm), seeds)) for arm in arms)
+        held = sum(_held(key, normalized_scores(arm), seeds) for arm in arms)
         trials = TRIALS * len(arms)
         return Effect(*stats.clopper_pearson(held, trials), jnp.int32(trials))
 
     return effect
 
 
-@partial(jax.jit, static_argnums=2)
-def _held(key: Key, scores: Array, seeds: int) -> Array:
+def _held(key: Key, scores: Array, seeds: int) -> int:
     """Of TRIALS experiments, those whose interval holds the truth."""
-    truth = stats.iqm(scores)
+    truth = float(stats.iqm(scores))
+    found = [
+        stats.rliable_estimate(jax.random.key(trial), few, stats.iqm, resamples=DRAWS)
+        for trial, few in enumerate(np.asarray(_experiments(key, scores, seeds)))
+    ]
+    return sum(bool(one.low <= truth <= one.high) for one in found)
 
-    def holds(key: Key) -> Array:
-        world, resample = jax.random.split(key)
-        few = _draw(world, scores, seeds)
-        low, high = stats.bootstrap_interval(resample, few, stats.iqm, resamples=DRAWS)
-        return (low <= truth) & (truth <= high)
 
-    return jnp.sum(jax.lax.map(holds, jax.random.split(key, TRIALS), batch_size=8))
+@partial(jax.jit, static_argnums=2)
+def _experiments(key: Key, scores: Array, seeds: int) -> Array:
+    """f32[TRIALS, seeds, tasks]."""
+    return jax.vmap(lambda one: _draw(one, scores, seeds))(jax.random.split(key, TRIALS))
 
 
 def _draw(key: Key, scores: Array, seeds: int) -> Array:

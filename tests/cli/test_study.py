@@ -29,7 +29,7 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys):
     assert "quick: 1 CONFIRMED, 1 REFUTED" in said and "not run" in said
     assert command("study show tiny") == 0
     said = " ".join(capsys.readouterr().out.split())
-    for expected in ("Does learning help?", "Learning hurts.", "4 seeds x 960 steps", "INCONCL"):
+    for expected in ("Does learning help?", "Learning hurts.", "8 seeds x 960 steps", "INCONCL"):
         assert (expected in said) == (expected != "INCONCL")
     assert "more than 0, at least by 0.05" in said
 

@@ -79,7 +79,8 @@ def test_table_says_what_was_measured():
     with Console(width=80, record=True) as console:
         console.print(report.table({"ours": finished, "none": curves([[NAN] * 5])}))
     text = console.export_text()
-    for expected in ("ours", "Corridor", "2 seeds x 200 steps", "[1, 3]", "2.5 s to train"):
+    # Of two seeds, 1 and 3: 2 -+ sqrt(2) * 12.7 / 1.96.
+    for expected in ("ours", "Corridor", "2 seeds x 200 steps", "[-7.17, 11.2]", "2.5 s to train"):
         assert expected in text
     assert "1.5 s to compile" in text and "1.5 M steps/s" in text and "no episode" in text
 

@@ -5,9 +5,10 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, trim_mean
+from scipy.stats import bootstrap, norm, t, trim_mean
 
 from purejaxrl_suite import stats
+from purejaxrl_suite.stats.weighted import Difference
 
 KEY = jax.random.key(0)
 per_task = partial(stats.mean, axis=0)
@@ -20,22 +21,59 @@ def two_arms(seeds=12, tasks=1):
     return x.astype(np.float32), shared.astype(np.float32)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_difference_agrees_with_the_bootstrap_of_scipy(paired):
-    x, y = two_arms()
+def theirs(x, y, axis):
+    return trim_mean(x, 0.25, axis=axis) - trim_mean(y, 0.25, axis=axis)
 
-    def theirs(x, y, axis):
-        return trim_mean(x, 0.25, axis=axis) - trim_mean(y, 0.25, axis=axis)
 
-    expected = bootstrap(
+def of_scipy(x, y, paired, confidence=0.95):
+    return bootstrap(
         (x[:, 0], y[:, 0]), theirs, paired=paired, vectorized=True, n_resamples=4000,
-        method="percentile", rng=np.random.default_rng(1),
+        method="percentile", rng=np.random.default_rng(1), confidence_level=confidence,
     ).confidence_interval  # fmt: skip
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_interval_is_scipys_widened(paired):
+    x, y = two_arms()
     effect = stats.difference(KEY, x, y, paired=paired, resamples=4000)
-    np.testing.assert_allclose(effect.value, theirs(x, y, axis=None), rtol=1e-5)
+    value = theirs(x, y, axis=None)
+    np.testing.assert_allclose(effect.value, value, rtol=1e-5)
+    factor = np.sqrt(12 / 11) * t.ppf(0.975, 11) / norm.ppf(0.975)
+    near = of_scipy(x, y, paired)
+    far = of_scipy(x, y, paired, 1 - 2 * norm.sf(factor * norm.ppf(0.975)))
+    low = min(value - factor * (value - near.low), far.low)
+    high = max(value + factor * (near.high - value), far.high)
+    np.testing.assert_allclose([effect.low, effect.high], [low, high], atol=0.08 * (high - low))
+    assert effect.seeds == 12
+
+
+def test_rliables_interval_is_scipys():
+    x, y = two_arms()
+    effect = stats.rliable_compare(KEY, x, y, Difference(stats.iqm), resamples=4000)
+    expected = of_scipy(x, y, paired=False)
     width = expected.high - expected.low
     np.testing.assert_allclose([effect.low, effect.high], expected, atol=0.06 * width)
-    assert effect.seeds == 12
+
+
+def test_of_one_task_a_mean_has_students_interval():
+    x = np.random.default_rng(4).normal(size=(40, 1)).astype(np.float32)
+    found = stats.estimate(KEY, x, stats.mean, resamples=20_000)
+    student = t.interval(0.95, 39, loc=x.mean(), scale=x.std(ddof=1) / np.sqrt(40))
+    np.testing.assert_allclose(found[1:], student, atol=0.04 * (student[1] - student[0]))
+
+
+def test_what_tasks_of_a_seed_have_in_common_stays_together():
+    random = np.random.default_rng(5)
+    seeds = random.normal(size=(12, 1)) * np.ones((1, 20))
+    x = (seeds + 0.01 * random.normal(size=(12, 20))).astype(np.float32)
+    together, apart = (f(KEY, x) for f in (stats.estimate, stats.rliable_estimate))
+    assert together.high - together.low > 2.5 * (apart.high - apart.low)
+
+
+def test_the_interval_of_few_seeds_is_students_and_not_the_normals():
+    x = np.random.default_rng(6).normal(size=(3, 4)).astype(np.float32)
+    found, published = stats.estimate(KEY, x), stats.rliable_estimate(KEY, x)
+    assert found.high - found.low > 1.5 * (published.high - published.low)
 
 
 def test_pairs_see_what_is_the_same_for_both():
@@ -86,21 +124,9 @@ def test_one_seed_gives_a_value_and_no_interval(seeds):
 def test_all_missing_is_nan():
     nothing = np.full((5, 2), np.nan)
     assert np.isnan(stats.estimate(KEY, nothing)).all()
+    assert np.isnan(stats.estimate(KEY, nothing, per_task)).all()
     effect = stats.difference(KEY, nothing, np.ones((5, 2)), paired=False)
     assert np.isnan(effect[:3]).all()
-
-
-def test_probability_of_improvement_has_an_interval():
-    x, y = two_arms(seeds=10, tasks=3)
-    effect = stats.compare(KEY, x, y, stats.probability_of_improvement, paired=False)
-    rng = np.random.default_rng(0)
-
-    def once():
-        a, b = (np.take_along_axis(z, rng.integers(10, size=z.shape), 0) for z in (x, y))
-        return np.mean(a[:, None] > b[None]) + 0.5 * np.mean(a[:, None] == b[None])
-
-    expected = np.quantile([once() for _ in range(4000)], [0.025, 0.975])
-    np.testing.assert_allclose([effect.low, effect.high], expected, atol=0.02)
 
 
 def test_sample_efficiency_is_the_estimate_of_every_step():
@@ -108,41 +134,60 @@ def test_sample_efficiency_is_the_estimate_of_every_step():
     curves = np.cumsum(rng.normal(size=(10, 2, 4)), axis=2).astype(np.float32)
     curves[3, 1, 0] = np.nan
     found = stats.sample_efficiency(KEY, curves)
-    for t in range(4):
-        alone = stats.estimate(KEY, curves[..., t])
-        np.testing.assert_allclose(found.value[t], alone.value, rtol=1e-5)
-        width = alone.high - alone.low
-        ends = found.low[t], found.high[t]
-        np.testing.assert_allclose(ends, [alone.low, alone.high], atol=0.15 * width)
+    for step in range(4):
+        alone = stats.estimate(KEY, curves[..., step])
+        np.testing.assert_allclose([z[step] for z in found], alone, rtol=1e-5)
     assert found.low.shape == found.high.shape == (4,)
 
 
-def test_the_key_alone_decides_and_vmap_changes_nothing():
+def test_columns_are_estimated_by_the_seeds_that_they_have():
+    x = np.random.default_rng(7).normal(size=(9, 3)).astype(np.float32)
+    x[:4, 1] = np.nan
+    x[1:, 2] = np.nan
+    found = stats.estimate(KEY, x, per_task)
+    for column, seeds in ((0, slice(None)), (1, slice(4, None))):
+        alone = stats.estimate(KEY, x[seeds, column], stats.mean)
+        np.testing.assert_allclose([z[column] for z in found], alone, rtol=1e-5)
+    assert np.isnan([z[2] for z in found]).all()
+
+
+def test_the_key_alone_decides():
     x, y = two_arms(seeds=6, tasks=2)
-    keys = jax.random.split(KEY, 3)
 
     def f(key):
         return stats.difference(key, x, y, paired=False, resamples=64)
 
-    together = jax.jit(jax.vmap(f))(keys)
-    for i, key in enumerate(keys):
-        np.testing.assert_allclose([z[i] for z in together], f(key), rtol=1e-5)
-    np.testing.assert_array_equal(f(keys[0]), f(keys[0]))
-    assert f(keys[0]).low != f(keys[1]).low
+    np.testing.assert_array_equal(f(KEY), f(KEY))
+    assert f(KEY).low != f(jax.random.key(1)).low
 
 
-def test_the_same_question_is_compiled_once(monkeypatch):
+def test_shares_stay_between_0_and_1():
+    x, y = two_arms(seeds=8)
+    better = stats.compare(KEY, y + 40.0, x, stats.probability_of_improvement, paired=False)
+    almost = stats.compare(KEY, y + 1.5, x, stats.probability_of_improvement, paired=False)
+    assert tuple(better[:3]) == (1.0, 1.0, 1.0) and almost.low < almost.value < almost.high == 1.0
+    profile = stats.estimate(KEY, x, partial(stats.performance_profile, taus=[0.5, 1.5, 3.0]))
+    assert np.all((profile.low >= 0.0) & (profile.high <= 1.0))
+
+
+def test_equal_scores_have_an_interval_of_no_width():
+    _, low, high = stats.estimate(KEY, np.full((5, 2), 3.0), resamples=20)
+    assert low == high == 3.0
+
+
+def test_a_statistic_of_ones_own_is_traced_once_and_agrees():
     seen = []
 
-    def counted(x):
+    def own(x):
         seen.append(x.shape)
         return stats.iqm(x)
 
-    x, y = two_arms(seeds=5, tasks=2)
-    stats.difference(KEY, x, y, counted, paired=True, resamples=8)
+    x, y = two_arms(seeds=8, tasks=2)
+    found = stats.difference(KEY, x, y, own, paired=True)
     traces = len(seen)
-    stats.difference(jax.random.key(1), y, x, counted, paired=True, resamples=8)
+    stats.difference(jax.random.key(1), y, x, own, paired=True)
     assert len(seen) == traces
+    np.testing.assert_allclose(found, stats.difference(KEY, x, y, paired=True), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
-"""iqm and bootstrap_interval: scipy and rliable as oracles, hand-made cases where they end."""
+"""iqm and rliable_estimate: scipy and rliable as oracles, hand-made cases where they end."""
 
+import json
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +11,10 @@ import pytest
 from rliable import metrics
 from scipy.stats import bootstrap, trim_mean
 
-from purejaxrl_suite.stats import bootstrap_interval, iqm
+from purejaxrl_suite.stats import aggregate, iqm, rliable_compare, rliable_estimate
 
+KEY = jax.random.key(0)
+STORED = json.loads((Path(__file__).parent / "rliable.json").read_text())
 per_column = partial(iqm, axis=0)
 
 
@@ -28,16 +32,34 @@ def test_iqm_skips_missing_values():
     np.testing.assert_array_equal(iqm(x, axis=0), [3.0, np.nan])  # mean of 2 and 4
 
 
+@pytest.mark.parametrize("name", ["iqm", "mean", "median", "optimality_gap"])
+def test_intervals_are_those_that_rliable_gave(name):
+    """Stored, since rliable does not import everywhere; its draws are its own, hence the bounds."""
+    x = np.array(STORED["scores"]["x"], np.float32)
+    found = rliable_estimate(KEY, x, getattr(aggregate, name), resamples=10_000)
+    value, low, high = STORED["found"][name]
+    np.testing.assert_allclose(found.value, value, rtol=1e-5)
+    np.testing.assert_allclose([found.low, found.high], [low, high], atol=0.08 * (high - low))
+
+
+def test_improvement_is_the_one_that_rliable_gave():
+    x, y = (np.array(STORED["scores"][name], np.float32) for name in "xy")
+    found = rliable_compare(KEY, x, y, aggregate.probability_of_improvement, resamples=10_000)
+    value, low, high = STORED["found"]["probability_of_improvement"]
+    np.testing.assert_allclose(found.value, value, rtol=1e-5)
+    np.testing.assert_allclose([found.low, found.high], [low, high], atol=0.08 * (high - low))
+
+
 def test_interval_agrees_with_the_stratified_bootstrap_of_scipy():
     x = np.random.default_rng(0).gamma(2.0, size=(12, 4))
-    low, high = jax.jit(bootstrap_interval, static_argnums=2)(jax.random.key(0), x, iqm)
+    found = rliable_estimate(KEY, x)
     theirs = bootstrap(
         tuple(x.T),  # every task is a sample of its own, as in rliable's StratifiedBootstrap
         lambda *tasks, axis: trim_mean(np.concatenate(tasks, axis=axis), 0.25, axis=axis),
         n_resamples=4000, method="percentile", vectorized=True, rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
     # Both are Monte Carlo: 2000 resamples know a quantile to about a twentieth of the width.
-    np.testing.assert_allclose([low, high], theirs, atol=0.08 * float(high - low))
+    np.testing.assert_allclose(found[1:], theirs, atol=0.08 * float(found.high - found.low))
 
 
 def test_interval_of_a_curve_uses_the_valid_seeds_of_each_update():
@@ -46,42 +68,26 @@ def test_interval_of_a_curve_uses_the_valid_seeds_of_each_update():
     curve[:, 0] = values
     curve[[1, 3, 4, 6], 1] = values[:4]
     curve[5, 2] = 1.0  # a single seed: no spread is known
-    low, high = bootstrap_interval(jax.random.key(3), curve, per_column)
-    alone = bootstrap_interval(jax.random.key(4), values[:4, None], per_column)
+    _, low, high = rliable_estimate(jax.random.key(3), curve, per_column)
+    alone = rliable_estimate(jax.random.key(4), values[:4, None], per_column)
     assert low.shape == (4,)
-    np.testing.assert_allclose(low[1], alone[0][0], atol=0.1)
-    np.testing.assert_allclose(high[1], alone[1][0], atol=0.1)
+    np.testing.assert_allclose(low[1], alone.low[0], atol=0.1)
+    np.testing.assert_allclose(high[1], alone.high[0], atol=0.1)
     assert low[0] < iqm(values) < high[0]
     assert np.isnan(low[2:]).all() and np.isnan(high[2:]).all()
 
 
-def test_one_seed_has_no_interval():
-    low, high = bootstrap_interval(jax.random.key(0), jnp.ones((1, 3)), per_column, resamples=10)
-    assert np.isnan(low).all() and np.isnan(high).all()
+def test_missing_runs_are_not_drawn():
+    x = np.array([[0.0, 5.0], [1.0, np.nan], [2.0, 7.0], [np.nan, 6.0]], np.float32)
+    short = np.array([0.0, 1.0, 2.0], np.float32)
+    _, low, high = rliable_estimate(KEY, x, lambda s: jnp.nanmean(s[:, 0]))
+    alone = rliable_estimate(KEY, short, lambda s: jnp.nanmean(s))
+    np.testing.assert_allclose([low, high], alone[1:], atol=0.34)  # means of three are thirds
 
 
 def test_chunks_do_not_change_the_result(monkeypatch):
     x = np.random.default_rng(2).normal(size=(6, 5))
-    whole = bootstrap_interval(jax.random.key(0), x, per_column, resamples=50)
-    monkeypatch.setattr("purejaxrl_suite.stats.bootstrap.CHUNK", 240)
-    chunked = bootstrap_interval(jax.random.key(0), x, per_column, resamples=50)
+    whole = rliable_estimate(KEY, x, per_column, resamples=50)
+    monkeypatch.setattr("purejaxrl_suite.stats.resample.CHUNK", 240)
+    chunked = rliable_estimate(KEY, x, per_column, resamples=50)
     np.testing.assert_array_equal(whole, chunked)
-
-
-def test_equal_scores_have_an_interval_of_no_width():
-    low, high = bootstrap_interval(jax.random.key(0), jnp.full((5, 2), 3.0), iqm, resamples=20)
-    assert low == high == 3.0
-
-
-@pytest.mark.parametrize(
-    ("scores", "options", "argument"),
-    [
-        (jnp.float32(1.0), {}, "scores"),
-        (jnp.zeros((0, 3)), {}, "scores"),
-        (jnp.ones((4, 1)), {"confidence": 95}, "confidence"),
-        (jnp.ones((4, 1)), {"resamples": 0}, "resamples"),
-    ],
-)
-def test_bad_input_names_the_argument(scores, options, argument):
-    with pytest.raises(ValueError, match=argument):
-        bootstrap_interval(jax.random.key(0), scores, iqm, **options)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t, ttest_1samp
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.stats import Effect, Verdict
@@ -43,10 +43,11 @@ def test_the_smallest_effect_of_interest_is_the_claims_own():
 @pytest.mark.parametrize(
     ("value", "low", "high", "seeds"),
     [
-        (0.06, -0.02, 0.14, 29),  # 16 * (0.08 / 0.06)**2 = 28.4
-        (0.00, -0.10, 0.10, 65),  # just more than 16 * (0.10 / 0.05)**2
-        (0.02, -0.08, 0.12, 178),  # 16 * (0.10 / 0.03)**2 = 177.8, before 16 * (0.10 / 0.02)**2
-        (-0.03, -0.13, 0.07, 25),  # 16 * (0.10 / 0.08)**2
+        # t(n - 1) / sqrt(n - 1), 0.550 at 16, must fall below that times margin / side.
+        (0.06, -0.02, 0.14, 26),  # 0.413: t(25) / 5 = 0.4119
+        (0.00, -0.10, 0.10, 54),  # 0.275: t(53) / sqrt(53) = 0.2755, and t(54) / sqrt(54) = 0.2728
+        (0.02, -0.08, 0.12, 144),  # 0.165: REFUTED; CONFIRMED would ask for 0.110
+        (-0.03, -0.13, 0.07, 23),  # 0.440: t(22) / sqrt(22) = 0.442
         (0.10, 0.02, 0.18, 16),  # decided
         (0.10, np.nan, np.nan, None),
     ],
@@ -66,12 +67,76 @@ def test_with_that_many_seeds_the_scaled_interval_decides(value, below, above, s
     assume(stats.verdict(first) is Verdict.INCONCLUSIVE)
     needed = stats.seeds_to_decide(first)
 
+    def width(seeds):
+        return t.ppf(0.975, seeds - 1) / (seeds - 1) ** 0.5
+
     def scaled(more):
-        shrink = (seeds / more) ** 0.5
+        shrink = width(more) / width(seeds)
         return Effect(value, value - below * shrink, value + above * shrink, more)
 
     assert stats.verdict(scaled(needed + 1)) is not Verdict.INCONCLUSIVE
     assert stats.verdict(scaled(max(seeds, needed - 2))) is Verdict.INCONCLUSIVE
+
+
+def test_few_seeds_decide_nothing_and_say_so():
+    for low, high in ((0.2, 0.4), (-0.4, -0.2), (0.3, 0.3), (-0.01, 0.01)):
+        few, enough = (effect((low + high) / 2, low, high, seeds) for seeds in (7, 8))
+        for judge in (stats.verdict, stats.equivalence_verdict):
+            assert judge(few) is Verdict.INCONCLUSIVE
+            assert judge(enough) is not Verdict.INCONCLUSIVE
+        assert not stats.equivalent(few)
+        assert stats.seeds_to_decide(few) == stats.seeds_for_equivalence(few) == 8
+        assert stats.reason(few) == "too few seeds (7 of 8)" and stats.reason(enough) == ""
+    assert stats.reason(effect(0.1, np.nan, np.nan)) == "no interval"
+
+
+@pytest.mark.parametrize("seeds", [8, 20])
+def test_a_p_value_is_that_of_its_interval(seeds):
+    x = np.random.default_rng(seeds).normal(0.4, size=seeds)
+    found, error = ttest_1samp(x, 0.0), x.std(ddof=1) / seeds**0.5
+    for confidence in (0.9, 0.95):
+        side = t.ppf(0.5 + confidence / 2, seeds - 1) * error
+        mine = Effect(x.mean(), x.mean() - side, x.mean() + side, seeds)
+        mirrored = Effect(-x.mean(), -x.mean() - side, -x.mean() + side, seeds)
+        for one in (mine, mirrored):
+            np.testing.assert_allclose(stats.p_value(one, confidence), found.pvalue, rtol=1e-6)
+    assert stats.p_value(Effect(0.2, 0.0, 0.3, 9)) == pytest.approx(0.05)
+    assert stats.p_value(Effect(0.0, 0.0, 0.0, 9)) == 1.0
+    assert stats.p_value(Effect(0.1, 0.1, 0.1, 9)) == 0.0
+    assert np.isnan(stats.p_value(Effect(0.1, np.nan, np.nan, 1)))
+
+
+def family(values, seeds=16):
+    return [Effect(value, value - 0.1, value + 0.1, seeds) for value in values]
+
+
+def test_holm_by_hand():
+    """p of 0.01, 0.04, 0.03, 0.005: multiplied by 3, 1, 2, 4, and never falling."""
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    sides = 0.1 * t.isf(p / 2, 15) / t.ppf(0.975, 15)
+    found = stats.holm(family(sides))
+    np.testing.assert_allclose([one.p for one in found], [0.03, 0.06, 0.06, 0.02], rtol=1e-6)
+    level = [0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4]
+    for one, value, error in zip(found, sides, level, strict=True):
+        wider = 0.1 * t.isf(error / 2, 15) / t.ppf(0.975, 15)
+        np.testing.assert_allclose(one.effect[:3], [value, value - wider, value + wider])
+
+
+@given(st.lists(st.integers(-25, 25).map(lambda i: i / 99), min_size=1, max_size=6))
+def test_adjusted_intervals_exclude_zero_where_adjusted_p_values_are_small(values):
+    found = stats.holm(family(values))
+    assert [one.effect.value for one in found] == values
+    for one, plain in zip(found, family(values), strict=True):
+        assert (one.p < 0.05) == (one.effect.low > 0.0 or one.effect.high < 0.0)
+        assert one.p >= stats.p_value(plain) and one.effect.low <= plain.low
+    assert stats.holm([]) == []
+
+
+def test_what_has_no_interval_counts_in_its_family():
+    nothing = Effect(0.3, np.nan, np.nan, 1)
+    alone, beside = stats.holm(family([0.12])), stats.holm([*family([0.12]), nothing])
+    np.testing.assert_allclose(beside[0].p, 2 * alone[0].p)
+    assert np.isnan(beside[1].p) and np.isnan(beside[1].effect.low)
 
 
 def test_no_number_of_seeds_settles_nothing():

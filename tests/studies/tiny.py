@@ -76,6 +76,6 @@ STUDY = Study(
         Claim("Learning hurts.", OVER, difference, LESS, unit="reward"),
     ),
     figure,
-    quick=Budget((), 4, 32 * 30),
-    full=Budget((), 5, 32 * 30),
+    quick=Budget((), 8, 32 * 30),
+    full=Budget((), 9, 32 * 30),
 )
