@@ -78,7 +78,7 @@ def _instead(path: Path) -> str:
         return "there is no such folder"
     if (path / "sweep.json").exists():
         return "it is the folder of a run, pjs.load reads those"
-    return f"it has no {RECORD}"
+    return f"{path / RECORD} is missing"
 
 
 def _describe(named: Mapping[str, Any]) -> dict[str, str]:

@@ -264,13 +264,13 @@ def test_damage_of_a_saved_policy_is_named(name, tmp_path):
     with pytest.raises(ValueError, match=name):
         load_policy(tmp_path / "member", policy.agent, policy.env)
     path.unlink()
-    with pytest.raises(ValueError, match=f"{name} is missing|has no policy.json"):
+    with pytest.raises(ValueError, match=f"{name} is missing"):
         load_policy(tmp_path / "member", policy.agent, policy.env)
 
 
 def test_what_is_no_saved_policy_says_so(tmp_path):
     policy = member()
-    for path, message in ((tmp_path, "has no policy.json"), (tmp_path / "x", "no such folder")):
+    for path, message in ((tmp_path, "policy.json is missing"), (tmp_path / "x", "no such folder")):
         with pytest.raises(ValueError, match=f"expected a saved policy, got .*: .*{message}"):
             load_policy(path, policy.agent, policy.env)
     (tmp_path / "sweep.json").write_text("{}")
