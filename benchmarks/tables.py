@@ -276,6 +276,14 @@ def candidates(rows: list[Data]) -> str:
     return table("interval|lowest|mean|highest", lines)
 
 
+def bad_input(data: Data) -> str:
+    """What became of the bad inputs of each kind."""
+    outcomes = list(data["total"])
+    rows = [[row["over"], row["kind"], *(str(row[x]) for x in outcomes)] for row in data["rows"]]
+    total = ["", "all", *(f"{data['total'][x]:,}" for x in outcomes)]
+    return table("over|kind|" + "|".join(outcomes), [*rows, total])
+
+
 TABLES: dict[str, Callable[[Data], str]] = {
     "peers": peers,
     "throughput": throughput,
@@ -286,18 +294,20 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "continuous": continuous,
     "headline": headline,
     "coverage": coverage,
+    "bad_input": bad_input,
 }
 
 
 def block(name: str, results: Path = RESULTS) -> str:
     """All devices' tables of this name; a sentence where nothing has been measured."""
-    files = sorted(results.glob(f"{name}-*.json"))
+    stem = name.replace("_", "-")
+    files = sorted(results.glob(f"{stem}-*.json"))
     if not files:
         return f"\nNot measured yet: `python -m benchmarks.{name}`.\n\n"
     found = []
     for path in files:
         data = json.loads(path.read_text())
-        device = path.stem.removeprefix(f"{name}-").upper()
+        device = path.stem.removeprefix(f"{stem}-").upper()
         found.append(f"\n{device}: {place(data['context'])}\n{TABLES[name](data)}\n")
     return "".join(found)
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from purejaxrl_suite.cli import look, render, report, study, train
-from purejaxrl_suite.cli.flags import PROGRAM
+from purejaxrl_suite.cli.arguments import PROGRAM
+from purejaxrl_suite.core.argument import one_of
 
 _COMMANDS = (
     train.train,
@@ -40,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM} {version('purejaxrl_suite')}")
         return 0
     try:
-        if command not in COMMANDS:
-            raise ValueError(f"unknown command {command!r}; expected one of {', '.join(COMMANDS)}")
-        return COMMANDS[command](rest)
+        return COMMANDS[one_of("command", command, COMMANDS)](rest)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from purejaxrl_suite.cli import plasticity
+from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.bridges import bridge
+from purejaxrl_suite.core.argument import integer, one_of, wrong
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Network
-
-PROGRAM = "purejaxrl-suite"
 
 
 @dataclasses.dataclass
@@ -95,7 +95,12 @@ class Given(NamedTuple):
         """The environment, with the options that were given."""
         from purejaxrl_suite.envs import make
 
-        return make(id, **dict(_option(text) for text in self.fleet.options))
+        options = [_option(text) for text in self.fleet.options]
+        if len(dict(options)) < len(options):
+            raise wrong("--options", "each NAME once", " ".join(self.fleet.options))
+        if "id" in dict(options):
+            raise wrong("--options", "what the environment is made with", "id")
+        return make(id, **dict(options))
 
     @property
     def plasticity(self) -> dict[str, Any]:
@@ -105,7 +110,9 @@ class Given(NamedTuple):
     @property
     def seeds(self) -> range:
         """The seeds to train."""
-        return range(self.fleet.base_seed, self.fleet.base_seed + self.fleet.seeds)
+        count = integer("--seeds", self.fleet.seeds, 1, 2**32)
+        first = integer("--base-seed", self.fleet.base_seed, 0, 2**32 - count)
+        return range(first, first + count)
 
 
 def agents() -> dict[str, AgentEntry]:
@@ -182,12 +189,8 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
         ("hypers", type(entry.hypers), dataclasses.field(default=entry.hypers)),
         ("network", NetworkFlags, dataclasses.field(default=NetworkFlags())),
     ]
-    given: Any = tyro.cli(
-        dataclasses.make_dataclass("Command", fields),
-        prog=f"{PROGRAM} {command} {name}",
-        description=flags.__doc__,
-        args=list(arguments[1:]),
-    )
+    form = dataclasses.make_dataclass("Command", fields)
+    given: Any = fill(form, f"{command} {name}", arguments[1:], flags.__doc__)
     return Given(
         (command, *arguments),
         name,
@@ -207,10 +210,9 @@ def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
     if list(arguments[:1]) in (["-h"], ["--help"]):
         print(f"usage: {PROGRAM} {command} {{{','.join(known)}}} ...")
         raise SystemExit(0)
-    if not arguments or arguments[0] not in known:
-        found = repr(arguments[0]) if arguments else "nothing"
-        raise ValueError(f"{command}: expected an agent ({', '.join(known)}) first, got {found}")
-    return arguments[0], known[arguments[0]]
+    if not arguments:
+        raise ValueError(f"{command}: expected an agent ({', '.join(known)}) first, got nothing")
+    return one_of("agent", arguments[0], known), known[arguments[0]]
 
 
 def use_compilation_cache() -> None:
@@ -234,9 +236,7 @@ def _start_from_preset(
     from purejaxrl_suite.presets import PRESETS
 
     fitting = [key for key, preset in PRESETS.items() if preset.builder is entry.build]
-    if chosen not in fitting:
-        raise ValueError(f"--preset: {chosen!r} is not for {name}; these are: {', '.join(fitting)}")
-    preset = PRESETS[chosen]
+    preset = PRESETS[one_of(f"--preset of {name}", chosen, fitting)]
     return entry._replace(config=preset.config, hypers=preset.hypers), preset.network
 
 
@@ -257,9 +257,9 @@ def _network(
 
 def _option(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"--options: expected NAME=VALUE, got {text!r}")
+    if not separator or not name.isidentifier() or not value:
+        raise wrong("--options", "NAME=VALUE", text)
     try:
         return name, json.loads(value)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return name, value

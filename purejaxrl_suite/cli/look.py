@@ -3,7 +3,8 @@
 import sys
 from typing import Annotated
 
-from purejaxrl_suite.cli.flags import PROGRAM, agent
+from purejaxrl_suite.cli.arguments import call
+from purejaxrl_suite.cli.flags import agent
 
 
 def envs(arguments: list[str]) -> int:
@@ -39,7 +40,7 @@ def envs(arguments: list[str]) -> int:
             table.add_row(id, *spaces, str(env.time_limit or "none"))
         print_table(table)
 
-    tyro.cli(command, prog=f"{PROGRAM} envs", args=arguments)
+    call(command, "envs", arguments)
     return 0
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from purejaxrl_suite.cli import experiment, folder
-from purejaxrl_suite.cli.flags import PROGRAM, use_compilation_cache
+from purejaxrl_suite.cli.arguments import call, output_file
+from purejaxrl_suite.cli.flags import use_compilation_cache
+from purejaxrl_suite.core.argument import integer
 
 if TYPE_CHECKING:
     from purejaxrl_suite.engine.result import Result
@@ -38,8 +40,9 @@ def render(arguments: list[str]) -> int:
         """
         from purejaxrl_suite import report
 
-        if seeds < 1:
-            raise ValueError(f"--seeds: expected at least 1, got {seeds}")
+        integer("--seeds", seeds, 1)
+        integer("--steps", steps, 1)
+        output_file("--out", out, (".gif", ".html"))
         result = trained(run)
         chosen = _choose(result.curves, config)
         shown = result.layout.seeds[:seeds]
@@ -54,7 +57,7 @@ def render(arguments: list[str]) -> int:
         print(f"{chosen.label} on {chosen.environment}, returns", *(f"{x:.3g}" for x in returns))
         print(f"Written to {path}")
 
-    tyro.cli(command, prog=f"{PROGRAM} render", args=arguments)
+    call(command, "render", arguments)
     return 0
 
 

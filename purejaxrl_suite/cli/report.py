@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from purejaxrl_suite.cli import experiment, folder
-from purejaxrl_suite.cli.flags import PROGRAM
+from purejaxrl_suite.cli.arguments import FIGURES, call, output_file
 from purejaxrl_suite.cli.study import RESULTS
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def report(arguments: list[str]) -> int:
 
         from purejaxrl_suite import report
 
+        output_file("--figure", figure, FIGURES)
+        output_file("--ranking", ranking, FIGURES)
+        output_file("--layers", layers, FIGURES)
+        output_file("--page", page, (".html",))
         found = _open(runs)
         alone = len(runs) == 1 and _is_run(runs[0])
         if pair is not None and not alone:
@@ -63,7 +67,7 @@ def report(arguments: list[str]) -> int:
             report.page(found.curves, path, title=title, metric=metric, **found.known())
             print(f"Page: {path}")
 
-    tyro.cli(command, prog=f"{PROGRAM} report", args=arguments)
+    call(command, "report", arguments)
     return 0
 
 
@@ -97,13 +101,12 @@ def export(arguments: list[str]) -> int:
         write(_read(run)[0], path)
         print(f"Written to {path}")
 
-    tyro.cli(command, prog=f"{PROGRAM} export", args=arguments)
+    call(command, "export", arguments)
     return 0
 
 
 def gallery(arguments: list[str]) -> int:
     """Write the page of all studies with their verdicts: purejaxrl-suite gallery [--out FILE]"""
-    import tyro
 
     def command(results: Path = RESULTS, out: Path | None = None) -> None:
         """Write one page of all studies that have run; nothing is run again.
@@ -114,11 +117,11 @@ def gallery(arguments: list[str]) -> int:
         """
         from purejaxrl_suite.report.gallery import gallery
 
-        path = out or results / "gallery.html"
+        path = output_file("--out", out, (".html",)) or results / "gallery.html"
         count = gallery(results, path)
         print(f"Written to {path}: {count} studies")
 
-    tyro.cli(command, prog=f"{PROGRAM} gallery", args=arguments)
+    call(command, "gallery", arguments)
     return 0
 
 

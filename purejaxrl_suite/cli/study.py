@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from purejaxrl_suite.cli import folder
+from purejaxrl_suite.cli.arguments import PROGRAM, call_one
 from purejaxrl_suite.cli.bar import progress_bar
-from purejaxrl_suite.cli.flags import PROGRAM, use_compilation_cache
+from purejaxrl_suite.cli.flags import use_compilation_cache
 
 if TYPE_CHECKING:
     from purejaxrl_suite.studies.protocol import Study
@@ -95,12 +96,9 @@ def study(arguments: list[str]) -> int:
         """
         return _show(name, results / name)
 
-    return tyro.extras.subcommand_cli_from_dict(
-        {"list": list_, "run": run, "show": show},
-        prog=f"{PROGRAM} study",
-        description="Executable papers: claims over arms that train and are judged by one rule.",
-        args=arguments,
-    )
+    commands = {"list": list_, "run": run, "show": show}
+    text = "Executable papers: claims over arms that train and are judged by one rule."
+    return call_one(commands, "study", arguments, text)
 
 
 def _list(results: Path) -> int:

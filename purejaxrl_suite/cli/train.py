@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from purejaxrl_suite.cli import experiment, folder
+from purejaxrl_suite.cli.arguments import PROGRAM, call
 from purejaxrl_suite.cli.bar import progress_bar
-from purejaxrl_suite.cli.flags import PROGRAM, Given, parse, use_compilation_cache
+from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
 
 
 def train(arguments: list[str]) -> int:
@@ -50,7 +51,7 @@ def resume(arguments: list[str]) -> int:
         given = given._replace(flags=dataclasses.replace(given.flags, **changed))
         return _carry_out(given, run, overwrite=False)
 
-    return tyro.cli(command, prog=f"{PROGRAM} resume", args=arguments)
+    return call(command, "resume", arguments)
 
 
 def plan(arguments: list[str]) -> int:
@@ -70,7 +71,7 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
     from purejaxrl_suite.engine.plan import describe_parameters
 
     use_compilation_cache()
-    laid = experiment.lay_out(given)
+    laid, settings = experiment.lay_out(given), experiment.settings(given)
     told: list[Any] = []
     try:
         with _quiet_writers(), progress_bar(f"{given.name} on {', '.join(given.flags.env)}") as bar:
@@ -81,7 +82,7 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
 
             how: Any = {"overwrite": overwrite, "announce": announce, "on_segment": bar.show}
             how["record"] = folder.record(given)
-            result = execute(laid, experiment.settings(given), out, **how)
+            result = execute(laid, settings, out, **how)
     except KeyboardInterrupt as stop:
         return _stopped(stop, out, training=bool(told))
     except (OSError, ValueError) as error:

@@ -13,8 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from purejaxrl_suite.core.argument import integer, wrong
+
 CONFIGURATION = "configuration"
 """The axis of points that do not form a grid."""
+
+MOST = 2**20
+"""The most points of one object: each is made, checked and labelled by itself."""
 
 Quantile = Callable[[np.ndarray], np.ndarray]
 
@@ -64,7 +69,8 @@ def grid(base: Any, /, **values: Iterable[Any]) -> Points:
 
     Raises ValueError for a field that `base` does not have, and for no or repeated values.
     """
-    axes = {name: _distinct(base, name, list(options)) for name, options in values.items()}
+    axes = {name: _distinct(base, name, options) for name, options in values.items()}
+    _check_count("grid", math.prod(map(len, axes.values())))
     rows = list(itertools.product(*axes.values()))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(axes)}
     return Points(base, columns, axes)
@@ -75,7 +81,7 @@ def one_at_a_time(base: Any, /, **values: Iterable[Any]) -> Points:
 
     A value equal to the default is not repeated; the first point is the defaults.
     """
-    axes = {name: _distinct(base, name, list(options)) for name, options in values.items()}
+    axes = {name: _distinct(base, name, options) for name, options in values.items()}
     rows, varied = [{}], [""]
     for name, options in axes.items():
         default = fields(base)[name]
@@ -101,8 +107,8 @@ def log_uniform(low: float, high: float) -> Quantile:
 
 def choice(options: Sequence[Any]) -> Quantile:
     """One of the options, each with the same probability."""
-    if not len(options):
-        raise ValueError("choice: expected at least one option")
+    if isinstance(options, str) or not hasattr(options, "__len__") or not len(options):
+        raise wrong("choice", "a list of options, at least one", options)
     return lambda u: np.asarray(options)[
         np.minimum((u * len(options)).astype(int), len(options) - 1)
     ]
@@ -110,7 +116,7 @@ def choice(options: Sequence[Any]) -> Quantile:
 
 def random(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
     """Independent draws: `random(PPOHypers(), 64, learning_rate=log_uniform(1e-5, 1e-2))`."""
-    _check_draw(base, count, ranges)
+    _check_draw(base, count, seed, ranges)
     return _drawn(base, np.random.default_rng(seed).random((count, len(ranges))), ranges)
 
 
@@ -121,7 +127,7 @@ def sobol(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Poi
     """
     from scipy.stats import qmc
 
-    _check_draw(base, count, ranges)
+    _check_draw(base, count, seed, ranges)
     sequence = qmc.Sobol(len(ranges), scramble=True, rng=seed)
     return _drawn(base, sequence.random_base2(math.ceil(math.log2(count)))[:count], ranges)
 
@@ -153,11 +159,23 @@ def _check_field(base: Any, name: str) -> None:
         )
 
 
-def _distinct(base: Any, name: str, options: list[Any]) -> list[Any]:
+def _distinct(base: Any, name: str, given: Iterable[Any]) -> list[Any]:
     _check_field(base, name)
-    if not options or any(option in options[:i] for i, option in enumerate(options)):
-        raise ValueError(f"{name}: expected distinct values, at least one, got {options}")
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise wrong(name, "a list of distinct values, at least one", given)
+    options = list(itertools.islice(given, MOST + 1))
+    _check_count(name, len(options))
+    try:
+        distinct = len(set(options)) == len(options)
+    except TypeError:  # arrays, and what else has no hash
+        distinct = not any(_same(one, two) for one, two in itertools.combinations(options, 2))
+    if not options or not distinct:
+        raise wrong(name, "distinct values, at least one", options)
     return options
+
+
+def _same(one: Any, two: Any) -> bool:
+    return bool(np.array_equal(np.asarray(one), np.asarray(two)))
 
 
 def _check_ends(name: str, low: float, high: float) -> None:
@@ -169,11 +187,17 @@ def _check_ends(name: str, low: float, high: float) -> None:
         raise ValueError(f"{name}: expected finite low < high, got {low} and {high}")
 
 
-def _check_draw(base: Any, count: int, ranges: Mapping[str, Quantile]) -> None:
-    if count < 1 or not ranges:
-        raise ValueError(
-            f"expected at least one point and one range, got {count} and {len(ranges)}"
-        )
+def _check_count(name: str, count: int) -> None:
+    """Raise ValueError for more points than can be looked at one by one."""
+    if count > MOST:
+        raise ValueError(f"{name}: expected at most {MOST:,} configurations, got {count:,}")
+
+
+def _check_draw(base: Any, count: int, seed: int, ranges: Mapping[str, Quantile]) -> None:
+    _check_count("count", integer("count", count, 1))
+    integer("seed", seed, 0)
+    if not ranges:
+        raise ValueError("expected at least one range, such as gamma=uniform(0.9, 1.0), got none")
     for name, quantile in ranges.items():
         _check_field(base, name)
         if not callable(quantile):

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from purejaxrl_suite.core.argument import (
     a,
@@ -22,6 +20,7 @@ from purejaxrl_suite.core.argument import (
     shown,
     wrong,
 )
+from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, PyTree
 from purejaxrl_suite.engine.axes import fields
 from purejaxrl_suite.engine.memory import available, describe_bytes
@@ -31,6 +30,9 @@ UPDATES = 2**31 - 1
 """The most updates that a clock of int32 counts."""
 ROWS = 4
 """Curves that every member has at least."""
+
+HOST = 200
+"""Bytes, about, of what tells a member apart: its seed, hypers and labels, as numbers of Python."""
 
 Named = tuple[list[tuple[str, Any]], dict[str, list[str]]]
 """[(name, value)], and {axis: names} where there are several."""
@@ -149,56 +151,13 @@ def _fields(x: Any) -> str:
     return f" ({', '.join(map(str, fields(x)))})" if fields(x) else ""
 
 
-def like(name: str, given: Any, own: Any) -> Any:
-    """A value in shape and dtype of the environment's own: exact, or finite where it is a float."""
-    dtype, shape = _dtype(own), np.shape(own)
-    if jnp.issubdtype(dtype, jax.dtypes.extended):  # keys
-        cast = given if (_dtype(given), np.shape(given)) == (dtype, shape) else None
-    else:
-        found = _array(given)
-        cast = _cast(found, dtype) if found.shape == shape else None
-    if cast is None:
-        finite = "finite " if jnp.issubdtype(dtype, np.floating) else ""
-        size = f"[{', '.join(map(str, shape))}]" if shape else ""
-        raise wrong(name, f"a {finite}value of type {dtype}{size}", given)
-    if hasattr(given, "dtype") and jax.typeof(given) == jax.typeof(own):
-        return given
-    return type(own)(given) if isinstance(own, bool | int | float) else cast
-
-
-def _dtype(x: Any) -> Any:
-    """The dtype of a value in JAX."""
-    dtype = getattr(x, "dtype", None) or _array(x).dtype
-    extended = jnp.issubdtype(dtype, jax.dtypes.extended)
-    return dtype if extended else jax.dtypes.canonicalize_dtype(dtype)
-
-
-def _array(given: Any) -> np.ndarray:
-    try:
-        return np.asarray(given)
-    except (TypeError, ValueError):  # ragged, or no numbers
-        return np.asarray(None)
-
-
-def _cast(found: np.ndarray, dtype: Any) -> np.ndarray | None:
-    """The array in another dtype; None where that would change what it says."""
-    numeric = "b" if dtype.kind == "b" else "iuf"
-    if found.dtype.kind not in numeric:
-        return None
-    with np.errstate(all="ignore"):
-        cast = found.astype(dtype)
-    if np.issubdtype(dtype, np.floating):
-        return cast if np.all(np.isfinite(cast)) else None
-    return cast if np.array_equal(cast, found) else None
-
-
 def room(configurations: int, given: Sequence[int], updates: int) -> None:
     """Raise ValueError unless memory can hold the curves of so many members."""
-    members, each = configurations * len(given), 4 * ROWS * updates
+    members, each = configurations * len(given), HOST + 4 * ROWS * updates
     free = available()
     if members * each > free:
         raise ValueError(
-            f"seeds: expected at most {free // each:,} members of {updates:,} updates, whose "
-            f"curves fit into the {describe_bytes(free)} of memory that are free, got "
+            f"seeds: expected at most {free // each:,} members of {updates:,} updates, which "
+            f"fit into the {describe_bytes(free)} of memory that are free, got "
             f"{members:,} ({configurations:,} configurations x {len(given):,} seeds)"
         )

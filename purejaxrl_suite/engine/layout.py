@@ -15,6 +15,7 @@ import numpy as np
 
 from purejaxrl_suite.core import spaces, validate
 from purejaxrl_suite.core.argument import functions, instance, integer, wrong
+from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
 from purejaxrl_suite.engine import axes, check
 from purejaxrl_suite.engine.axes import Points
@@ -211,7 +212,7 @@ def _columns(points: Points) -> dict[str, np.ndarray]:
     """{environment parameter: its values, in the type that it has}."""
     own = axes.fields(points.base)
     return {
-        name: np.stack([np.asarray(check.like(f"env_params.{name}", x, own[name])) for x in values])
+        name: np.stack([np.asarray(like(f"env_params.{name}", x, own[name])) for x in values])
         for name, values in points.values.items()
     }
 

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import (
     Array,
     Box,
@@ -239,11 +240,7 @@ def _reconstruct(id: str, static: dict[str, Any]) -> tuple[Any, Any]:
 def _strong(name: str, default: Any, options: dict[str, Any]) -> np.ndarray:
     """One parameter, of the default's shape and strong dtype (numpy: making touches no device)."""
     dtype = jax.dtypes.canonicalize_dtype(np.asarray(default).dtype)
-    value = np.asarray(options.get(name, default))
-    fits = value.shape == np.shape(default) and value.dtype.kind in "biuf"
-    if not fits or not np.allclose(value.astype(dtype), value):
-        raise ValueError(f"{name}: {value}, expected {dtype} of shape {np.shape(default)}")
-    return value.astype(dtype)
+    return np.asarray(like(name, options.get(name, default), default), dtype)
 
 
 def _cast(params: PyTree, defaults: PyTree) -> PyTree:

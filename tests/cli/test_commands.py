@@ -84,7 +84,7 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("learn", "unknown command 'learn'"),
+        ("learn", "command: expected one of train, sweep"),
         ("train", "expected an agent"),
         ("train a3c --env CartPole-v1", "'a3c'"),
         ("train ppo --env CartPole-v7", "CartPole-v1"),
@@ -92,7 +92,10 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train ppo --env CartPole-v1 --intervention undo", "expected some of continual-backprop"),
         ("train ppo --env CartPole-v1 --options 3", "NAME=VALUE"),
         ("train ppo --env CartPole-v1 --steps 1", "steps: expected a finite number of at least"),
-        ("train ppo --env CartPole-v1 --preset big", "'big' is not for ppo"),
+        (
+            "train ppo --env CartPole-v1 --preset big",
+            "--preset of ppo: expected one of pure",
+        ),
         ("train ppo --env CartPole-v1 --network.bridge poll", "expected one of flatten, pool, "),
         ("train dqn --env CartPole-v1 --network.bridge top-1:a", "expected a number behind top-1"),
         ("train sac --env CartPole-v1 --network.bridge pool", "the network of sac has none"),

@@ -71,13 +71,16 @@ def test_sobol_is_more_even_than_random():
         (lambda: pjs.grid(BASE, gama=[1]), "'gama' is not a field of PPOHypers, which has: learn"),
         (lambda: pjs.grid(BASE, gamma=[]), "gamma: expected distinct values, at least one"),
         (lambda: pjs.grid(BASE, gamma=[1.0, 1.0]), "gamma: expected distinct values"),
-        (lambda: pjs.random(BASE, 0, gamma=pjs.uniform(0, 1)), "at least one point"),
+        (
+            lambda: pjs.random(BASE, 0, gamma=pjs.uniform(0, 1)),
+            "count: expected an integer",
+        ),
         (lambda: pjs.random(BASE, 4, gamma=[0.1, 0.2]), "gamma: expected uniform"),
         (lambda: pjs.log_uniform(0.0, 1.0), "expected 0 < low < high"),
         (lambda: pjs.uniform(1.0, 1.0), "expected finite low < high"),
         (lambda: pjs.uniform(1.0, 1.0 + 1e-9), "expected finite low < high"),
         (lambda: pjs.log_uniform(1.0, 1e39), "expected finite low < high"),
-        (lambda: pjs.choice([]), "expected at least one option"),
+        (lambda: pjs.choice([]), "choice: expected a list of options"),
     ],
 )
 def test_bad_axes_are_refused(make, message):
