@@ -180,10 +180,12 @@ def _is_run(run: Path) -> bool:
 def _read(run: Path) -> tuple[Any, str]:
     """The curves of a run, of an unfinished one what there is; and a note on what is missing."""
     from purejaxrl_suite.engine import curves as storage
+    from purejaxrl_suite.engine.store import Sweep
     from purejaxrl_suite.engine.stored import stored
 
     if (run / "curves.zarr").exists():
-        return storage.read(run / "curves.zarr"), ""
+        alone = not (run / "sweep.json").exists()
+        return storage.read(run / "curves.zarr") if alone else Sweep(run).curves(), ""
     found = stored(experiment.lay_out(experiment.stored(run)), run)
     note = folder.unfinished(run, found.done)
     print(note)

@@ -1,6 +1,8 @@
 """Training curves as a labelled xarray.Dataset, and their storage in zarr."""
 
 import json
+import os
+import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import xarray
 
 PACKAGES = ("purejaxrl_suite", "jax", "jaxlib", "flax", "optax", "gymnax", "navix", "distrax")
+RUN = "run"
+"""Attribute of stored curves: the name that sweep.json gives to the run that they are of."""
 EXTRAS = ("brax", "mujoco", "playground")
 UNITS = {
     "episode_return": "reward",
@@ -51,12 +55,20 @@ def versions() -> dict[str, str]:
     extras = [
         name for name in EXTRAS if name.replace("playground", "mujoco_playground") in sys.modules
     ]
-    return {name: version(name) for name in (*PACKAGES, *extras)}
+    found = {name: version(name) for name in (*PACKAGES, *extras)}
+    return found | {"python": ".".join(platform.python_version_tuple()[:2])}
 
 
 def made_with() -> dict[str, Any]:
     """What else can change a result, for the record."""
-    return {"versions": versions(), "device": device()}
+    return {"versions": versions(), "device": device(), "XLA_FLAGS": _flags()}
+
+
+def _flags() -> str:
+    """What XLA was told for everything that it compiles; not how many devices, and what to log."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    other = "--xla_force_host_platform_device_count", "--xla_dump"
+    return " ".join(sorted(one for one in given if not one.startswith(other)))
 
 
 def device() -> str:

@@ -227,7 +227,7 @@ def _carry_out(
     _meet("all chunks are trained")
     found = training.dataset()
     if sweep is not None and jax.process_index() == 0:
-        curves.write(sweep.path / "curves.zarr", found)
+        sweep.write_curves(found)
     _meet("the curves are joined")
     return Result(found, laid, tuple(sizes), chunks)
 

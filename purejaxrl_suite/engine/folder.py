@@ -17,18 +17,16 @@ from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.store import Sweep
 
-BEGUN = ("config.json", "*.lock", "*.partial")
-"""What may be in a folder in which nothing was trained yet."""
+RECORDS = "config.json", "sweep.json"
+"""Files whose checksum tells that a folder is of a run: names alone can be anybody's."""
+LEFT = ("*-[0-9]*.partial",)
+"""What killed processes leave behind."""
 OURS = (
-    *BEGUN,
-    "sweep.json",
-    "curves.*",
-    "group-*",
-    "members",
-    "figures",
-    "report.html",
-    "policy.*",
-    "tensorboard",
+    *("config.json", "sweep.json", "curves.zarr", "curves.csv", "curves.nc", "curves.parquet"),
+    *("report.html", "policy.gif", "policy.html", "tensorboard", "figures"),
+    *("figures/learning_curve*.png", "figures/success.png", "figures/sensitivity*.png"),
+    *("figures/map_*.png", "group-[0-9][0-9][0-9]", "group-*/chunk-[0-9][0-9][0-9]"),
+    "group-*/selection-*.json",
 )
 """What the suite writes into the folder of a run; nothing else is ever deleted."""
 
@@ -70,7 +68,7 @@ def enter(sweep: Sweep, identity: dict[str, Any], how: How) -> Entered:
     if not (sweep.path / "sweep.json").exists() and not how.resuming:
         _check_empty(sweep.path, how.overwrite)
         files.check_writable(sweep.path)
-        return Entered(None, how.overwrite and bool(_holds(sweep.path, BEGUN)))
+        return Entered(None, how.overwrite and bool(_holds(sweep.path, (*LEFT, "config.json"))))
     try:
         sizes, finished = sweep.open(identity), sweep.finished()
         if not finished:
@@ -109,18 +107,29 @@ def settle(path: str | Path) -> None:
 
 
 def _holds(path: Path, known: tuple[str, ...]) -> list[str]:
-    """Names in the folder that are none of these."""
-    if not path.exists():
-        return []
-    names = sorted(one.name for one in path.iterdir())
+    """Names in the folder, and one below in its figures and groups, that are none of these."""
+    parents = [path, *path.glob("figures"), *path.glob("group-*")]
+    found = [one for parent in parents if parent.is_dir() for one in parent.iterdir()]
+    names = sorted(one.relative_to(path).as_posix() for one in found)
     return [name for name in names if not any(fnmatch(name, pattern) for pattern in known)]
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        files.read_json(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _check_empty(path: Path, overwrite: bool) -> None:
     """Raise ValueError where the folder holds what must stay."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file: expected a folder")
-    other = _holds(path, OURS if overwrite else (*BEGUN, ".*"))
+    known = LEFT if overwrite else (*LEFT, ".*")
+    if any(_is_record(path / name) for name in RECORDS):
+        known += OURS if overwrite else ("config.json",)
+    other = _holds(path, known)
     if not other:
         return
     if overwrite:

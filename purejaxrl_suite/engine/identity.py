@@ -10,6 +10,7 @@ layouts are left out, and sizes of chunks and segments are not in them at all.
 import dataclasses
 import functools
 import hashlib
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,7 +78,8 @@ def changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, list
 
 def _makers(made_with: Mapping[str, Any]) -> dict[str, str]:
     """Versions and the kind of device; how many there are decides nothing that is not stored."""
-    return {**made_with["versions"], "device": made_with["device"].partition(" x ")[2]}
+    device, flags = made_with["device"].partition(" x ")[2], made_with.get("XLA_FLAGS", "")
+    return {**made_with["versions"], "device": device, "XLA_FLAGS": flags}
 
 
 def _flat(content: Any, name: str = "") -> dict[str, Any]:
@@ -147,6 +149,7 @@ class _Walk:
 
     def __init__(self):
         self.known: dict[int, tuple[Any, bytes]] = {}
+        self.functions: set[types.FunctionType] = set()
 
     def jaxpr(self, found: Any) -> bytes:
         """The digest of a jaxpr, closed or open."""
@@ -188,7 +191,7 @@ class _Walk:
         return _hash(type(x).__qualname__.encode(), *self._parts(x))
 
     def _parts(self, x: Any) -> list[bytes]:
-        """What a composite value is made of; of a function and of what is opaque, its name."""
+        """What a composite value is made of; of what is opaque, its name."""
         if isinstance(x, tuple | list):
             return [self.value(entry) for entry in x]
         if isinstance(x, frozenset | set):
@@ -197,10 +200,30 @@ class _Walk:
             return [self.value(x.func), self.value(x.args), self.value(x.keywords)]
         if hasattr(x, "weak_type") and hasattr(x, "shape"):
             return [_type(x)]
+        if isinstance(x, types.MethodType):
+            return [self.value(x.__func__)]
+        if isinstance(x, types.FunctionType):
+            return self._function(x)
         if dataclasses.is_dataclass(x):
             return [self.value(getattr(x, one.name)) for one in dataclasses.fields(x)]
         name = getattr(x, "__qualname__", None) or getattr(x, "name", None)
         return [name.encode()] if isinstance(name, str) else []
+
+    def _function(self, x: types.FunctionType) -> list[bytes]:
+        """Name, code and closure of a function that is called back while the program runs."""
+        name = x.__qualname__.encode()
+        if x.__module__.partition(".")[0] in ("jax", "jaxlib") or x in self.functions:
+            return [name]
+        self.functions.add(x)
+        cells = [cell.cell_contents for cell in x.__closure__ or ()]
+        return [name, *_code(x.__code__), self.value((x.__defaults__, x.__kwdefaults__, cells))]
+
+
+def _code(x: types.CodeType) -> list[bytes]:
+    parts = [x.co_code, *(name.encode() for name in x.co_names)]
+    for one in x.co_consts:
+        parts += _code(one) if isinstance(one, types.CodeType) else [repr(one).encode()]
+    return parts
 
 
 def _type(aval: Any) -> bytes:

@@ -23,7 +23,7 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
 from purejaxrl_suite.core.types import Environment, Run
-from purejaxrl_suite.engine import curves, files
+from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.cohort import (
     Cohort,
@@ -148,7 +148,7 @@ def _enter(
         population.load()
     if sweep is not None and sweep.finished():
         announce(f"{sweep.path} is finished: nothing is left to train")
-        return population.result(curves.read(sweep.path / "curves.zarr"))
+        return population.result(sweep.curves())
     announce(schedule)
     announce(plan := population.plan())
     if sweep is not None and identity is not None and saved is None:
@@ -250,7 +250,7 @@ class Population:
         parts = [phase.curves() for phase in self.phases]
         found = dataset(self.laid, self.schedule, self.cohorts, parts, self.compile_seconds)
         if self.sweep is not None:
-            curves.write(self.sweep.path / "curves.zarr", found)
+            self.sweep.write_curves(found)
         return self.result(found)
 
     def result(self, found: "xarray.Dataset") -> Result:

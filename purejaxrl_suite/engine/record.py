@@ -19,6 +19,11 @@ from purejaxrl_suite.engine import axes
 from purejaxrl_suite.engine.layout import Group, Layout, structure
 from purejaxrl_suite.envs.recipe import told
 
+SETTINGS = (
+    *("jax_default_prng_impl", "jax_threefry_partitionable", "jax_random_seed_offset"),
+    *("jax_enable_x64", "jax_default_matmul_precision"),
+)
+"""Settings of JAX that change random numbers or precision, some of which are in no jaxpr."""
 FEW = 16
 """Entries of an array that are written out; of a longer one its checksum is."""
 
@@ -35,6 +40,7 @@ def record_of(laid: Layout) -> dict[str, Any]:
         "seeds": plain(list(laid.seeds)),
         "groups": [_group(group, len(laid.seeds)) for group in laid.groups],
         "steps": float(laid.steps),
+        "settings": {name: plain(getattr(jax.config, name)) for name in SETTINGS},
     }
 
 

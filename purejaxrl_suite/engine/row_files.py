@@ -15,23 +15,24 @@ from purejaxrl_suite.engine import files
 _CONFIG: Any = {"write_empty_chunks": True}  # a segment of NaN is a file, too
 
 
-def create(path: Path, names: list[str], shape: tuple[int, int], length: int) -> None:
-    """Make the array of f32[B, updates] for each name, `length` updates to a file."""
+def create(path: Path, attributes: dict[str, Any], shape: tuple[int, int], length: int) -> None:
+    """Make the array of f32[B, updates] for each of `metrics`, `length` updates to a file."""
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.storage import LocalStore
 
+    count = len(attributes["metrics"])
     with files.replacing(path) as new:
         zarr.create_array(
             LocalStore(new),
-            shape=(len(names), *shape),
-            chunks=(len(names), shape[0], length),
+            shape=(count, *shape),
+            chunks=(count, shape[0], length),
             dtype="float32",
             fill_value=np.nan,
             compressors=(ZstdCodec(level=0), Crc32cCodec()),
             config=_CONFIG,
             dimension_names=("metric", "member", "update"),
-            attributes={"metrics": names},
+            attributes=attributes,
         )
         files.seal(new)
 

@@ -9,26 +9,31 @@
 Order is what makes it safe: the rows of a segment are written before a checkpoint that counts them.
 Whatever lies beyond the last complete checkpoint is computed again, to the same bits. Every file
 appears under its name only when it is complete, and carries a checksum: what is damaged, or missing
-though the last checkpoint counts it, is named and never taken for something else.
+though the last checkpoint counts it, is named and never taken for something else. So is what was
+copied into the folder of another run, or into another chunk: all of it names the run it is of.
 """
 
 import os
 import shutil
+import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
-from purejaxrl_suite.engine import files, row_files
+from purejaxrl_suite.engine import curves, files, row_files
 from purejaxrl_suite.engine.curves import made_with
 from purejaxrl_suite.engine.identity import changes, difference
+
+if TYPE_CHECKING:
+    import xarray
 
 
 class Sweep:
@@ -52,7 +57,7 @@ class Sweep:
         Digests of programs are compared where versions and the kind of device are those here.
         """
         saved = self._saved()
-        same = not changes(saved["made with"], made_with())
+        same = not changes(saved["made with"], made_with()).keys() - {"XLA_FLAGS"}  # in no jaxpr
         found = difference(saved["identity"], identity, programs=same)
         if found is not None:
             raise ValueError(f"{self.path} is another experiment: {found}")
@@ -88,13 +93,26 @@ class Sweep:
         return files.read_json(record)
 
     def create(self, identity: dict[str, Any], sizes: dict[str, Any], made_with: Any) -> None:
-        """Write what the sweep is."""
-        content = {"identity": identity, "sizes": sizes, "made with": made_with}
+        """Write what the sweep is, and a name of its own, which its curves and states carry."""
+        content = {"run": uuid.uuid4().hex, "identity": identity, "sizes": sizes}
+        content["made with"] = made_with
         files.write_json(self.path / "sweep.json", content)
 
     def chunk(self, group: int, chunk: int, keep: int) -> "Chunk":
         """The folder of one chunk."""
-        return Chunk(self.path / f"group-{group:03}" / f"chunk-{chunk:03}", keep=keep)
+        name = f"group-{group:03}/chunk-{chunk:03}"
+        return Chunk(self.path / name, keep=keep, of=lambda: f"{self._saved()['run']}/{name}")
+
+    def write_curves(self, found: "xarray.Dataset") -> None:
+        """Write the labelled curves: the sweep is finished."""
+        path = self.path / "curves.zarr"
+        curves.write(path, found.assign_attrs({curves.RUN: self._saved()["run"]}))
+
+    def curves(self) -> "xarray.Dataset":
+        """The labelled curves; ValueError naming what is missing, damaged or of another run."""
+        found = curves.read(self.path / "curves.zarr")
+        check_of(self.path / "curves.zarr", found.attrs.pop(curves.RUN, None), self._saved()["run"])
+        return found
 
     def finished(self) -> bool:
         """Whether the labelled curves of the whole sweep are there."""
@@ -124,6 +142,9 @@ def claimed(folder: Path | None) -> Iterator[None]:
     except filelock.Timeout:
         raise ValueError(f"{path} is being trained by another process") from None
     except OSError:
+        if (path / "curves.zarr").exists():  # finished, and kept where nobody can write: is read
+            yield
+            return
         files.check_writable(path)  # says why not
         raise
     try:
@@ -132,6 +153,12 @@ def claimed(folder: Path | None) -> Iterator[None]:
         with suppress(OSError):
             place.unlink()  # before it is released; who has opened it meanwhile asks again
         lock.release()
+
+
+def check_of(path: Path, there: str | None, here: str) -> None:
+    """Raise ValueError where a file was written by another run, or as another part of this one."""
+    if there != here:
+        raise ValueError(f"{path} is of {there}, expected {here}: it was copied from elsewhere")
 
 
 class InMemory:
@@ -177,9 +204,9 @@ class Chunk:
 
     durable = True
 
-    def __init__(self, path: Path, *, keep: int = 2):
-        """Open or create the folder; `keep` checkpoints stay."""
-        self.path, self.keep = files.resolve(path), keep
+    def __init__(self, path: Path, *, keep: int = 2, of: Callable[[], str] = lambda: ""):
+        """Open or create the folder; `keep` checkpoints stay. of: what names its run and place."""
+        self.path, self.keep, self.of = files.resolve(path), keep, of
         self._open = self._rows = None
         self._saved = False
 
@@ -199,8 +226,11 @@ class Chunk:
         block = np.stack([np.broadcast_to(rows[name], (size, count)) for name in names])
         if self._rows is None:
             if not self._array.exists():
-                row_files.create(self._array, names, (size, updates), min(length, updates))
+                attributes = {"metrics": names, "of": self.of()}
+                shape = size, updates
+                row_files.create(self._array, attributes, shape, min(length, updates))
             self._rows = row_files.open_array(self._array, writable=True)
+            self._check_rows(names)
         with files.naming(self._array):
             self._rows[:, :, start : start + count] = block
 
@@ -215,7 +245,16 @@ class Chunk:
             if needed:
                 raise ValueError(f"{self._array} is missing")
             return {}
+        check_of(self._array, row_files.open_array(self._array).attrs["of"], self.of())
         return row_files.read(self._array, needed)
+
+    def _check_rows(self, names: list[str]) -> None:
+        """Raise ValueError where the array that is there has other rows than are to be written."""
+        attributes = self._rows.attrs
+        check_of(self._array, attributes["of"], self.of())
+        if attributes["metrics"] != names:
+            there, here = (", ".join(one) for one in (attributes["metrics"], names))
+            raise ValueError(f"{self._array} holds the metrics {there}, here they are {here}")
 
     @property
     def _array(self) -> Path:
@@ -230,6 +269,7 @@ class Chunk:
 
         host = _leaves(state)
         meta = {"update": update, "leaves": _describe(host), "checksums": _checksums(host)}
+        meta["of"] = self.of()
         meta["checksum"] = files.checksum(meta)  # as `files.read_json` reads it
         host = {name: leaf for name, leaf in host.items() if leaf.size}  # orbax stores no others
         args = ocp.args.Composite(state=ocp.args.StandardSave(host), meta=ocp.args.JsonSave(meta))
@@ -273,6 +313,7 @@ class Chunk:
         meta = files.read_json(path / "meta" / "metadata")
         if meta["update"] != update:
             raise ValueError(f"{path} has another name than it was given: {meta['update']}")
+        check_of(path, meta["of"], self.of())
         plain = jax.eval_shape(tree.key_data, like)
         expected = {name: np.empty(x.shape, x.dtype) for name, x in _leaves(plain).items()}
         _compare(f"checkpoint {path}", meta["leaves"], _describe(expected))

@@ -35,7 +35,7 @@ def stored(laid: Layout, folder: str | Path) -> Stored:
     sizes = sweep.open(laid.identity())["chunk"]
     chunks = chunks_of(laid, sizes, sweep, keep=1)
     if sweep.finished():
-        found = curves.read(sweep.path / "curves.zarr")
+        found = sweep.curves()
         return Stored(Result(found, laid, tuple(sizes), chunks), 1.0)
     rows = [[chunk.curves() for chunk in of_group] for of_group in chunks]
     if not any(part for parts in rows for part in parts):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from purejaxrl_suite.engine import curves, files
+from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.cohort import Cohort, Phase, Schedule, first_cohort, lay_out_cohort
 from purejaxrl_suite.engine.folder import settle
 from purejaxrl_suite.engine.history import dataset
@@ -37,7 +37,7 @@ def stored_population(laid: Layout, folder: str | Path) -> Stored:
     kept = schedule.sizes[len(phases) - 1], ((phases[-1],),)
     last = lay_out_cohort(laid, cohorts[-1]), (kept[0],), kept[1]
     if sweep.finished():
-        return Stored(Result(curves.read(sweep.path / "curves.zarr"), *last), 1.0)
+        return Stored(Result(sweep.curves(), *last), 1.0)
     found, done = _so_far(laid, schedule, phases)
     return Stored(Result(found, *last), done)
 

@@ -192,6 +192,27 @@ def test_a_digest_is_that_of_every_process(ours, tmp_path):
     assert found.stdout.strip() == ours["groups"][0]["program"], found.stderr[-2000:]
 
 
+def test_settings_of_jax_that_no_program_shows_are_named(ours):
+    """How random bits are made is decided when a program is lowered: its jaxpr stays the same."""
+    there = json.loads(json.dumps(ours))
+    with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
+        found = difference(there, programs=False)
+    assert found is not None and found.startswith("settings.jax_threefry_partitionable is True")
+
+
+def test_code_and_closure_of_what_is_called_back_are_told_apart():
+    def made(factor, form=lambda scale: lambda x: np.float32(scale * x)):
+        def step(x):
+            shape = jax.ShapeDtypeStruct((), np.float32)
+            return jax.pure_callback(form(factor), shape, x)
+
+        return identity.digest_of(jax.make_jaxpr(step)(1.0))
+
+    plus, minus = (eval(f"lambda scale: lambda x: x {sign} scale") for sign in "+-")  # same names
+    assert made(2.0) == made(2.0) != made(3.0)
+    assert made(2.0, plus) == made(2.0, plus) != made(2.0, minus)
+
+
 def test_changed_versions_need_a_word_and_are_recorded(ours, tmp_path):
     there = {"versions": {"jax": "0.1", "optax": "1"}, "device": "2 x cpu"}
     here = {"versions": {"jax": "0.2", "optax": "1", "brax": "3"}, "device": "1 x cpu"}
