@@ -230,7 +230,7 @@ class Chunk:
                 shape = size, updates
                 row_files.create(self._array, attributes, shape, min(length, updates))
             self._rows = row_files.open_array(self._array, writable=True)
-            self._check_rows(names)
+            self._check_rows(dict(self._rows.attrs), names)
         with files.naming(self._array):
             self._rows[:, :, start : start + count] = block
 
@@ -248,9 +248,8 @@ class Chunk:
         check_of(self._array, row_files.open_array(self._array).attrs["of"], self.of())
         return row_files.read(self._array, needed)
 
-    def _check_rows(self, names: list[str]) -> None:
+    def _check_rows(self, attributes: dict[str, Any], names: list[str]) -> None:
         """Raise ValueError where the array that is there has other rows than are to be written."""
-        attributes = self._rows.attrs
         check_of(self._array, attributes["of"], self.of())
         if attributes["metrics"] != names:
             there, here = (", ".join(one) for one in (attributes["metrics"], names))
