@@ -1,9 +1,34 @@
-"""Sweeps killed with SIGKILL go on to the same bits; `benchmarks.kill` tries more moments."""
+"""Runs that end at a write go on to the same bits; `benchmarks.kill` tries hundreds of writes."""
 
-from benchmarks.kill import kill_points
+import random
+
+import pytest
+
+from benchmarks import kill
 
 
-def test_killed_sweeps_end_like_the_untouched_one(tmp_path):
-    found = kill_points(4, tmp_path, seed=7)
-    assert found["kills"] >= 4
-    assert found["equal"] == found["sweeps"] >= 1
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    """Compiled once."""
+    with kill.shared_programs():
+        yield
+
+
+@pytest.mark.parametrize(
+    "job", ["population", "overwrite", pytest.param("train", marks=pytest.mark.slow)]
+)
+def test_a_run_that_ends_at_a_write(job, tmp_path):
+    points = kill.job_points(job, tmp_path, count=3, killed=0, draw=random.Random(7))
+    assert [point.found for point in points] == ["equal"] * 3
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed(tmp_path):
+    points = kill.job_points("sweep", tmp_path, count=3, killed=2, draw=random.Random(7))
+    assert [point.found for point in points] == ["equal"] * 5
+
+
+def test_points_are_of_every_kind_first():
+    kinds = ["a", "b", "b", "a", "c", "b"]
+    assert sorted(kill.chosen(kinds, 3, random.Random(0))) == [0, 1, 4]
+    assert sorted(kill.chosen(kinds, 99, random.Random(0))) == list(range(6))
