@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.argument import (
     a,
     function,
@@ -21,7 +23,15 @@ from purejaxrl_suite.core.argument import (
     wrong,
 )
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, PyTree
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Discrete,
+    Environment,
+    Intervention,
+    Key,
+    PyTree,
+)
 from purejaxrl_suite.engine.axes import fields
 from purejaxrl_suite.engine.memory import available, describe_bytes
 
@@ -161,3 +171,39 @@ def room(configurations: int, given: Sequence[int], updates: int) -> None:
             f"fit into the {describe_bytes(free)} of memory that are free, got "
             f"{members:,} ({configurations:,} configurations x {len(given):,} seeds)"
         )
+
+
+def outputs(agent: Agent) -> None:
+    """Raise ValueError unless actions and estimates have the shapes that the spaces ask for.
+
+    What a network gives in another shape shows here, traced and not compiled.
+    """
+    n = 2
+    obs, key = spaces.abstract(agent.observation, n), jax.eval_shape(jax.random.key, 0)
+
+    def ask(key: Key, obs: Array) -> Any:
+        hypers = jax.tree.map(jnp.float32, agent.hypers)
+        state, memory = agent.init(key, hypers), agent.memory(n)
+        _, action, _ = agent.act(agent.noise(key, n), hypers, state, memory, obs, True)
+        known = hypers, state, memory, obs
+        return action, None if agent.estimate is None else agent.estimate(*known, None)
+
+    try:
+        action, told = jax.eval_shape(ask, key, obs)
+    except Exception as error:  # of functions that are not ours, so of any kind
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ValueError(
+            f"network: expected one whose outputs {agent.name} can use, "
+            f"got {type(error).__name__}: {reason}"
+        ) from error
+    wanted = {"actions": (action, spaces.abstract(agent.action, n).shape)}
+    if told is not None:
+        choices = (n, agent.action.n) if isinstance(agent.action, Discrete) else (n,)
+        wanted |= {"values": (told.value, (n,)), "action values": (told.q, choices)}
+        wanted["probabilities"] = told.probabilities, choices
+    for name, (found, shape) in wanted.items():
+        if found is not None and found.shape != shape:
+            raise ValueError(
+                f"network: expected {name} of {n} observations of shape {shape}, for the actions "
+                f"{spaces.describe(agent.action)} of {agent.name}, got {found.shape}"
+            )

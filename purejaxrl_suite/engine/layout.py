@@ -125,6 +125,8 @@ def lay_out(
         built = builder(_bounded(environment, params), one, made, hyper_points.base)
         agent = instance("builder", built, Agent)
         check.kind("hypers", hyper_points.base, type(agent.hypers))
+        if made is not None or not declared:  # else it has the network of its own
+            check.outputs(agent)
         both = observed(done, metrics, measure_every)
         single = make_single(agent, environment, reset_pool=reset_pool, intervention=both)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.engine import check
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.plasticity import redo
+from tests.contract.agents import AGENTS
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 32
@@ -181,3 +183,43 @@ def check_layout(env, env_params):
 
     nothing = {"hypers": None, "config": CONFIG, "network": None}
     return lay_out(ppo, env, **nothing, env_params=env_params, seeds=1, steps=STEPS)
+
+
+def _scalar_logits(network):
+    """The same with values f32[N, 1], as critics are often written."""
+
+    def apply(*arguments):
+        output, internals = network.apply(*arguments)
+        return output._replace(value=output.value[..., None]), internals
+
+    return network._replace(apply=apply)
+
+
+OUTPUTS = [
+    (
+        lambda env: nets.actor_critic(env.observation, pjs.Discrete(5)),
+        r"outputs ppo can use, got TypeError: .*\(2, 5\), \(2, 2\)",
+    ),
+    (lambda env: nets.q_network(env.observation, env.action), "outputs ppo can use, got"),
+    (lambda env: _scalar_logits(nets.actor_critic(env.observation, env.action)), "values .* got"),
+    (
+        lambda env: nets.actor_critic(pjs.Box((7,)), env.action)._replace(init=lambda key: {}),
+        "outputs ppo can use, got",
+    ),
+]
+
+
+@pytest.mark.parametrize(("network", "message"), OUTPUTS)
+def test_networks_whose_outputs_do_not_fit_are_told_before_anything_is_compiled(
+    env, network, message
+):
+    with pytest.raises(ValueError, match=f"network: expected .*{message}"):
+        pjs.run(ppo(env, CONFIG, network(env)), env, seeds=1, steps=STEPS)
+    with pytest.raises(ValueError, match=f"network: expected .*{message}"):
+        pjs.sweep(ppo, env, config=CONFIG, network=network, seeds=1, steps=STEPS)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_outputs_of_every_agent_fit_its_spaces(name):
+    build, world = AGENTS[name]
+    check.outputs(build(world()))
