@@ -192,7 +192,7 @@ class Watch:
 
 def _kind(path: str) -> str:
     """A path without numbers, and without the names of metrics."""
-    path = re.sub(r"(?<=curves.zarr/)[a-z]\w+(?=/)", "METRIC", path)
+    path = re.sub(r"(?<=curves.zarr/)[a-z]\w+(?=/|$)", "METRIC", path)
     path = re.sub(r"[0-9a-f]{8,}", "*", re.sub(r"\.[\w-]+-\d+\.partial", ".partial", path))
     path = re.sub(
         r"(checkpoints/)\d+", r"\1N", re.sub(r"(group|chunk|selection)-\d+", r"\1-N", path)
@@ -304,6 +304,7 @@ def job_points(job: str, folder: Path, count: int, killed: int, draw: random.Ran
         found = _judge(job, to / "run", expected, old)
         left = [x.name for x in to.rglob("*") if x.suffix in (".partial", ".replaced")]
         points.append(Point(kind, "killed", f"left behind: {left}" if left else found))
+    shutil.rmtree(folder / f"{job}-copies", ignore_errors=True)
     kinds, seconds = len({kind for kind, _ in made}), time.perf_counter() - began
     print(f"{job}: {len(points)} of {writes} writes, {kinds} kinds, {seconds:.0f} s", flush=True)
     return points
@@ -352,16 +353,6 @@ def child(job: str, run: str, at: str, delay: str) -> None:
     JOBS[job](Path(run))
 
 
-def all_points(jobs: list[str], count: int, killed: int, seed: int = 0) -> dict[str, list[Point]]:
-    """Points of each job: copies, as many of each job as make `count`, and `killed` processes."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    draw, each = random.Random(seed), -(-count // len(jobs))
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(folder) / "cache"))
-        with shared_programs():
-            return {job: job_points(job, Path(folder), each, killed, draw) for job in jobs}
-
-
 def table(made: dict[str, list[Point]]) -> list[dict[str, Any]]:
     """A row per job, kind of write and way to end: points, and how many ended equal."""
     rows = []
@@ -387,7 +378,12 @@ def main() -> int:
     if given.child:
         child(*given.child)
         return 0
-    rows = table(all_points(given.jobs, given.points, given.killed, given.seed))
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    draw, each = random.Random(given.seed), -(-given.points // len(given.jobs))
+    with tempfile.TemporaryDirectory() as folder, shared_programs():
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(folder) / "cache"))
+        made = {job: job_points(job, Path(folder), each, given.killed, draw) for job in given.jobs}
+    rows = table(made)
     for row in rows:
         print("{job:11} {how:7} {points:4} {equal:4}  {write}  {other}".format(**row))
     points, equal = (sum(row[name] for row in rows) for name in ("points", "equal"))
