@@ -431,7 +431,7 @@ def test_a_state_that_is_gone(train, tmp_path):
     with pytest.raises(Stop):
         train(successive_halving(), **arguments)
     shutil.rmtree(tmp_path / "group-000/chunk-000/checkpoints")
-    with pytest.raises(ValueError, match="the state after update 4 is gone"):
+    with pytest.raises(ValueError, match="checkpoints.4 is missing: the last state of its members"):
         train(successive_halving(), resume=tmp_path)
 
 
