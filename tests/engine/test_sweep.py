@@ -311,7 +311,7 @@ def test_one_program_per_group_whatever_the_segments(env):
         lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
     )
     sweep(env, config=pjs.grid(CONFIG, epochs=[1, 2]), segments=6)
-    assert len(compiled) == 4, "init and train of each group"
+    assert len(compiled) == 5, "init and train of each group, and a check of the environment"
 
 
 def test_a_segment_is_an_update_at_least(env):

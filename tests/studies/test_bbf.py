@@ -11,7 +11,7 @@ from purejaxrl_suite.studies import bbf
 from purejaxrl_suite.studies.run import judge
 
 KEY = jax.random.key(0)
-GAMES, WIDTHS, SEEDS = ("Asterix-MinAtar", "Breakout-MinAtar"), ("1", "2", "4"), 4
+GAMES, WIDTHS, SEEDS = ("Asterix-MinAtar", "Breakout-MinAtar"), ("1", "2", "4"), 8
 
 
 @pytest.mark.parametrize(("treatment", "preset"), [("BBF", "bbf"), ("SR-SPR", "sr-spr")])
