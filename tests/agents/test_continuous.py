@@ -369,7 +369,7 @@ def test_arguments_that_make_no_sense():
     env = make("Pendulum-v1")
     with pytest.raises(ValueError, match="sac needs continuous actions.*CartPole"):
         sac(make("CartPole-v1"))
-    with pytest.raises(ValueError, match="between finite bounds"):
+    with pytest.raises(ValueError, match="needs finite bounds of actions"):
         td3(env._replace(action=Box((1,))))
     with pytest.raises(ValueError, match="policy_delay=2 must divide the 3 gradient steps"):
         sac(env, SACConfig(gradient_steps=3, policy_delay=2))
