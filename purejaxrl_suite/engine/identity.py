@@ -54,7 +54,7 @@ def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: b
     programs: whether digests are compared, as it makes sense with equal versions on one kind of
     device; they are looked at last.
     """
-    theirs, here = _flat(saved), _flat(ours)
+    theirs, here = flat(saved), flat(ours)
     opaque = [name for name in here if name.rpartition(".")[2] == PROGRAM]
     for name in dict.fromkeys((*here, *theirs)):
         values = [one.get(name, "missing") for one in (theirs, here)]
@@ -82,22 +82,22 @@ def _makers(made_with: Mapping[str, Any]) -> dict[str, str]:
     return {**made_with["versions"], "device": device, "XLA_FLAGS": flags}
 
 
-def _flat(content: Any, name: str = "") -> dict[str, Any]:
-    """{dotted name: value} of nested dictionaries and lists of dictionaries."""
+def flat(content: Any, name: str = "") -> dict[str, Any]:
+    """Name each value of nested dictionaries and lists of dictionaries: {dotted name: value}."""
     if isinstance(content, list) and content and isinstance(content[0], dict):
         content = {str(i): entry for i, entry in enumerate(content)}
     if not isinstance(content, Mapping):
         return {name: content}
     found = {}
     for key, value in content.items():
-        found |= _flat(value, f"{name}.{key}" if name else key)
+        found |= flat(value, f"{name}.{key}" if name else key)
     return found
 
 
-def _readable(name: str, flat: Mapping[str, Any]) -> str:
+def _readable(name: str, named: Mapping[str, Any]) -> str:
     """The name without what goes without saying: that it is of a sweep, and of its only group."""
     name = name.removeprefix("sweep.")
-    several = any(one.removeprefix("sweep.").startswith("groups.1.") for one in flat)
+    several = any(one.removeprefix("sweep.").startswith("groups.1.") for one in named)
     return name if several else name.removeprefix("groups.0.")
 
 

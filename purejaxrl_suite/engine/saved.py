@@ -15,7 +15,7 @@ from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
 from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.curves import made_with
-from purejaxrl_suite.engine.identity import PROGRAM, changes
+from purejaxrl_suite.engine.identity import PROGRAM, changes, flat
 
 RECORD, ARRAYS = "policy.json", "arrays.npz"
 
@@ -54,8 +54,8 @@ def read(
     if not (path / RECORD).exists():
         raise ValueError(f"expected a saved policy, got {path}: {_instead(path)}")
     saved = files.read_json(path / RECORD)
-    for name, ours in _flat(expected).items():
-        theirs = _flat(saved).get(name, "missing")
+    for name, ours in flat(expected).items():
+        theirs = flat(saved).get(name, "missing")
         if theirs != ours:
             raise ValueError(f"{path} was saved with {name} {theirs}, here it is {ours}")
     shapes = jax.eval_shape(tree.key_data, like)
@@ -95,14 +95,3 @@ def _compare(path: Path, saved: Mapping[str, str], ours: Mapping[str, str]) -> N
         free = name.startswith("env_params") and "missing" not in (there, here)  # in dtype
         if there.partition("[")[2] != here.partition("[")[2] if free else there != here:
             raise ValueError(f"{path} was saved with {name} {there}, here it is {here}")
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted name: value} of nested mappings."""
-    found = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
