@@ -1,8 +1,7 @@
 """Ranks of a matrix of features, as the literature defines them; each under its own name.
 
-All are functions of singular values, which come from the Gram matrix: cheaper than an SVD, at the
-price that what is smaller than sqrt(n eps) of the largest one (0.4 % for n = 128 in float32) cannot
-be told from rounding, and counts as zero. For zero matrices every rank is 0.
+All are functions of singular values. For zero matrices every rank is 0, for matrices with a NaN it
+is NaN.
 """
 
 import jax
@@ -12,15 +11,18 @@ from purejaxrl_suite.core.types import Array
 
 
 def singular_values(x: Array) -> Array:
-    """Of a matrix f32[n, m], f32[min(n, m)], the largest first."""
-    size = min(x.shape)
+    """Compute the singular values of a matrix f32[n, m]: f32[min(n, m)], the largest first.
+
+    Of the matrix itself and not as roots of the eigenvalues of its Gram matrix: in float32 that one
+    hides what is smaller than sqrt(n eps) of the largest value, and a layer of ReLUs has one that
+    is much larger than all others, its mean. Each value is exact to about eps of the largest.
+    """
     scale = jnp.max(jnp.abs(x))
-    x = x / jnp.where(scale > 0, scale, 1.0)  # squares of tiny gradients would underflow
+    x = x / jnp.where(scale == 0, 1.0, scale)  # tiny gradients are no smaller than others
     x = x.T if x.shape[0] < x.shape[1] else x
-    gram = jnp.matmul(x.T, x, precision=jax.lax.Precision.HIGHEST)
-    values = jnp.linalg.eigvalsh(gram)[::-1]
-    known = values > size * jnp.finfo(x.dtype).eps * values[0]
-    return scale * jnp.sqrt(jnp.where(known, values, 0.0))
+    # R has the values of x, and of so many samples only as many rows as there are units.
+    triangle = jnp.linalg.qr(x, mode="r")
+    return scale * jnp.linalg.svd(triangle, compute_uv=False)
 
 
 def effective_rank(values: Array) -> Array:
@@ -30,7 +32,7 @@ def effective_rank(values: Array) -> Array:
     """
     share = _shares(values)
     entropy = -jnp.sum(jax.scipy.special.xlogy(share, share))
-    return jnp.where(values[0] > 0, jnp.exp(entropy), 0.0)
+    return _defined(values, jnp.exp(entropy))
 
 
 def stable_rank(values: Array) -> Array:
@@ -48,7 +50,7 @@ def srank(values: Array, delta: float = 0.01) -> Array:
     Kumar et al. 2020, "Implicit under-parameterization", arXiv 2010.14498.
     """
     before = jnp.sum(jnp.cumsum(_shares(values)) < 1.0 - delta)
-    return jnp.where(values[0] > 0, before + 1.0, 0.0)
+    return _defined(values, before + 1.0)
 
 
 def numerical_rank(values: Array, threshold: float = 0.01) -> Array:
@@ -56,7 +58,12 @@ def numerical_rank(values: Array, threshold: float = 0.01) -> Array:
 
     values: f32[n], the largest first.
     """
-    return jnp.sum(values > threshold * values[0]).astype(jnp.float32)
+    return _defined(values, jnp.sum(values > threshold * values[0]).astype(jnp.float32))
+
+
+def _defined(values: Array, rank: Array) -> Array:
+    """The rank; where the largest value is 0 or NaN, that."""
+    return jnp.where(values[0] > 0, rank, values[0])
 
 
 def _shares(values: Array) -> Array:
