@@ -84,25 +84,45 @@ def check_quickly(env: Environment, steps: int = 16) -> None:
     for one in _tasks(env, distinct=True):
         _check_signature(one, strict=False)
         played = _compiled_quickly(one, steps)
-        for seed in map(np.uint32, range(2)):
-            first, again = (jax.tree.map(np.asarray, played(seed, one.params)) for _ in range(2))
+        for seed in range(2):
+            drawn = _drawn(one, steps, np.random.default_rng(seed))
+            first, again = (jax.tree.map(np.asarray, played(*drawn, one.params)) for _ in range(2))
             _check_played(one, first, again)
 
 
 def _compiled_quickly(env: Environment, steps: int) -> Callable[..., Any]:
-    """(seed, params) -> what `_rollout` gives."""
+    """(key data, actions, params) -> what `_rollout` gives."""
 
-    def play(seed: Array, params: PyTree) -> Any:
-        return _rollout(env, steps, jax.random.key(seed), params)
+    def play(bits: Array, actions: Array, params: PyTree) -> Any:
+        return _rollout(env, jax.random.wrap_key_data(bits), actions, params)
 
     cached = "jax_persistent_cache_min_compile_time_secs"
     before = getattr(jax.config, cached)
     jax.config.update(cached, 0.0)
+    drawn = _drawn(env, steps, np.random.default_rng(0))
     try:
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return jax.jit(play).lower(np.uint32(0), env.params).compile(_QUICK)
+            return jax.jit(play).lower(*drawn, env.params).compile(_QUICK)
     finally:
         jax.config.update(cached, before)
+
+
+def _drawn(
+    env: Environment, steps: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Key data of steps + 1 keys, and actions as `sample` draws them: nothing to compile."""
+    width = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+    bits = generator.integers(0, 2**32, (steps + 1, *width), np.uint32)
+    space = env.action
+    if isinstance(space, Discrete):
+        return bits, generator.integers(0, space.n, steps, np.int32)
+    low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
+    bounded = np.isfinite(low) & np.isfinite(high)
+    start, width = np.where(bounded, low, 0.0), np.where(bounded, high - low, 0.0)
+    shape = steps, *space.shape
+    normal = np.clip(generator.standard_normal(shape), low, high)
+    actions = np.where(bounded, start + width * generator.random(shape), normal)
+    return bits, actions.astype(space.dtype)
 
 
 def _tasks(env: Environment, *, distinct: bool) -> Iterator[Environment]:
@@ -246,9 +266,13 @@ def _name(path: tuple[Any, ...]) -> str:
 def _check_play(env: Environment, key: Key, steps: int) -> None:
     """What only numbers show, on random episodes, on the CPU."""
 
+    def episode(key: Key, params: PyTree) -> Any:
+        keys = jax.random.split(key, 2 * steps + 1)
+        actions = jax.vmap(lambda key: sample(key, env.action))(keys[:steps])
+        return _rollout(env, keys[steps:], actions, params)
+
     def play(key: Key, params: PyTree) -> Any:
-        keys = jax.random.split(key, _EPISODES)
-        return jax.vmap(lambda key, params: _rollout(env, steps, key, params))(keys, params)
+        return jax.vmap(episode)(jax.random.split(key, _EPISODES), params)
 
     params = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * _EPISODES), env.params)
     played = jax.jit(play)
@@ -268,15 +292,15 @@ def _check_played(env: Environment, first: Any, again: Any) -> None:
         )
 
 
-def _rollout(env: Environment, steps: int, key: Key, params: PyTree) -> tuple[Any, PyTree]:
-    """Random actions for `steps` steps: {promise: (kept, what came)} and a trace to compare."""
-    key_init, key_steps = jax.random.split(key)
-    start, first = env.init(key_init, params)
+def _rollout(env: Environment, keys: Key, actions: Array, params: PyTree) -> tuple[Any, PyTree]:
+    """Take T actions, with T + 1 keys: {promise: (kept, what came)} and a trace to compare."""
+    start, first = env.init(keys[0], params)
+    steps = len(actions)
 
-    def step(carry: tuple[PyTree, Array], key: Key) -> tuple[Any, Any]:
+    def step(carry: tuple[PyTree, Array], drawn: tuple[Key, Array]) -> tuple[Any, Any]:
         state, length = carry
-        key_action, key_step = jax.random.split(key)
-        state, now = env.step(key_step, params, state, sample(key_action, env.action))
+        key, action = drawn
+        state, now = env.step(key, params, state, action)
         done, length = now.terminated | now.truncated, length + 1
         apart = jnp.max(jnp.abs(jnp.subtract(*_floats(now.final_obs, now.obs))), initial=0.0)
         promises = {
@@ -292,9 +316,7 @@ def _rollout(env: Environment, steps: int, key: Key, params: PyTree) -> tuple[An
         carry = tree.where(done, (start, jnp.int32(0)), (state, length))
         return carry, (promises, (total, now.reward, now.terminated, now.truncated))
 
-    _, (promises, trace) = jax.lax.scan(
-        step, (start, jnp.int32(0)), jax.random.split(key_steps, steps)
-    )
+    _, (promises, trace) = jax.lax.scan(step, (start, jnp.int32(0)), (keys[1:], actions))
     promises["first observations in the declared space"] = _declared(env.observation, first)
     return promises, (trace, jnp.sum(first.astype(jnp.float32)))
 
