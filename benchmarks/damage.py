@@ -3,7 +3,8 @@
     python -m benchmarks.damage --each 50
 
 A finished sweep, an unfinished one, a finished and an unfinished population, and a saved policy are
-copied, and in the copy one file is damaged: one bit flipped, cut off, or deleted. Then everything
+copied, and in the copy one file is damaged: one bit flipped, cut off, or deleted. Each file is so
+often: once it is deleted, two of three other times a bit flips. Then everything
 that reads the folder does: what `report` and `export` show, the final states, going on. The numbers
 are the same ("unchanged": the damage was to what no number needs), or an error names the file, or
 names it not, or nothing was said and a number is another ("silent"). There must be none of the last
@@ -12,6 +13,7 @@ two.
 
 import argparse
 import functools
+import itertools
 import os
 import random
 import re
@@ -24,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import harness
+from benchmarks import harness, kill
 
 RESULTS = Path(__file__).parent / "results" / "damage-cpu.json"
 KINDS = "flip", "cut", "delete"
@@ -55,10 +57,10 @@ def damage(path: Path, kind: str, draw: random.Random) -> None:
 
 
 def attempts(path: Path, each: int) -> Iterator[str]:
-    """Kinds of damage to a file, `each` of the two that are drawn."""
-    if path.stat().st_size:
-        yield from [kind for kind in ("flip", "cut") for _ in range(each)]
+    """Kinds of damage to a file, `each` in all: one deletion, and two flips for every cut."""
     yield "delete"
+    if path.stat().st_size:
+        yield from itertools.islice(itertools.cycle(("flip", "cut", "flip")), each - 1)
 
 
 def try_one(reader: Reader, folder: Path, damaged: str, expected: dict[str, Any]) -> str:
@@ -129,9 +131,7 @@ def copy_of(folder: Path) -> Path:
 def make_cases(folder: Path) -> list[Case]:
     """Train what is damaged later, in a folder."""
     import purejaxrl_suite as pjs
-    from purejaxrl_suite.engine import execute
 
-    compile_once(execute)
     agent, env = make_agent()
     builder, quiet = lambda *_: agent, {"announce": lambda what: None}
     common = quiet | {
@@ -236,20 +236,6 @@ def numbers_of(curves: Any) -> dict[str, Any]:
     return {str(name): curves[name].values for name in sorted(curves.variables)}
 
 
-def compile_once(execute: Any) -> None:
-    """Keep the programs of batches of one size: here one agent is trained, always the same way."""
-    known: dict[Any, Any] = {}
-    compile_fleet = execute.compile_fleet
-
-    def once(single: Any, members: Any, **sizes: Any) -> Any:
-        name = len(members.seeds), *sizes.values()
-        if name not in known:
-            known[name] = compile_fleet(single, members, **sizes)
-        return known[name]
-
-    execute.compile_fleet = once
-
-
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Counts of outcomes, of each case and kind of damage."""
     found = []
@@ -274,7 +260,7 @@ def main() -> int:
     parser.add_argument("--cases", nargs="+")
     given = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, kill.shared_programs():
         for case in make_cases(Path(folder)):
             if given.cases and case.name not in given.cases:
                 continue

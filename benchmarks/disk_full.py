@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import damage, harness
+from benchmarks import damage, harness, kill
 
 RESULTS = Path(__file__).parent / "results" / "disk-full-cpu.json"
 PAGE = 4096
@@ -49,9 +49,7 @@ def resize(folder: Path, size: int) -> None:
 def make_sweep() -> Any:
     """A sweep to train again and again: (where) -> Result."""
     import purejaxrl_suite as pjs
-    from purejaxrl_suite.engine import execute
 
-    damage.compile_once(execute)
     agent, env = damage.make_agent()
     return functools.partial(
         pjs.sweep,
@@ -110,7 +108,11 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, default=20)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, disk(Path(folder) / "disk") as small:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        disk(Path(folder) / "disk") as small,
+        kill.shared_programs(),
+    ):
         rows = fill(given.sizes, small)
     found = {
         "sizes": len(rows),

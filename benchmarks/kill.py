@@ -210,11 +210,11 @@ class Point(NamedTuple):
 
 @contextlib.contextmanager
 def shared_programs() -> Iterator[None]:
-    """All runs in this context share their programs: files are tried here, not compilers."""
-    from purejaxrl_suite.engine import execute, layout
+    """All runs in this context share programs and their digests: files are tried, not compilers."""
+    from purejaxrl_suite.engine import execute, identity, layout
 
     make_single, compile_fleet = layout.make_single, execute.compile_fleet
-    singles, programs = {}, {}
+    trace, singles, programs, digests = identity.digest, {}, {}, {}
 
     def single(agent: Any, env: Any, **how: Any) -> Any:
         key = (agent.name, env.name, agent.config, str(how))
@@ -228,9 +228,15 @@ def shared_programs() -> Iterator[None]:
             programs[key] = compile_fleet(one, members, **how)
         return programs[key]
 
+    def traced(one: Any, members: Any) -> str:
+        if id(one) not in digests:
+            digests[id(one)] = trace(one, members)
+        return digests[id(one)]
+
     with (
         _patched(layout, "make_single", single),
         _patched(execute, "compile_fleet", compiled),
+        _patched(identity, "digest", traced),
     ):
         yield
 

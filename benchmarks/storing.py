@@ -5,13 +5,14 @@
 
 What is checked before training (environment, network, ranges), what an experiment is known by, and
 checksums of what is stored cost time. One process trains a stored sweep from this checkout, one
-from the other, each with a warm compilation cache. Starts take turns, process by process, in
-processor seconds beside wall seconds. Segments take turns one by one: the system stops one process
-while the other trains a segment, so that both see the same machine within a second.
+from the other, each with a warm compilation cache. They take turns while they train: the system
+stops one while the other runs for a quarter of a second of its start, or for a segment, so that
+both see the same machine. Starts are compared in processor seconds, segments in wall seconds.
 """
 
 import argparse
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ JOBS = {
     "ppo": {"env": "CartPole-v1", "seeds": 16, "steps": 40 * 8 * 512},
     "pqn": {"env": "Breakout-MinAtar", "seeds": 2, "steps": 40 * 4096},
 }
-Rows = dict[str, list[float]]
+SLICE = 0.25
 
 
 def child(name: str, folder: str) -> None:
@@ -63,18 +64,19 @@ class Trained:
             env=os.environ | paths,
             stdout=subprocess.PIPE,
             text=True,
+            bufsize=1,
         )
 
-    def segment(self) -> tuple[float, float]:
-        """(wall, processor so far) seconds that it takes to the end of a segment; then stop it."""
-        began = time.perf_counter()
-        self.process.send_signal(signal.SIGCONT)
+    def run(self, seconds: float | None = None) -> str | None:
+        """Let it run until it says something, or for some seconds: what it says."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        self.process.send_signal(signal.SIGCONT)
+        told = select.select([self.process.stdout], [], [], seconds)[0]
+        line = self.process.stdout.readline() if told else None
         self.process.send_signal(signal.SIGSTOP)
-        if not line:
+        if line == "":
             raise RuntimeError(f"training ended with {self.process.poll()}")
-        return time.perf_counter() - began, float(line)
+        return line
 
     def end(self) -> None:
         """Kill it."""
@@ -82,35 +84,35 @@ class Trained:
         self.process.wait()
 
 
-def starts(job: str, places: dict[Path, Path], rounds: int) -> dict[str, Any]:
-    """Seconds to the end of the first segment; a first round fills the caches and counts not."""
-    walls, cpus = [], []
+def started(job: str, places: dict[Path, Path]) -> tuple[list[Trained], list[float]]:
+    """Processes of both checkouts after their first segments, and processor seconds until then."""
+    pair = [Trained(tree, job, place) for tree, place in places.items()]
+    told: list[str | None] = [None] * len(pair)
+    while None in told:
+        for i, one in enumerate(pair):
+            told[i] = told[i] or one.run(SLICE)
+    return pair, [float(line or 0) for line in told]
+
+
+def compare(job: str, places: dict[Path, Path], rounds: int) -> dict[str, Any]:
+    """Seconds of both; a first round fills the caches and counts not."""
+    starts, walls = [], []
     for number in range(rounds + 1):
-        found = {}
-        for tree, place in list(places.items())[:: 1 if number % 2 else -1]:
-            trained = Trained(tree, job, place)
-            found[tree] = trained.segment()
-            trained.end()
-        before, now = (found[tree] for tree in places)
-        print(job, "start", before, now, flush=True)
-        walls.append((before[0], now[0]))
-        cpus.append((before[1], now[1]))
-    return {**summary("start", walls[1:]), **summary("start, processor", cpus[1:])}
-
-
-def segments(job: str, places: dict[Path, Path], rounds: int) -> dict[str, Any]:
-    """Seconds of a segment, its rows and its checkpoint, in turns."""
-    walls = []
-    for _ in range(rounds):
-        pair = [Trained(tree, job, place) for tree, place in places.items()]
-        for one in pair:
-            one.segment()
-        found = [tuple(one.segment()[0] for one in pair) for _ in range(COUNTED)]
-        print(job, "segments", summary("", found), flush=True)
+        pair, used = started(job, places)
+        if number:
+            starts.append(used)
+            walls += [[seconds(one) for one in pair] for _ in range(COUNTED)]
+        print(job, number, used, summary("segment", walls) if walls else "", flush=True)
         for one in pair:
             one.end()
-        walls += found
-    return summary("segment", walls)
+    return {**summary("start", starts), **summary("segment", walls)}
+
+
+def seconds(trained: Trained) -> float:
+    """Wall time of a segment, its rows and its checkpoint."""
+    began = time.perf_counter()
+    trained.run()
+    return time.perf_counter() - began
 
 
 def summary(what: str, pairs: list[Any]) -> dict[str, Any]:
@@ -128,8 +130,7 @@ def summary(what: str, pairs: list[Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=Path, help="the other checkout")
-    parser.add_argument("--starts", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3, help="of all segments")
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--jobs", nargs="+", default=list(JOBS), choices=list(JOBS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -144,8 +145,7 @@ def main() -> None:
             places[tree] = Path(folder) / name
             places[tree].mkdir()
         for job in given.jobs:
-            rows.append({"job": job, **JOBS[job], **starts(job, places, given.starts)})
-            rows[-1] |= segments(job, places, given.rounds)
+            rows.append({"job": job, **JOBS[job], **compare(job, places, given.rounds)})
             print(rows[-1], flush=True)
     commit = subprocess.run(
         ["git", "-C", str(given.before), "rev-parse", "--short", "HEAD"],

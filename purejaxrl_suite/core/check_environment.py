@@ -82,7 +82,8 @@ def check_quickly(env: Environment, steps: int = 16) -> None:
     """
     _check_fields(env)
     for one in _tasks(env, distinct=True):
-        _check_signature(one, strict=False)
+        one = one._replace(**{n: jax.jit(getattr(one, n), inline=True) for n in ("init", "step")})
+        _check_signature(one, strict=False)  # traced once, for this and for what follows
         played = _compiled_quickly(one, steps)
         for seed in range(2):
             drawn = _drawn(one, steps, np.random.default_rng(seed))

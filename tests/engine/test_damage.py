@@ -2,20 +2,20 @@
 
 import pytest
 
-from benchmarks import damage, disk_full
-from purejaxrl_suite.engine import execute
+from benchmarks import damage, disk_full, kill
 
 
 @pytest.fixture(autouse=True)
-def restore(monkeypatch):
-    """The benchmarks keep compiled programs; after a test nothing does."""
-    monkeypatch.setattr(execute, "compile_fleet", execute.compile_fleet)
+def programs():
+    """Compile nothing twice."""
+    with kill.shared_programs():
+        yield
 
 
 @pytest.mark.slow
 def test_no_damage_to_any_kind_of_file_changes_a_number_silently(tmp_path):
     for case in damage.make_cases(tmp_path):
-        rows = list(damage.run_case(case, each=1, few=1, seed=1))
+        rows = list(damage.run_case(case, each=3, few=1, seed=1))
         wrong = [row for row in rows if row["outcome"] not in ("unchanged", "named")]
         assert wrong == [] and any(row["outcome"] == "named" for row in rows)
 
