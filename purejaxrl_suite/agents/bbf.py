@@ -106,6 +106,7 @@ def bbf(
     augmented, small boards are not (`ops.augmentation`). Raises ValueError when actions are not
     Discrete, the encoder is not convolutional, or sizes do not fit.
     """
+    validate.parts(env, network, SelfPredictive)
     config, hypers = validate.settings(config, hypers, (BBFConfig(), BBFHypers()))
     action = check("bbf", env)
     model = network or nets.self_predictive(env.observation, action, atoms=config.atoms)

@@ -89,6 +89,7 @@ def c51(
     It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
     has a memory, or sizes do not fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (C51Config(), C51Hypers()))
     action = check("c51", env)
     network = network or nets.q_network(

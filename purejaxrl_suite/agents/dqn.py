@@ -92,6 +92,7 @@ def dqn(
 
     Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (DQNConfig(), DQNHypers()))
     action = check("dqn", env, masks=True)
     network = network or nets.q_network(env.observation, action, layer_norm=False)

@@ -92,6 +92,7 @@ def iqn(
 
     Raises ValueError when actions are not Discrete or sizes do not fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (IQNConfig(), IQNHypers()))
     action = check("iqn", env)
     network = network or nets.implicit_quantile_network(env.observation, action)

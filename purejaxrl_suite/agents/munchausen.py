@@ -98,6 +98,7 @@ def munchausen(
     `network` defaults to `nets.q_network`, or `nets.implicit_quantile_network` for M-IQN. Raises
     ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (MunchausenConfig(), MunchausenHypers()))
     action = check("munchausen", env)
     if config.distributional:

@@ -108,6 +108,7 @@ def ppo(
 
     Raises ValueError when the minibatches do not divide the rollout, or there are no tasks to tell.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (PPOConfig(), PPOHypers()))
     spaces = env.observation, env.action
     network = masked(network or nets.actor_critic(*spaces), *spaces)

@@ -93,6 +93,7 @@ def pqn(
 
     Raises ValueError when actions are not Discrete or the minibatches do not divide the rollout.
     """
+    validate.parts(env, network, types.Network)
     if not isinstance(env.action, types.Discrete):
         raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
     config, hypers = validate.settings(config, hypers, (PQNConfig(), PQNHypers()))

@@ -88,6 +88,7 @@ def qr_dqn(
     It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
     has a memory, or sizes do not fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (QRDQNConfig(), QRDQNHypers()))
     action = check("qr_dqn", env)
     network = network or nets.q_network(

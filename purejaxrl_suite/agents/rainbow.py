@@ -96,6 +96,7 @@ def rainbow(
     N environments when acting, so choose N small for large networks. Raises ValueError when actions
     are not Discrete, the network has a memory, or sizes do not fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (RainbowConfig(), RainbowHypers()))
     action = check("rainbow", env)
     network = network or nets.q_network(

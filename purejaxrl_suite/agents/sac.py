@@ -101,6 +101,7 @@ def sac(
 
     Raises ValueError unless actions are a Box of one axis with finite bounds and sizes fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (SACConfig(), SACHypers()))
     units, believed = continuous_learning.check("sac", env, config), config.believed_critics
     network = network or nets.actor_critics(env.observation, env.action)

@@ -83,6 +83,7 @@ def td3(
     Raises ValueError when actions are not a Box of one axis with finite bounds, or sizes do not
     fit.
     """
+    validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (TD3Config(), TD3Hypers()))
     units = continuous_learning.check("td3", env, config)
     network = network or nets.actor_critics(env.observation, env.action, deterministic=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 
 from purejaxrl_suite.core.argument import boolean, instance, shown, wrong
+from purejaxrl_suite.core.types import Environment
 
 
 class Range(NamedTuple):
@@ -50,6 +51,13 @@ class Range(NamedTuple):
         """Which of the numbers are inside, bool like x; `known` as in `describe`."""
         low, high, above, below = (known[e] if isinstance(e, str) else e for e in self[:4])
         return np.isfinite(x) & (low <= x) & (x <= high) & (above < x) & (x < below)
+
+
+def parts(env: Any, network: Any, kind: type) -> None:
+    """Raise ValueError unless a builder was given an environment, and a network or None."""
+    instance("env", env, Environment)
+    if network is not None:
+        instance("network", network, kind)
 
 
 def settings[C, H](config: C | None, hypers: H | None, defaults: tuple[C, H]) -> tuple[C, H]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import instance, integer
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree
 from purejaxrl_suite.engine.parallel import check_tasks, parallel
 from purejaxrl_suite.engine.rollout import info_names
@@ -45,12 +46,11 @@ def make_evaluate(
     steps: budget of each episode, by default the time limit of the environment's own parameters;
         where members have others, `envs.common.limits` says which it is.
     """
-    check_fit(agent, env)
+    check_fit(instance("agent", agent, Agent), instance("env", env, Environment))
     steps = env.time_limit if steps is None else steps
     if steps is None:
         raise ValueError(f"environment {env.name!r} has no time limit: pass steps=, a budget")
-    if episodes < 1 or steps < 1:
-        raise ValueError(f"episodes and steps must be at least 1, got {episodes} and {steps}")
+    episodes, steps = integer("episodes", episodes, 1), integer("steps", steps, 1)
     check_tasks(env, "episodes", episodes)
     envs = parallel(env)
 

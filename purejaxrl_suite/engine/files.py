@@ -221,15 +221,18 @@ def _aside(path: Path) -> Path:
 
 
 def clean(folder: Path) -> None:
-    """Remove the `.partial` folders that dead processes of this machine left in a run folder.
+    """Remove `.partial` folders that dead processes of this machine left of, or in, a run folder.
 
     Those of a process that lives, and those of other machines, stay.
     """
+    begun = f"{folder.name[:_SHORT]}.{_host()}-"  # to be put in the place of the folder itself
+    found = [path for path in folder.parent.glob("*.partial") if path.name.startswith(begun)]
     for pattern in ("*.partial", "*/*.partial", "*/*/*.partial"):
-        for path in folder.glob(pattern):
-            owner, _, process = path.stem.rpartition(".")[2].rpartition("-")
-            if owner == _host() and process.isdigit() and not _lives(int(process)):
-                shutil.rmtree(path, ignore_errors=True)
+        found += folder.glob(pattern)
+    for path in found:
+        owner, _, process = path.stem.rpartition(".")[2].rpartition("-")
+        if owner == _host() and process.isdigit() and not _lives(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _host() -> str:

@@ -9,6 +9,7 @@ from purejaxrl_suite.cli.flags import agents
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.engine.axes import grid
 from purejaxrl_suite.engine.layout import check_hypers
+from purejaxrl_suite.envs import probes
 from purejaxrl_suite.presets import PRESETS
 from tests.contract.agents import ends
 from tests.contract.test_agents import build, each_agent
@@ -58,3 +59,17 @@ def test_annealing_is_finite_at_both_ends_of_every_duration(name):
     for progress in (0.0, 1e-12, 0.5, 1.0):
         found = jax.vmap(agent.anneal, (0, None))(rows, jnp.float32(progress))
         assert all(np.all(np.isfinite(x)) for x in found), progress
+
+
+@pytest.mark.parametrize("name", agents())
+def test_builders_name_the_argument_that_is_none(name):
+    entry, env = agents()[name], probes.action_reward()
+    arguments = {
+        "env": ["x"],
+        "config": [env, 3],
+        "network": [env, None, 3],
+        "hypers": [env, None, None, entry.config],
+    }
+    for argument, given in arguments.items():
+        with pytest.raises(ValueError, match=f"^{argument}: expected .*, got"):
+            entry.build(*given)

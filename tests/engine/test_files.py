@@ -207,7 +207,10 @@ def test_what_dead_processes_began_is_removed_and_no_more(tmp_path):
     for folder in (tmp_path, tmp_path / "group-000" / "chunk-000"):
         for name in (dead, alive, other, "b.partial"):
             (folder / name).mkdir(parents=True)
+    begun = tmp_path.with_name(f"{tmp_path.name}.{host}-{process.pid}.partial")
+    begun.mkdir()  # to take the folder's place
     files.clean(tmp_path)
+    assert not begun.exists()
     for folder in (tmp_path, tmp_path / "group-000" / "chunk-000"):
         assert set(os.listdir(folder)) - {"group-000"} == {alive, other, "b.partial"}
 
