@@ -211,10 +211,11 @@ class Point(NamedTuple):
 @contextlib.contextmanager
 def shared_programs() -> Iterator[None]:
     """All runs in this context share programs and their digests: files are tried, not compilers."""
-    from purejaxrl_suite.engine import execute, identity, layout
+    from purejaxrl_suite.engine import execute, identity, layout, record
 
     make_single, compile_fleet = layout.make_single, execute.compile_fleet
-    trace, singles, programs, digests = identity.digest, {}, {}, {}
+    trace, structure = identity.digest, record.structure
+    singles, programs, digests, structures = {}, {}, {}, {}
 
     def single(agent: Any, env: Any, **how: Any) -> Any:
         key = (agent.name, env.name, agent.config, str(how))
@@ -233,8 +234,15 @@ def shared_programs() -> Iterator[None]:
             digests[id(one)] = trace(one, members)
         return digests[id(one)]
 
+    def shapes(agent: Any, env: Any) -> Any:
+        key = agent.name, env.name, agent.config
+        if key not in structures:
+            structures[key] = structure(agent, env)
+        return structures[key]
+
     with (
         _patched(layout, "make_single", single),
+        _patched(record, "structure", shapes),
         _patched(execute, "compile_fleet", compiled),
         _patched(identity, "digest", traced),
     ):
