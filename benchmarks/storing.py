@@ -138,6 +138,7 @@ def main() -> None:
     if given.child:
         child(*given.child)
         return
+    before = git(given.before, "rev-parse", "--short", "HEAD")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         places = {}
@@ -146,15 +147,15 @@ def main() -> None:
             places[tree].mkdir()
         for job in given.jobs:
             rows.append({"job": job, **JOBS[job], **compare(job, places, given.rounds)})
+            context = harness.context() | {"before": before}
+            harness.write_json(given.out, {"context": context, "rows": rows})
             print(rows[-1], flush=True)
-    commit = subprocess.run(
-        ["git", "-C", str(given.before), "rev-parse", "--short", "HEAD"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    context = harness.context() | {"before": commit}
-    harness.write_json(given.out, {"context": context, "rows": rows})
+
+
+def git(tree: Path, *words: str) -> str:
+    """What git says of a checkout."""
+    command = ["git", "-C", str(tree), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":
