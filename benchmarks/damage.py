@@ -14,6 +14,7 @@ two.
 import argparse
 import functools
 import itertools
+import json
 import os
 import random
 import re
@@ -257,7 +258,7 @@ def main() -> int:
     parser.add_argument("--few", type=int, help="files of each kind; all by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--cases", nargs="+")
+    parser.add_argument("--cases", nargs="+", help="by name; those of other runs stay in the file")
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder, kill.shared_programs():
@@ -270,7 +271,9 @@ def main() -> int:
                     print(row, flush=True)
             for line in table([row for row in rows if row["case"] == case.name]):
                 print(line, flush=True)
-    harness.write_json(given.out, {"context": harness.context(), "rows": table(rows)})
+    known = json.loads(given.out.read_text())["rows"] if given.cases and given.out.exists() else []
+    kept = [row for row in known if row["case"] not in given.cases]
+    harness.write_json(given.out, {"context": harness.context(), "rows": kept + table(rows)})
     return int(any(row["outcome"].startswith(("unnamed", "silent")) for row in rows))
 
 

@@ -211,11 +211,12 @@ class Point(NamedTuple):
 @contextlib.contextmanager
 def shared_programs() -> Iterator[None]:
     """All runs in this context share programs and their digests: files are tried, not compilers."""
-    from purejaxrl_suite.engine import execute, identity, layout, record
+    from purejaxrl_suite.engine import check, execute, identity, layout, record
 
     make_single, compile_fleet = layout.make_single, execute.compile_fleet
     trace, structure = identity.digest, record.structure
-    singles, programs, digests, structures = {}, {}, {}, {}
+    singles, programs, digests, structures, checked = {}, {}, {}, {}, {}
+    outputs = check.outputs
 
     def single(agent: Any, env: Any, **how: Any) -> Any:
         key = (agent.name, env.name, agent.config, str(how))
@@ -240,7 +241,12 @@ def shared_programs() -> Iterator[None]:
             structures[key] = structure(agent, env)
         return structures[key]
 
+    def once(agent: Any) -> None:
+        key = agent.name, agent.observation, agent.action, agent.config
+        checked[key] = checked[key] if key in checked else outputs(agent)
+
     with (
+        _patched(check, "outputs", once),
         _patched(layout, "make_single", single),
         _patched(record, "structure", shapes),
         _patched(execute, "compile_fleet", compiled),
