@@ -23,7 +23,7 @@ LEFT = ("*-[0-9]*.partial",)
 """What killed processes leave behind."""
 OURS = (
     *("config.json", "sweep.json", "curves.zarr", "curves.csv", "curves.nc", "curves.parquet"),
-    *("report.html", "policy.gif", "policy.html", "tensorboard", "figures"),
+    *("curves.csv.json", "report.html", "policy.gif", "policy.html", "tensorboard", "figures"),
     *("figures/learning_curve*.png", "figures/success.png", "figures/sensitivity*.png"),
     *("figures/map_*.png", "group-[0-9][0-9][0-9]", "group-*/chunk-[0-9][0-9][0-9]"),
     "group-*/selection-*.json",

@@ -59,7 +59,8 @@ def test_names_alone_make_no_run_that_is_replaced(tmp_path, name):
 
 def test_a_run_is_replaced_also_if_one_of_its_records_is_damaged(tmp_path):
     start(tmp_path / "x")
-    put(tmp_path / "x" / "figures" / "success.png")
+    for name in ("figures/success.png", "curves.csv", "curves.csv.json"):
+        put(tmp_path / "x" / name)
     for _ in range(2):
         entered = enter(Sweep(tmp_path / "x"), {"agent": "dqn"}, How(overwrite=True))
         assert entered == Entered(None, replaces=True)
