@@ -3,8 +3,9 @@
     python -m benchmarks.tables
 
 Between `<!-- NAME -->` and `<!-- end of NAME -->` a page of PAGES shows a table of TABLES, made of
-the files `benchmarks/results/*-DEVICE.json`, one table per device. A test compares the pages with
-what this writes, so a result file and its page change together. Figures of growth are drawn, too.
+the files `benchmarks/results/*-DEVICE.json`, one per device; `studies` and `study_NAME` are of
+the results that come with the suite. A test compares the pages with what this writes, so a result
+file and its page change together. Figures of growth are drawn, too.
 """
 
 import json
@@ -15,7 +16,12 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.growth import picture
+from purejaxrl_suite.cli.study import studies
+from purejaxrl_suite.report import findings
+from purejaxrl_suite.studies.definition import digest
+from purejaxrl_suite.studies.outcome import SHIPPED, Outcome, find, read
 
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("benchmarks/results")
 PAGES = tuple(
     map(
@@ -25,6 +31,7 @@ PAGES = tuple(
             "docs/benchmarks.md",
             "docs/performance.md",
             "docs/statistics.md",
+            "docs/studies.md",
         ),
     )
 )
@@ -284,6 +291,11 @@ def bad_input(data: Data) -> str:
     return table("over|kind|" + "|".join(outcomes), [*rows, total])
 
 
+def names() -> set[str]:
+    """What a block may be called."""
+    return {*TABLES, "studies", *(f"study_{name}" for name in studies())}
+
+
 TABLES: dict[str, Callable[[Data], str]] = {
     "peers": peers,
     "throughput": throughput,
@@ -298,8 +310,33 @@ TABLES: dict[str, Callable[[Data], str]] = {
 }
 
 
+def shipped() -> dict[str, dict[str, Outcome]]:
+    """{study: {preset: outcome}} of what comes with the suite, {} for what has not run."""
+    files = find(SHIPPED)
+    return {n: {p: read(file) for p, file in files.get(n, {}).items()} for n in studies()}
+
+
+def study(name: str) -> str:
+    """What a study found with each preset, and its figures."""
+    known, parts = studies()[name], []
+    for preset, one in shipped()[name].items():
+        same = one.digest == digest(known, known.budgets[preset])
+        changed = "" if same else " The study has been changed since."
+        parts.append(
+            f"\n**{preset}**: {findings.size(one.budget)}; {one.made['device']}, commit "
+            f"{one.made['commit'][:12]}.{changed}\n\n{findings.markdown(one)}\n"
+            f"![{name}, {preset}](../{SHIPPED.relative_to(ROOT)}/{name}/{preset}.png)\n\n"
+        )
+    return "".join(parts) or "\nNot run yet.\n\n"
+
+
 def block(name: str, results: Path = RESULTS) -> str:
     """All devices' tables of this name; a sentence where nothing has been measured."""
+    if name == "studies":
+        texts = {n: one.describe() for n, one in studies().items()}
+        return f"\n{findings.summary(texts, shipped())}\n"
+    if name.startswith("study_"):
+        return study(name.removeprefix("study_"))
     stem = name.replace("_", "-")
     files = sorted(results.glob(f"{stem}-*.json"))
     if not files:

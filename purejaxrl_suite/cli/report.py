@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from purejaxrl_suite.cli import experiment, folder
 from purejaxrl_suite.cli.arguments import FIGURES, call, output_file
-from purejaxrl_suite.cli.study import RESULTS
+from purejaxrl_suite.cli.study import RUNS
 
 if TYPE_CHECKING:
     from purejaxrl_suite.studies import Outcome
@@ -108,17 +108,18 @@ def export(arguments: list[str]) -> int:
 def gallery(arguments: list[str]) -> int:
     """Write the page of all studies with their verdicts: purejaxrl-suite gallery [--out FILE]"""
 
-    def command(results: Path = RESULTS, out: Path | None = None) -> None:
-        """Write one page of all studies that have run; nothing is run again.
+    def command(runs: Path = RUNS, out: Path | None = None) -> None:
+        """Write one page of all studies that have run, here or for this suite; nothing runs again.
 
         Args:
-            results: the folder of results, with NAME/PRESET.json and NAME/PRESET.png.
+            runs: where `study run` trained; what is there goes before what came with the suite.
             out: the file to write; gallery.html in that folder by default.
         """
         from purejaxrl_suite.report.gallery import gallery
+        from purejaxrl_suite.studies.outcome import SHIPPED, find
 
-        path = output_file("--out", out, (".html",)) or results / "gallery.html"
-        count = gallery(results, path)
+        path = output_file("--out", out, (".html",)) or runs / "gallery.html"
+        count = gallery(find(SHIPPED, runs), path)
         print(f"Written to {path}: {count} studies")
 
     call(command, "gallery", arguments)

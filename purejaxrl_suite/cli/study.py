@@ -11,9 +11,9 @@ from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import use_compilation_cache
 
 if TYPE_CHECKING:
+    from purejaxrl_suite.studies.outcome import Outcome
     from purejaxrl_suite.studies.protocol import Study
 
-RESULTS = Path("docs/studies")
 RUNS = Path("runs/studies")
 
 
@@ -63,95 +63,107 @@ def study(arguments: list[str]) -> int:
     """Executable papers and their verdicts: purejaxrl-suite study list | run NAME | show NAME"""
     import tyro
 
-    def list_(results: Path = RESULTS) -> int:
-        """List studies with the verdicts of those that have run.
+    def list_(runs: Path = RUNS) -> int:
+        """List studies with the verdicts of those that have run, here or for this suite.
 
         Args:
-            results: the folder of results.
+            runs: where `study run` trained; what is there goes before what came with the suite.
         """
-        return _list(results)
+        return _list(runs)
 
     def run(
         name: Annotated[str, tyro.conf.Positional],
-        preset: Literal["quick", "full"] = "quick",
+        preset: Literal["quick", "standard", "full"] = "quick",
         runs: Path = RUNS,
-        results: Path = RESULTS,
+        results: Path | None = None,
     ) -> int:
         """Train the arms of a study, judge its claims, draw its figure; run again to go on with it.
 
         Args:
             name: of the study, as `study list` prints it.
-            preset: quick takes minutes on two CPU cores, full minutes on one GPU.
-            runs: where it trains, in NAME/PRESET.
-            results: where its result is written, to NAME/PRESET.json and NAME/PRESET.png.
+            preset: quick takes minutes on two CPU cores and judges nothing, standard up to three
+                hours there, full needs a GPU.
+            runs: where it trains, in NAME/PRESET; its result is PRESET.json and PRESET.png there.
+            results: a folder that the result is written to as well, in NAME.
         """
-        return _run(name, preset, runs / name / preset, results / name)
+        return _run(name, preset, runs, results)
 
-    def show(name: Annotated[str, tyro.conf.Positional], results: Path = RESULTS) -> int:
+    def show(name: Annotated[str, tyro.conf.Positional], runs: Path = RUNS) -> int:
         """Print what a study asks, claims and trains, and what it has found.
 
         Args:
             name: of the study, as `study list` prints it.
-            results: the folder of results.
+            runs: as of `study list`.
         """
-        return _show(name, results / name)
+        return _show(name, runs)
 
     commands = {"list": list_, "run": run, "show": show}
     text = "Executable papers: claims over arms that train and are judged by one rule."
     return call_one(commands, "study", arguments, text)
 
 
-def _list(results: Path) -> int:
+def _list(runs: Path) -> int:
     from rich import print as print_table
 
-    from purejaxrl_suite.report.studies import overview
-    from purejaxrl_suite.studies import outcome
+    from purejaxrl_suite.report.findings import overview
 
     known = studies()
-    found = {name: outcome.results(results / name) for name in known}
+    found = {name: _found(name, runs) for name in known}
     print_table(overview({name: one.describe() for name, one in known.items()}, found))
     return 0
 
 
-def _run(name: str, preset: str, out: Path, results: Path) -> int:
+def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     from rich import print as print_table
 
     from purejaxrl_suite.engine.interrupt import Interrupted
-    from purejaxrl_suite.report.studies import findings, study_figure
-    from purejaxrl_suite.studies import run_study, write
+    from purejaxrl_suite.report import findings
+    from purejaxrl_suite.report.studies import study_figure
+    from purejaxrl_suite.studies import outcome, run_study, write
 
-    chosen = _find(name)
+    chosen, out = _find(name), runs / name / preset
     use_compilation_cache()
-    how: Any = {"commit": folder.commit(), "watch": progress_bar}
+    looks = outcome.seen(name, outcome.SHIPPED, runs, *([results] if results else []))
+    how: Any = {"looks": looks, "commit": folder.commit(), "watch": progress_bar}
     try:
-        outcome = run_study(name, chosen, preset, out, **how)
+        found = run_study(name, chosen, preset, out, **how)
     except Interrupted as stop:
         again = f"`{PROGRAM} study run {name} --preset {preset}` goes on"
         print(f"{PROGRAM}: {stop}; everything is saved, {again}", file=sys.stderr)
         return 130
-    write(outcome, out)  # for the report of the run
-    path = write(outcome, results)
-    study_figure(outcome, path.with_suffix(".png"))
-    print_table(findings(outcome))
+    for place in [out, *([results / name] if results else [])]:
+        path = write(found, place)
+        study_figure(found, path.with_suffix(".png"))
+    print_table(findings.gates(found))
+    print_table(findings.findings(found))
     print(f"Written to {path} and {path.with_suffix('.png')}")
     return 0
 
 
-def _show(name: str, results: Path) -> int:
+def _show(name: str, runs: Path) -> int:
     from rich import print as print_table
 
-    from purejaxrl_suite.report import studies as tables
-    from purejaxrl_suite.studies import outcome
+    from purejaxrl_suite.report import findings
 
     chosen = _find(name)
     print(f"{(chosen.text or '').strip()}\n")
-    print_table(tables.claims(chosen))
+    print_table(findings.claims(chosen))
+    print_table(findings.conditions(chosen))
     for preset, budget in chosen.budgets.items():
-        print(f"{preset}: {tables.describe(budget)}")
-        print_table(tables.arms(chosen.arms(budget)))
-    for found in outcome.results(results).values():
-        print_table(tables.findings(found))
+        print(f"{preset}: {findings.size(budget)}")
+        print_table(findings.arms(chosen.arms(budget)))
+    for found in _found(name, runs).values():
+        print_table(findings.gates(found))
+        print_table(findings.findings(found))
     return 0
+
+
+def _found(name: str, runs: Path) -> "dict[str, Outcome]":
+    """{preset: outcome} of a study, from the suite and from runs."""
+    from purejaxrl_suite.studies import outcome
+
+    files = outcome.find(outcome.SHIPPED, runs).get(name, {})
+    return {preset: outcome.read(file) for preset, file in files.items()}
 
 
 def _find(name: str) -> "Study":

@@ -7,46 +7,76 @@ from pathlib import Path
 
 from purejaxrl_suite.report import html
 from purejaxrl_suite.report.figures import STYLE
-from purejaxrl_suite.report.studies import describe, effect, expected, tally
+from purejaxrl_suite.report.findings import (
+    adjusted,
+    effect,
+    expected,
+    history,
+    interval,
+    required,
+    shortfalls,
+    size,
+    tally,
+    trained,
+    verdict,
+)
 from purejaxrl_suite.report.summary import engineering
-from purejaxrl_suite.studies import Outcome, results
+from purejaxrl_suite.studies.outcome import Outcome, read
 
 TITLE = "Executable papers"
-PRESETS = ("full", "quick")
+PRESETS = ("full", "standard", "quick")
 """Of those that have run the first is shown."""
 PIXELS = 96
 """Of a page, in an inch."""
 
 
-def gallery(folder: str | Path, path: str | Path) -> int:
+def gallery(found: Mapping[str, Mapping[str, Path]], path: str | Path) -> int:
     """Write one self-contained page of all studies that have run; nothing is run again.
 
-    folder: holds NAME/PRESET.json and NAME/PRESET.png of every study, as `study run` writes them.
+    found: {study: {preset: PRESET.json}}, as `studies.outcome.find` gives it, each with PRESET.png
+    beside it.
     Returns how many there are. Raises ValueError where there is none, a file holds no result, or a
     figure is missing.
     """
-    folder = Path(folder)
-    found = {one.name: results(one) for one in sorted(folder.glob("*")) if one.is_dir()}
-    found = {name: presets for name, presets in found.items() if presets}
     if not found:
-        raise ValueError(f"folder: {folder} holds no results of studies")
-    largest = {name: next(p[size] for size in PRESETS if size in p) for name, p in found.items()}
+        raise ValueError("found: expected results of studies, got none")
+    files = {name: next(p[size] for size in PRESETS if size in p) for name, p in found.items()}
+    largest = {name: read(file) for name, file in files.items()}
     body = [
         html.element("h1", TITLE),
-        html.element("p", "One paper, one claim, one figure with intervals, one verdict."),
+        html.element("p", "One paper, one claim, one figure with intervals, and a verdict where "
+                          "the data can bear one."),
         _contents(largest),
-        *(part for name, one in largest.items() for part in _study(folder / name, one)),
-    ]
+        *(part for name, one in largest.items() for part in _study(files[name], one)),
+    ]  # fmt: skip
     html.write(path, html.document(TITLE, body))
     return len(found)
 
 
 def verdicts(outcome: Outcome) -> Iterator[str]:
-    """Each claim of a study with what was expected, what was found, and the verdict."""
+    """Each claim of a study: what was expected, what was found of what, the ruling and its gates.
+
+    Then each gate.
+    """
+    short = shortfalls(outcome)
     for one in outcome.findings:
-        badge = html.element("span", one.verdict, class_=f"verdict {one.verdict}")
+        badge = html.element("span", verdict(one), class_=f"verdict {one.verdict.name}")
         yield html.raw("p", badge, " ", html.element("strong", one.statement))
-        yield html.facts({"expected": expected(one), "found": effect(one)})
+        facts = {"expected": expected(one), "found": effect(one), "of": trained(outcome, one)}
+        facts |= {f"among {len(outcome.findings)} claims": adjusted(one)} if one.adjusted else {}
+        yield html.facts(facts | {f"gate {name}": short[name] for name in one.failed})
+    rows = [
+        (
+            f"{one.name}: {one.statement}",
+            required(one),
+            interval(one),
+            trained(outcome, one),
+            "yes" if one.passed else f"no, needs {one.remedy}",
+        )
+        for one in outcome.gates
+    ]
+    if rows:
+        yield html.table(("gate", "asks", "measured", "of", "passed"), rows)
 
 
 def _contents(found: Mapping[str, Outcome]) -> str:
@@ -54,20 +84,21 @@ def _contents(found: Mapping[str, Outcome]) -> str:
         html.raw(
             "tr",
             html.raw("td", html.element("a", one.text.question, href=f"#{name}")),
-            html.element("td", tally(one.findings)),
+            html.element("td", f"{one.preset}: {tally(one)}"),
+            html.element("td", size(one.budget)),
         )
         for name, one in found.items()
     )
-    head = html.raw("tr", html.element("th", "question"), html.element("th", "verdicts"))
+    head = html.raw("tr", *(html.element("th", name) for name in ("question", "verdicts", "of")))
     return html.raw("table", head, rows, class_="text")
 
 
-def _study(folder: Path, one: Outcome) -> Iterator[str]:
+def _study(file: Path, one: Outcome) -> Iterator[str]:
     text = one.text
     yield html.element("h2", text.question, id=one.study)
     yield html.facts({"paper": text.paper, "figure": text.figure, "claim": text.claim})
     yield from verdicts(one)
-    yield _image(folder / f"{one.preset}.png", f"Figure of {one.study}")
+    yield _image(file.with_suffix(".png"), f"Figure of {one.study}")
     yield html.facts(_cost(one))
 
 
@@ -76,7 +107,7 @@ def _image(path: Path, description: str) -> str:
     from PIL import Image
 
     if not path.exists():
-        raise ValueError(f"folder: {path} is missing; `study run` writes it")
+        raise ValueError(f"found: {path} is missing; `study run` writes it")
     with Image.open(path) as image:
         width = round(image.width * PIXELS / STYLE["savefig.dpi"])
     data = b64encode(path.read_bytes()).decode()
@@ -86,12 +117,13 @@ def _image(path: Path, description: str) -> str:
     return html.raw("div", image, class_="wide")
 
 
-def _cost(one: Outcome) -> dict[str, str]:
+def _cost(one: Outcome) -> dict[str, str | None]:
     arms = one.arms.values()
     seconds = sum(arm.wall_seconds + arm.compile_seconds for arm in arms)
     steps = sum(arm.members * arm.steps for arm in arms)
     return {
-        "budget": f"{one.preset}: {describe(one.budget)}; {', '.join(one.budget.environments)}",
+        "budget": f"{one.preset}: {size(one.budget)}",
+        "record": history(one) or None,
         "cost": f"{timedelta(seconds=round(seconds))} for {sum(a.members for a in arms):,} members "
         f"and {engineering(steps)} steps on {one.made['device']}",
         "again": f"purejaxrl-suite study run {one.study} --preset {one.preset}",

@@ -38,7 +38,8 @@ summary { cursor: pointer; font-weight: 600; }
 img { height: auto; }
 .verdict { display: inline-block; padding: 0 .5rem; border: 2px solid; border-radius: 4px;
   font-size: .8rem; font-weight: 700; }
-.CONFIRMED { color: #00614a; } .REFUTED { color: #a34700; } .INCONCLUSIVE { color: #555; }
+.CONFIRMED { color: #00614a; } .REFUTED { color: #a34700; } .EXPLORATORY { color: #7a3b69; }
+.INCONCLUSIVE, .NOT_TESTED, .NOT_JUDGED { color: #555; }
 """
 # Verdicts are green, vermilion and grey of the figures' palette, darkened until text of this size
 # has a contrast of at least 4.5 with white.

@@ -105,7 +105,7 @@ def _facts(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[
 
 
 def _verdicts(outcome: Outcome) -> Iterator[str]:
-    yield html.element("h2", f"Verdicts: {outcome.text.question}")
+    yield html.element("h2", f"Findings: {outcome.text.question}")
     yield from verdicts(outcome)
 
 

@@ -1,7 +1,6 @@
-"""What a study found: its figure, its claims with verdicts, and all studies in one table."""
+"""The figure of a study, from its panels."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text as RichText
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
 from purejaxrl_suite.report.layers import heat_map
-from purejaxrl_suite.report.plain import PlainTable
-from purejaxrl_suite.report.summary import engineering
-from purejaxrl_suite.stats import Verdict
-from purejaxrl_suite.studies.outcome import Finding, Outcome
-from purejaxrl_suite.studies.protocol import (
-    Arm,
-    Budget,
-    Heat,
-    Intervals,
-    Line,
-    Lines,
-    Panel,
-    Study,
-    Text,
-)
-from purejaxrl_suite.studies.run import laid_out
+from purejaxrl_suite.studies.outcome import Outcome
+from purejaxrl_suite.studies.protocol import Heat, Intervals, Line, Lines, Panel
 
 COLUMNS = 2
 MARK = "#888888"
@@ -43,11 +25,6 @@ DECADES = 200
 """Factor between the ends of a logarithmic axis below which 2 and 5 are named, too."""
 WIDE = 0.02
 """Share of the axis that a character of such a name takes."""
-VERDICT_STYLE = {
-    Verdict.CONFIRMED: "green",
-    Verdict.REFUTED: "red",
-    Verdict.INCONCLUSIVE: "yellow",
-}
 
 
 def study_figure(outcome: Outcome, path: str | Path | None = None) -> Figure:
@@ -81,90 +58,6 @@ def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Fi
             ax.set_axis_off()
         save(figure, path)
     return figure
-
-
-def findings(outcome: Outcome) -> Table:
-    """A row per claim: what it expects, what was found, the verdict. Print it with rich."""
-    budget, made = outcome.budget, outcome.made
-    caption = f"{outcome.preset}: {describe(budget)}; {made['device']}, commit {made['commit']}"
-    table = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
-    table.add_column("claim", overflow="fold", ratio=3)
-    table.add_column("expected", overflow="fold", ratio=2)
-    table.add_column("found, 95 % interval", overflow="fold", ratio=2)
-    table.add_column("verdict", no_wrap=True)
-    for one in outcome.findings:
-        verdict = RichText(str(one.verdict), style=VERDICT_STYLE[one.verdict])
-        table.add_row(one.statement, expected(one), effect(one), verdict)
-    return table
-
-
-def claims(study: Study) -> Table:
-    """A row per claim of a study: what it is about and what it expects. Print it with rich."""
-    table = PlainTable(box=SIMPLE_HEAD)
-    table.add_column("claim", overflow="fold", ratio=3)
-    table.add_column("arms", overflow="fold", ratio=1)
-    table.add_column("expected", overflow="fold", ratio=2)
-    for one in study.claims:
-        table.add_row(one.statement, ", ".join(one.over), expected(one))
-    return table
-
-
-def arms(planned: Mapping[str, Arm]) -> Table:
-    """A row per arm: what is trained. Print it with rich."""
-    table = PlainTable(box=SIMPLE_HEAD)
-    for name in ("arm", "agent", "environments"):
-        table.add_column(name, overflow="fold")
-    for name in ("configurations", "seeds", "steps of each", "steps in all"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, arm in planned.items():
-        members = sum(len(group.members.seeds) for group in laid_out(arm).groups)
-        count, total = members // (arm.seeds * len(arm.environments)), members * arm.steps
-        tasks = ", ".join(env.name for env in arm.environments)
-        sizes = str(count), str(arm.seeds), engineering(arm.steps), engineering(total)
-        table.add_row(name, arm.builder.__name__, tasks, *sizes)
-    return table
-
-
-def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outcome]]) -> Table:
-    """A row per study: its question and how many claims hold. Print it with rich.
-
-    texts: {study: its text}. results: {study: {preset: outcome}}, empty where it has not run.
-    """
-    table = PlainTable(box=SIMPLE_HEAD)
-    table.add_column("study", no_wrap=True)
-    table.add_column("question", overflow="fold")
-    table.add_column("verdicts", overflow="fold")
-    for name, text in texts.items():
-        verdicts = [f"{preset}: {tally(one.findings)}" for preset, one in results[name].items()]
-        table.add_row(name, text.question, "\n".join(verdicts) or "not run")
-    return table
-
-
-def tally(found: Sequence[Finding]) -> str:
-    """Such as `2 CONFIRMED, 1 INCONCLUSIVE`."""
-    count = Counter(one.verdict for one in found)
-    return ", ".join(f"{count[verdict]} {verdict}" for verdict in Verdict if count[verdict])
-
-
-def describe(budget: Budget) -> str:
-    """Such as `16 seeds x 100 k steps`."""
-    return f"{budget.seeds} seeds x {engineering(budget.steps)} steps"
-
-
-def expected(one: Any) -> str:
-    """What a claim or a finding expects of its effect, such as `more than 0 by 0.05, THC`."""
-    name = getattr(one.direction, "name", one.direction)
-    link = "to" if name == "equal" else "than"
-    within = f" ±{one.smallest:g}" if name == "equal" else f", at least by {one.smallest:g}"
-    return f"{name} {link} {one.against:g}{within * (one.smallest > 0)} ({one.unit})"
-
-
-def effect(one: Finding) -> str:
-    """Such as `0.123 [0.05, 0.2], 16 seeds`, and how many would decide."""
-    text = f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
-    counted = f"; {one.seeds} {one.counted or 'seeds'}"
-    needed = f", about {one.needed} would decide" if one.needed is not None else ""
-    return text + counted + needed
 
 
 def _lines(ax: Axes, panel: Lines) -> None:

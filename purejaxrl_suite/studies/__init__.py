@@ -1,10 +1,10 @@
 """Executable papers: claims over arms that train, are measured and are judged by one rule.
 
-A study is one file of this folder; `protocol` says what is in it, `run_study` carries it out, and
-an `Outcome` is what is left, in one small JSON file.
+A study is one file of this folder; `protocol` says what is in it, `run_study` carries it out,
+`judging` says what its data can bear, and an `Outcome` is what is left, in one small JSON file.
 """
 
-from purejaxrl_suite.studies.outcome import Outcome, read, results, write
+from purejaxrl_suite.studies.outcome import Outcome, Ruling, read, results, write
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -12,6 +12,7 @@ from purejaxrl_suite.studies.protocol import (
     Arm,
     Budget,
     Claim,
+    Gate,
     Heat,
     Interval,
     Intervals,
@@ -29,12 +30,14 @@ __all__ = [
     "Arm",
     "Budget",
     "Claim",
+    "Gate",
     "Heat",
     "Interval",
     "Intervals",
     "Line",
     "Lines",
     "Outcome",
+    "Ruling",
     "Study",
     "conclude",
     "normalized_scores",

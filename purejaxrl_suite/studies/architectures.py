@@ -5,6 +5,7 @@ An arm is an agent with many networks by name, a compiled program each; curves h
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,13 +15,14 @@ import numpy as np
 from purejaxrl_suite import nets, plasticity, stats
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.core.types import Array, Environment, Key, Learner, Look, Network, Probe
 from purejaxrl_suite.nets.encoders import Encoder
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores as unit_scores
 from purejaxrl_suite.stats import Effect
-from purejaxrl_suite.studies.minatar import CATCH, board
+from purejaxrl_suite.studies.minatar import CATCH, PQN_HYPERS, board
 from purejaxrl_suite.studies.protocol import Arm, Budget, Curves, Line, Lines
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 
@@ -32,6 +34,14 @@ TAU = 0.1
 LOOKS = 20
 BOARD = nets.cnn((nets.ConvLayer(16, padding="SAME"),))
 """Dopamine's encoder for MinAtar: 10 x 10 positions of 16 channels."""
+FIELD = nets.cnn(
+    (
+        nets.ConvLayer(16, strides=(2, 2), padding="SAME"),
+        nets.ConvLayer(16, padding="SAME"),
+        nets.ConvLayer(16, padding="SAME"),
+    )
+)
+"""5 x 5 positions of 16 channels, each of which sees the whole board (our setting)."""
 SCORE = "normalized score"
 UNITS = {"block_dormant": "share of units that are dormant", "block_srank": "srank / units"}
 """What measurements of the block are called in figures."""
@@ -70,6 +80,13 @@ def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
     return common._replace(builder=rainbow, config=atoms, hypers=hypers)
 
 
+def with_pqn(budget: Budget, networks: Networks) -> Arm:
+    """PQN with 16 environments."""
+    config = PQNConfig(num_envs=16, rollout_length=32, epochs=2, minibatches=8)
+    common = _common(budget, networks, 16 * 32)
+    return common._replace(builder=pqn, config=config, hypers=PQN_HYPERS)
+
+
 def with_ppo(budget: Budget, networks: Networks) -> Arm:
     """PPO with 16 environments."""
     config = PPOConfig(num_envs=16, rollout_length=32, epochs=4, minibatches=4)
@@ -82,7 +99,7 @@ def _common(budget: Budget, networks: Networks, steps: int) -> Arm:
     return Arm(
         rainbow,
         [board(id) for id in budget.environments],
-        budget.seeds,
+        budget.seed_numbers,
         budget.steps,
         network=networks,
         metrics=(block,),
@@ -121,6 +138,11 @@ def _rows(x: Array) -> Array:
 def scores(curves: Curves, name: str) -> Array:
     """Final normalized scores of one network, f32[S, environments]."""
     return normalized_scores(curves.sel(network=name))
+
+
+def finals(name: str) -> Callable[[Curves], Array]:
+    """What `scores` gives of one network, as a function of curves."""
+    return partial(scores, name=name)
 
 
 def in_last_quarter(curves: Curves, name: str, metric: str) -> Array:

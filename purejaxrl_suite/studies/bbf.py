@@ -27,6 +27,7 @@ from purejaxrl_suite.core.types import Array, Environment, Key
 from purejaxrl_suite.engine.axes import Points, fields
 from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.minatar import CATCH, board
 from purejaxrl_suite.studies.protocol import (
     LESS,
@@ -94,7 +95,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         f"ratio-{ratio}": Arm(
             bbf,
             [board(id) for id in budget.environments],
-            budget.seeds,
+            budget.seed_numbers,
             budget.steps,
             settings(budget.steps, ratio),
             BBFConfig(gradient_steps=ratio, group=ratio, capacity=int(budget.steps)),
@@ -118,6 +119,11 @@ def lead(treatment: str) -> Callable[[Key, Curves], Effect]:
         return stats.difference(key, *pair, paired=True)
 
     return effect
+
+
+def of(treatment: str) -> Callable[[Curves], Array]:
+    """Normalized final scores f32[S, widths, environments]."""
+    return lambda curves: normalized_scores(curves.sel(treatment=treatment))
 
 
 def gains(key: Key, more: Curves, less: Curves) -> Effect:
@@ -211,6 +217,18 @@ STUDY = Study(
         ),
     ),
     figure,
+    gates=(
+        reaches("learns", "SR-SPR learns at replay ratio 2.", "ratio-2", 0.05, of("SR-SPR")),
+        reaches(
+            "recovers",
+            "BBF learns at replay ratio 8: what its resets throw away is learnt again.",
+            "ratio-8",
+            0.05,
+            of("BBF"),
+            "more steps between resets",
+        ),
+    ),
     quick=Budget((CATCH,), 2, 1000, ("0.125", "0.25")),
-    full=Budget(("Asterix-MinAtar", "Breakout-MinAtar"), 8, 1e5, ("1", "2", "4")),
+    standard=Budget((CATCH,), 8, 1500, ("0.125", "0.25"), first_seed=1000),
+    full=Budget(("Asterix-MinAtar", "Breakout-MinAtar"), 8, 1e5, ("1", "2", "4"), first_seed=2000),
 )

@@ -27,6 +27,7 @@ from purejaxrl_suite.envs import make
 from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.gates import reaches, recycles
 from purejaxrl_suite.studies.panels import layer_map, over_time
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
@@ -36,6 +37,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Lines,
     Panel,
     Study,
@@ -53,6 +55,10 @@ LOOKS = 40
 """Measurements in a run."""
 QUARTERS = 4
 UNITS, RANKS = "share of units", "rank correlation"
+THERE = ("learns", "dormant", "more and more")
+"""Gates of what the paper begins with."""
+COUNTER = "redo_recycled"
+LEARNT = 0.05
 
 
 def network(env: Environment) -> Network:
@@ -70,7 +76,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
     plain = Arm(
         dqn,
         [make(id) for id in budget.environments],
-        budget.seeds,
+        budget.seed_numbers,
         budget.steps,
         config=[_config(ratio) for ratio in RATIOS],
         network=network,
@@ -125,11 +131,16 @@ def over_ratios(tau: float) -> Callable[[Key, Curves], Effect]:
     return effect
 
 
+def over_quarters(curves: Curves, metric: str) -> Array:
+    """How a measurement grows over the quarters of training, f32[S, ..., environments]."""
+    found = curves[metric].where(~curves["diverged"])
+    found = found.coarsen(step=found.sizes["step"] // QUARTERS, boundary="trim").mean()
+    return growth(found.transpose("seed", ..., "environment", "step").values)
+
+
 def overlap_grows(key: Key, plain: Curves) -> Effect:
     """How the overlap with all that were dormant before grows over the quarters of training."""
-    found = plain["overlap_ever"].where(~plain["diverged"])
-    found = found.coarsen(step=found.sizes["step"] // QUARTERS, boundary="trim").mean()
-    return estimated(key, growth(found.transpose("seed", ..., "step").values))
+    return estimated(key, over_quarters(plain, "overlap_ever"))
 
 
 def fewer_dormant(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
@@ -150,6 +161,27 @@ def score_changes(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
         return stats.difference(key, *pair, paired=True)
 
     return effect
+
+
+def lowest(plain: Curves) -> Array:
+    """Final scores at the lowest replay ratio."""
+    return normalized_scores(at(RATIOS[0], plain))
+
+
+def ratio_costs(key: Key, plain: Curves) -> Effect:
+    """The final score at the highest replay ratio less that at the lowest."""
+    most, least = (normalized_scores(at(ratio, plain)) for ratio in (RATIOS[-1], RATIOS[0]))
+    return stats.difference(key, most, least, paired=True)
+
+
+def asleep(key: Key, plain: Curves) -> Effect:
+    """The share of dormant units at the highest replay ratio, late in training."""
+    return estimated(key, shares(at(RATIOS[-1], plain), TAU))
+
+
+def falls_asleep(key: Key, plain: Curves) -> Effect:
+    """How that share grows over the quarters of training."""
+    return estimated(key, over_quarters(at(RATIOS[-1], plain), f"dormant_{TAU:g}"))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
@@ -209,6 +241,7 @@ STUDY = Study(
             MORE,
             smallest=0.3,
             unit=RANKS,
+            gates=THERE,
         ),
         Claim(
             "So do those that are exactly silent (tau 0).",
@@ -217,6 +250,7 @@ STUDY = Study(
             MORE,
             smallest=0.3,
             unit=RANKS,
+            gates=THERE,
         ),
         Claim(
             "ReDo keeps dormant units few at a replay ratio of 1.",
@@ -224,6 +258,7 @@ STUDY = Study(
             fewer_dormant(1.0),
             LESS,
             unit=UNITS,
+            gates=(*THERE, "redo-1 acts"),
         ),
         Claim(
             "So it does at a replay ratio of 2.",
@@ -231,12 +266,14 @@ STUDY = Study(
             fewer_dormant(2.0),
             LESS,
             unit=UNITS,
+            gates=(*THERE, "redo-2 acts"),
         ),
         Claim(
             "ReDo scores more at a replay ratio of 2.",
             ("redo-2", "plain"),
             score_changes(2.0),
             MORE,
+            gates=(*THERE, "redo-2 acts", "ratio costs"),
         ),
         Claim(
             "Units that are dormant overlap ever more with those that were.",
@@ -245,15 +282,54 @@ STUDY = Study(
             MORE,
             smallest=0.3,
             unit=RANKS,
+            gates=THERE,
         ),
         Claim(
             "Pruning dormant units in training, at a replay ratio of 1, changes no score.",
             ("pruned-1", "plain"),
             score_changes(1.0),
             EQUAL,
+            gates=(*THERE, "pruning acts"),
         ),
     ),
     figure,
+    gates=(
+        reaches("learns", "DQN learns at the lowest replay ratio.", "plain", LEARNT, lowest),
+        Gate(
+            "dormant",
+            "At the highest replay ratio units are dormant: there is something to recycle.",
+            ("plain",),
+            asleep,
+            MORE,
+            0.05,
+            UNITS,
+            "longer runs, or a task on which units are lost",
+        ),
+        Gate(
+            "more and more",
+            "There they become more while the agent learns, as the paper begins with.",
+            ("plain",),
+            falls_asleep,
+            MORE,
+            0.0,
+            RANKS,
+            "longer runs, or a task on which units are lost",
+        ),
+        recycles("redo-1 acts", "ReDo recycles units at a ratio of 1.", "redo-1", COUNTER, 5.0),
+        recycles("redo-2 acts", "ReDo recycles units at a ratio of 2.", "redo-2", COUNTER, 5.0),
+        recycles("pruning acts", "Units are pruned.", "pruned-1", "prune_recycled", 5.0),
+        Gate(
+            "ratio costs",
+            "The highest replay ratio scores less than the lowest: there is something to prevent.",
+            ("plain",),
+            ratio_costs,
+            LESS,
+            0.0,
+            "normalized score",
+            "higher replay ratios, or a task on which they cost score",
+        ),
+    ),
     quick=Budget(("Catch-bsuite",), 6, 2e4),
-    full=Budget(minatar.FOUR_GAMES, 32, 1e6),
+    standard=Budget(("CartPole-v1",), 8, 4e4, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 32, 1e6, first_seed=2000),
 )

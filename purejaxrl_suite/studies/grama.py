@@ -21,6 +21,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite import nets, plasticity, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -40,6 +41,7 @@ from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.stats.aggregate import FINAL
 from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.gates import reaches, recycles
 from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     LESS,
@@ -48,6 +50,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Lines,
     Panel,
     Study,
@@ -133,7 +136,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
     PPO is treated in four ways, PQN in all.
     """
     environments = [make(id) for id in budget.environments]
-    size = budget.seeds, budget.steps
+    size = budget.seed_numbers, budget.steps
     of_pqn = Arm(pqn, environments, *size, PQNHypers(), PQN_CONFIG)
     of_ppo = Arm(ppo, environments, *size, PPOHypers(learning_rate=5e-4), PPO_CONFIG)
     every = treatments(int(budget.steps) // (NUM_ENVS * LENGTH))
@@ -232,8 +235,47 @@ def _agreement_claims() -> tuple[Claim, ...]:
             statement = f"{silent} are those without gradient {text}."
             over, measure = (f"{agent}-relu",), agrees(f"jaccard_{name}")
             common = {"smallest": 0.0, "against": 0.9, "unit": "Jaccard index"}
+            common |= {"gates": (f"{agent} falls silent",)}
             claims.append(Claim(statement, over, measure, MORE, **common))
     return tuple(claims)
+
+
+def silent(key: Key, curves: Curves) -> float:
+    """The share of members that had units without activation in the second half of training."""
+    del key  # nothing is drawn
+    known = np.asarray(late(curves, curves["jaccard_released"], 0.5))
+    return float(np.mean(np.isfinite(known)))
+
+
+def untreated(curves: Curves) -> Array:
+    """Final scores of what nothing was done to."""
+    return normalized_scores(curves.sel(intervention="none"))
+
+
+def _gates(agent: str) -> tuple[Gate, ...]:
+    """That an agent learns, that its ReLUs fall silent, and that ReGraMa recycles units of it."""
+    name, normed = agent.upper(), f"{agent}-norm"
+    return (
+        reaches(f"{agent} learns", f"{name} with norms learns.", normed, 0.05, untreated),
+        Gate(
+            f"{agent} falls silent",
+            f"ReLUs of {name} fall silent in nearly every member.",
+            (f"{agent}-relu",),
+            silent,
+            MORE,
+            0.9,
+            "share of members",
+            "longer runs, or a task on which units are lost",
+        ),
+        recycles(
+            f"{agent} recycles",
+            f"ReGraMa recycles units of {name}.",
+            normed,
+            "regrama_recycled",
+            5.0,
+            intervention="ReGraMa",
+        ),
+    )
 
 
 STUDY = Study(
@@ -246,13 +288,21 @@ STUDY = Study(
             ("pqn-norm",),
             gain("ReGraMa", "ReDo"),
             MORE,
+            gates=("pqn learns", "pqn recycles"),
         ),
-        Claim("So it does with PPO.", ("ppo-norm",), gain("ReGraMa", "ReDo"), MORE),
+        Claim(
+            "So it does with PPO.",
+            ("ppo-norm",),
+            gain("ReGraMa", "ReDo"),
+            MORE,
+            gates=("ppo learns", "ppo recycles"),
+        ),
         Claim(
             "With norms, pruning by gradients hurts less than pruning as many by activations.",
             ("pqn-norm",),
             gain("pruned by gradient", "pruned by activation"),
             MORE,
+            gates=("pqn learns",),
         ),
         Claim(
             "Scores by gradients, every 1,000 gradient steps, take 2 % of the time at most.",
@@ -263,6 +313,7 @@ STUDY = Study(
             against=0.02,
             unit="share of the time",
             counted="segments",
+            gates=(),
         ),
         Claim(
             "Recycling as many units at random is not better than ReGraMa (PQN).",
@@ -271,9 +322,12 @@ STUDY = Study(
             MORE,
             smallest=0.0,
             against=-0.05,
+            gates=("pqn learns", "pqn recycles"),
         ),
     ),
     figure,
+    gates=tuple(gate for agent in ("pqn", "ppo") for gate in _gates(agent)),
     quick=Budget(("Breakout-MinAtar",), 6, 1e5),
-    full=Budget(minatar.FOUR_GAMES, 32, 2e6),
+    standard=Budget(("Breakout-MinAtar",), 8, 2e5, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 32, 2e6, first_seed=2000),
 )

@@ -18,6 +18,7 @@ the paper's table is normalized to them too.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,7 @@ from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.core.types import Array, Environment, Intervention, Key, Network
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.stats import Effect, final_score
+from purejaxrl_suite.studies.gates import recycles, smallest_mean
 from purejaxrl_suite.studies.grama import (
     TAU_OF_REDO,
     TAU_OF_REGRAMA,
@@ -35,6 +37,7 @@ from purejaxrl_suite.studies.grama import (
     agreement,
     agrees,
     recycling,
+    silent,
 )
 from purejaxrl_suite.studies.panels import over_time, ranking
 from purejaxrl_suite.studies.protocol import (
@@ -43,6 +46,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Lines,
     Panel,
     Study,
@@ -86,8 +90,8 @@ def arms(budget: Budget) -> dict[str, Arm]:
     on_brax = all(id.startswith("Brax-") for id in budget.environments)
     config, hypers = (ON_BRAX, HYPERS_ON_BRAX) if on_brax else (CONFIG, HYPERS)
     plain, blocks = (256, 256) if on_brax else (64, 32)
-    of_sac = Arm(sac, environments, budget.seeds, budget.steps, hypers, config)
-    long = budget.seeds, budget.steps * PPO_STEPS
+    of_sac = Arm(sac, environments, budget.seed_numbers, budget.steps, hypers, config)
+    long = budget.seed_numbers, budget.steps * PPO_STEPS
     of_ppo = Arm(ppo, environments, *long, PPO_HYPERS, PPO_CONFIG)
     shares = (plasticity.dormant(TAU_OF_REDO), plasticity.inactive(TAU_OF_REGRAMA))
     period = STEPS_BETWEEN // config.gradient_steps
@@ -175,8 +179,42 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
+def learnt(key: Key, curves: Curves) -> Effect:
+    """What untreated agents gain in training, in standard deviations of their seeds.
+
+    The smallest of all environments; what they end with less what they begin with.
+    """
+    whole = curves["episode_return"].sel(intervention="none")
+    plain = np.asarray(whole.transpose("seed", "environment", "step").values, np.float32)
+    early = plain[..., : max(1, round(BEGINNING * plain.shape[-1]))]
+    gained = np.asarray(final_score(plain)) - np.nanmean(early, axis=-1)
+    return estimated(key, jnp.asarray(gained / np.std(gained, axis=0, ddof=1)), smallest_mean)
+
+
+def _gates(agent: str, arm: str) -> tuple[Gate, Gate]:
+    """That an agent learns without treatment, and that ReGraMa recycles units of it."""
+    name = agent.upper()
+    counter, bound = "regrama_recycled", 5.0
+    treated = f"{agent} recycles", f"ReGraMa recycles units of {name}.", arm, counter, bound
+    return (
+        Gate(
+            f"{agent} learns",
+            f"{name} without treatment gains more than luck makes.",
+            (arm,),
+            learnt,
+            MORE,
+            2.0,
+            "standard deviations of seeds",
+            "more steps",
+        ),
+        recycles(*treated, intervention="ReGraMa"),
+    )
+
+
 SILENT = "With ReLUs (SAC), units without activation"
-JACCARD = {"smallest": 0.0, "against": 0.9, "unit": "Jaccard index"}
+JACCARD: dict[str, Any] = {"smallest": 0.0, "against": 0.9, "unit": "Jaccard index"}
+JACCARD |= {"gates": ("falls silent",)}
+TREATED = ("sac learns", "sac recycles")
 STUDY = Study(
     __doc__,
     arms,
@@ -201,6 +239,7 @@ STUDY = Study(
             unseen,
             MORE,
             unit="share of units",
+            gates=("sac learns",),
         ),
         Claim(
             "In BRO's networks ReGraMa scores more than ReDo (SAC).",
@@ -208,6 +247,7 @@ STUDY = Study(
             gain("ReGraMa", "ReDo"),
             MORE,
             unit="score of none",
+            gates=TREATED,
         ),
         Claim(
             "With norms ReGraMa scores more than ReDo (PPO).",
@@ -215,6 +255,7 @@ STUDY = Study(
             gain("ReGraMa", "ReDo"),
             MORE,
             unit="score of none",
+            gates=("ppo learns", "ppo recycles"),
         ),
         Claim(
             "Recycling as many units at random is not better than ReGraMa (SAC).",
@@ -224,9 +265,25 @@ STUDY = Study(
             smallest=0.0,
             against=-0.05,
             unit="score of none",
+            gates=TREATED,
         ),
     ),
     figure,
+    gates=(
+        Gate(
+            "falls silent",
+            "ReLUs of SAC fall silent in nearly every member.",
+            ("sac-relu",),
+            silent,
+            MORE,
+            0.9,
+            "share of members",
+            "longer runs, or a task on which units are lost",
+        ),
+        *_gates("sac", "sac-bro"),
+        *_gates("ppo", "ppo-norm"),
+    ),
     quick=Budget(("Pendulum-v1",), 5, 1.2e4),
-    full=Budget(("Brax-halfcheetah", "Brax-walker2d"), 16, 1e6),
+    standard=Budget(("Pendulum-v1",), 8, 2e4, first_seed=1000),
+    full=Budget(("Brax-halfcheetah", "Brax-walker2d"), 16, 1e6, first_seed=2000),
 )

@@ -26,12 +26,14 @@ from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.engine.axes import one_at_a_time
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     MORE,
     Arm,
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Lines,
     Study,
@@ -48,6 +50,8 @@ VALUES = {
     "lambda": (0.0, 0.65, 0.95, 1.0),
     "gradient norm": (0.1, 0.5, 2.5, 10.0),
 }
+DEFAULT = (0, 1)
+"""Where VALUES has the default learning rate, with defaults beside."""
 FIELDS = {
     "ppo": ("learning_rate", "gamma", "gae_lambda", "max_gradient_norm"),
     "pqn": ("learning_rate", "gamma", "td_lambda", "max_gradient_norm"),
@@ -149,6 +153,17 @@ def _over_seeds(found: Estimate, scores: Array) -> Effect:
     return Effect(*found, jnp.int32(scores.shape[0]))
 
 
+def plain(curves: Curves) -> Array:
+    """Scores f32[S, games] with the defaults."""
+    return table(curves)[:, :, *DEFAULT]
+
+
+def default_over_largest(key: Key, curves: Curves) -> Effect:
+    """What the default learning rate scores more than the largest."""
+    rates = table(curves)[:, :, 0]
+    return stats.difference(key, rates[..., DEFAULT[1]], rates[..., -1], paired=False)
+
+
 def chance(key: Key, scores: Array, axis: int) -> float:
     """Mean THC of two settings that have nothing to do with each other."""
 
@@ -212,6 +227,21 @@ STUDY = Study(
         ),
     ),
     figure,
+    gates=(
+        reaches("ppo learns", "PPO learns every game with its defaults.", "ppo-long", 0.02, plain),
+        reaches("pqn learns", "So does PQN.", "pqn-long", 0.02, plain),
+        Gate(
+            "matters",
+            "The learning rate matters: the default scores more than the largest (PPO).",
+            ("ppo-long",),
+            default_over_largest,
+            MORE,
+            0.02,
+            "normalized score",
+            "more steps",
+        ),
+    ),
     quick=Budget(minatar.THREE_GAMES[:2], 4, 4e4),
-    full=Budget(minatar.FOUR_GAMES, 32, 1e6),
+    standard=Budget(("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 8, 1e5, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 32, 1e6, first_seed=2000),
 )

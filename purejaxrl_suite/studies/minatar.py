@@ -33,7 +33,7 @@ def agents(budget: Budget) -> dict[str, Arm]:
     environments = [make(id) for id in budget.environments]
     of_ppo = PPOConfig(num_envs=16, rollout_length=64, epochs=4, minibatches=4)
     of_pqn = PQNConfig(num_envs=16, rollout_length=64, epochs=2, minibatches=8)
-    size = budget.seeds, budget.steps
+    size = budget.seed_numbers, budget.steps
     return {
         "ppo": Arm(ppo, environments, *size, PPO_HYPERS, of_ppo, _actor_critic),
         "pqn": Arm(pqn, environments, *size, PQN_HYPERS, of_pqn, _q_network),

@@ -31,13 +31,16 @@ from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.architectures import (
     against_parameters,
+    finals,
     gain,
     less_of,
     q_network,
     scores,
+    slope,
     steeper,
     with_replay,
 )
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
@@ -45,6 +48,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Panel,
     Study,
@@ -85,8 +89,8 @@ def networks(units: int, channels: tuple[int, ...]) -> dict[str, Build]:
 
 def arms(budget: Budget) -> dict[str, Arm]:
     """Rainbow with the networks of a budget; GAP once more on boards with coordinates."""
-    full = budget == STUDY.full
-    every = networks(512, (16, 32)) if full else networks(32, (4, 4))
+    small = budget.environments == (minatar.CATCH,)
+    every = networks(32, (4, 4)) if small else networks(512, (16, 32))
     chosen = {name: x for name, x in every.items() if name in budget.treatments}
     plain = with_replay(budget, "rainbow", chosen)
     seen = [with_coordinates(env) for env in plain.environments]
@@ -150,6 +154,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
 
 
 RAINBOW = ("rainbow",)
+CHOSEN = ("flat-1", "flat-4", "gap-1", "gap-4")
 STUDY = Study(
     __doc__,
     arms,
@@ -179,9 +184,34 @@ STUDY = Study(
             against=1.0,
             unit="times as fast",
             counted="segments",
+            gates=(),
         ),
     ),
     figure,
-    quick=Budget((minatar.CATCH,), 4, 8_000, ("flat-1", "flat-4", "gap-1", "gap-4")),
-    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(512, (16, 32)))),
+    gates=(
+        reaches(
+            "learns", "The flattened network learns every game.", *RAINBOW, 0.1, finals("flat-1")
+        ),
+        reaches(
+            "GAP learns",
+            "So does GAP: where things are is not all that matters.",
+            *RAINBOW,
+            0.1,
+            finals("gap-1"),
+            "games or encoders with which averages tell enough",
+        ),
+        Gate(
+            "scale fails",
+            "Flattened networks gain nothing by each doubling, as the paper begins with.",
+            RAINBOW,
+            slope("flat"),
+            LESS,
+            0.01,
+            "normalized score per doubling",
+            "a task that networks lose on by growing",
+        ),
+    ),
+    quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),
+    standard=Budget((minatar.CATCH,), 8, 4e4, CHOSEN, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(512, (16, 32))), first_seed=2000),
 )

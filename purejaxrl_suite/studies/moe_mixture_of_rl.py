@@ -34,6 +34,7 @@ from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.stats import REFERENCES, Effect, normalize
 from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.multitask_scaling import HYPERS, RETURN, SHARE, TAU, tasks
 from purejaxrl_suite.studies.panels import over_time, ranking
 from purejaxrl_suite.studies.protocol import (
@@ -43,6 +44,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Line,
     Lines,
     Panel,
@@ -120,7 +122,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
     in_turn = Arm(
         ppo,
         [continual(order, phase, show_task=True) for order in orders],
-        budget.seeds,
+        budget.seed_numbers,
         PHASES * phase * NUM_ENVS * LENGTH,
         HYPERS,
         _config(1),
@@ -234,6 +236,18 @@ def later_less_from_scratch(key: Key, curves: Curves) -> Effect:
     return estimated(key, values)
 
 
+def in_turn_less_at_once(key: Key, in_turn: Curves, at_once: Curves) -> Effect:
+    """The baseline's mean score in the last cycle of streams, less that with tasks at once."""
+    last = jnp.mean(phases(in_turn, CHOSEN[0])[..., -TASKS:], axis=(1, 2))
+    together = jnp.mean(finals(at_once, CHOSEN[0]), axis=-1)
+    return estimated(key, last - together)
+
+
+def of(measure: Measure) -> Callable[[Curves], Array]:
+    """What is measured of the baseline."""
+    return lambda curves: measure(curves, CHOSEN[0])
+
+
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     """What every network gains in both settings; dormant units and returns over time, in turn."""
     names = [str(name) for name in curves[IN_TURN]["network"].values if name != CHOSEN[0]]
@@ -265,6 +279,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     return *gains, *time
 
 
+CHANGING = ("learns in turn", "change costs")
 STUDY = Study(
     __doc__,
     arms,
@@ -274,12 +289,14 @@ STUDY = Study(
             (IN_TURN,),
             gain(phases, "big-task"),
             MORE,
+            gates=CHANGING,
         ),
         Claim(
             "So do whole networks as experts of a learnt soft router.",
             (IN_TURN,),
             gain(phases, "big-soft"),
             MORE,
+            gates=CHANGING,
         ),
         Claim(
             "Fewer of their units are dormant at the end.",
@@ -287,6 +304,7 @@ STUDY = Study(
             gain(dormant, "big-soft"),
             LESS,
             unit=SHARE,
+            gates=("learns in turn",),
         ),
         Claim(
             "The order of tasks changes the baseline's mean score, beyond chance (p < 0.01).",
@@ -296,21 +314,39 @@ STUDY = Study(
             smallest=0.0,
             unit="variance of scores",
             counted="",
+            gates=("learns in turn",),
         ),
         Claim(
             "The baseline learns its third task less well than from scratch.",
             (IN_TURN,),
             later_less_from_scratch,
             LESS,
+            gates=("learns in turn",),
         ),
         Claim(
             "With tasks at once, experts of a soft router that are whole networks score more, too.",
             (AT_ONCE,),
             gain(finals, "big-soft"),
             MORE,
+            gates=("learns at once",),
         ),
     ),
     figure,
+    gates=(
+        reaches("learns in turn", "The baseline learns in every phase.", IN_TURN, 0.1, of(phases)),
+        reaches("learns at once", "It learns every task at once.", AT_ONCE, 0.1, of(finals)),
+        Gate(
+            "change costs",
+            "The baseline scores less with tasks in turn than with the same tasks at once.",
+            (IN_TURN, AT_ONCE),
+            in_turn_less_at_once,
+            LESS,
+            0.0,
+            "normalized score",
+            "tasks that disturb each other more, or more of them",
+        ),
+    ),
     quick=Budget(("Catch-bsuite",), 6, 6e4, CHOSEN),
-    full=Budget(minatar.THREE_GAMES, 16, 3e6),
+    standard=Budget(("Catch-bsuite",), 8, 3e5, CHOSEN, first_seed=1000),
+    full=Budget(minatar.THREE_GAMES, 16, 3e6, first_seed=2000),
 )

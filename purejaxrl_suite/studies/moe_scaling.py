@@ -28,6 +28,7 @@ from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.architectures import (
     SCORE,
     against_parameters,
+    finals,
     gain,
     less_of,
     q_network,
@@ -36,6 +37,7 @@ from purejaxrl_suite.studies.architectures import (
     with_ppo,
     with_replay,
 )
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -44,6 +46,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Panel,
     Study,
@@ -78,10 +81,11 @@ def networks(units: int, **options: Any) -> dict[str, Build]:
 
 def arms(budget: Budget) -> dict[str, Arm]:
     """Rainbow with all networks of a budget, DQN without variants, PPO with and without experts."""
-    units = UNITS if budget == STUDY.full else QUICK_UNITS
+    small = budget.environments == (minatar.CATCH,)
+    units = QUICK_UNITS if small else UNITS
     chosen = {n: x for n, x in networks(units, atoms=ATOMS).items() if n in budget.treatments}
     few = {n: x for n, x in networks(units).items() if n in chosen and " " not in n}
-    few = few if budget == STUDY.full else {n: few[n] for n in ("dense-8", "soft-8")}
+    few = {n: few[n] for n in ("dense-8", "soft-8")} if small else few
     return {
         "rainbow": with_replay(budget, "rainbow", chosen),
         "dqn": with_replay(budget, "dqn", few),
@@ -125,6 +129,17 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
 
 PER_DOUBLING = f"{SCORE} per doubling"
 RAINBOW, DQN, PPO = ("rainbow",), ("dqn",), ("ppo",)
+CHOSEN = (
+    "dense-1",
+    "dense-8",
+    "soft-1",
+    "soft-8",
+    "top1-1",
+    "top1-8",
+    "soft-8 PerSamp",
+    "soft-8 random Phi",
+)
+LEARN = ("learns", "experts learn")
 STUDY = Study(
     __doc__,
     arms,
@@ -134,6 +149,7 @@ STUDY = Study(
             RAINBOW,
             gain("soft-8", "dense-8"),
             MORE,
+            gates=(*LEARN, "width fails"),
         ),
         Claim(
             "Rainbow gains with every doubling of soft experts.",
@@ -142,6 +158,7 @@ STUDY = Study(
             MORE,
             smallest=0.01,
             unit=PER_DOUBLING,
+            gates=(*LEARN, "width fails"),
         ),
         Claim(
             "It gains more than with every doubling of a layer's width.",
@@ -150,6 +167,7 @@ STUDY = Study(
             MORE,
             smallest=0.01,
             unit=PER_DOUBLING,
+            gates=(*LEARN, "width fails"),
         ),
         Claim(
             "Fewer units of eight experts are dormant than of the wide layer (D1, tau 0.1).",
@@ -157,6 +175,7 @@ STUDY = Study(
             less_of("block_dormant", "soft-8", "dense-8"),
             LESS,
             unit="share of units",
+            gates=LEARN,
         ),
         Claim(
             "Top-1 routing does not scale better than Soft MoE.",
@@ -166,37 +185,57 @@ STUDY = Study(
             smallest=0.0,
             against=-0.01,
             unit=PER_DOUBLING,
+            gates=LEARN,
         ),
         Claim(
             "A learnt Phi is better than a random one.",
             RAINBOW,
             gain("soft-8", "soft-8 random Phi"),
             MORE,
+            gates=LEARN,
         ),
         Claim(
             "Tokens of positions are better than one of all.",
             RAINBOW,
             gain("soft-8", "soft-8 PerSamp"),
             MORE,
+            gates=LEARN,
         ),
-        Claim("So it is with DQN and eight experts.", DQN, gain("soft-8", "dense-8"), MORE),
-        Claim("PPO on vectors gains and loses nothing.", PPO, gain("soft-8", "dense-1"), EQUAL),
+        Claim(
+            "So it is with DQN and eight experts.",
+            DQN,
+            gain("soft-8", "dense-8"),
+            MORE,
+            gates=(*LEARN, "dqn learns"),
+        ),
+        Claim(
+            "PPO on vectors gains and loses nothing.",
+            PPO,
+            gain("soft-8", "dense-1"),
+            EQUAL,
+            gates=("ppo learns",),
+        ),
     ),
     figure,
-    quick=Budget(
-        (minatar.CATCH,),
-        4,
-        8_000,
-        (
-            "dense-1",
-            "dense-8",
-            "soft-1",
-            "soft-8",
-            "top1-1",
-            "top1-8",
-            "soft-8 PerSamp",
-            "soft-8 random Phi",
+    gates=(
+        reaches(
+            "learns", "Rainbow's dense layer learns every game.", *RAINBOW, 0.1, finals("dense-1")
         ),
+        reaches("experts learn", "So does one soft expert.", *RAINBOW, 0.1, finals("soft-1")),
+        Gate(
+            "width fails",
+            "A wider layer gains nothing by each doubling, as the paper begins with.",
+            RAINBOW,
+            slope("dense"),
+            LESS,
+            0.01,
+            PER_DOUBLING,
+            "a task that networks lose on by growing",
+        ),
+        reaches("dqn learns", "DQN's wide layer learns every game.", *DQN, 0.1, finals("dense-8")),
+        reaches("ppo learns", "PPO learns every game.", *PPO, 0.1, finals("dense-1")),
     ),
-    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS))),
+    quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),
+    standard=Budget((minatar.CATCH,), 8, 1.6e4, CHOSEN, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS)), first_seed=2000),
 )

@@ -31,8 +31,9 @@ from purejaxrl_suite.engine import axes
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.multi_task import family, multi_task
 from purejaxrl_suite.nets.tasks import multi_head
-from purejaxrl_suite.stats import REFERENCES, final_score
+from purejaxrl_suite.stats import REFERENCES, Effect, final_score
 from purejaxrl_suite.studies import widening
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
@@ -40,6 +41,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Lines,
     Panel,
@@ -128,7 +130,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         return Arm(
             sac,
             played[count],
-            budget.seeds,
+            budget.seed_numbers,
             budget.steps * count,
             hypers,
             config,
@@ -195,6 +197,11 @@ def of_seeds(curves: Curves) -> Array:
 asleep = partial(widening.asleep, tau=TAU)
 
 
+def sleepers(key: Key, curves: Curves) -> Effect:
+    """Dormant units of the critics."""
+    return estimated(key, asleep(curves))
+
+
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     """Scores against width, who gains from it, and dormant units against the number of tasks."""
     name = str(curves["one-wide"]["environment"].values[0])
@@ -223,6 +230,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     )
 
 
+PAYS = ("learns", "room", "width pays")
 ALL: Any = ("all-narrow", "all-middle", "all-wide")
 STUDY = Study(
     __doc__,
@@ -235,24 +243,28 @@ STUDY = Study(
             MORE,
             smallest=0.3,
             unit="rank correlation",
+            gates=("learns", "room"),
         ),
         Claim(
             "Wide critics alone gain more than 70 % of what a wide actor and wide critics gain.",
             ("wide-critic", "all-wide", "all-narrow"),
             widening.beyond(of_seeds, 0.7),
             MORE,
+            gates=PAYS,
         ),
         Claim(
             "A wide actor alone gains less than 30 % of it.",
             ("wide-actor", "all-wide", "all-narrow"),
             widening.beyond(of_seeds, 0.3),
             LESS,
+            gates=PAYS,
         ),
         Claim(
             "Width gains more with all tasks than with one.",
             ("all-wide", "all-narrow", "one-wide", "one-narrow"),
             widening.interacts(of_seeds),
             MORE,
+            gates=("learns", "room", "room alone"),
         ),
         Claim(
             "The more tasks, the fewer units of wide critics are dormant.",
@@ -261,9 +273,40 @@ STUDY = Study(
             LESS,
             smallest=0.3,
             unit="rank correlation",
+            gates=("learns", "dormant"),
         ),
     ),
     figure,
+    gates=(
+        reaches(
+            "learns", "SAC learns all tasks with layers of middle width.", "all-middle", 0.1, scores
+        ),
+        widening.room(
+            "room", "Narrow networks leave room with all tasks.", "all-narrow", of_seeds, 0.8
+        ),
+        widening.room("room alone", "So they do with one task.", "one-narrow", of_seeds, 0.8),
+        Gate(
+            "width pays",
+            "Wide networks score more than narrow ones: there is a gain to have a share in.",
+            ("all-wide", "all-narrow"),
+            widening.gain(of_seeds),
+            MORE,
+            0.05,
+            GAIN,
+            "harder tasks, or narrower networks",
+        ),
+        Gate(
+            "dormant",
+            "Wide critics of one task have dormant units.",
+            ("one-wide",),
+            sleepers,
+            MORE,
+            0.02,
+            SHARE,
+            "longer runs, or a task on which units are lost",
+        ),
+    ),
     quick=Budget(("Pendulum-v1",), 8, 1e4),
-    full=Budget(("Brax-halfcheetah",), 10, 1e6),
+    standard=Budget(("Pendulum-v1",), 8, 2e4, first_seed=1000),
+    full=Budget(("Brax-halfcheetah",), 10, 1e6, first_seed=2000),
 )

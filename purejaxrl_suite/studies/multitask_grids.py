@@ -15,6 +15,7 @@ episode returns 1 if it reaches the goal, else 0; so 1 is the goal in every epis
 as by random actions.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from purejaxrl_suite.studies import multitask_scaling
@@ -22,9 +23,11 @@ from purejaxrl_suite.studies.protocol import Budget
 
 SMALLEST = ("Navix-Empty-Random-5x5-v0", "Navix-DoorKey-5x5-v0")
 GRIDS = (*SMALLEST, "Navix-DoorKey-6x6-v0", "Navix-FourRooms-7x7-v0")
-STUDY = multitask_scaling.STUDY._replace(
+STUDY = replace(
+    multitask_scaling.STUDY,
     text=__doc__,
     arms=partial(multitask_scaling.arms, count=1),
     quick=Budget(SMALLEST, 8, 3e4),
-    full=Budget(GRIDS, 10, 2e6),
+    standard=Budget(SMALLEST, 8, 1e5, first_seed=1000),
+    full=Budget(GRIDS, 10, 2e6, first_seed=2000),
 )

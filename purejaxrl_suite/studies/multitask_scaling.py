@@ -33,6 +33,7 @@ from purejaxrl_suite.nets.bridges import Scale
 from purejaxrl_suite.nets.tasks import multi_head
 from purejaxrl_suite.stats import REFERENCES, Effect, final_score, normalize_tasks
 from purejaxrl_suite.studies import minatar, widening
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
@@ -40,6 +41,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Line,
     Lines,
@@ -96,7 +98,7 @@ def arms(budget: Budget, count: int = TASKS) -> dict[str, Arm]:
     alone = Arm(
         ppo,
         [make(id, **_options(id)) for id in ids],
-        budget.seeds,
+        budget.seed_numbers,
         budget.steps,
         HYPERS,
         _config(1),
@@ -162,6 +164,11 @@ beyond = partial(widening.beyond, of_seeds)
 interacts = widening.interacts(of_seeds)
 
 
+def sleepers(key: Key, curves: Curves) -> Effect:
+    """Dormant units of the critic."""
+    return estimated(key, asleep(curves))
+
+
 def wakes(key: Key, together: Curves, alone: Curves) -> Effect:
     """Dormant units of the critic with tasks together, less those with each alone."""
     return estimated(key, asleep(together) - asleep(alone))
@@ -194,6 +201,7 @@ def _by_width(
 
 ALL = tuple(f"{TOGETHER}-{width}" for width in WIDTHS)
 SPLIT = ALL[-1], ALL[0]
+PAYS = ("learns", "room", "width pays")
 STUDY = Study(
     __doc__,
     arms,
@@ -205,24 +213,28 @@ STUDY = Study(
             MORE,
             smallest=0.3,
             unit="rank correlation",
+            gates=("learns", "room"),
         ),
         Claim(
             "A wide critic alone gains more than 70 % of what a wide actor and critic gain.",
             ("wide-critic", *SPLIT),
             beyond(0.7),
             MORE,
+            gates=PAYS,
         ),
         Claim(
             "A wide actor alone gains less than 30 % of it.",
             ("wide-actor", *SPLIT),
             beyond(0.3),
             LESS,
+            gates=PAYS,
         ),
         Claim(
             "Width gains more with tasks together than with each alone.",
             (*SPLIT, f"{ALONE}-{WIDE}", f"{ALONE}-{NARROW}"),
             interacts,
             MORE,
+            gates=("learns", "room", "room alone"),
         ),
         Claim(
             "In a wide critic fewer units are dormant with tasks together than with each alone.",
@@ -230,9 +242,40 @@ STUDY = Study(
             wakes,
             LESS,
             unit=SHARE,
+            gates=("learns", "dormant"),
         ),
     ),
     figure,
+    gates=(
+        reaches("learns", "PPO learns all tasks with layers of middle width.", ALL[1], 0.1, scores),
+        widening.room(
+            "room", "Narrow networks leave room with tasks together.", ALL[0], of_seeds, 0.8
+        ),
+        widening.room(
+            "room alone", "So they do with each alone.", f"{ALONE}-{NARROW}", of_seeds, 0.8
+        ),
+        Gate(
+            "width pays",
+            "Wide networks score more than narrow ones: there is a gain to have a share in.",
+            SPLIT,
+            widening.gain(of_seeds),
+            MORE,
+            0.05,
+            GAIN,
+            "harder tasks, or narrower networks",
+        ),
+        Gate(
+            "dormant",
+            "Wide critics of tasks alone have dormant units.",
+            (f"{ALONE}-{WIDE}",),
+            sleepers,
+            MORE,
+            0.05,
+            SHARE,
+            "longer runs, or a task on which units are lost",
+        ),
+    ),
     quick=Budget(("Catch-bsuite",), 8, 3e4),
-    full=Budget(minatar.FOUR_GAMES, 10, 2e6),
+    standard=Budget(("Catch-bsuite",), 8, 6e4, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 10, 2e6, first_seed=2000),
 )

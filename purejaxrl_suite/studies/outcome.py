@@ -2,8 +2,11 @@
 
     study, preset       names; PRESET.json in the folder of the study
     text                question, paper, figure, claim
-    budget              environments, seeds, steps, treatments (`Budget`)
-    findings            a claim each, with its effect and verdict (`Finding`)
+    budget              environments, seeds, steps, treatments, first seed (`Budget`)
+    digest              of what decided the question (`definition.digest`); "" where not recorded
+    looks               earlier results of this study that were there when it ran (`Look`)
+    gates               a condition each, with what was measured (`Checked`)
+    findings            a claim each, with its effect and ruling (`Finding`)
     arms                {name: what it took} (`Cost`)
     panels              the figure: {"lines": `Lines`}, {"intervals": `Intervals`}, {"heat": `Heat`}
     curves              thinned learning curves and final scores (`Curve`)
@@ -13,13 +16,14 @@ A NamedTuple is an object with its fields; null stands for NaN, where nothing is
 have six digits.
 """
 
+import enum
 import json
 import math
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from purejaxrl_suite.stats import Verdict
 from purejaxrl_suite.studies.protocol import (
     Budget,
     Heat,
@@ -32,14 +36,68 @@ from purejaxrl_suite.studies.protocol import (
 )
 
 DIGITS = 6
+SHIPPED = Path(str(files("purejaxrl_suite.studies"))) / "results"
+"""Results that come with the suite."""
+
+
+class Ruling(enum.StrEnum):
+    """What a study says of a claim: a verdict of `stats`, or why there is none."""
+
+    CONFIRMED = "CONFIRMED"
+    REFUTED = "REFUTED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_TESTED = "NOT TESTED"
+    """A gate that the claim hangs on failed."""
+    EXPLORATORY = "EXPLORATORY"
+    """The study was changed after a look at these seeds; it takes fresh ones to judge it."""
+    NOT_JUDGED = "NOT JUDGED"
+    """The preset judges nothing."""
+
+
+class Look(NamedTuple):
+    """A result that was there before: its preset, the digest of its study, and its seeds."""
+
+    preset: str
+    digest: str
+    first_seed: int
+    seeds: int
+
+
+class Checked(NamedTuple):
+    """A gate and what was measured.
+
+    name ... remedy: as in `Gate`; direction by its name. value, low, high: in its unit, all three
+    the same where the measure has no interval.
+    """
+
+    name: str
+    statement: str
+    over: tuple[str, ...]
+    direction: str
+    bound: float
+    unit: str
+    remedy: str
+    value: float
+    low: float
+    high: float
+    passed: bool
+
+
+class Adjusted(NamedTuple):
+    """A finding among all claims of its study: the interval and ruling after Holm."""
+
+    low: float
+    high: float
+    verdict: Ruling
 
 
 class Finding(NamedTuple):
     """A claim and what was found.
 
     statement ... unit, counted: as in `Claim`; direction by its name. value, low, high: of the
-    effect, in its unit. seeds: that it is from. needed: how many would decide; None if the verdict
-    is in, or where no number can be named.
+    effect, in its unit. seeds: that it is from. needed: how many would decide what is inconclusive,
+    where a number can be named. adjusted: for the number of claims; None where there is no verdict.
+    failed: names of the gates that left it untested.
     """
 
     statement: str
@@ -53,19 +111,22 @@ class Finding(NamedTuple):
     high: float
     seeds: int
     counted: str
-    verdict: Verdict
+    verdict: Ruling
     needed: int | None
+    adjusted: Adjusted | None = None
+    failed: tuple[str, ...] = ()
 
 
 class Cost(NamedTuple):
     """What an arm took.
 
-    agent: its name. members: configurations x seeds, of all environments. seeds: of each. steps: of
-    each member. compile_seconds, wall_seconds: the latter without compiling. steps_per_second: of
-    all members together.
+    agent: its name. tasks: names of its environments. members: configurations x seeds, of all
+    environments. seeds: of each. steps: of each member. compile_seconds, wall_seconds: the latter
+    without compiling. steps_per_second: of all members together.
     """
 
     agent: str
+    tasks: tuple[str, ...]
     members: int
     seeds: int
     steps: float
@@ -102,11 +163,19 @@ class Outcome(NamedTuple):
     text: Text
     preset: str
     budget: Budget
+    digest: str
+    looks: tuple[Look, ...]
+    gates: tuple[Checked, ...]
     findings: tuple[Finding, ...]
     arms: Mapping[str, Cost]
     panels: tuple[Panel, ...]
     curves: tuple[Curve, ...]
     made: Mapping[str, Any]
+
+    def seen(self) -> set[Look]:
+        """What has been looked at by whoever has this result, the result itself included."""
+        own = Look(self.preset, self.digest, self.budget.first_seed, self.budget.seeds)
+        return {own, *self.looks}
 
 
 def write(outcome: Outcome, folder: str | Path) -> Path:
@@ -131,6 +200,26 @@ def read(path: str | Path) -> Outcome:
 def results(folder: str | Path) -> dict[str, Outcome]:
     """{preset: outcome} of the folder of a study, as far as it has run."""
     return {path.stem: read(path) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def find(*folders: str | Path) -> dict[str, dict[str, Path]]:
+    """{study: {preset: file}} of results in folders, of which a later one goes before.
+
+    A file is NAME/PRESET.json, or NAME/PRESET/PRESET.json where `study run` trains.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for folder in map(Path, folders):
+        inside = [path for path in folder.glob("*/*/*.json") if path.stem == path.parent.name]
+        for path in sorted([*folder.glob("*/*.json"), *inside]):
+            study = path.relative_to(folder).parts[0]
+            found.setdefault(study, {})[path.stem] = path
+    return found
+
+
+def seen(study: str, *folders: str | Path) -> tuple[Look, ...]:
+    """What has been looked at of a study, by its results in folders."""
+    paths = (path for folder in folders for path in find(folder).get(study, {}).values())
+    return tuple(sorted({look for path in paths for look in read(path).seen()}))
 
 
 def _plain(value: Any) -> Any:
@@ -161,8 +250,11 @@ def _outcome(found: dict[str, Any]) -> Outcome:
         Text(**found["text"]),
         found["preset"],
         Budget(**budget),
+        found["digest"],
+        tuple(Look(**one) for one in found["looks"]),
+        tuple(_checked(one) for one in found["gates"]),
         tuple(_finding(one) for one in found["findings"]),
-        {name: Cost(**one) for name, one in found["arms"].items()},
+        {n: Cost(**(one | {"tasks": tuple(one["tasks"])})) for n, one in found["arms"].items()},
         tuple(_PANELS[kind](x) for one in found["panels"] for kind, x in one.items()),
         tuple(_curve(one) for one in found["curves"]),
         found["made"],
@@ -171,8 +263,21 @@ def _outcome(found: dict[str, Any]) -> Outcome:
 
 def _finding(found: dict[str, Any]) -> Finding:
     typed: dict[str, Any] = {name: _number(found[name]) for name in ("value", "low", "high")}
-    typed |= {"over": tuple(found["over"]), "verdict": Verdict(found["verdict"])}
+    typed |= {"over": tuple(found["over"]), "verdict": Ruling(found["verdict"])}
+    typed |= {"adjusted": _adjusted(found["adjusted"]), "failed": tuple(found["failed"])}
     return Finding(**(found | typed))
+
+
+def _adjusted(found: dict[str, Any] | None) -> Adjusted | None:
+    if found is None:
+        return None
+    return Adjusted(_number(found["low"]), _number(found["high"]), Ruling(found["verdict"]))
+
+
+def _checked(found: dict[str, Any]) -> Checked:
+    typed: dict[str, Any] = {name: _number(found[name]) for name in ("value", "low", "high")}
+    typed["over"] = tuple(found["over"])
+    return Checked(**(found | typed))
 
 
 def _curve(found: dict[str, Any]) -> Curve:

@@ -37,6 +37,7 @@ from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.wrappers import transform_observation
 from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
+from purejaxrl_suite.studies.gates import reaches, recycles
 from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
@@ -46,6 +47,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Lines,
     Panel,
     Study,
@@ -177,7 +179,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         environments = [tasks[id] for id in ids[regime]]
         if regime in STREAMS:
             environments = [continual(environments, phase)]
-        size = budget.seeds, CYCLES * count * phase * _per_update(base)
+        size = budget.seed_numbers, CYCLES * count * phase * _per_update(base)
         plain = Arm(base.builder, environments, *size, base.hypers, base.config)
         for name in budget.treatments:
             if (regime, name) == (SINGLE, "fresh"):
@@ -281,6 +283,8 @@ def _by_cycle(key: Key, curves: Mapping[str, Curves], remedy: str) -> Estimate:
     return Estimate(*(jnp.stack([one[i] for one in found]) for i in range(3)))
 
 
+LEARNT = tuple(f"{agent} learns" for agent in AGENTS)
+COUNTER = "redo_recycled"
 STUDY = Study(
     __doc__,
     arms,
@@ -290,37 +294,80 @@ STUDY = Study(
             names(STREAMS, "none", "fresh"),
             gain,
             LESS,
+            gates=LEARNT,
         ),
         Claim(
             "So they do on the MinAtar stream.",
             names((MINATAR,), "none", "fresh"),
             gain,
             LESS,
+            gates=LEARNT,
         ),
         Claim(
             "ReDo scores more in the last cycle than no remedy.",
             names(STREAMS, "redo", "none"),
             gain,
             MORE,
+            gates=(*LEARNT, "loses plasticity", "ReDo acts"),
         ),
         Claim(
             "On single tasks ReDo changes nothing.",
             names((SINGLE,), "redo", "none"),
             gain,
             EQUAL,
+            gates=("learns alone", "ReDo acts alone"),
         ),
     ),
     figure,
+    gates=(
+        *(
+            reaches(
+                f"{agent} learns",
+                f"{agent.upper()} learns every game at first.",
+                f"{agent}-{MINATAR}-none",
+                0.02,
+                partial(scores, cycle=0),
+            )
+            for agent in AGENTS
+        ),
+        reaches("learns alone", "PQN learns tasks that stay.", f"pqn-{SINGLE}-none", 0.02, scores),
+        Gate(
+            "loses plasticity",
+            "In the last cycle, networks without a remedy score less than fresh ones.",
+            names(STREAMS, "none", "fresh"),
+            gain,
+            LESS,
+            0.0,
+            "normalized score",
+            "longer phases, more of them, or more gradient steps in each",
+        ),
+        recycles("ReDo acts", "ReDo recycles units of PQN.", f"pqn-{MINATAR}-redo", COUNTER, 5.0),
+        recycles(
+            "ReDo acts alone",
+            "So it does where the task stays.",
+            f"pqn-{SINGLE}-redo",
+            COUNTER,
+            5.0,
+        ),
+    ),
     quick=Budget(
         ("Breakout-MinAtar", "SpaceInvaders-MinAtar", *GRIDS[::2]),
         5,
         36_864,
         ("none", "fresh", "redo"),
     ),
+    standard=Budget(
+        ("Breakout-MinAtar", "SpaceInvaders-MinAtar", *GRIDS[::2]),
+        8,
+        147_456,
+        ("none", "fresh", "redo"),
+        first_seed=1000,
+    ),
     full=Budget(
         ("Breakout-MinAtar", "Asterix-MinAtar", "SpaceInvaders-MinAtar", *GRIDS),
         32,
         9e6,
         tuple(remedies()),
+        first_seed=2000,
     ),
 )

@@ -7,14 +7,17 @@
     Claim: what the paper says, in a sentence.
     '''
 
-    STUDY = Study(__doc__, arms, claims, figure, quick=Budget(...), full=Budget(...))
+    STUDY = Study(__doc__, arms, claims, figure, gates=..., quick=..., standard=..., full=...)
 
 All of it is data and functions of data: arms are the arguments of sweeps, an effect is a number
-with an interval, a figure is a list of panels. Nothing here trains, judges or draws.
+with an interval, a gate is what such a number must be before claims count, a figure is a list of
+panels. Nothing here trains, judges or draws.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +25,7 @@ from jax.typing import ArrayLike
 
 from purejaxrl_suite.core.types import Agent, Environment, Key, Metric
 from purejaxrl_suite.stats import (
+    MINIMUM_SEEDS,
     Effect,
     Estimate,
     Verdict,
@@ -34,6 +38,8 @@ from purejaxrl_suite.stats import (
 Curves = Any
 """An xarray.Dataset over (environment, what else was varied ..., seed, step), as sweeps give it."""
 PARTS = ("Paper", "Figure", "Claim")
+JUDGED = ("standard", "full")
+"""The presets that end with verdicts; the others show effects and judge nothing."""
 
 
 class Budget(NamedTuple):
@@ -41,13 +47,20 @@ class Budget(NamedTuple):
 
     environments: ids, the tasks. seeds: members of every configuration. steps: environment steps of
     each member. A study whose environments have no ids leaves them out. treatments: names of those
-    that are compared, in a study that has more of them than a small budget can pay for.
+    that are compared, in a study that has more of them than a small budget can pay for. first_seed:
+    the seeds are this one and those that follow it.
     """
 
     environments: tuple[str, ...]
     seeds: int
     steps: float
     treatments: tuple[str, ...] = ()
+    first_seed: int = 0
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds that arms are trained with."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 class Arm(NamedTuple):
@@ -55,7 +68,7 @@ class Arm(NamedTuple):
 
     builder: Callable[..., Agent]
     environments: Sequence[Environment]
-    seeds: int
+    seeds: Sequence[int]
     steps: float
     hypers: Any = None
     config: Any = None
@@ -101,6 +114,7 @@ class Claim(NamedTuple):
     -> Effect of f32[]. direction: MORE, LESS or EQUAL than `against`, which is no effect. smallest:
     the smallest effect of interest, fixed before the first run. unit: of the effect. counted: what
     makes the interval narrower; "" where nothing does, as for the quantiles of a permutation test.
+    gates: names of those that it hangs on; None for all of the study's.
     """
 
     statement: str
@@ -111,6 +125,28 @@ class Claim(NamedTuple):
     against: float = 0.0
     unit: str = "normalized score"
     counted: str = "seeds"
+    gates: tuple[str, ...] | None = None
+
+
+class Gate(NamedTuple):
+    """A condition that data must meet before claims about them count.
+
+    The reference learnt, the treatment acted, the effect that the paper starts from is there.
+
+    name: short; claims name it. statement: one sentence. over: names of arms. measure: (key, curves
+    of these arms in this order) -> number, Estimate or Effect of f32[]. direction: MORE or LESS
+    than `bound`, which the number, and all of its interval, must be. remedy: what would be needed
+    where it is not.
+    """
+
+    name: str
+    statement: str
+    over: tuple[str, ...]
+    measure: Callable[..., Any]
+    direction: Direction
+    bound: float
+    unit: str
+    remedy: str
 
 
 class Line(NamedTuple):
@@ -186,26 +222,56 @@ class Text(NamedTuple):
     claim: str
 
 
-class Study(NamedTuple):
+@dataclass(frozen=True)
+class Study:
     """A question that trains its own answer.
 
     text: the docstring of its file. arms: of a budget, by name; each is a folder of the run.
-    figure: (key, {arm: curves}) -> panels. quick: minutes on two CPU cores, enough to exercise
-    everything. full: minutes on one GPU. Effects and the figure get the same key, so that they show
-    the same numbers.
+    figure: (key, {arm: curves}) -> panels. gates: what all or some of the claims hang on.
+    quick: minutes on two CPU cores, enough to exercise everything; it judges nothing. standard: at
+    most three hours there. full: as much as a GPU can do. Effects and the figure get the same key,
+    so that they show the same numbers.
+
+    Raises ValueError for a budget that judges with too few seeds, budgets that share seeds, two
+    claims or gates of one name, a claim that hangs on a gate that is not there, and a gate that
+    asks for equality.
     """
 
     text: str | None
     arms: Callable[[Budget], Mapping[str, Arm]]
     claims: tuple[Claim, ...]
     figure: Callable[[Key, Mapping[str, Curves]], tuple[Panel, ...]]
+    gates: tuple[Gate, ...]
     quick: Budget
+    standard: Budget
     full: Budget
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be judged."""
+        for name in JUDGED:
+            if self.budgets[name].seeds < MINIMUM_SEEDS:
+                found = self.budgets[name].seeds
+                raise ValueError(f"{name}: expected at least {MINIMUM_SEEDS} seeds, got {found}")
+        for (one, x), (other, y) in itertools.combinations(self.budgets.items(), 2):
+            if set(x.seed_numbers) & set(y.seed_numbers):
+                raise ValueError(f"first_seed: expected seeds in {other} that {one} does not have")
+        names = [gate.name for gate in self.gates]
+        _differ("claims", [claim.statement for claim in self.claims])
+        _differ("gates", names)
+        unknown = {name for claim in self.claims for name in claim.gates or ()} - set(names)
+        if unknown:
+            raise ValueError(f"gates: expected some of {names}, got {', '.join(sorted(unknown))}")
+        if any(gate.direction not in (MORE, LESS) for gate in self.gates):
+            raise ValueError("gates: expected MORE or LESS than a bound, got EQUAL")
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """Both budgets by name."""
-        return {"quick": self.quick, "full": self.full}
+        """All budgets by name, the smallest first."""
+        return {"quick": self.quick, "standard": self.standard, "full": self.full}
+
+    def hangs_on(self, claim: Claim) -> tuple[str, ...]:
+        """The names of the gates of a claim."""
+        return tuple(gate.name for gate in self.gates) if claim.gates is None else claim.gates
 
     def describe(self) -> Text:
         """The parts of the docstring; ValueError naming the one that is missing."""
@@ -218,6 +284,12 @@ class Study(NamedTuple):
             raise ValueError(f"text: expected a line '{missing[0]}: ...', got {list(found)}")
         paper, figure, claim = (found[name] for name in PARTS)
         return Text(" ".join(question.split()), paper, figure, claim)
+
+
+def _differ(what: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what}: expected different names, got {twice[0]!r} twice")
 
 
 def row(label: str, found: Estimate | Effect) -> Interval:

@@ -13,6 +13,7 @@ made about it: it depends on the machine.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.core.types import Array, Environment, Key, Network
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     Arm,
@@ -37,6 +39,7 @@ from purejaxrl_suite.studies.scores import normalized_scores
 
 CONFIG = PPOConfig(num_envs=8, rollout_length=128, epochs=4, minibatches=4)
 HYPERS = PPOHypers(learning_rate=1e-3)
+SMALL = ("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0")
 GRIDS = ("Navix-Empty-Random-8x8-v0", "Navix-DoorKey-8x8-v0")
 _NONE = Score(0.0, "an episode that never reaches the goal", "navix 4", True)
 _ALL = Score(1.0, "the reward of the goal", "navix 4", True)
@@ -52,7 +55,7 @@ def network(env: Environment) -> Network:
 def arms(budget: Budget) -> dict[str, Arm]:
     """The same sweep with and without the pool."""
     environments = [make(id) for id in budget.environments]
-    both = Arm(ppo, environments, budget.seeds, budget.steps, HYPERS, CONFIG, network)
+    both = Arm(ppo, environments, budget.seed_numbers, budget.steps, HYPERS, CONFIG, network)
     return {"pool": both, "exact": both._replace(reset_pool=0)}
 
 
@@ -72,6 +75,12 @@ def equal(
         return stats.difference(key, x, y, mean_of_tasks, paired=True)
 
     return effect
+
+
+def normalized(curves: Curves, task: int | None = None) -> Array:
+    """Final scores f32[S, tasks], of all tasks or of one."""
+    scores = normalized_scores(curves, references=REFERENCES)
+    return scores if task is None else scores[:, task : task + 1]
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Intervals, ...]:
@@ -110,10 +119,28 @@ STUDY = Study(
     (
         Claim("The final score is the same.", BOTH, equal(stats.final_score), EQUAL),
         Claim("Learning is as fast.", BOTH, equal(stats.area_under_curve), EQUAL),
-        Claim("So it is on Catch.", BOTH, equal(stats.area_under_curve, slice(0, 1)), EQUAL),
-        Claim("So it is on CartPole.", BOTH, equal(stats.area_under_curve, slice(1, 2)), EQUAL),
+        Claim(
+            "So it is on Catch.",
+            BOTH,
+            equal(stats.area_under_curve, slice(0, 1)),
+            EQUAL,
+            gates=("learns Catch",),
+        ),
+        Claim(
+            "So it is on CartPole.",
+            BOTH,
+            equal(stats.area_under_curve, slice(1, 2)),
+            EQUAL,
+            gates=("learns CartPole",),
+        ),
     ),
     figure,
-    quick=Budget(("Catch-bsuite", "CartPole-v1", "Navix-Empty-Random-8x8-v0"), 32, 1e5),
-    full=Budget(("Catch-bsuite", "CartPole-v1", "Breakout-MinAtar", *GRIDS), 256, 2e6),
+    gates=(
+        reaches("learns", "With exact resets every task is learnt.", "exact", 0.3, normalized),
+        reaches("learns Catch", "So is Catch.", "exact", 0.8, partial(normalized, task=0)),
+        reaches("learns CartPole", "So is CartPole.", "exact", 0.5, partial(normalized, task=1)),
+    ),
+    quick=Budget(SMALL, 32, 1e5),
+    standard=Budget(SMALL, 32, 3e5, first_seed=1000),
+    full=Budget((*SMALL[:2], "Breakout-MinAtar", *GRIDS), 256, 2e6, first_seed=2000),
 )

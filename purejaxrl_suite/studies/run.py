@@ -1,6 +1,6 @@
-"""Carrying out a study: train its arms, measure, judge."""
+"""Carrying out a study: train its arms, measure, have it judged."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from math import ceil
@@ -16,9 +16,11 @@ from purejaxrl_suite.engine.execute import Progress
 from purejaxrl_suite.engine.layout import Layout, lay_out
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.sweep import sweep
-from purejaxrl_suite.stats import Effect, Estimate, Verdict, estimate, final_score, iqm
-from purejaxrl_suite.studies.outcome import Cost, Curve, Finding, Outcome
-from purejaxrl_suite.studies.protocol import Arm, Claim, Curves, Study, line
+from purejaxrl_suite.stats import Estimate, estimate, final_score, iqm
+from purejaxrl_suite.studies.definition import digest
+from purejaxrl_suite.studies.judging import checked, measured, ruled
+from purejaxrl_suite.studies.outcome import Cost, Curve, Look, Outcome
+from purejaxrl_suite.studies.protocol import Arm, Curves, Study, line
 
 SEGMENTS = 10
 POINTS = 20
@@ -44,14 +46,17 @@ def run_study(
     preset: str,
     folder: str | Path,
     *,
+    looks: Sequence[Look] = (),
     commit: str | None = None,
     watch: Callable[[str], AbstractContextManager[Any]] = unwatched,
 ) -> Outcome:
-    """Train every arm of a study and judge its claims.
+    """Train every arm of a study, check its gates, and judge its claims.
 
-    preset: which of its budgets, "quick" or "full". folder: holds a sweep per arm; what is there is
-    gone on with, so that a study stopped in any way is run again by the same call. commit: for the
-    record. watch: a context around each arm, entered with its title, that gives a `Watch`.
+    preset: which of its budgets, "quick", "standard" or "full"; the first judges nothing. folder:
+    holds a sweep per arm; what is there is gone on with, so that a study stopped in any way is run
+    again by the same call. looks: at earlier results, as `outcome.seen` finds them: what was asked
+    otherwise of the same seeds makes this result exploratory. commit: for the record. watch: a
+    context around each arm, entered with its title, that gives a `Watch`.
     Raises ValueError for another preset, and where the folder holds sweeps of another study or
     budget; KeyboardInterrupt after Ctrl-C, when the state is saved.
     """
@@ -63,7 +68,7 @@ def run_study(
         with watch(f"{name}: {label} ({number}/{len(arms)})") as told:
             result = _train(arm, Path(folder) / label, told)
             curves[label], sizes[label] = result.curves, result.parameters
-    return conclude(name, study, preset, curves, sizes, commit)
+    return conclude(name, study, preset, curves, sizes, looks, commit)
 
 
 def laid_out(arm: Arm) -> Layout:
@@ -96,50 +101,30 @@ def conclude(
     preset: str,
     curves: Mapping[str, Curves],
     sizes: Mapping[str, Any],
+    looks: Sequence[Look] = (),
     commit: str | None = None,
 ) -> Outcome:
     """Judge the claims of a study by the curves {arm: dataset} of its finished arms.
 
-    sizes: {arm: `Result.parameters`}.
+    sizes: {arm: `Result.parameters`}. looks: at earlier results.
     """
-    key = jax.random.key(0)
+    key, budget = jax.random.key(0), study.budgets[preset]
+    gates = tuple(checked(gate, measured(key, gate, curves)) for gate in study.gates)
+    effects = [measured(key, claim, curves) for claim in study.claims]
+    look = Look(preset, digest(study, budget), budget.first_seed, budget.seeds)
     return Outcome(
         name,
         study.describe(),
         preset,
-        study.budgets[preset],
-        tuple(judge(claim, _effect(key, claim, curves)) for claim in study.claims),
+        budget,
+        look.digest,
+        tuple(looks),
+        gates,
+        ruled(study, look, effects, gates, looks),
         {label: _cost(dataset) for label, dataset in curves.items()},
         tuple(study.figure(key, curves)),
         tuple(c for label, one in curves.items() for c in _thinned(key, label, one, sizes[label])),
         {**made_with(), "commit": commit},
-    )
-
-
-def judge(claim: Claim, effect: Effect) -> Finding:
-    """The verdict on a claim, by its effect."""
-    value, low, high = (float(x) for x in (effect.value, effect.low, effect.high))
-    seeds, against = int(effect.seeds), claim.against
-    numbers: Any = (*(x - against for x in (value, low, high)), seeds)
-    shifted = Effect(*numbers)
-    found = claim.direction.verdict(shifted, claim.smallest)
-    needed = None
-    if found is Verdict.INCONCLUSIVE and claim.counted:
-        needed = claim.direction.seeds_to_decide(shifted, claim.smallest)
-    return Finding(
-        claim.statement,
-        claim.over,
-        claim.direction.name,
-        against,
-        claim.smallest,
-        claim.unit,
-        value,
-        low,
-        high,
-        seeds,
-        claim.counted,
-        found,
-        needed,
     )
 
 
@@ -161,16 +146,10 @@ def _train(arm: Arm, folder: Path, told: Watch) -> Result:
     )
 
 
-def _effect(key: Key, claim: Claim, curves: Mapping[str, Curves]) -> Effect:
-    missing = [name for name in claim.over if name not in curves]
-    if missing:
-        raise ValueError(f"over: expected arms ({', '.join(curves)}), got {', '.join(missing)}")
-    return claim.effect(key, *(curves[name] for name in claim.over))
-
-
 def _cost(curves: Curves) -> Cost:
     return Cost(
         agent=str(curves.attrs["agent"]),
+        tasks=tuple(str(name) for name in curves["environment"].values),
         members=int(curves["diverged"].size),
         seeds=int(curves.sizes["seed"]),
         steps=float(curves["step"].values[-1]),

@@ -26,6 +26,7 @@ from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -33,6 +34,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Lines,
     Study,
     line,
@@ -123,6 +125,29 @@ def _draw(key: Key, scores: Array, seeds: int) -> Array:
     return jnp.take_along_axis(scores, index, axis=0)
 
 
+def surest(key: Key, x: Curves, y: Curves) -> float:
+    """How far the interval of the difference lies from 0 on the game where it is nearest to it."""
+    pairs = zip(_by_game(x), _by_game(y), strict=True)
+    found = [stats.difference(key, *pair, paired=False) for pair in pairs]
+    return min(max(float(one.low), -float(one.high)) for one in found)
+
+
+def widest(key: Key, x: Curves, y: Curves) -> float:
+    """The largest difference of means on a game, in standard deviations of its seeds."""
+    del key  # nothing is drawn
+    pairs = zip(_by_game(x), _by_game(y), strict=True)
+    return max(float(abs(a.mean() - b.mean()) / _spread(a, b)) for a, b in pairs)
+
+
+def _spread(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2.0))
+
+
+def _by_game(curves: Curves) -> list[np.ndarray]:
+    """Scores f32[S, 1] of every game."""
+    return np.split(np.asarray(normalized_scores(curves)), curves.sizes["environment"], axis=1)
+
+
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Lines, ...]:
     """Wrong winners and coverage against the number of seeds."""
     both = curves["ppo"], curves["pqn"]
@@ -150,6 +175,7 @@ def _along(found: list[Effect]) -> Estimate:
 
 
 BOTH = ("ppo", "pqn")
+LEARNT = ("ppo learns", "pqn learns")
 STUDY = Study(
     __doc__,
     minatar.agents,
@@ -181,6 +207,7 @@ STUDY = Study(
             against=0.95,
             unit="coverage",
             counted="experiments",
+            gates=LEARNT,
         ),
         Claim(
             "With 3 seeds, it does not.",
@@ -191,9 +218,35 @@ STUDY = Study(
             against=0.95,
             unit="coverage",
             counted="experiments",
+            gates=LEARNT,
         ),
     ),
     figure,
+    gates=(
+        reaches("ppo learns", "PPO learns every game.", "ppo", 0.05),
+        reaches("pqn learns", "PQN learns every game.", "pqn", 0.05),
+        Gate(
+            "winner",
+            "On every game one of both agents is better, as surely as all seeds can tell.",
+            BOTH,
+            surest,
+            MORE,
+            0.0,
+            "normalized score",
+            "more seeds, or agents that differ more",
+        ),
+        Gate(
+            "luck",
+            "On every game seeds differ enough for luck to matter beside what agents differ by.",
+            BOTH,
+            widest,
+            LESS,
+            2.0,
+            "standard deviations of seeds",
+            "agents that differ less",
+        ),
+    ),
     quick=Budget(minatar.THREE_GAMES, 32, 1e5),
-    full=Budget(minatar.FOUR_GAMES, 256, 1e6),
+    standard=Budget(("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 32, 2e5, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 256, 1e6, first_seed=2000),
 )

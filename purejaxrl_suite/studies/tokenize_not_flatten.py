@@ -15,6 +15,7 @@ baseline has not. The paper does not expect its findings of DQN; that is measure
 of it: it says nothing of games.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +25,17 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.rainbow import RainbowConfig
 from purejaxrl_suite.core.types import Environment, Key, Network
 from purejaxrl_suite.studies import minatar
-from purejaxrl_suite.studies.architectures import against_parameters, gain, q_network, with_replay
+from purejaxrl_suite.studies.architectures import (
+    BOARD,
+    FIELD,
+    against_parameters,
+    finals,
+    gain,
+    q_network,
+    with_pqn,
+    with_replay,
+)
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -33,13 +44,15 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Panel,
     Study,
     row,
 )
 
-UNITS, QUICK_UNITS = 512, 32
+UNITS, STANDARD_UNITS, QUICK_UNITS = 512, 64, 32
+AGENT = "agent"
 SCALE = 4
 ATOMS = RainbowConfig().atoms
 CHANNELS = 16
@@ -48,102 +61,127 @@ DENSE, SUM, SOFT, ONE = "dense-4", "sum-4", "soft-4", "soft-1 of 4"
 Build = Callable[[Environment], Network]
 
 
-def networks(units: int, **options: Any) -> dict[str, Build]:
-    """All networks by name."""
-    wide = SCALE * units
+def networks(units: int, stride: int, **options: Any) -> dict[str, Build]:
+    """All networks by name; tokens are all cells of a board, or of every second row and column."""
+    wide, options = SCALE * units, {"encoder": {1: BOARD, 2: FIELD}[stride]} | options
 
-    def of(bridge: nets.Bridge, units: int = wide) -> Build:
+    def finals(bridge: nets.Bridge, units: int = wide) -> Build:
         return q_network(units, bridge, **options)
 
     def extra(env: Environment) -> Network:
-        cells = env.observation.shape[0] * env.observation.shape[1]
+        cells = math.prod(-(-side // stride) for side in env.observation.shape[:2])
         return q_network(wide, hidden=(wide, cells * CHANNELS), **options)(env)
 
     def tokens(cut: nets.Tokens, reduce: Any = jnp.sum) -> Build:
-        return of(nets.tokenised(reduce, cut))
+        return finals(nets.tokenised(reduce, cut))
 
     def one(**slots: Any) -> Build:
-        return of(nets.mixture(nets.soft(**slots), 1))
+        return finals(nets.mixture(nets.soft(**slots), 1))
 
     return {
-        "dense-1": of(nets.flatten(), units),
-        DENSE: of(nets.flatten()),
+        "dense-1": finals(nets.flatten(), units),
+        DENSE: finals(nets.flatten()),
         f"{DENSE} extra": extra,
-        "sum-1": of(nets.tokenised(), units),
+        "sum-1": finals(nets.tokenised(), units),
         SUM: tokens(nets.per_conv()),
         "mean-4": tokens(nets.per_conv(), jnp.mean),
         f"{SUM} shuffled": tokens(nets.shuffled(nets.per_conv())),
         f"{SUM} PerFeat": tokens(nets.per_feat()),
         f"{SUM} PerPatch": tokens(nets.per_patch()),
-        SOFT: of(nets.mixture(nets.soft(), SCALE), units),
+        SOFT: finals(nets.mixture(nets.soft(), SCALE), units),
         ONE: one(),
         f"{ONE}, 10 slots": one(slots=10),
         f"{ONE}, 1 slot": one(slots=1),
-        "choice-1 of 4": of(nets.mixture(nets.expert_choice(), 1)),
-        "choice-4": of(nets.mixture(nets.expert_choice(), SCALE), units),
+        "choice-1 of 4": finals(nets.mixture(nets.expert_choice(), 1)),
+        "choice-4": finals(nets.mixture(nets.expert_choice(), SCALE), units),
     }
 
 
 def arms(budget: Budget) -> dict[str, Arm]:
-    """Rainbow with the networks of a budget, DQN with those that the claims are about."""
-    units = UNITS if budget == STUDY.full else QUICK_UNITS
-    chosen = {n: x for n, x in networks(units, atoms=ATOMS).items() if n in budget.treatments}
-    few = {n: x for n, x in networks(units).items() if n in (DENSE, SUM)}
+    """Rainbow with the networks of a budget, DQN with two of them; or PQN alone (standard)."""
+    if budget == STUDY.standard:
+        known = networks(STANDARD_UNITS, 2, layer_norm=True)
+        return {AGENT: with_pqn(budget, {name: known[name] for name in budget.treatments})}
+    size = (UNITS, 2) if budget == STUDY.full else (QUICK_UNITS, 1)
+    known, plain = networks(*size, atoms=ATOMS), networks(*size)
     return {
-        "rainbow": with_replay(budget, "rainbow", chosen),
-        "dqn": with_replay(budget, "dqn", few),
+        AGENT: with_replay(budget, "rainbow", {name: known[name] for name in budget.treatments}),
+        "dqn": with_replay(budget, "dqn", {name: plain[name] for name in (DENSE, SUM)}),
     }
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     """Scores, dormant units and rank against parameters; every network against the dense one."""
-    of_rainbow = curves["rainbow"]
-    names = [str(name) for name in of_rainbow["network"].values if name != DENSE]
-    found = {f"Rainbow: {name}": gain(name, DENSE)(key, of_rainbow) for name in names}
-    found[f"DQN: {SUM}"] = gain(SUM, DENSE)(key, curves["dqn"])
+    plain = curves[AGENT]
+    names = [str(name) for name in plain["network"].values if name != DENSE]
+    found = {name: gain(name, DENSE)(key, plain) for name in names}
+    if "dqn" in curves:
+        found[f"DQN: {SUM}"] = gain(SUM, DENSE)(key, curves["dqn"])
     rows = tuple(row(label, one) for label, one in found.items())
     families = ("dense", "sum")
     return (
-        against_parameters(key, "Rainbow: final score", of_rainbow, families),
-        against_parameters(key, "Rainbow: dormant units", of_rainbow, families, "block_dormant"),
-        against_parameters(key, "Rainbow: srank per unit", of_rainbow, families, "block_srank"),
+        against_parameters(key, "Final score", plain, families),
+        against_parameters(key, "Dormant units", plain, families, "block_dormant"),
+        against_parameters(key, "Srank per unit", plain, families, "block_srank"),
         Intervals("Final score less that of dense-4", "95 % interval", rows, 0.0, 0.05),
     )
 
 
-RAINBOW = ("rainbow",)
+THIS = (AGENT,)
+LEARN = ("learns", "tokens learn")
+CHOSEN = ("dense-1", DENSE, f"{DENSE} extra", "sum-1", SUM, f"{SUM} shuffled", SOFT, ONE)
 STUDY = Study(
     __doc__,
     arms,
     (
-        Claim("One expert four times as wide equals four.", RAINBOW, gain(ONE, SOFT), EQUAL),
+        Claim(
+            "One expert four times as wide equals four.",
+            THIS,
+            gain(ONE, SOFT),
+            EQUAL,
+            gates=("learns", "experts learn"),
+        ),
         Claim(
             "A layer on each token, summed, is better than a dense layer as wide.",
-            RAINBOW,
+            THIS,
             gain(SUM, DENSE),
             MORE,
+            gates=(*LEARN, "width fails"),
         ),
         Claim(
             "Tokens of positions are better than shuffled ones.",
-            RAINBOW,
+            THIS,
             gain(SUM, f"{SUM} shuffled"),
             MORE,
+            gates=LEARN,
         ),
         Claim(
             "A second dense layer does not help the dense one.",
-            RAINBOW,
+            THIS,
             gain(f"{DENSE} extra", DENSE),
             LESS,
             smallest=0.0,
             against=0.05,
+            gates=("learns",),
         ),
     ),
     figure,
-    quick=Budget(
-        (minatar.CATCH,),
-        4,
-        8_000,
-        (DENSE, f"{DENSE} extra", SUM, f"{SUM} shuffled", SOFT, ONE),
+    gates=(
+        reaches("learns", "A dense layer learns every game.", AGENT, 0.05, finals("dense-1")),
+        reaches("tokens learn", "So does a layer on each token.", AGENT, 0.05, finals("sum-1")),
+        reaches("experts learn", "So do four experts.", AGENT, 0.05, finals(SOFT)),
+        Gate(
+            "width fails",
+            "A dense layer gains nothing by being four times as wide, as the paper begins with.",
+            THIS,
+            gain(DENSE, "dense-1"),
+            LESS,
+            0.05,
+            "normalized score",
+            "a task or an agent that loses by width",
+        ),
     ),
-    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS))),
+    quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),
+    standard=Budget(("Breakout-MinAtar",), 8, 2e5, CHOSEN, first_seed=1000),
+    full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS, 2)), first_seed=2000),
 )

@@ -25,6 +25,7 @@ from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.presets import PRESETS
 from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.minatar import FOUR_GAMES
 from purejaxrl_suite.studies.panels import over_time
 from purejaxrl_suite.studies.protocol import (
@@ -33,6 +34,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Curves,
+    Gate,
     Intervals,
     Lines,
     Panel,
@@ -48,6 +50,7 @@ PRESET = {
     "PQN": "purejaxql-minatar",
 }
 ATOMS = ("C51", "Rainbow")
+TWO_GAMES = ("Breakout-MinAtar", "SpaceInvaders-MinAtar")
 LONGER = 5
 """Steps of PQN for one of the others."""
 DECAY = 0.025
@@ -64,7 +67,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
             hypers = hypers._replace(epsilon_decay_steps=DECAY * steps[name])
         few = budget.treatments if name in ATOMS else ()
         environments = [make(id) for id in few or budget.environments]
-        sizes = budget.seeds, steps[name]
+        sizes = budget.seed_numbers, steps[name]
         return Arm(preset.builder, environments, *sizes, hypers, preset.config, preset.network)
 
     return {name: arm(name) for name in PRESET}
@@ -80,6 +83,12 @@ def ahead(key: Key, x: Curves, y: Curves) -> Effect:
     both = [name for name in x["environment"].values if name in y["environment"].values]
     ours, theirs = (normalized_scores(one.sel(environment=both)) for one in (x, y))
     return stats.difference(key, ours, theirs, paired=False)
+
+
+def length(key: Key, curves: Curves) -> float:
+    """Steps of each member as a share of those behind the published scores."""
+    del key  # nothing is drawn
+    return float(curves["step"].values[-1]) / 1e7
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
@@ -116,13 +125,38 @@ STUDY = Study(
     __doc__,
     arms,
     (
-        *(Claim(f"{name} learns.", (name,), reached, MORE) for name in PRESET),
-        Claim("C51 scores more than DQN.", ("C51", "DQN"), ahead, MORE),
-        Claim("Rainbow scores more than DQN.", ("Rainbow", "DQN"), ahead, MORE),
-        Claim("Rainbow scores more than C51.", ("Rainbow", "C51"), ahead, MORE),
-        Claim("PQN comes within 0.1 of the published scores.", ("PQN",), reached, MORE, 0.0, 0.9),
+        *(Claim(f"{n} learns.", (n,), reached, MORE, gates=("learnable",)) for n in PRESET),
+        *(
+            Claim(f"{x} scores more than {y}.", (x, y), ahead, MORE, gates=(f"{y} learns",))
+            for x, y in (("C51", "DQN"), ("Rainbow", "DQN"), ("Rainbow", "C51"))
+        ),
+        Claim(
+            "PQN comes within 0.1 of the published scores.",
+            ("PQN",),
+            reached,
+            MORE,
+            smallest=0.0,
+            against=0.9,
+            gates=("as long",),
+        ),
     ),
     figure,
-    quick=Budget(FOUR_GAMES, 16, 2e4, ("Breakout-MinAtar", "SpaceInvaders-MinAtar")),
-    full=Budget(FOUR_GAMES, 32, 1e7),
+    gates=(
+        reaches("learnable", "PQN, with five times the steps, learns every game.", "PQN", 0.05),
+        reaches("DQN learns", "DQN learns every game that it is compared on.", "DQN", 0.05),
+        reaches("C51 learns", "C51 learns every game that it is compared on.", "C51", 0.05),
+        Gate(
+            "as long",
+            "PQN plays as long as the published agents did.",
+            ("PQN",),
+            length,
+            MORE,
+            0.99,
+            "of 1e7 steps",
+            "the full budget",
+        ),
+    ),
+    quick=Budget(FOUR_GAMES, 16, 2e4, TWO_GAMES),
+    standard=Budget(TWO_GAMES, 8, 8e4, TWO_GAMES, first_seed=1000),
+    full=Budget(FOUR_GAMES, 32, 1e7, first_seed=2000),
 )

@@ -13,7 +13,7 @@ import numpy as np
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats import Effect, Estimate
-from purejaxrl_suite.studies.protocol import Curves, Line, line
+from purejaxrl_suite.studies.protocol import LESS, Curves, Gate, Line, line
 from purejaxrl_suite.studies.scores import estimated, late
 
 Measure = Callable[[Curves], Array]
@@ -55,6 +55,25 @@ def interacts(measure: Measure) -> Callable[[Key, Curves, Curves, Curves, Curves
         return estimated(key, gain - (measure(wide_alone) - measure(alone)))
 
     return effect
+
+
+def gain(measure: Measure) -> Callable[[Key, Curves, Curves], Effect]:
+    """What one arm measures more than another."""
+
+    def effect(key: Key, more: Curves, less: Curves) -> Effect:
+        return estimated(key, measure(more) - measure(less))
+
+    return effect
+
+
+def room(name: str, statement: str, arm: str, measure: Measure, most: float) -> Gate:
+    """Ask of an arm that it scores little enough for others to score more."""
+    remedy = "harder tasks, or fewer steps"
+
+    def effect(key: Key, curves: Curves) -> Effect:
+        return estimated(key, measure(curves))
+
+    return Gate(name, statement, (arm,), effect, LESS, most, "normalized score", remedy)
 
 
 def asleep(curves: Curves, tau: float) -> Array:

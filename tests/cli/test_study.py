@@ -4,40 +4,59 @@ import pytest
 
 from purejaxrl_suite import cli
 from purejaxrl_suite.cli import study
+from purejaxrl_suite.studies import outcome
 from tests.studies.tiny import STUDY
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(study, "studies", lambda: {"tiny": STUDY, "empty": STUDY})
+    monkeypatch.setattr(outcome, "SHIPPED", tmp_path / "nothing")
     return lambda text: cli.main(text.split())
 
 
-def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys):
-    assert command("study run tiny") == 0
+def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch):
+    assert command("study run tiny --preset standard --results shipped") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "CONFIRMED" in said and "REFUTED" in said and "docs/studies/tiny/quick.json" in said
-    written = tmp_path / "docs" / "studies" / "tiny"
-    assert {path.name for path in written.iterdir()} == {"quick.json", "quick.png"}
-    assert (tmp_path / "runs" / "studies" / "tiny" / "quick" / "frozen" / "sweep.json").exists()
+    assert "CONFIRMED" in said and "REFUTED" in said and "shipped/tiny/standard.json" in said
+    assert "NOT TESTED: perfect" in said and "perfect: It is perfect." in said
+    (written,) = (tmp_path / "shipped").iterdir()
+    assert {path.name for path in written.iterdir()} == {"standard.json", "standard.png"}
+    trained = tmp_path / "runs" / "studies" / "tiny" / "standard"
+    assert (trained / "frozen" / "sweep.json").exists() and (trained / "standard.png").exists()
 
-    assert command("study run tiny") == 0
+    assert command("study run tiny --preset standard") == 0
     assert "is finished" in capsys.readouterr().out
     assert command("study list") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "quick: 1 CONFIRMED, 1 REFUTED" in said and "not run" in said
+    size = "8 seeds x 960 steps"
+    assert f"standard: 1 CONFIRMED, 1 REFUTED, 1 NOT TESTED {size}" in said and "not run" in said
     assert command("study show tiny") == 0
     said = " ".join(capsys.readouterr().out.split())
-    for expected in ("Does learning help?", "Learning hurts.", "8 seeds x 960 steps", "INCONCL"):
-        assert (expected in said) == (expected != "INCONCL")
-    assert "more than 0, at least by 0.05" in said
+    for expected in (
+        "Does learning help?",
+        "Learning hurts.",
+        size,
+        "needs a miracle",
+        "CONFIRMED",
+    ):
+        assert expected in said
+    assert "more than 0, at least by 0.05" in said and "INCONCL" not in said
 
-    assert command("report runs/studies/tiny/quick") == 0
-    page = (tmp_path / "runs" / "studies" / "tiny" / "quick" / "report.html").read_text()
+    assert command("report runs/studies/tiny/standard") == 0
+    page = (trained / "report.html").read_text()
     assert "Learning hurts." in page and "REFUTED</span>" in page and "<h3>frozen</h3>" in page
-    assert command("gallery") == 0
+    assert "needs a miracle" in page
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(outcome, "SHIPPED", tmp_path / "shipped")
+    assert command("gallery --out gallery.html") == 0
     assert "gallery.html: 1 studies" in capsys.readouterr().out
+    assert command("study list") == 0
+    assert "1 NOT TESTED" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from purejaxrl_suite import report
 from purejaxrl_suite.cli.folder import write_figures
+from purejaxrl_suite.report.findings import findings, gates, overview
 from purejaxrl_suite.report.gallery import gallery
-from purejaxrl_suite.report.studies import findings, overview, study_figure
-from purejaxrl_suite.stats import Verdict
-from purejaxrl_suite.studies import write
+from purejaxrl_suite.report.studies import study_figure
+from purejaxrl_suite.studies import Ruling, write
+from purejaxrl_suite.studies.outcome import find
 from purejaxrl_suite.studies.protocol import Text
 from tests.report.test_gallery import outcome
 from tests.report.test_page import sweep
@@ -95,15 +96,22 @@ def named():
 
 
 def hostile_outcome():
-    one = outcome("quick", Verdict.CONFIRMED)
+    one = outcome("full", Ruling.NOT_TESTED)
     text = Text(*(hostile(field) for field in Text._fields))
     finding = one.findings[0]._replace(
-        statement=hostile("statement"), unit=hostile("unit"), over=(hostile("a"), hostile("b"))
+        statement=hostile("statement"),
+        unit=hostile("unit"),
+        over=(hostile("a"), hostile("b")),
+        failed=(hostile("gate"),),
+    )
+    gate = one.gates[0]._replace(
+        name=hostile("gate"), remedy=hostile("remedy"), over=(hostile("a"),)
     )
     budget = one.budget._replace(environments=(hostile("Maze"),))
     made = {key: hostile(key) for key in ("device", "commit")} | {"versions": {}}
     arms = {hostile(name): cost for name, cost in one.arms.items()}
-    return one._replace(text=text, findings=(finding,), budget=budget, made=made, arms=arms)
+    known = {"text": text, "findings": (finding,), "gates": (gate,), "budget": budget}
+    return one._replace(**known, made=made, arms=arms)
 
 
 def test_a_page_shows_names_as_they_are(named, tmp_path):
@@ -139,14 +147,14 @@ def test_a_gallery_shows_names_as_they_are(tmp_path):
     one = hostile_outcome()._replace(study=hostile("study"))
     folder = tmp_path / "studies" / "helping"
     study_figure(one, write(one, folder).with_suffix(".png"))
-    gallery(tmp_path / "studies", tmp_path / "gallery.html")
+    gallery(find(tmp_path / "studies"), tmp_path / "gallery.html")
     page = read(tmp_path / "gallery.html")
     (picture,) = (attributes for tag, attributes in page.tags if tag == "img")
     assert picture["alt"] == f"Figure of {one.study}" and picture["src"].startswith(
         "data:image/png"
     )
     assert {"lang"} == set(page.tags[0][1])
-    for name in ("question", "paper", "figure", "claim", "statement", "device", "commit"):
+    for name in ("question", "paper", "figure", "claim", "statement", "device", "commit", "gate"):
         assert hostile(name) in "\n".join(page.texts), name
 
 
@@ -160,9 +168,9 @@ def test_a_terminal_shows_names_as_they_are(named):
     curves, names = named
     ranking = report.best(curves, names["episode_return"])
     one = hostile_outcome()
-    text = printed(ranking) + printed(findings(one))
+    text = printed(ranking) + printed(findings(one)) + printed(gates(one))
     assert hostile("low") in text and hostile("statement") in text and hostile("commit") in text
-    assert names["gamma"] in text and str(Verdict.CONFIRMED) in text
+    assert names["gamma"] in text and f"{Ruling.NOT_TESTED}: {hostile('gate')}" in text
     plain = sweep().assign_attrs(agent=hostile("agent"), environment=hostile("environment"))
     assert hostile("environment") in printed(report.table({hostile("run"): plain}))
     assert hostile("question") in printed(overview({"a": one.text}, {"a": {"quick": one}}))

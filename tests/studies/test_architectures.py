@@ -10,6 +10,7 @@ from purejaxrl_suite import nets, stats
 from purejaxrl_suite.core.types import Box, Discrete, Learner
 from purejaxrl_suite.studies import architectures, mind_the_gap, moe_scaling, tokenize_not_flatten
 from tests.plasticity.looks import look_at_network
+from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
 GAME = "Breakout-MinAtar"
@@ -90,6 +91,7 @@ def test_claims_and_figures_of_a_small_budget(module):
     for claim in study.claims:
         effect = claim.effect(KEY, *(made[name] for name in claim.over))
         assert np.isfinite(float(effect.value)) and int(effect.seeds) > 1, claim.statement
+    assert all(np.isfinite(x) for x in gates_of(study, made).values())
     panels = study.figure(KEY, made)
     assert len(panels) >= 4
     for panel in panels:

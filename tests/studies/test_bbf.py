@@ -8,7 +8,8 @@ import xarray as xr
 from purejaxrl_suite import stats
 from purejaxrl_suite.presets import PRESETS
 from purejaxrl_suite.studies import bbf
-from purejaxrl_suite.studies.run import judge
+from purejaxrl_suite.studies.judging import judge
+from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
 GAMES, WIDTHS, SEEDS = ("Asterix-MinAtar", "Breakout-MinAtar"), ("1", "2", "4"), 8
@@ -57,6 +58,8 @@ def test_effects_by_hand():
         [one.value for one in found], [0.1, 0.2, 0.3, 1.0, -1.0, 0.2], atol=1e-5
     )
     assert {one.verdict for one in found} == {"CONFIRMED"}
+    found = gates_of(bbf.STUDY, arms)
+    assert found == {"learns": pytest.approx(-0.8), "recovers": pytest.approx(1.0)}
     worse = bbf.STUDY.claims[-1]
     assert judge(worse, worse.effect(KEY, low, high)).verdict == "REFUTED"
 

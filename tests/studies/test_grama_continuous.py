@@ -8,6 +8,7 @@ import xarray as xr
 from purejaxrl_suite import nets
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.studies import grama_continuous as study
+from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
 SEEDS, STEPS = 3, 40
@@ -19,7 +20,8 @@ def curves(treatments, **shares):
     ends = np.array(list(treatments.values()), np.float32)[None, :, None, None]
     along = np.linspace(0.0, 1.0, STEPS) > 0.5
     shape = (1, len(treatments), SEEDS, STEPS)
-    data = {"episode_return": (dims, np.broadcast_to(-1000.0 + 800.0 * ends * along, shape))}
+    tiny = 1e-3 * np.arange(SEEDS)[:, None] * along  # no two seeds are the same
+    data = {"episode_return": (dims, np.broadcast_to(-1000.0 + 800.0 * ends * along + tiny, shape))}
     data |= {name: (dims, np.full(shape, x)) for name, x in shares.items()}
     data["diverged"] = (dims[:3], np.zeros(shape[:3], bool))
     known = {"environment": ["Pendulum-v1"], "intervention": list(treatments)}
@@ -36,7 +38,7 @@ def test_scores_are_on_the_scale_of_agents_that_nothing_is_done_to():
 
 
 def test_claims_and_figure_on_curves_by_hand():
-    shares = {"inactive_0.01": 0.3, "dormant_0.02": 0.1}
+    shares = {"inactive_0.01": 0.3, "dormant_0.02": 0.1, "regrama_recycled": 4.0}
     treated = curves({"none": 1.0, "ReDo": 0.9, "ReGraMa": 1.2, "random": 1.1}, **shares)
     agreement = {"jaccard_released": 0.95, "jaccard_text": 0.05}
     made = {
@@ -48,6 +50,9 @@ def test_claims_and_figure_on_curves_by_hand():
     found = [c.effect(KEY, *(made[n] for n in c.over)) for c in study.STUDY.claims]
     expected = 0.95, 0.05, 0.2, 0.3, 0.3, 0.1
     assert [float(one.value) for one in found] == pytest.approx(expected, abs=1e-5)
+    gates = gates_of(study.STUDY, made)
+    assert gates["falls silent"] == 1.0 and gates["sac recycles"] == 4.0 * STEPS
+    assert gates["sac learns"] > 1e3  # seeds are alike here but for their last digits
     ranked, of_ppo, alike, *shares = study.figure(KEY, made)
     assert [one.label for one in ranked.rows] == ["ReGraMa", "random", "ReDo"]
     assert [one.value for one in of_ppo.rows] == pytest.approx([0.2, -0.1], abs=1e-5)

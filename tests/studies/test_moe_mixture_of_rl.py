@@ -10,6 +10,7 @@ from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import moe_mixture_of_rl as study
 from purejaxrl_suite.studies.multitask_scaling import tasks
+from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
 ENDS = REFERENCES["Catch-bsuite"]
@@ -73,6 +74,9 @@ def test_scores_of_phases_and_gains():
     both = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
     found = at_once({"baseline": both, "big-soft": both - 0.2})
     np.testing.assert_allclose(study.finals(found, "baseline"), both, atol=1e-6)
+    gates = gates_of(study.STUDY, {"in-turn": curves, "at-once": found})
+    assert gates["learns in turn"] == pytest.approx(np.mean([0.0, 0.6, 1.2, 1.8]) - 0.15, abs=0.2)
+    assert gates["learns at once"] == pytest.approx(0.25, abs=1e-5)
     effect = study.gain(study.finals, "big-soft")(KEY, found)
     assert float(effect.value) == pytest.approx(-0.2, abs=1e-5)
 

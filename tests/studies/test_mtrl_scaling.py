@@ -7,6 +7,7 @@ import xarray as xr
 
 from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import mtrl_scaling as study
+from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
 ENDS = REFERENCES["Pendulum-v1"]
@@ -57,6 +58,9 @@ def test_claims_by_hand():
     expected = 1.0, 0.4 - 0.7 * 0.5, -0.3 * 0.5, 0.5, -1.0
     assert [float(one.value) for one in found] == pytest.approx(expected, abs=1e-5)
     assert {int(one.seeds) for one in found} == {3}
+    gates = gates_of(study.STUDY, made)
+    expected = {"learns": 0.4, "room": 0.2, "room alone": 0.2, "width pays": 0.5, "dormant": 0.4}
+    assert gates == pytest.approx(expected, abs=1e-5)
     nothing = study.STUDY.claims[1].effect(KEY, flat, flat, flat)
     assert np.isnan(nothing.value) and np.isnan(nothing.low)  # no gain to have a share in
     score, gains, units = study.figure(KEY, made)

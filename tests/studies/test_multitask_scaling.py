@@ -9,6 +9,7 @@ from purejaxrl_suite.core.types import Discrete
 from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import multitask_grids
 from purejaxrl_suite.studies import multitask_scaling as study
+from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
 ENDS = REFERENCES["Catch-bsuite"]
@@ -57,6 +58,9 @@ def test_effects_by_hand():
 
 def test_the_figure_shows_both_kinds_and_who_gains():
     kinds = {label: curves(np.full((3, 2), 0.4)) for label in study.arms(study.STUDY.quick)}
+    gates = gates_of(study.STUDY, kinds)
+    expected = {"learns": 0.4, "room": 0.4, "room alone": 0.4, "width pays": 0.0, "dormant": 0.1}
+    assert gates == pytest.approx(expected, abs=1e-5)
     score, dormant, gains = study.figure(KEY, kinds)
     assert [one.label for one in score.lines] == ["tasks together", "tasks alone"]
     assert score.lines[0].value == pytest.approx([0.4] * 3, abs=1e-5)
@@ -82,7 +86,7 @@ def test_four_tasks_of_one_environment_or_of_several():
     assert found == {"actor": (8, 8), "critic": (32, 32)}
 
 
-@pytest.mark.parametrize("budget", multitask_grids.STUDY.budgets.values(), ids=["quick", "full"])
+@pytest.mark.parametrize("budget", multitask_grids.STUDY.budgets.values(), ids=str)
 def test_every_grid_is_one_task_with_a_reference(budget):
     (whole,) = multitask_grids.STUDY.arms(budget)["together-8"].environments
     assert whole.tasks == budget.environments

@@ -1,6 +1,7 @@
 """A tiny study from its arms to its file, and how claims are judged."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 
 from purejaxrl_suite import studies
 from purejaxrl_suite.report.studies import study_figure
-from purejaxrl_suite.stats import Effect, Verdict
+from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim
-from purejaxrl_suite.studies.run import Watch, judge, run_study
-from tests.studies.tiny import STUDY
+from purejaxrl_suite.studies.definition import digest
+from purejaxrl_suite.studies.judging import checked, exploratory, judge, ruled
+from purejaxrl_suite.studies.outcome import Look, find, seen
+from purejaxrl_suite.studies.run import Watch, run_study
+from tests.studies.tiny import OVER, STUDY, difference
 
 NAN = float("nan")
 
@@ -33,9 +37,9 @@ def stopped(tmp_path_factory):
         yield Watch(announce=lambda what: told.append(str(what)))
 
     with pytest.raises(KeyboardInterrupt):
-        run_study("tiny", STUDY, "quick", folder, watch=stop_before_learning)
+        run_study("tiny", STUDY, "standard", folder, watch=stop_before_learning)
     assert [path.name for path in folder.iterdir()] == ["frozen"]
-    outcome = run_study("tiny", STUDY, "quick", folder, commit="abc", watch=listen)
+    outcome = run_study("tiny", STUDY, "standard", folder, commit="abc", watch=listen)
     return folder, outcome, told
 
 
@@ -43,12 +47,43 @@ def test_a_study_goes_on_where_it_stopped(stopped):
     _, outcome, told = stopped
     assert told[0] == "tiny: frozen (1/2)" and "is finished" in told[1]
     assert told[2] == "tiny: learning (2/2)" and "8 members" in told[3]
-    assert [one.verdict for one in outcome.findings] == [Verdict.CONFIRMED, Verdict.REFUTED]
-    helps, hurts = outcome.findings
+    helps, hurts, all_there_is = outcome.findings
+    assert [one.verdict for one in outcome.findings] == ["CONFIRMED", "REFUTED", "NOT TESTED"]
     assert 0.0 < helps.low <= helps.value <= helps.high and helps.value == hurts.value
-    assert helps.seeds == 8 and helps.needed is None
+    assert helps.seeds == 8 and helps.needed is None and helps.failed == ()
+    assert helps.adjusted.verdict == "CONFIRMED" and helps.adjusted.low < helps.low
+    assert all_there_is.failed == ("perfect",) and all_there_is.adjusted is None
+    assert [(one.name, one.passed) for one in outcome.gates] == [
+        ("learns", True),
+        ("still", True),
+        ("perfect", False),
+    ]
+    learns, still, _ = outcome.gates
+    assert learns.value == pytest.approx(1.0) and still.low == still.value == still.high
     assert outcome.arms["frozen"].members == 8 and outcome.arms["frozen"].steps == 32 * 30
+    assert outcome.arms["frozen"].tasks == ("action_reward",)
     assert outcome.made["commit"] == "abc" and outcome.made["versions"]["jax"]
+
+
+def test_what_was_changed_after_a_look_at_its_seeds_is_exploratory(stopped):
+    """Until it has fresh ones; what is the same question stays what it was."""
+    folder, first, _ = stopped
+    assert first.seen() == {Look("standard", first.digest, 100, 8)}
+    looks = tuple(first.seen())
+
+    def rulings(study, *looks):
+        found = run_study("tiny", study, "standard", folder, looks=looks)
+        assert found.looks == looks
+        return [one.verdict for one in found.findings]
+
+    assert rulings(STUDY, *looks) == ["CONFIRMED", "REFUTED", "NOT TESTED"]
+    bold = [claim._replace(smallest=0.01) for claim in STUDY.claims]
+    changed = replace(STUDY, claims=tuple(bold))
+    assert rulings(changed, *looks) == ["EXPLORATORY", "EXPLORATORY", "NOT TESTED"]
+    fresh = looks[0]._replace(first_seed=108)
+    assert rulings(changed, fresh)[0] == "CONFIRMED"
+    again = run_study("tiny", changed, "standard", folder, looks=looks)
+    assert rulings(changed, *again.seen())[0] == "EXPLORATORY"  # the first look is not forgotten
 
 
 def test_curves_are_thinned(stopped):
@@ -60,20 +95,24 @@ def test_curves_are_thinned(stopped):
 
 
 def test_the_file_holds_all_of_the_outcome(stopped, tmp_path):
-    outcome = stopped[1]
-    path = studies.write(outcome, tmp_path)
-    assert path == tmp_path / "quick.json" and "NaN" not in path.read_text()
-    found = studies.results(tmp_path)
-    assert list(found) == ["quick"]
-    again = found["quick"]
+    look = Look("quick", "", 0, 2)
+    outcome = stopped[1]._replace(looks=(look,))
+    path = studies.write(outcome, tmp_path / "tiny" / "standard")
+    assert path.name == "standard.json" and "NaN" not in path.read_text()
+    assert find(tmp_path) == {"tiny": {"standard": path}}
+    assert set(seen("tiny", tmp_path)) == {look, Look("standard", outcome.digest, 100, 8)}
+    (again,) = studies.results(path.parent).values()
     assert again.text.paper == "none, it is a test." and again.text == outcome.text
     assert again.budget == outcome.budget and again.panels[1].logarithmic
     assert np.isnan(again.panels[0].rows[1].value) and again.panels[2].against == 0.5
     np.testing.assert_array_equal(again.panels[3].values, [[0.0, 1.0], [np.nan, 0.5]])
-    for name in ("study", "preset", "made", "arms"):
+    for name in ("study", "preset", "made", "arms", "digest", "looks"):
+        assert getattr(again, name) == getattr(outcome, name) or name == "arms"
         assert type(getattr(again, name)) is type(getattr(outcome, name))
+    assert [one.passed for one in again.gates] == [True, True, False]
+    assert [one.failed for one in again.findings] == [(), (), ("perfect",)]
     content = path.read_text()
-    assert studies.write(again, tmp_path).read_text() == content
+    assert studies.write(again, path.parent).read_text() == content
     np.testing.assert_allclose(again.curves[1].final, outcome.curves[1].final, rtol=1e-5)
     with pytest.raises(ValueError, match="is no result of a study"):
         studies.read(tmp_path / "nothing.json")
@@ -82,7 +121,7 @@ def test_the_file_holds_all_of_the_outcome(stopped, tmp_path):
 def test_another_budget_does_not_go_on_in_its_folder(stopped):
     with pytest.raises(ValueError, match="is another (sweep|experiment)"):
         run_study("tiny", STUDY, "full", stopped[0])
-    with pytest.raises(ValueError, match="preset: expected one of quick, full, got 'huge'"):
+    with pytest.raises(ValueError, match="expected one of quick, standard, full, got 'huge'"):
         run_study("tiny", STUDY, "huge", stopped[0])
 
 
@@ -129,3 +168,140 @@ def test_what_no_number_of_seeds_decides_says_no_number():
     claim = Claim("It is.", ("a",), lambda key, a: a, MORE, counted="")
     finding = judge(claim, effect(0.06, -0.02, 0.14))
     assert finding.verdict == "INCONCLUSIVE" and finding.needed is None
+
+
+def sixteen(claims, effects, gates=(), preset="standard"):
+    """What is said of claims with these effects of 16 seeds."""
+    study = replace(STUDY, claims=tuple(claims))
+    return ruled(study, Look(preset, "a", 100, 16), effects, gates, ())
+
+
+MORE_CLAIMS = [Claim(f"Claim {i}.", OVER, difference, MORE) for i in range(3)]
+
+
+def test_a_family_of_claims_asks_for_more():
+    """Of t with 15 degrees of freedom: 2.131 at 5 %, 2.694 at 5 / 3 %."""
+    found = sixteen(MORE_CLAIMS, [effect(x, x - 0.2, x + 0.2) for x in (0.25, 0.3, 0.9)])
+    assert [one.verdict for one in found] == ["CONFIRMED"] * 3
+    assert [one.adjusted.verdict for one in found] == ["CONFIRMED"] * 3
+    found = sixteen(MORE_CLAIMS, [effect(x, x - 0.2, x + 0.2) for x in (0.21, 0.22, 0.23)])
+    assert [one.adjusted.verdict for one in found] == ["INCONCLUSIVE"] * 3
+    assert found[2].adjusted.low == pytest.approx(0.23 - 0.2 * 2.694 / 2.131, abs=1e-3)
+
+
+def test_a_family_has_equal_claims_and_refuted_ones():
+    """Ordered by what they have left behind: 0, the smallest effect, the nearer end of both."""
+    claims = [
+        Claim("Less.", OVER, difference, LESS, against=0.5),
+        Claim("Equal.", OVER, difference, EQUAL, smallest=0.1, against=0.95),
+        Claim("Refuted.", OVER, difference, MORE, smallest=0.05),
+    ]
+    values = (0.30, 0.20, 0.40), (0.94, 0.90, 0.98), (0.0, -0.04, 0.04)
+    found = sixteen(claims, [effect(*one) for one in values])
+    assert [one.verdict for one in found] == ["CONFIRMED", "CONFIRMED", "REFUTED"]
+    assert [one.adjusted.verdict for one in found] == ["CONFIRMED", "CONFIRMED", "REFUTED"]
+    for one in found:
+        assert one.adjusted.low <= one.low and one.high <= one.adjusted.high
+    assert found[2].adjusted.high == pytest.approx(0.04, abs=1e-6)  # the last is not widened
+    (unknown, *_) = sixteen(claims, [effect(NAN, NAN, NAN)] * 3)
+    assert unknown.verdict == unknown.adjusted.verdict == "INCONCLUSIVE"
+
+
+def test_quick_judges_nothing_whatever_the_seeds():
+    for one in sixteen(MORE_CLAIMS, [effect(0.9, 0.8, 1.0)] * 3, preset="quick"):
+        assert one.verdict == "NOT JUDGED" and one.adjusted is None and one.value > 0.8
+
+
+@pytest.mark.parametrize(
+    ("direction", "found", "passed"),
+    [
+        (MORE, 0.31, True),
+        (MORE, 0.3, False),
+        (MORE, effect(0.4, 0.31, 0.5), True),
+        (MORE, effect(0.4, 0.29, 0.5), False),
+        (LESS, effect(0.2, 0.1, 0.29), True),
+        (LESS, effect(0.2, 0.1, 0.31), False),
+        (MORE, NAN, False),
+        (LESS, effect(0.1, NAN, NAN), False),
+    ],
+)
+def test_all_of_an_interval_must_pass_a_gate(direction, found, passed):
+    gate = STUDY.gates[0]._replace(direction=direction, bound=0.3)
+    assert checked(gate, found).passed == passed
+
+
+def test_seeds_overlap():
+    ours = Look("standard", "a", 100, 8)
+    for first, seeds, expected in ((92, 8, False), (92, 9, True), (107, 1, True), (108, 8, False)):
+        assert exploratory(ours, Look("quick", "b", first, seeds)) == expected
+        assert not exploratory(ours, Look("quick", "a", first, seeds))
+
+
+def with_bound(bound):
+    def measure(key, curves):
+        """What it says does not matter."""
+        return bound + helper(0)  # nor does this
+
+    return measure
+
+
+def helper(x):
+    return x
+
+
+def helper_again(x):
+    return x + 1
+
+
+def test_a_digest_is_of_what_decides_the_question(monkeypatch):
+    claim = Claim("It is.", ("frozen",), with_bound(0.1), MORE)
+    study = replace(STUDY, claims=(claim,))
+
+    def of(study, budget=STUDY.standard):
+        return digest(study, budget)
+
+    first = of(study)
+    assert first == of(replace(study, claims=(claim._replace(effect=with_bound(0.1)),)))
+    assert first == of(replace(study, text="Other text.", figure=None))
+    assert first == of(study, STUDY.standard._replace(seeds=64, first_seed=500))
+    others = [
+        of(replace(study, claims=(claim._replace(effect=with_bound(0.2)),))),
+        of(replace(study, claims=(claim._replace(smallest=0.1),))),
+        of(replace(study, claims=(claim._replace(direction=LESS),))),
+        of(replace(study, gates=STUDY.gates[:2], claims=(claim._replace(gates=()),))),
+        of(replace(study, arms=lambda budget: {})),
+        of(study, STUDY.standard._replace(steps=1e9)),
+    ]
+    monkeypatch.setattr("tests.studies.test_run.helper", helper_again)
+    others.append(of(replace(study, claims=(claim._replace(effect=with_bound(0.1)),))))
+    assert len({first, *others}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"standard": STUDY.standard._replace(seeds=7)},
+            "standard: expected at least 8 seeds, got 7",
+        ),
+        ({"full": STUDY.full._replace(seeds=2)}, "full: expected at least 8 seeds, got 2"),
+        (
+            {"standard": STUDY.standard._replace(first_seed=1)},
+            "seeds in standard that quick does not",
+        ),
+        (
+            {"claims": (*MORE_CLAIMS, MORE_CLAIMS[0])},
+            "claims: expected different names, got 'Claim 0.'",
+        ),
+        ({"gates": STUDY.gates * 2}, "gates: expected different names, got 'learns' twice"),
+        ({"gates": STUDY.gates[:2]}, r"expected some of \['learns', 'still'\], got perfect"),
+        (
+            {"gates": (STUDY.gates[0]._replace(direction=EQUAL),), "claims": ()},
+            "expected MORE or LESS",
+        ),
+    ],
+)
+def test_what_could_not_be_judged_is_refused(changes, message):
+    named = [one._replace(gates=one.gates or ("perfect",)) for one in STUDY.claims]
+    with pytest.raises(ValueError, match=message):
+        replace(STUDY, **{"claims": tuple(named), **changes})

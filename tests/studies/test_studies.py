@@ -1,5 +1,6 @@
 """Every study keeps the contract, its effects are right, and docs/ says what was found."""
 
+import tomllib
 from pathlib import Path
 
 import jax
@@ -8,11 +9,10 @@ import pytest
 import xarray as xr
 
 from purejaxrl_suite import stats
-from purejaxrl_suite.cli.study import RESULTS, studies
+from purejaxrl_suite.cli.study import studies
 from purejaxrl_suite.core.types import Learner
 from purejaxrl_suite.engine.axes import one_at_a_time
 from purejaxrl_suite.envs import brax, probes
-from purejaxrl_suite.report.studies import tally
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies import (
     dormant_neurons,
@@ -25,13 +25,18 @@ from purejaxrl_suite.studies import (
 from purejaxrl_suite.studies import hyperparameter_consistency as consistency
 from purejaxrl_suite.studies import plasticity_benchmark as benchmark
 from purejaxrl_suite.studies import statistical_precipice as precipice
+from purejaxrl_suite.studies.definition import digest
+from purejaxrl_suite.studies.judging import judge, ruled
+from purejaxrl_suite.studies.outcome import SHIPPED
 from purejaxrl_suite.studies.panels import ranking
-from purejaxrl_suite.studies.run import judge, laid_out
+from purejaxrl_suite.studies.protocol import JUDGED
+from purejaxrl_suite.studies.run import laid_out
 from tests.plasticity.looks import look_at_network
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = studies()
 KEY = jax.random.key(3)
+VERDICTS = ("CONFIRMED", "REFUTED", "INCONCLUSIVE")
 each_study = pytest.mark.parametrize("name", STUDIES)
 
 
@@ -45,42 +50,59 @@ def test_contract(name):
     study = STUDIES[name]
     text = study.describe()
     assert text.question.endswith("?") and all(text)
-    assert len({claim.statement for claim in study.claims}) == len(study.claims) > 0
+    assert study.claims and study.gates and set(study.budgets) == {"quick", "standard", "full"}
+    used = {gate for claim in study.claims for gate in study.hangs_on(claim)}
+    assert used == {gate.name for gate in study.gates}
+    assert all(part for gate in study.gates for part in (gate.statement, gate.unit, gate.remedy))
     sizes = []
-    for budget in (study.quick, study.full):
+    for budget in study.budgets.values():
         if set(budget.environments) & set(brax.REFUSED):
             pytest.skip("brax is not installed")
         arms = study.arms(budget)
-        for claim in study.claims:
-            assert claim.over and set(claim.over) <= set(arms)
-            assert claim.smallest >= 0.0 and claim.unit
+        for one in (*study.claims, *study.gates):
+            assert one.over and set(one.over) <= set(arms) and one.unit
         for arm in arms.values():
-            tasks = " ".join(group.env.name for group in laid_out(arm).groups)
+            assert tuple(arm.seeds) == tuple(budget.seed_numbers)
+            tasks = " ".join(env.name for env in arm.environments)
             assert any(id in tasks for id in budget.environments)
-        sizes.append({label: arm.seeds * arm.steps for label, arm in arms.items()})
-    quick, full = sizes
-    assert set(quick) <= set(full) and all(quick[label] < full[label] for label in quick)
+            if budget is not study.standard:  # what it trains, quick or full trains too
+                laid_out(arm)
+        sizes.append({label: len(arm.seeds) * arm.steps for label, arm in arms.items()})
+    quick, standard, full = sizes
+    assert set(standard) <= set(quick) <= set(full)
+    assert all(quick[label] < full[label] for label in quick)
+    assert all(quick[label] <= standard[label] < full[label] for label in standard)
 
 
-@each_study
-def test_what_is_in_docs_is_what_was_found(name):
-    """Verdicts follow from the numbers beside them, and the claims are those of the file."""
-    found, study = outcome.results(ROOT / RESULTS / name), STUDIES[name]
-    page = (ROOT / "docs" / "studies.md").read_text()
-    if not found:
-        assert f"| `{name}` | | not run" in page
+@pytest.mark.parametrize(
+    "path", sorted(SHIPPED.glob("*/*.json")), ids=lambda path: path.parent.name
+)
+def test_no_shipped_result_says_more_than_its_data_bear(path):
+    """And rulings follow from the numbers beside them."""
+    one, study = outcome.read(path), STUDIES[path.parent.name]
+    assert one.study == path.parent.name and one.preset == path.stem
+    assert path.with_suffix(".png").exists()
+    assert sum(file.stat().st_size for file in path.parent.iterdir()) < 1.2e6
+    closed = {gate.name for gate in one.gates if not gate.passed}
+    for found in one.findings:
+        if found.verdict in VERDICTS:
+            assert one.preset in JUDGED and one.digest and found.seeds >= stats.MINIMUM_SEEDS
+            assert not closed & set(found.failed) and found.adjusted
+    if one.digest != digest(study, study.budgets[one.preset]):
         return
-    for preset, one in found.items():
-        assert one.budget == study.budgets[preset] and one.text == study.describe()
-        for claim, finding in zip(study.claims, one.findings, strict=True):
-            effect = Effect(*(np.float64(x) for x in finding[6:9]), np.int64(finding.seeds))
-            again = judge(claim, effect)
-            assert again.verdict == finding.verdict and again[:6] == finding[:6]
-        assert (ROOT / RESULTS / name / f"{preset}.png").exists()
-        assert f"{preset}: {tally(one.findings)}" in page
-        assert f"studies/{name}/{preset}.png" in page
-    size = sum(path.stat().st_size for path in (ROOT / RESULTS / name).iterdir())
-    assert size < 600e3 * len(found)
+    effects = [Effect(*(np.float64(x) for x in f[6:9]), np.int64(f.seeds)) for f in one.findings]
+    look = outcome.Look(one.preset, one.digest, one.budget.first_seed, one.budget.seeds)
+    again = ruled(study, look, effects, one.gates, one.looks)
+    assert [(f[:6], f.verdict, f.failed) for f in again] == [
+        (f[:6], f.verdict, f.failed) for f in one.findings
+    ]
+
+
+def test_what_is_shipped_is_package_data():
+    pattern = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (inside,) = pattern["tool"]["setuptools"]["package-data"]["purejaxrl_suite"]
+    files = {path for path in SHIPPED.rglob("*") if path.is_file()}
+    assert files == set((ROOT / "purejaxrl_suite").glob(inside))
 
 
 def dataset(returns, tasks, **coords):

@@ -1,5 +1,7 @@
 """A study of seconds: does learning help where the reward is the action?"""
 
+import jax
+
 from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.envs import probes
@@ -10,6 +12,7 @@ from purejaxrl_suite.studies import (
     Arm,
     Budget,
     Claim,
+    Gate,
     Heat,
     Interval,
     Intervals,
@@ -18,7 +21,9 @@ from purejaxrl_suite.studies import (
     Study,
     normalized_scores,
 )
+from purejaxrl_suite.studies.judging import checked, measured
 
+KEY = jax.random.key(0)
 TEXT = """Does learning help?
 
 Paper: none, it is
@@ -42,7 +47,7 @@ def arms(budget):
     frozen = Arm(
         ppo,
         [probes.action_reward()],
-        budget.seeds,
+        budget.seed_numbers,
         budget.steps,
         PPOHypers(learning_rate=0.0),
         CONFIG,
@@ -54,6 +59,16 @@ def arms(budget):
 def difference(key, x, y):
     scores = (normalized_scores(one, references=REFERENCES) for one in (x, y))
     return stats.difference(key, *scores, paired=True)
+
+
+def score(key, curves):
+    return stats.estimate(key, normalized_scores(curves, references=REFERENCES), stats.mean)
+
+
+def gain(key, curves):
+    del key
+    returns = curves["episode_return"].mean(("environment", "seed")).values
+    return float(abs(returns[-5:].mean() - returns[:5].mean()))
 
 
 def figure(key, curves):
@@ -68,14 +83,26 @@ def figure(key, curves):
     )
 
 
+def gates_of(study, made):
+    """{gate: what is measured} of curves by arm."""
+    return {g.name: checked(g, measured(KEY, g, made)).value for g in study.gates}
+
+
 STUDY = Study(
     TEXT,
     arms,
     (
-        Claim("Learning helps.", OVER, difference, MORE),
-        Claim("Learning hurts.", OVER, difference, LESS, unit="reward"),
+        Claim("Learning helps.", OVER, difference, MORE, gates=("learns", "still")),
+        Claim("Learning hurts.", OVER, difference, LESS, unit="reward", gates=("learns",)),
+        Claim("Learning is all there is.", OVER, difference, MORE),
     ),
     figure,
-    quick=Budget((), 8, 32 * 30),
-    full=Budget((), 9, 32 * 30),
+    gates=(
+        Gate("learns", "It learns.", ("learning",), score, MORE, 0.3, "reward", "more steps"),
+        Gate("still", "It is frozen.", ("frozen",), gain, LESS, 0.4, "reward", "no learning"),
+        Gate("perfect", "It is perfect.", ("learning",), score, MORE, 1.0, "reward", "a miracle"),
+    ),
+    quick=Budget((), 2, 32 * 30),
+    standard=Budget((), 8, 32 * 30, first_seed=100),
+    full=Budget((), 9, 32 * 30, first_seed=200),
 )

@@ -1,0 +1,226 @@
+"""What a study found, in words and tables: gates, claims with rulings, and all studies together.
+
+Whatever is said of a result stands beside the seeds, steps and tasks that it is from.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text as RichText
+
+from purejaxrl_suite.report.plain import PlainTable
+from purejaxrl_suite.report.summary import engineering
+from purejaxrl_suite.studies.outcome import Checked, Finding, Outcome, Ruling
+from purejaxrl_suite.studies.protocol import Arm, Budget, Study, Text
+from purejaxrl_suite.studies.run import laid_out
+
+STYLE = {
+    Ruling.CONFIRMED: "green",
+    Ruling.REFUTED: "red",
+    Ruling.INCONCLUSIVE: "yellow",
+    Ruling.EXPLORATORY: "magenta",
+}
+
+
+def findings(outcome: Outcome) -> Table:
+    """A row per claim: what it expects, what was found of what, the ruling. Print it with rich."""
+    made, count = outcome.made, len(outcome.findings)
+    caption = f"{outcome.preset}: {size(outcome.budget)}; {made['device']}, commit {made['commit']}"
+    table = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("claim", overflow="fold", ratio=3)
+    table.add_column("expected", overflow="fold", ratio=2)
+    table.add_column("found, 95 % interval", overflow="fold", ratio=2)
+    table.add_column(f"among {count} claims", overflow="fold", ratio=2)
+    table.add_column("of", overflow="fold", ratio=2)
+    table.add_column("verdict", overflow="fold", ratio=1)
+    for one in outcome.findings:
+        ruling = RichText(verdict(one), style=STYLE.get(one.verdict, ""))
+        cells = expected(one), effect(one), adjusted(one), trained(outcome, one), ruling
+        table.add_row(one.statement, *cells)
+    return table
+
+
+def gates(outcome: Outcome) -> Table:
+    """A row per gate: what it asks, and what was measured of what. Print it with rich."""
+    table = PlainTable(box=SIMPLE_HEAD)
+    for name in ("gate", "asks", "measured", "of"):
+        table.add_column(name, overflow="fold", ratio=2)
+    table.add_column("passed", overflow="fold", ratio=1)
+    for one in outcome.gates:
+        passed = RichText("yes" if one.passed else "no", style="" if one.passed else "red")
+        cells = f"{one.name}: {one.statement}", required(one), interval(one)
+        table.add_row(*cells, trained(outcome, one), passed)
+    return table
+
+
+def claims(study: Study) -> Table:
+    """A row per claim of a study: what it is about, expects and hangs on. Print it with rich."""
+    table = PlainTable(box=SIMPLE_HEAD)
+    table.add_column("claim", overflow="fold", ratio=3)
+    table.add_column("arms", overflow="fold", ratio=1)
+    table.add_column("expected", overflow="fold", ratio=2)
+    table.add_column("gates", overflow="fold", ratio=1)
+    for one in study.claims:
+        hangs_on = ", ".join(study.hangs_on(one))
+        table.add_row(one.statement, ", ".join(one.over), expected(one), hangs_on)
+    return table
+
+
+def conditions(study: Study) -> Table:
+    """A row per gate of a study: what it asks, and what would be needed. Print it with rich."""
+    table = PlainTable(box=SIMPLE_HEAD)
+    for name in ("gate", "asks", "if not"):
+        table.add_column(name, overflow="fold", ratio=2)
+    for one in study.gates:
+        table.add_row(f"{one.name}: {one.statement}", required(one), f"needs {one.remedy}")
+    return table
+
+
+def arms(planned: Mapping[str, Arm]) -> Table:
+    """A row per arm: what is trained. Print it with rich."""
+    table = PlainTable(box=SIMPLE_HEAD)
+    for name in ("arm", "agent", "environments"):
+        table.add_column(name, overflow="fold")
+    for name in ("configurations", "seeds", "steps of each", "steps in all"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, arm in planned.items():
+        members = sum(len(group.members.seeds) for group in laid_out(arm).groups)
+        count, total = members // (len(arm.seeds) * len(arm.environments)), members * arm.steps
+        tasks = ", ".join(env.name for env in arm.environments)
+        sizes = str(count), str(len(arm.seeds)), engineering(arm.steps), engineering(total)
+        table.add_row(name, arm.builder.__name__, tasks, *sizes)
+    return table
+
+
+def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outcome]]) -> Table:
+    """A row per result of each study: how many claims hold, of what. Print it with rich.
+
+    texts: {study: its text}. results: {study: {preset: outcome}}, empty where it has not run.
+    """
+    table = PlainTable(box=SIMPLE_HEAD)
+    table.add_column("study", no_wrap=True)
+    for name in ("question", "verdicts", "of"):
+        table.add_column(name, overflow="fold")
+    for name, text in texts.items():
+        if not results[name]:
+            table.add_row(name, text.question, "not run", "")
+        for preset, one in results[name].items():
+            table.add_row(name, text.question, f"{preset}: {tally(one)}", size(one.budget))
+    return table
+
+
+def tally(one: Outcome) -> str:
+    """Such as `2 CONFIRMED, 1 INCONCLUSIVE`."""
+    count = Counter(found.verdict for found in one.findings)
+    if count[Ruling.NOT_JUDGED]:
+        return f"{count[Ruling.NOT_JUDGED]} effects, not judged"
+    return ", ".join(f"{count[ruling]} {ruling}" for ruling in Ruling if count[ruling])
+
+
+def size(budget: Budget) -> str:
+    """Such as `16 seeds x 100 k steps, Catch-bsuite`."""
+    amount = f"{budget.seeds} seeds x {engineering(budget.steps)} steps"
+    return ", ".join((amount, *budget.environments))
+
+
+def trained(outcome: Outcome, one: Finding | Checked) -> str:
+    """What a finding or a gate is from, such as `ppo, 16 seeds x 100 k steps, Catch-bsuite`."""
+    costs = [outcome.arms[name] for name in one.over]
+    agents = dict.fromkeys(cost.agent for cost in costs)
+    seeds = min(cost.seeds for cost in costs)
+    steps = sorted({cost.steps for cost in costs})
+    each = " - ".join(dict.fromkeys(map(engineering, (steps[0], steps[-1]))))
+    played = {task for cost in costs for task in cost.tasks}
+    tasks = [id for id in outcome.budget.environments if id in played]
+    amount = f"{seeds} seeds x {each} steps"
+    return ", ".join((*agents, amount, *(tasks or outcome.budget.environments)))
+
+
+def expected(one: Any) -> str:
+    """What a claim or a finding expects of its effect, such as `more than 0 by 0.05, THC`."""
+    name = getattr(one.direction, "name", one.direction)
+    link = "to" if name == "equal" else "than"
+    within = f" ±{one.smallest:g}" if name == "equal" else f", at least by {one.smallest:g}"
+    return f"{name} {link} {one.against:g}{within * (one.smallest > 0)} ({one.unit})"
+
+
+def required(one: Any) -> str:
+    """What a gate asks of its measure, such as `more than 0.3 (normalized score)`."""
+    name = getattr(one.direction, "name", one.direction)
+    return f"{name} than {one.bound:g} ({one.unit})"
+
+
+def interval(one: Any) -> str:
+    """Such as `0.123 [0.05, 0.2]`; a number alone where nothing else is known of it."""
+    ends = "" if one.low == one.value == one.high else f" [{one.low:.3g}, {one.high:.3g}]"
+    return f"{one.value:.3g}{ends}"
+
+
+def effect(one: Finding, unit: str = "") -> str:
+    """Such as `0.123 [0.05, 0.2]`, what else than seeds was counted, how many would decide."""
+    counted = f"; {one.seeds} {one.counted}" if one.counted not in ("seeds", "") else ""
+    needed = f"; about {one.needed} {one.counted} would decide" if one.needed is not None else ""
+    return f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}] {unit}".strip() + counted + needed
+
+
+def adjusted(one: Finding) -> str:
+    """The interval and verdict that are left among all claims of the study; "" without verdicts."""
+    found = one.adjusted
+    return f"[{found.low:.3g}, {found.high:.3g}] {found.verdict}" if found else ""
+
+
+def verdict(one: Finding) -> str:
+    """The ruling, and which gates failed."""
+    return f"{one.verdict}: {', '.join(one.failed)}" if one.failed else str(one.verdict)
+
+
+def shortfalls(outcome: Outcome) -> dict[str, str]:
+    """{gate: what it found and what would be needed} of those that failed."""
+    return {
+        one.name: f"{interval(one)}, asked for {required(one)}; needs {one.remedy}"
+        for one in outcome.gates
+        if not one.passed
+    }
+
+
+def history(outcome: Outcome) -> str:
+    """The seeds of a result, and what had been looked at before; "" where no record was kept."""
+    if not outcome.digest:
+        return ""
+    first, count = outcome.budget.first_seed, outcome.budget.seeds
+    others = [look for look in outcome.looks if look.digest != outcome.digest]
+    return (
+        f"seeds {first} - {first + count - 1}, definition {outcome.digest}"
+        + f", {len(others)} earlier results of other definitions" * bool(others)
+    )
+
+
+def markdown(outcome: Outcome) -> str:
+    """The findings of one result as a table for a page of docs, its failed gates below."""
+    judged = any(one.adjusted for one in outcome.findings)
+    titles = ["claim", "found, 95 % interval", "of", "verdict"]
+    if judged:
+        titles.insert(2, f"among {len(outcome.findings)} claims")
+    rows = [titles, ["---"] * len(titles)]
+    for one in outcome.findings:
+        cells = [one.statement, effect(one, one.unit), trained(outcome, one), verdict(one)]
+        if judged:
+            cells.insert(2, adjusted(one))
+        rows.append(cells)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines += [f"\nGate `{name}`: {text}." for name, text in shortfalls(outcome).items()]
+    return "\n".join(lines) + "\n"
+
+
+def summary(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outcome]]) -> str:
+    """`overview` as a table for a page of docs."""
+    rows: list[Sequence[str]] = [("study", "verdicts", "of"), ("---",) * 3]
+    for name in texts:
+        for preset, one in results[name].items():
+            rows.append((f"`{name}`", f"{preset}: {tally(one)}", size(one.budget)))
+        if not results[name]:
+            rows.append((f"`{name}`", "not run yet", ""))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"

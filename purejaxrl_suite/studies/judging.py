@@ -1,0 +1,136 @@
+"""From measured effects and gates to what a study says of its claims.
+
+In this order: a preset that judges nothing leaves effects as they are; a claim whose gate failed is
+NOT TESTED; a study that was changed after a look at these seeds is EXPLORATORY; else the verdict is
+that of `stats`, with and without regard to how many claims the study judges.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.stats import Effect, Verdict, holm
+from purejaxrl_suite.studies.outcome import Adjusted, Checked, Finding, Look, Ruling
+from purejaxrl_suite.studies.protocol import EQUAL, JUDGED, LESS, MORE, Claim, Curves, Gate, Study
+
+
+def measured(key: Key, what: Claim | Gate, curves: Mapping[str, Curves]) -> Any:
+    """The effect of a claim, or the measure of a gate; ValueError for arms that are not there."""
+    missing = [name for name in what.over if name not in curves]
+    if missing:
+        raise ValueError(f"over: expected arms ({', '.join(curves)}), got {', '.join(missing)}")
+    measure = what.effect if isinstance(what, Claim) else what.measure
+    return measure(key, *(curves[name] for name in what.over))
+
+
+def checked(gate: Gate, found: Any) -> Checked:
+    """A gate with what was measured: a number, or an estimate whose whole interval must pass."""
+    value, low, high = map(float, found[:3] if isinstance(found, tuple) else (found,) * 3)
+    passed = low > gate.bound if gate.direction is MORE else high < gate.bound
+    return Checked(
+        gate.name,
+        gate.statement,
+        gate.over,
+        gate.direction.name,
+        gate.bound,
+        gate.unit,
+        gate.remedy,
+        value,
+        low,
+        high,
+        passed,
+    )
+
+
+def ruled(
+    study: Study,
+    look: Look,
+    effects: Sequence[Effect],
+    gates: Sequence[Checked],
+    looks: Iterable[Look],
+) -> tuple[Finding, ...]:
+    """What is to be said of every claim.
+
+    look: the result's own. effects: one per claim. gates: all of them. looks: at earlier results.
+    """
+    plain = [judge(claim, effect) for claim, effect in zip(study.claims, effects, strict=True)]
+    if look.preset not in JUDGED:
+        silent = {"verdict": Ruling.NOT_JUDGED, "needed": None}
+        return tuple(one._replace(**silent) for one in plain)
+    closed = {gate.name for gate in gates if not gate.passed}
+    changed = any(exploratory(look, one) for one in looks)
+    made = []
+    for claim, one, adjusted in zip(study.claims, plain, _adjusted(study, plain), strict=True):
+        failed = tuple(name for name in study.hangs_on(claim) if name in closed)
+        if failed or changed:
+            ruling = Ruling.NOT_TESTED if failed else Ruling.EXPLORATORY
+            made.append(one._replace(verdict=ruling, needed=None, failed=failed))
+        else:
+            made.append(one._replace(adjusted=adjusted))
+    return tuple(made)
+
+
+def exploratory(look: Look, earlier: Look) -> bool:
+    """Whether something else was asked earlier of seeds that are used again."""
+    ends = min(x.first_seed + x.seeds for x in (look, earlier))
+    return look.digest != earlier.digest and max(look.first_seed, earlier.first_seed) < ends
+
+
+def judge(claim: Claim, effect: Effect) -> Finding:
+    """The verdict on a claim by its effect alone."""
+    value, low, high = (float(x) for x in effect[:3])
+    shifted = _shifted(effect, claim.against)
+    found = claim.direction.verdict(shifted, claim.smallest)
+    needed = None
+    if found is Verdict.INCONCLUSIVE and claim.counted:
+        needed = claim.direction.seeds_to_decide(shifted, claim.smallest)
+    return Finding(
+        claim.statement,
+        claim.over,
+        claim.direction.name,
+        claim.against,
+        claim.smallest,
+        claim.unit,
+        value,
+        low,
+        high,
+        int(effect.seeds),
+        claim.counted,
+        Ruling(found),
+        needed,
+    )
+
+
+def _adjusted(study: Study, plain: Sequence[Finding]) -> list[Adjusted]:
+    """Intervals and verdicts after Holm; the family is all claims of the study.
+
+    A verdict falls where an interval leaves a mark behind it, so claims are ordered by how surely
+    theirs did.
+    """
+    marks = [_mark(claim, one) for claim, one in zip(study.claims, plain, strict=True)]
+    margins = [_shifted(_effect(one), mark) for one, mark in zip(plain, marks, strict=True)]
+    made = []
+    for claim, mark, margin in zip(study.claims, marks, holm(margins), strict=True):
+        wide = _shifted(margin.effect, -mark)
+        verdict = claim.direction.verdict(_shifted(wide, claim.against), claim.smallest)
+        made.append(Adjusted(float(wide.low), float(wide.high), Ruling(verdict)))
+    return made
+
+
+def _mark(claim: Claim, found: Finding) -> float:
+    """What the interval has to leave behind for the verdict that it has, in units of the effect."""
+    if claim.direction is EQUAL:
+        return claim.against + math.copysign(claim.smallest, found.value - claim.against)
+    sign = -1.0 if claim.direction is LESS else 1.0
+    return claim.against + sign * claim.smallest * (found.verdict is Ruling.REFUTED)
+
+
+def _effect(found: Finding) -> Effect:
+    numbers: Any = found.value, found.low, found.high, found.seeds
+    return Effect(*numbers)
+
+
+def _shifted(effect: Effect, by: float) -> Effect:
+    numbers: Any = (*(float(x) - by for x in effect[:3]), int(effect.seeds))
+    return Effect(*numbers)
