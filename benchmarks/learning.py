@@ -3,8 +3,8 @@
     python -m benchmarks.learning --steps 1e6 --seeds 4 --reference-seeds 2 --core 1
 
 PQN at purejaxql's settings for MinAtar, ours and the plain loop of `reference.py`, which is that
-project's program step for step. A return is that of the episodes that ended in an update, in
-training; what differs is truncation (ours bootstraps through time limits) and the reset pool.
+project's program step for step. Returns are means over the episodes that ended, in training; what
+differs is truncation (ours bootstraps through time limits) and the reset pool.
 Writes JSON, and a figure beside it.
 """
 
@@ -39,13 +39,17 @@ def reference_curves(settings: Any, updates: int, seeds: int, like: Any) -> Any:
     from benchmarks import reference
 
     train = jax.jit(reference.make_pqn(settings, updates))
-    rows = []
+    means, numbers = [], []
     for seed in range(seeds):
         metrics = train(jax.random.key(seed))[1]
-        ended = np.asarray(metrics["ended_return"]), np.asarray(metrics["returned_episode"])
-        rows.append(np.where(ended[1] > 0, ended[0] / np.maximum(ended[1], 1e-9), np.nan))
-    values = ("seed", "step"), np.stack(rows), like["episode_return"].attrs
-    return xarray.Dataset({"episode_return": values}, {"step": like["step"]}, like.attrs)
+        sums, ended = np.asarray(metrics["ended_return"]), np.asarray(metrics["returned_episode"])
+        means.append(np.where(ended > 0, sums / np.maximum(ended, 1e-9), np.nan))
+        numbers.append(ended * settings.num_envs * settings.rollout_length)
+    rows = {"episode_return": means, "episodes": numbers}
+    rows["finished_once"] = np.ones_like(means)  # the loop does not tell: all its points count
+    data = {name: (("seed", "step"), np.stack(x), like[name].attrs) for name, x in rows.items()}
+    seeds_of = {"seed": np.arange(seeds), "step": like["step"]}
+    return xarray.Dataset(data, seeds_of, like.attrs)
 
 
 def returns_of_ended_episodes() -> None:
@@ -69,9 +73,9 @@ def returns_of_ended_episodes() -> None:
 
 def at_the_end(curves: Any) -> list[float]:
     """Mean return of each seed over the last part of training."""
-    steps = curves.sizes["step"]
-    last = curves["episode_return"].isel(step=slice(steps - max(1, round(LAST * steps)), None))
-    return [round(float(value), 2) for value in last.mean("step")]
+    from purejaxrl_suite import report
+
+    return [round(float(value), 2) for value in report.final_scores(curves, share=LAST)]
 
 
 def main() -> None:

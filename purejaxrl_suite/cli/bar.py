@@ -55,8 +55,8 @@ def progress_bar(title: str) -> Iterator[Bar]:
 
 def describe(progress: "Progress", diverged: int) -> str:
     """Such as `group 1/2, chunk 3/4, 1.2 M steps/s, IQM 21.5, 3 diverged, 0:02:10 left`."""
-    from purejaxrl_suite.report.summary import engineering, mean
-    from purejaxrl_suite.stats import iqm
+    from purejaxrl_suite.report.summary import engineering
+    from purejaxrl_suite.stats import final_score, iqm
 
     parts = [
         f"{name} {number + 1}/{of}"
@@ -66,7 +66,8 @@ def describe(progress: "Progress", diverged: int) -> str:
         )
         if of > 1
     ]
-    score = float(iqm(mean(progress.history["episode_return"])))
+    rows = progress.history
+    score = float(iqm(final_score(rows["episode_return"], rows["episodes"], share=1.0)))
     parts += [f"{engineering(progress.steps_per_second)} steps/s", f"IQM {engineering(score)}"]
     parts += [f"{diverged} diverged"] * (diverged > 0)
     return ", ".join([*parts, f"{timedelta(seconds=round(progress.left))} left"])

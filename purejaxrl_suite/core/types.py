@@ -314,6 +314,8 @@ class Run(NamedTuple):
 
     agent: the agent's state. env, obs: the N environments and what they show. memory: of a
         recurrent agent. episode_return f32[N], episode_length i32[N]: of the episodes in progress.
+    finished_once: bool[N], whether an environment has finished an episode since all of them
+        started: at first, and where a phase of a stream begins.
     intervention: the state of what intervenes in training; () if nothing does.
     """
 
@@ -323,6 +325,7 @@ class Run(NamedTuple):
     memory: Memory
     episode_return: Array
     episode_length: Array
+    finished_once: Array
     intervention: PyTree = ()
 
 

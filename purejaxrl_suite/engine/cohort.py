@@ -20,7 +20,7 @@ class Cohort(NamedTuple):
 
     configuration: i32[C], their ids. hypers: {name: f32[C]}, in force. source: i32[C], the place in
     the cohort before from whose state each went on, where it is not fresh (bool[C]). scores:
-    f32[C before], what was decided on; empty in the first cohort.
+    f32[C before], as these stood (`Standing`); empty in the first cohort.
     """
 
     configuration: np.ndarray

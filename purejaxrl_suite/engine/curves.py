@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,8 @@ import numpy as np
 from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.layout import Group, Layout, label
 from purejaxrl_suite.engine.record import attributes, record_of
+from purejaxrl_suite.engine.rollout import counts
+from purejaxrl_suite.stats.inputs import MEAN_OVER
 
 if TYPE_CHECKING:
     import xarray
@@ -120,18 +122,19 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
     differently, a group has NaN at the steps of the others. `diverged` says which members ended
     with parameters that are not finite.
     """
-    made = [_one_group(laid, *both) for both in zip(laid.groups, gathered.groups, strict=True)]
+    environments = {group.env.name: group.env for group in laid.groups}
+    over = {name: count for env in environments.values() for name, count in counts(env).items()}
+    made = [
+        _one_group(laid, *both, over) for both in zip(laid.groups, gathered.groups, strict=True)
+    ]
     curves = join(laid, made)
-    agents, environments = (
-        ", ".join(dict.fromkeys(names))
-        for names in ([g.agent.name for g in laid.groups], [g.env.name for g in laid.groups])
-    )
+    agents = dict.fromkeys(group.agent.name for group in laid.groups)
     total = sum(len(g.members.seeds) * g.updates * g.per_update for g in laid.groups)
     first = laid.groups[0]
     return curves.assign_attrs(
         {
-            "agent": agents,
-            "environment": environments,
+            "agent": ", ".join(agents),
+            "environment": ", ".join(environments),
             **attributes(record_of(laid)),
             "num_envs": first.agent.num_envs,
             "rollout_length": first.agent.rollout_length,
@@ -144,7 +147,10 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
     )
 
 
-def _one_group(laid: Layout, group: Group, made: GroupRows) -> "xarray.Dataset":
+def _one_group(
+    laid: Layout, group: Group, made: GroupRows, over: Mapping[str, str]
+) -> "xarray.Dataset":
+    """The curves of a group; over: {metric: the count of what it is a mean over}."""
     import xarray
 
     rows = dict(made.rows)
@@ -154,7 +160,10 @@ def _one_group(laid: Layout, group: Group, made: GroupRows) -> "xarray.Dataset":
     }
     taken = {*laid.static, *laid.traced, *laid.along}  # a metric may be called like what is varied
     names = {name: f"measured_{name}" if name in taken else name for name in both}
-    variables = {names[n]: variable(laid, n, x, dims) for n, (x, dims) in both.items()}
+    variables = {
+        names[n]: variable(laid, n, x, dims, **({MEAN_OVER: names[over[n]]} if n in over else {}))
+        for n, (x, dims) in both.items()
+    }
     rates = made.steps_per_second.astype(np.float32)
     variables["steps_per_second"] = (("step",), rates, _attributes("steps_per_second"))
     steps = np.arange(1, group.updates + 1) * group.per_update
@@ -196,11 +205,16 @@ def join(laid: Layout, made: list["xarray.Dataset"]) -> "xarray.Dataset":
     return joined
 
 
-def variable(laid: Layout, name: str, values: np.ndarray, dims: tuple[str, ...]) -> Any:
-    """Values [C * S, ...] as a variable over the traced axes, seeds and `dims`."""
+def variable(
+    laid: Layout, name: str, values: np.ndarray, dims: tuple[str, ...], **known: str
+) -> Any:
+    """Values [C * S, ...] as a variable over the traced axes, seeds and `dims`.
+
+    known: attributes that it has beside its name and units.
+    """
     sizes = [len(labels) for labels in laid.traced.values()]
     shape = (*sizes, len(laid.seeds), *values.shape[1:])
-    return (*laid.traced, "seed", *dims), values.reshape(shape), _attributes(name)
+    return (*laid.traced, "seed", *dims), values.reshape(shape), _attributes(name) | known
 
 
 def _labels(values: Sequence[Any]) -> np.ndarray:

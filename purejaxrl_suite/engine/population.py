@@ -42,8 +42,10 @@ from purejaxrl_suite.engine.layout import Layout, label, lay_out
 from purejaxrl_suite.engine.memory import describe_bytes
 from purejaxrl_suite.engine.plan import Plan
 from purejaxrl_suite.engine.result import Result
-from purejaxrl_suite.engine.selection import Rules, Select, identities, scores
+from purejaxrl_suite.engine.rollout import counts
+from purejaxrl_suite.engine.selection import Rules, Select, Standing, identities, standing
 from purejaxrl_suite.engine.store import InMemory, Sweep, claimed
+from purejaxrl_suite.stats import random_score
 
 if TYPE_CHECKING:
     import xarray
@@ -83,7 +85,8 @@ def evolve(
         `successive_halving()`; how many go on must depend on C only.
     rungs: after which of the `segments` it is asked.
     metric, window: a configuration's score is the interquartile mean over its seeds of the mean of
-        the metric over so many segments before the rung; -inf if one of its members diverged.
+        the metric over the episodes of so many segments before the rung. One with a member that
+        diverged cannot go on: `select` is told -inf, and the member counts as the worst of all.
     selection_seed: what `select` draws depends on it and on the rung only.
 
     A copy goes on from the state of the member with its seed, with the random numbers of that seed.
@@ -269,21 +272,34 @@ class Population:
 
     def _decide(self) -> Cohort:
         """Who follows the present cohort, from its stored curves."""
-        rung, before = len(self.cohorts), self.cohorts[-1]
-        seeds, stored = len(self.laid.seeds), self.phases[-1].curves()
-        rows = {
-            name: stored[name][: len(before.configuration) * seeds]
-            for name in (self.rules.metric, "diverged")
-        }
-        found = scores(rows, self.rules.metric, seeds, self.schedule.window)
-        selection = decide(self.laid, self.rules, rung, found, before.hypers)
+        rung, before, found = len(self.cohorts), self.cohorts[-1], self._standing()
+        selection = decide(self.laid, self.rules, rung, found.told, before.hypers)
         if len(selection.source) != self.schedule.counts[rung]:
             raise ValueError(
                 f"select: how many go on must not depend on scores, got {len(selection.source)} "
                 f"where equal scores gave {self.schedule.counts[rung]}"
             )
         ids = identities(before.configuration, selection, 1 + last_id(self.cohorts))
-        return Cohort(ids, dict(selection.hypers), selection.source, selection.fresh, found)
+        return Cohort(ids, dict(selection.hypers), selection.source, selection.fresh, found.scores)
+
+    def _standing(self) -> Standing:
+        """How the present cohort stands at its end, by the last updates of its stored curves."""
+        metric, env = self.rules.metric, self.laid.groups[0].env
+        stored, seeds = self.phases[-1].curves(), len(self.laid.seeds)
+        count, counted = len(self.cohorts[-1].configuration), counts(env).get(metric)
+
+        def window(name: str) -> np.ndarray:
+            rows = stored[name][: count * seeds, -self.schedule.window :]
+            return rows.reshape(count, seeds, -1)
+
+        episodes = None if counted is None else window(counted)
+        lost = window("diverged")[..., -1] > 0
+        try:
+            return standing(window(metric), episodes, lost, random_score(env.name, metric))
+        except ValueError as error:
+            raise ValueError(
+                f"metric: {metric}: {error}: a longer window, or later rungs, would change that"
+            ) from None
 
     def _add(self, cohort: Cohort) -> None:
         number = len(self.cohorts)

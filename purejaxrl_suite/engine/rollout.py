@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, Run, Transition
 from purejaxrl_suite.engine.parallel import Parallel, by_task, parallel
+from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
 
 class Episodes(NamedTuple):
@@ -30,7 +31,7 @@ def start(agent: Agent, env: Environment, key: Key, params: PyTree, state: Any) 
     n = agent.num_envs
     env_state, obs = parallel(env).init(jax.random.split(key, n), params)
     returns, lengths = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
-    return Run(state, env_state, obs, agent.memory(n), returns, lengths)
+    return Run(state, env_state, obs, agent.memory(n), returns, lengths, jnp.zeros(n, bool))
 
 
 @jax.named_scope("rollout")
@@ -46,8 +47,10 @@ def rollout(
 ) -> tuple[Run, Transition, dict[str, Array]]:
     """Act for T steps in N environments.
 
-    Returns the run after them, the Transition [T, N], and the means of return, length and `info`
-    over the episodes that ended, f32[], NaN where none did; of several tasks also those of each.
+    Returns the run after them, the Transition [T, N], and a row of f32[]: the means of return,
+    length and `info` over the episodes that ended, NaN where none did; `episodes`, how many did;
+    and `finished_once`, the share of the environments that have finished one since they started.
+    Of several tasks the row has all of these of each task, too.
     """
     envs = parallel(env)
     act_key, step_key, reset_key = jax.random.split(key, 3)
@@ -72,7 +75,8 @@ def rollout(
         obs = tree.where(done, new_obs, time.obs)
         memory = tree.where(done, agent.memory(agent.num_envs), memory)
         returns, lengths = jnp.where(done, 0.0, returns), jnp.where(done, 0, lengths)
-        run = Run((), env_state, obs, memory, returns, lengths)
+        run = run._replace(env=env_state, obs=obs, memory=memory)
+        run = run._replace(episode_return=returns, episode_length=lengths)
         return tree.pack((run, ends + done, episodes))[0], transition
 
     # Everything random is drawn before the scan: threefry would be most of its body's kernels.
@@ -83,10 +87,13 @@ def rollout(
     names = ["episode_return", "episode_length", *info_names(env, params)]
     zeros = jnp.zeros(agent.num_envs)
     state, episodes = run.agent, Episodes(zeros, {name: zeros for name in names})
-    carry, unpack = tree.pack((run._replace(agent=()), ends, episodes))
+    once = run.finished_once
+    carry, unpack = tree.pack((run._replace(agent=(), finished_once=()), ends, episodes))
     carry, transition = jax.lax.scan(step, carry, (noise, step_keys, reset_xs))
     run, _, episodes = unpack(carry)
-    return run._replace(agent=state), transition, _means(episodes, env.tasks)
+    once = once | (episodes.count > 0)
+    run = run._replace(agent=state, finished_once=once)
+    return run, transition, row_of(episodes, once, env.tasks)
 
 
 @jax.named_scope("resets")
@@ -129,12 +136,30 @@ def _account(episodes: Episodes, done: Array, ended: dict[str, Array]) -> Episod
     return Episodes(episodes.count + done, sums)
 
 
-def _means(episodes: Episodes, tasks: tuple[str, ...]) -> dict[str, Array]:
-    count = jnp.sum(episodes.count)
-    means = {name: jnp.sum(x) / count for name, x in episodes.sums.items()}
+def row_of(episodes: Episodes, once: Array, tasks: tuple[str, ...]) -> dict[str, Array]:
+    """Means over the episodes of all environments, and over those of each task.
+
+    once: bool[N], which environments have finished one since they started.
+    """
+    row = _over(episodes, once)
     if tasks:
-        counts = jnp.sum(by_task(episodes.count, len(tasks)), axis=0)
-        for name, x in episodes.sums.items():
-            each = jnp.sum(by_task(x, len(tasks)), axis=0) / counts
-            means |= {f"{name}_{task}": each[i] for i, task in enumerate(tasks)}
-    return means | {"episodes": count}
+        grids = jax.tree.map(lambda x: by_task(x, len(tasks)), (episodes, once))
+        each = _over(*grids).items()
+        row |= {f"{name}_{task}": x[i] for i, task in enumerate(tasks) for name, x in each}
+    return row
+
+
+def _over(episodes: Episodes, once: Array) -> dict[str, Array]:
+    """Means over environments, the first axis."""
+    count = jnp.sum(episodes.count, axis=0)
+    means = {name: jnp.sum(x, axis=0) / count for name, x in episodes.sums.items()}
+    # All of them is 1, exactly: XLA multiplies by 1 / N, and 41 * (1 / 41) is less.
+    share = jnp.where(jnp.all(once, axis=0), 1.0, jnp.mean(once, axis=0, dtype=jnp.float32))
+    return means | {EPISODES: count, FINISHED: share}
+
+
+def counts(env: Environment) -> dict[str, str]:
+    """{name in a row: name of the number of episodes that it is a mean over}, of all such means."""
+    names = ["episode_return", "episode_length", *info_names(env, env.params)]
+    ends = ["", *(f"_{task}" for task in env.tasks)]
+    return {name + end: EPISODES + end for end in ends for name in names}

@@ -4,8 +4,8 @@ A population has C configurations, all seeds of one together being the unit. At 
 
     select(key, scores f32[C], hypers {name: f32[C]}) -> Selection
 
-decides. Scores are the larger the better, -inf for a configuration that diverged. It may be any
-function whose number of configurations C' depends on C only; arrays are numpy's.
+decides. Scores are the larger the better, -inf for a configuration that cannot go on (`Standing`).
+It may be any function whose number of configurations C' depends on C only; arrays are numpy's.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ import numpy as np
 
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.engine.axes import Quantile
+from purejaxrl_suite.stats import final_score, iqm, with_diverged
 
 
 class Selection(NamedTuple):
@@ -195,30 +196,37 @@ def identities(ids: np.ndarray, selection: Selection, unused: int) -> np.ndarray
     return found
 
 
-def scores(rows: Mapping[str, np.ndarray], metric: str, seeds: int, window: int) -> np.ndarray:
-    """Score of each configuration, f32[C]: IQM over seeds of the mean over the last window.
+class Standing(NamedTuple):
+    """How configurations stand at a rung.
 
-    rows: {metric: f32[C * S, U]}, NaN where nothing was measured; `diverged` among them. seeds: S.
-    window: updates. One member that diverged gives -inf, because its state would be copied along;
-    so does a configuration of which nothing is known. Raises ValueError if that is every one that
-    did not diverge.
+    scores: f32[C], NaN where nothing is known. out: bool[C], who cannot go on: a configuration with
+    a member that diverged, because its state would be copied along, or without any score.
     """
-    last = rows[metric][:, -window:].astype(np.float64)
-    known = ~np.isnan(last)
-    count = np.sum(known, axis=1)
-    total = np.sum(np.where(known, last, 0.0), axis=1)
-    members = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(-1, seeds)
-    diverged = np.any(rows["diverged"][:, -1].reshape(-1, seeds) > 0, axis=1)
-    found = np.asarray([_iqm(values[~np.isnan(values)]) for values in members])
-    if not np.all(diverged) and np.all(diverged | np.isneginf(found)):
-        raise ValueError(
-            f"nobody has a value of {metric!r} in the {window} updates before a rung: "
-            "a longer window, or later rungs, would change that"
-        )
-    return np.where(diverged, -np.inf, found).astype(np.float32)
+
+    scores: np.ndarray
+    out: np.ndarray
+
+    @property
+    def told(self) -> np.ndarray:
+        """What `Select` is told: the scores f32[C], -inf for who cannot go on."""
+        return np.where(self.out, np.float32(-np.inf), self.scores)
 
 
-def _iqm(values: np.ndarray) -> float:
-    cut = len(values) // 4
-    kept = np.sort(values)[cut : len(values) - cut]
-    return float(np.mean(kept)) if len(kept) else -np.inf
+def standing(
+    values: np.ndarray, episodes: np.ndarray | None, diverged: np.ndarray, random: float = np.nan
+) -> Standing:
+    """Score each configuration: the interquartile mean over seeds of `final_score` in a window.
+
+    A member that diverged has the worst score of all (`stats.with_diverged`).
+
+    values, episodes: f32[C, S, U], the updates of the window, as of `final_score`. diverged:
+    bool[C, S]. random: score of a random policy, NaN where unknown.
+    Raises ValueError if nothing is known of any configuration without members that diverged.
+    """
+    members = final_score(values, episodes, share=1.0)
+    whole = with_diverged(members[..., None], diverged[..., None], random)[..., 0]
+    found, lost = np.asarray(iqm(whole, axis=1)), np.any(diverged, axis=1)
+    unknown = np.all(np.isnan(np.asarray(members)), axis=1)
+    if not np.all(lost) and np.all(lost | unknown):
+        raise ValueError(f"expected a value before a rung, got none in {values.shape[-1]} updates")
+    return Standing(found, lost | unknown)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from purejaxrl_suite.stats import final_score, iqm
+from purejaxrl_suite import stats
 from purejaxrl_suite.stats.aggregate import FINAL
 
 if TYPE_CHECKING:
@@ -46,24 +46,27 @@ def _varied(curves: "xarray.Dataset") -> list[str]:
 
 
 def _scores(curves: "xarray.Dataset") -> str:
-    """IQM of one configuration, and the spread of its seeds."""
+    """IQM of one configuration, the spread of its seeds, and how many of them have no score."""
     if METRIC not in curves:
         return "not measured"
-    values = np.asarray(curves[METRIC].transpose("seed", ..., "step").values, np.float32)
-    values = values.reshape(values.shape[0], -1)
+    _, *found = stats.curves(curves, METRIC)
+    values, episodes = (np.reshape(np.asarray(x), (curves.sizes["seed"], -1)) for x in found)
     lost = np.reshape(curves["diverged"].values, -1)
-    scores, middle = map(np.asarray, _final(np.where(lost[:, None], np.nan, values)))
+    random = stats.random_score(str(curves.attrs["environment"]))
+    scores, middle = map(np.asarray, _final(values, episodes, lost, random))
     known = scores[np.isfinite(scores)]
     if not known.size:
         return "no episode ended" if not lost.all() else "all diverged"
     spread = f", seeds from {known.min():.4g} to {known.max():.4g}" if known.size > 1 else ""
-    return f"IQM {float(middle):.4g}{spread}"
+    missing = f", {scores.size - known.size} without an episode" * (known.size < scores.size)
+    return f"IQM {float(middle):.4g}{spread}{missing}"
 
 
 @jax.jit
-def _final(values: Any) -> tuple[Any, Any]:
-    scores = final_score(values)
-    return scores, iqm(scores)
+def _final(values: Any, episodes: Any, lost: Any, random: float) -> tuple[Any, Any]:
+    measured = stats.final_score(values, episodes)
+    scores = stats.with_diverged(measured[:, None], lost[:, None], random)[:, 0]
+    return scores, stats.iqm(scores)
 
 
 def _s(count: int) -> str:

@@ -4,6 +4,7 @@ They draw what `stats` returns, in the style of the other figures; kinds and the
 Agarwal et al. 2021 (arXiv 2108.13264). Where an interval is NaN (one seed) there is none to see.
 """
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
-from purejaxrl_suite.report.ranking import best
+from purejaxrl_suite.report.ranking import best, remarks
 from purejaxrl_suite.report.summary import spread
 from purejaxrl_suite.stats import Effect, Estimate
 
@@ -75,8 +76,8 @@ def ranked(curves: Any, metric: str = "episode_return", path: str | Path | None 
             _rows(ax, [(one.value, one.low, one.high) for one in scores], COLOURS[:1])
             ax.set_yticks(range(len(scores)), [one.label for one in scores])
             ax.set_title(environment)
-        text = f"final {ranking.name}, {spread({one.members for one in shown})}"
-        figure.supxlabel(text, fontsize=STYLE["font.size"])
+        text = f"final {ranking.name}, {spread({one.members for one in shown})}{remarks(shown)}"
+        figure.supxlabel(textwrap.fill(text, int(13 * size[0])), fontsize=STYLE["font.size"])
         save(figure, path)
     return figure
 

@@ -75,7 +75,7 @@ def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figu
         known = np.isfinite(values).any(axis=0)
         if known.any():
             quartiles = np.nanpercentile(values[:, known], (50, 25, 75), axis=0)
-            _curve(figure, number, one.label, steps[known], *quartiles)
+            _curve(figure, number, line_name(one), steps[known], *quartiles)
     return figure if figure.data else None
 
 
@@ -207,6 +207,7 @@ def _scores(
 def _hover(one: Score) -> str:
     lines = [_broken(describe(one.settings)), f"{one.value:.4g} [{one.low:.4g}, {one.high:.4g}]"]
     lines += [f"{one.diverged} of {one.members} diverged"] * (one.diverged > 0)
+    lines += [f"{one.missing} of {one.members} have no score"] * (one.missing > 0)
     return "<br>".join(lines)
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.report.configurations import Configuration, configurations
-from purejaxrl_suite.report.figures import CHARACTER, STYLE, axis_label, save
+from purejaxrl_suite.report.figures import CHARACTER, STYLE, axis_label, line_name, save
 from purejaxrl_suite.report.summary import binned, mean
 
 COLOURS_OF_SHARES = "viridis"
@@ -42,7 +42,7 @@ def layer_maps(curves: Any, metric: str = "dormant_0.1", path: str | Path | None
         unit = axis_label(found[0].curves[metric].attrs, metric)
         for ax, one, (layers, steps, values) in zip(axes, found, maps, strict=True):
             heat_map(ax, layers, steps, values, unit, ends)
-            ax.set_title(": ".join(part for part in (one.environment, one.label) if part))
+            ax.set_title(": ".join(part for part in (one.environment, line_name(one)) if part))
         axes[-1].set_xlabel("environment steps")
         save(figure, path)
     return figure

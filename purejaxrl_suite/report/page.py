@@ -8,12 +8,13 @@ from typing import Any
 from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.report import html, interactive, settings
 from purejaxrl_suite.report.configurations import Configuration, configurations, parameters
-from purejaxrl_suite.report.figures import COLOURS, FEW, axis_label
+from purejaxrl_suite.report.figures import COLOURS, FEW, axis_label, line_name
 from purejaxrl_suite.report.gallery import verdicts
 from purejaxrl_suite.report.layers import by_layer
-from purejaxrl_suite.report.ranking import best, rank, shortlist
+from purejaxrl_suite.report.ranking import best, rank, remarks, shortlist
 from purejaxrl_suite.report.sensitivity import views
 from purejaxrl_suite.report.summary import FINAL, engineering, spread
+from purejaxrl_suite.stats.inputs import FINISHED
 from purejaxrl_suite.studies import Outcome
 
 HINT = "A click on a name hides its curve; with a mouse, drag to zoom, double-click to go back."
@@ -137,7 +138,8 @@ def _scores(ranking: Any) -> Iterator[str]:
     yield html.table(ranking.columns, [ranking.cells(one) for one in shown])
     text = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
     few = f"; {len(shown)} of {len(ranking.scores)} configurations, the best"
-    yield html.element("p", text + few * (len(shown) < len(ranking.scores)), class_="note")
+    text += few * (len(shown) < len(ranking.scores)) + remarks(shown)
+    yield html.element("p", text, class_="note")
 
 
 def _sensitivity(curves: Any, ranking: Any, metric: str) -> Iterator[str]:
@@ -168,7 +170,7 @@ def _layers(panels: Panels, metric: str) -> Iterator[str]:
             continue
         if number == 0:
             yield html.element("h2", "Layers")
-        yield html.element("h3", ": ".join(x for x in (environment, one.label) if x))
+        yield html.element("h3", ": ".join(x for x in (environment, line_name(one)) if x))
         parts = [
             html.raw("div", html.element("h3", name), interactive.fragment(
                 interactive.layer_map(*by_layer(one.curves, name), ""), f"layers-{number}-{name}"))
@@ -179,7 +181,7 @@ def _layers(panels: Panels, metric: str) -> Iterator[str]:
 
 
 def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
-    """All other metrics, but for those of single layers, small."""
+    """All other metrics, but for those of single layers and what curves wait for, small."""
     lines = [pair for few in panels.values() for pair in few]
     names = {
         str(name): x.attrs
@@ -187,8 +189,9 @@ def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
         for name, x in one.curves.data_vars.items()
         if set(x.dims) == {"seed", "step"} and name not in (metric, "success")
     }
-    of_layers = {one for name in names for one in layers_of(name, names).values()}
-    names = {name: known for name, known in names.items() if name not in of_layers}
+    apart = {one for name in names for one in layers_of(name, names).values()}
+    apart |= {name for name in names if name.startswith(FINISHED)}  # 1, but for the first points
+    names = {name: known for name, known in names.items() if name not in apart}
     if not names:
         return
     yield html.element("h2", "Diagnostics")

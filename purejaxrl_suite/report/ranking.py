@@ -16,7 +16,7 @@ from purejaxrl_suite.report.configurations import (
     short,
 )
 from purejaxrl_suite.report.plain import PlainTable
-from purejaxrl_suite.report.summary import FINAL, diverged, estimate, final_scores, spread
+from purejaxrl_suite.report.summary import FINAL, diverged, estimate, member_scores, spread
 
 ROWS = 10
 
@@ -26,7 +26,8 @@ class Score(NamedTuple):
 
     run, environment, settings, at: as in `Configuration`. value: interquartile mean over members of
     their final scores. low, high: its 95 % interval, NaN where fewer than two members have a score.
-    members: how many there are. diverged: how many of them have no score because they diverged.
+    members: how many there are. diverged: how many of them diverged and so have the worst score of
+    the task. missing: how many have no score, because they finished no episode in the window.
     """
 
     run: str
@@ -38,6 +39,7 @@ class Score(NamedTuple):
     high: float
     members: int
     diverged: int
+    missing: int
 
     @property
     def label(self) -> str:
@@ -59,7 +61,7 @@ class Ranking(NamedTuple):
         shown = self.first(rows)
         caption = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
         few = f"; {len(shown)} of {len(self.scores)} configurations"
-        caption += few * (len(shown) < len(self.scores))
+        caption += few * (len(shown) < len(self.scores)) + remarks(shown)
         result = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
         whole = ("run", "environment", "95 % interval")
         for number, name in enumerate(self.columns):
@@ -81,13 +83,20 @@ class Ranking(NamedTuple):
     @property
     def columns(self) -> list[str]:
         """Of a table: what tells the scores apart, then what they are."""
-        lost = any(one.diverged for one in self.scores)
-        return [*_columns(self.scores), self.name, "95 % interval", *["diverged"] * lost]
+        return [*_columns(self.scores), self.name, "95 % interval", *self._counted]
 
     def cells(self, one: Score) -> list[str]:
         """A score as a row of that table."""
         labels = [_cell(one, column) for column in _columns(self.scores)]
-        return [*labels, *_numbers(one)][: len(self.columns)]
+        counts = {"diverged": one.diverged, "no score": one.missing}
+        shares = {name: f"{count}/{one.members}" * (count > 0) for name, count in counts.items()}
+        return [*labels, *_numbers(one), *(shares[name] for name in self._counted)]
+
+    @property
+    def _counted(self) -> list[str]:
+        """What some members are counted as."""
+        lost = any(one.diverged for one in self.scores)
+        return ["diverged"] * lost + ["no score"] * any(one.missing for one in self.scores)
 
     def __rich__(self) -> Table:
         """What rich prints."""
@@ -98,9 +107,9 @@ def best(curves: Any, metric: str = "episode_return") -> Ranking:
     """The configurations of a sweep, ordered by the interquartile mean of their final scores.
 
     curves: `Result.curves`, or {label: curves}. metric: what is better when it is higher. A final
-    score is the mean over the last 5 % of training (`final_scores`); members that diverged have
-    none, and are counted. Environments are ranked each by itself, in their order; configurations
-    without any score come last.
+    score is the mean over the episodes of the last 5 % of training (`final_scores`); members that
+    diverged have the worst of all in their environment. Environments are ranked each by itself, in
+    their order; configurations without any score come last.
     Raises ValueError for no curves, or a metric that some of them lack.
     """
     return rank(configurations(curves), metric)
@@ -110,7 +119,7 @@ def rank(found: Sequence[Configuration], metric: str) -> Ranking:
     """`best`, of configurations."""
     if not found:
         raise ValueError("curves: expected at least one dataset, got none")
-    scores = [_score(one, metric) for one in found]
+    scores = [_score(*both) for both in zip(found, member_scores(found, metric), strict=True)]
     order = list(dict.fromkeys(one.environment for one in scores))
     scores.sort(key=lambda one: (order.index(one.environment), -_or_worst(one.value)))
     attributes = found[0].curves[metric].attrs
@@ -132,11 +141,20 @@ def shortlist(
     return kept
 
 
-def _score(one: Configuration, metric: str) -> Score:
-    value, low, high = (float(x) for x in estimate(final_scores(one.curves, metric)))
-    lost = int(diverged(one.curves).sum())
-    size = one.curves.sizes["seed"]
-    return Score(one.run, one.environment, one.settings, one.at, value, low, high, size, lost)
+def remarks(scores: Sequence[Score]) -> str:
+    """What a caption says of members that diverged or have no score; "" where all have one."""
+    total, lost, missing = (
+        sum(getattr(one, name) for one in scores) for name in ("members", "diverged", "missing")
+    )
+    text = f"; {lost} of {total} members diverged and have the worst score" * (lost > 0)
+    return text + f"; {missing} of {total} finished no episode there and have none" * (missing > 0)
+
+
+def _score(one: Configuration, scores: np.ndarray) -> Score:
+    value, low, high = (float(x) for x in estimate(scores))
+    lost = diverged(one.curves)
+    counts = len(scores), int(lost.sum()), int(np.sum(np.isnan(scores) & ~lost))
+    return Score(one.run, one.environment, one.settings, one.at, value, low, high, *counts)
 
 
 def _or_worst(value: float) -> float:
@@ -155,8 +173,7 @@ def _cell(one: Score, column: str) -> str:
     return short(one.settings[column]) if column in one.settings else ""
 
 
-def _numbers(one: Score) -> tuple[str, str, str]:
-    """Value, interval and members that diverged, as they stand in a table."""
+def _numbers(one: Score) -> tuple[str, str]:
+    """Value and interval, as they stand in a table."""
     value = f"{one.value:.3g}" if one.value == one.value else "none"
-    interval = f"[{one.low:.3g}, {one.high:.3g}]" if one.low == one.low else "-"
-    return value, interval, f"{one.diverged}/{one.members}" if one.diverged else ""
+    return value, f"[{one.low:.3g}, {one.high:.3g}]" if one.low == one.low else "-"

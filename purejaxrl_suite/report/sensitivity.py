@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from purejaxrl_suite.report.configurations import describe, parameters, short, written
 from purejaxrl_suite.report.figures import COLOURS, STYLE, axis_label, save
-from purejaxrl_suite.report.ranking import Ranking, Score, best
+from purejaxrl_suite.report.ranking import Ranking, Score, best, remarks
 from purejaxrl_suite.report.summary import FINAL, spread
 
 LINE, LOST, OTHERS = COLOURS[0], COLOURS[1], "#b0b0b0"
@@ -38,7 +38,7 @@ def sensitivity(
     configurations that differ from the best one in this hyper-parameter only (from the defaults,
     for points of `one_at_a_time`); all others are grey. Points of `random` and `sobol`, which
     differ in everything, are not joined. Crosses at the foot count members that diverged: these
-    have no score.
+    have the worst score of their environment.
 
     curves: `Result.curves` of one sweep. path: where to write the picture, if anywhere.
     pair: two hyper-parameters (x, y): one map of them in colour, all else as in the best.
@@ -210,12 +210,10 @@ def _panels_text(views: Sequence[View], names: Sequence[str]) -> str:
 def _caption(figure: Figure, views: Sequence[View], text: str, width: float) -> None:
     scores = [one for view in views for one in view.scores]
     text = (
-        f"{spread({one.members for one in scores})}; last {100 * FINAL:.0f} % of training. {text}"
+        f"{spread({one.members for one in scores})}; last {100 * FINAL:.0f} % of training"
+        f"{remarks(scores)}. {text}"
     )
-    lost = sum(one.diverged for one in scores)
-    if lost:
-        total = sum(one.members for one in scores)
-        text += f" Crosses: members that diverged and have no score ({lost} of all {total})."
+    text += " Crosses: with members that diverged." * any(one.diverged for one in scores)
     text = textwrap.fill(text, int(16 * width))
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color="#555555")
 
@@ -270,7 +268,8 @@ def _cells(ax: Axes, chosen: Sequence[Score], pair: tuple[str, str]) -> Any:
 def _cell_text(one: Score) -> str:
     value = f"{one.value:.3g}" if one.value == one.value else "none"
     interval = f"\n{one.low:.3g} to {one.high:.3g}" * (one.low == one.low)
-    return value + interval + f"\n{one.diverged}/{one.members} diverged" * (one.diverged > 0)
+    lost = f"\n{one.diverged}/{one.members} diverged" * (one.diverged > 0)
+    return value + interval + lost + f"\n{one.missing}/{one.members}: none" * (one.missing > 0)
 
 
 def _cloud(ax: Axes, scores: Sequence[Score], pair: tuple[str, str]) -> Any:

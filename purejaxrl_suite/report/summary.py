@@ -1,11 +1,12 @@
 """From curves over updates to what is shown: windows, final scores, estimates with intervals.
 
-NaN marks an update in which a seed finished no episode; what a seed last showed stands until it
-shows something new, and a seed that has shown nothing yet is left out of the statistics. So is a
-member that diverged (its parameters are no longer finite): what it showed before says nothing about
-the configuration, and figures and tables count such members instead.
+Means are over episodes, whatever the updates they ended in. What a seed last showed in a curve
+stands until it shows something new, and before all of its environments have finished an episode a
+seed is left out. So is a member that diverged (its parameters are no longer finite), and the figure
+says how many did. Scores count it, with the worst of its task (`stats.with_diverged`).
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,10 +14,10 @@ import jax
 import numpy as np
 
 from purejaxrl_suite import stats
-from purejaxrl_suite.stats import final_score
-from purejaxrl_suite.stats.aggregate import FINAL
+from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.stats.aggregate import FINAL, WINDOWS
 
-BINS = 50
+_final_score = jax.jit(stats.final_score, static_argnames="share")
 
 
 def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,28 +30,57 @@ def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.where(alone, np.nansum(scores, axis=0), value), low, high
 
 
-def binned(curves: Any, metric: str, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+def binned(curves: Any, metric: str, bins: int = WINDOWS) -> tuple[np.ndarray, np.ndarray]:
     """Window means of a metric: (environment steps at the end of each window [W], f32[S, W]).
 
     curves: over (seed, step). Windows hold equally many updates (the first ones one more, where
     that does not divide), and there are at most `bins` of them.
     Raises ValueError for a metric that the curves do not have.
     """
-    values = _forward_fill(_window_means(_values(curves, metric), bins))
-    ends = np.array(
-        [window[-1] for window in np.array_split(curves["step"].values, values.shape[1])]
-    )
+    steps, values, episodes = _over_steps(curves, metric, complete=True)
+    values = np.where(diverged(curves)[:, None], np.nan, values)
+    values = _forward_fill(np.asarray(stats.window_means(values, episodes, bins)))
+    ends = np.array([window[-1] for window in np.array_split(steps, values.shape[1])])
     return ends, values
 
 
 def final_scores(curves: Any, metric: str = "episode_return", share: float = FINAL) -> np.ndarray:
-    """One score per seed and configuration: its mean over the last `share` of training.
+    """One score per seed and configuration: the mean over the episodes of the last of training.
 
-    Never less than one update. A member that finished no episode there keeps what it showed last;
-    NaN where it has shown nothing, or has diverged.
-    Returns f32[S, ...]: seeds, then the other axes of the curves in their order.
+    Their sum divided by their number. A member that diverged has the worst score that any has on
+    its task, and none above that of a random policy where it is known (`stats.with_diverged`).
+
+    Args:
+        curves: `Result.curves`. metric: the higher the better. share: of training, its end.
+
+    Returns:
+        f32[S, ...]: seeds, then the other axes of the curves in their order. NaN for a member that
+        finished no episode in the window.
+
+    Raises:
+        ValueError: a metric that the curves do not have, or a share outside (0, 1].
     """
-    return np.asarray(final_score(_values(curves, metric), share))
+    found = configurations(curves)
+    rows = np.stack(member_scores(found, metric, share))
+    sizes = [curves.sizes[axis] for axis in found[0].at]
+    return np.moveaxis(rows.reshape(*sizes, -1), -1, 0)
+
+
+def member_scores(
+    found: Sequence[Configuration], metric: str, share: float = FINAL
+) -> list[np.ndarray]:
+    """`final_scores` f32[S] of each configuration; the worst is that of all in its environment."""
+    scores = [np.zeros(0, np.float32)] * len(found)
+    for environment in dict.fromkeys(one.environment for one in found):
+        here = [i for i, one in enumerate(found) if one.environment == environment]
+        known = [np.asarray(_of_members(found[i].curves, metric, share)) for i in here]
+        lost = np.concatenate([diverged(found[i].curves) for i in here])
+        random = stats.random_score(environment, metric)
+        whole = stats.with_diverged(np.concatenate(known)[:, None], lost[:, None], random)
+        ends = np.cumsum([len(x) for x in known])[:-1]
+        for i, part in zip(here, np.split(np.asarray(whole)[:, 0], ends), strict=True):
+            scores[i] = part
+    return scores
 
 
 def diverged(curves: Any) -> np.ndarray:
@@ -83,19 +113,17 @@ def mean(window: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _values(curves: Any, metric: str) -> np.ndarray:
-    """f32[S, ..., U] of a metric, NaN for members that diverged."""
+def _of_members(curves: Any, metric: str, share: float) -> Any:
+    _, values, episodes = _over_steps(curves, metric)
+    return _final_score(values, episodes, share=share)
+
+
+def _over_steps(curves: Any, metric: str, *, complete: bool = False) -> stats.LearningCurves:
+    """`stats.curves`; ValueError naming what there is for a metric that is not over steps."""
     known = [str(name) for name, x in curves.data_vars.items() if {"seed", "step"} <= set(x.dims)]
     if metric not in known:
         raise ValueError(f"metric: {metric!r} is not among the curves ({', '.join(sorted(known))})")
-    values = np.asarray(curves[metric].transpose("seed", ..., "step").values, np.float32)
-    lost = diverged(curves)
-    return np.where(lost.reshape(lost.shape + (1,) * (values.ndim - lost.ndim)), np.nan, values)
-
-
-def _window_means(values: np.ndarray, bins: int) -> np.ndarray:
-    windows = np.array_split(values, min(bins, values.shape[1]), axis=1)
-    return np.stack([mean(window) for window in windows], axis=1)
+    return stats.curves(curves, metric, complete=complete)
 
 
 def _forward_fill(values: np.ndarray) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Results in one table."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from purejaxrl_suite.report.configurations import Configuration, configurations
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.ranking import shortlist
-from purejaxrl_suite.report.summary import FINAL, diverged, engineering, estimate, final_scores
+from purejaxrl_suite.report.summary import FINAL, diverged, engineering, estimate, member_scores
 
 ROWS = 20
 
@@ -16,14 +18,16 @@ ROWS = 20
 def table(curves: Any) -> Table:
     """One row per configuration: final score (IQM over seeds, 95 % interval) and cost.
 
-    curves: `Result.curves`, or {label: curves}. The final score of a seed is the mean over the last
-    5 % of training (`final_scores`). Of more than 20 configurations of sweeps the best are shown.
-    The cost is that of a whole run or sweep, beside its first row. Print the table with rich.
+    curves: `Result.curves`, or {label: curves}. The final score of a seed is the mean over the
+    episodes of the last 5 % of training (`final_scores`). Of more than 20 configurations of sweeps
+    the best are shown. The cost is that of a whole run or sweep, beside its first row. Print the
+    table with rich.
     """
     found = configurations(curves)
-    scores = {"return": "episode_return"}
+    names = {"return": "episode_return"}
     if any("success" in one.curves for one in found):
-        scores["success"] = "success"
+        names["success"] = "success"
+    scores = [_by_place(found, metric) for metric in names.values()]
     caption = f"IQM and 95 % interval over seeds, last {100 * FINAL:.0f} % of training"
     if len(found) > ROWS and any(one.at for one in found):
         each = max(1, ROWS // len({one.environment for one in found}))
@@ -33,32 +37,46 @@ def table(curves: Any) -> Table:
         found = kept
     result = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     result.add_column("run", overflow="fold")
-    for name in (*scores, "cost"):
+    for name in (*names, "cost"):
         result.add_column(name, justify="right", no_wrap=True)
     costs = set()
     for one in found:
-        cells = [_score(one.curves, metric) for metric in scores.values()]
+        cells = [_score(one, known.get(_place(one))) for known in scores]
         cost = "" if one.run in costs else _cost(one.curves)
         costs.add(one.run)
         result.add_row(_name(one), *cells, cost)
     return result
 
 
-def _score(dataset: Any, metric: str) -> str:
-    if metric not in dataset:
+def _place(one: Configuration) -> Any:
+    return one.run, *one.at.items()
+
+
+def _by_place(found: Sequence[Configuration], metric: str) -> dict[Any, np.ndarray]:
+    """Final scores f32[S] of the configurations that have the metric."""
+    known = [one for one in found if metric in one.curves]
+    return dict(zip(map(_place, known), member_scores(known, metric), strict=True))
+
+
+def _score(one: Configuration, scores: np.ndarray | None) -> str:
+    """A cell: the estimate, its interval, and how many members are not in it."""
+    if scores is None:
         return "-"
-    value, low, high = (float(x) for x in estimate(final_scores(dataset, metric)))
-    interval = f"[{low:.3g}, {high:.3g}]" if low == low else "[needs 2 seeds]"
+    value, low, high = (float(x) for x in estimate(scores))
+    lost = diverged(one.curves)
     if value != value:
-        return "all\ndiverged" if diverged(dataset).all() else "no episode\nended"
-    return f"{value:.3g}\n{interval}"
+        return "all\ndiverged" if lost.all() else "no episode\nended"
+    interval = f"[{low:.3g}, {high:.3g}]" if low == low else "[needs 2 seeds]"
+    missing = int(np.sum(np.isnan(scores) & ~lost))
+    return f"{value:.3g}\n{interval}" + f"\n{missing} seeds: none" * (missing > 0)
 
 
 def _name(one: Configuration) -> str:
     seeds, steps = one.curves.sizes["seed"], float(one.curves["step"].values[-1])
     size = f"{seeds} seed{'s' * (seeds > 1)} x {engineering(steps)} steps"
     lost = int(diverged(one.curves).sum())
-    return "\n".join((one.label, one.environment, size + f", {lost} of them diverged" * (lost > 0)))
+    worst = f", {lost} of them diverged: worst score" * (lost > 0)
+    return "\n".join((one.label, one.environment, size + worst))
 
 
 def _cost(dataset: Any) -> str:

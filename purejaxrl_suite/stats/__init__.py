@@ -14,6 +14,8 @@ from purejaxrl_suite.stats.aggregate import (
     optimality_gap,
     performance_profile,
     probability_of_improvement,
+    window_means,
+    with_diverged,
 )
 from purejaxrl_suite.stats.bootstrap import (
     Effect,
@@ -25,10 +27,10 @@ from purejaxrl_suite.stats.bootstrap import (
     rliable_estimate,
     sample_efficiency,
 )
-from purejaxrl_suite.stats.inputs import curves, matrices, matrix
+from purejaxrl_suite.stats.inputs import LearningCurves, curves, matrices, matrix
 from purejaxrl_suite.stats.normalization import normalize, normalize_tasks
 from purejaxrl_suite.stats.proportion import clopper_pearson
-from purejaxrl_suite.stats.references import REFERENCES, Reference, Score
+from purejaxrl_suite.stats.references import REFERENCES, Reference, Score, random_score
 from purejaxrl_suite.stats.thc import (
     Consistency,
     Null,
@@ -60,6 +62,7 @@ __all__ = [
     "Consistency",
     "Effect",
     "Estimate",
+    "LearningCurves",
     "Null",
     "Reference",
     "Score",
@@ -94,6 +97,7 @@ __all__ = [
     "page",
     "performance_profile",
     "probability_of_improvement",
+    "random_score",
     "reason",
     "rliable_compare",
     "rliable_estimate",
@@ -101,4 +105,6 @@ __all__ = [
     "seeds_for_equivalence",
     "seeds_to_decide",
     "verdict",
+    "window_means",
+    "with_diverged",
 ]

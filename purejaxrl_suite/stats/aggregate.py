@@ -15,6 +15,8 @@ from purejaxrl_suite.core.types import Array
 
 FINAL = 0.05
 """Share of training, at its end, over which `final_score` averages."""
+WINDOWS = 50
+"""Parts of a curve that are shown, and that `area_under_curve` sees, at most."""
 
 
 def iqm(x: ArrayLike, axis: int | None = None) -> Array:
@@ -111,42 +113,175 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
     return jnp.nanmean(jax.vmap(of_task, in_axes=1)(x, y))
 
 
-def area_under_curve(curves: ArrayLike, steps: ArrayLike | None = None) -> Array:
+def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FINAL) -> Array:
+    """Mean over the episodes that ended in the last `share` of training.
+
+    Their sum divided by their number: updates in which many episodes ended count for many, so that
+    the score of a policy does not depend on how training was cut into updates.
+
+    Args:
+        curves: f32[..., T], in each update the mean over the episodes that ended in it.
+        episodes: f32[..., T], how many these were; NaN in an update that was not run, which is no
+            part of training. None only for what is no mean over episodes, such as a measurement
+            made every few updates: then known points count alike, and where there is none in the
+            window, the last one stands.
+        share: of the updates that were run, in (0, 1]; never less than one update.
+
+    Returns:
+        f32[...], NaN where no episode ended in the window.
+
+    Raises:
+        ValueError: a share outside (0, 1], or shapes that do not fit.
+    """
+    curves = _checked_curves(curves)
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"share: expected a number in (0, 1], got {share}")
+    if episodes is None:
+        return _last_mean(curves, share)
+    episodes = _checked_episodes(episodes, curves)
+    run = ~jnp.isnan(episodes)
+    left = jnp.cumsum(run[..., ::-1], axis=-1)[..., ::-1]  # updates from this one to the last
+    window = left <= jnp.maximum(1, jnp.round(share * left[..., :1]))
+    weights = _weights(curves, jnp.where(window, episodes, 0.0))
+    return _ratio(jnp.sum(_known(curves) * weights, axis=-1), jnp.sum(weights, axis=-1))
+
+
+def window_means(curves: ArrayLike, episodes: ArrayLike | None, windows: int = WINDOWS) -> Array:
+    """Means over the episodes that ended in each of `windows` equal parts of a curve.
+
+    Args:
+        curves, episodes: as of `final_score`; with None known points count alike.
+        windows: W, of equally many points each (the first ones have one more where that does not
+            divide); as many as there are points where these are fewer.
+
+    Returns:
+        f32[..., W], NaN for a window without an episode.
+
+    Raises:
+        ValueError: no window, or shapes that do not fit.
+    """
+    curves = _checked_curves(curves)
+    if windows < 1:
+        raise ValueError(f"windows: expected at least 1, got {windows}")
+    weights = _weights(curves, _checked_episodes(1.0 if episodes is None else episodes, curves))
+    part = _parts(curves.shape[-1], windows)
+
+    def sums(x: Array) -> Array:
+        rows = jnp.moveaxis(x, -1, 0)
+        found = jax.ops.segment_sum(rows, part, part[-1] + 1, indices_are_sorted=True)
+        return jnp.moveaxis(found, 0, -1)
+
+    return _ratio(sums(_known(curves) * weights), sums(weights))
+
+
+def area_under_curve(
+    curves: ArrayLike, episodes: ArrayLike | None, steps: ArrayLike | None = None
+) -> Array:
     """Mean height of a curve over its steps, by the trapezoidal rule: of a constant, the constant.
 
-    curves: f32[..., T]. A missing point is bridged linearly; before the first and after the last
-        valid point their value is held; a curve without a valid point gives NaN.
-    steps: [T], increasing, where the points are; None for equal distances.
-    Returns f32[...], in units of the score. Raises ValueError for steps that do not fit.
+    A missing point is bridged linearly; before the first and after the last known point their value
+    is held.
+
+    Args:
+        curves, episodes: f32[..., T], as of `final_score`: of means over episodes the curve is that
+            of their `window_means`, since single updates favour what ends soon.
+        steps: [T], increasing, where the points are; None for equal distances.
+
+    Returns:
+        f32[...], in units of the score; NaN for a curve without a known point.
+
+    Raises:
+        ValueError: steps or shapes that do not fit.
     """
-    curves = jnp.asarray(curves, jnp.float32)
-    if curves.ndim == 0 or curves.shape[-1] == 0:
-        raise ValueError(f"curves: expected [..., T] with T of at least 1, got {curves.shape}")
-    at = jnp.broadcast_to(_unit_interval(steps, curves.shape[-1]), curves.shape)
-    filled = _bridge(curves, at)
+    curves = _checked_curves(curves)
+    unit = _unit_interval(steps, curves.shape[-1])
+    if episodes is not None:
+        curves = window_means(curves, episodes)
+        unit = window_means(unit, None)  # a window lies in the middle of its steps
     if curves.shape[-1] == 1:
-        return filled[..., 0]
+        return curves[..., 0]
+    at = jnp.broadcast_to((unit - unit[0]) / (unit[-1] - unit[0]), curves.shape)
+    filled = _bridge(curves, at)
     middle = (filled[..., 1:] + filled[..., :-1]) / 2
     return jnp.sum(middle * jnp.diff(at, axis=-1), axis=-1)
 
 
-def final_score(curves: ArrayLike, share: float = FINAL) -> Array:
-    """Mean of each curve over the last `share` of its points, and never of less than one.
+def with_diverged(scores: ArrayLike, diverged: ArrayLike, random: ArrayLike = np.nan) -> Array:
+    """Scores in which members that diverged have the worst score of their task.
 
-    curves: f32[..., T]. Where nothing is valid there, the last valid point stands; NaN without one.
-    Returns f32[...]. Raises ValueError for a share outside (0, 1].
+    That is the lowest score of any member on this task among `scores`, and no more than that of a
+    random policy. Left out, they would make what diverges look better than it is; and what they
+    scored before they diverged is nobody's score.
+
+    Args:
+        scores: f32[..., tasks], the higher the better, NaN where missing.
+        diverged: bool[..., tasks] of the same shape, or 1 along an axis.
+        random: f32[tasks], or one number for all: scores of a random policy, NaN where unknown.
+
+    Returns:
+        f32[..., tasks], as many as `scores`; NaN of a member that diverged only where nothing at
+        all is known of the task.
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
+    scores, lost = jnp.asarray(scores, jnp.float32), jnp.asarray(diverged, bool)
+    fits = [a in (1, b) for a, b in zip(lost.shape, scores.shape, strict=False)]
+    if not fits or lost.ndim != scores.ndim or not all(fits):
+        expected = f"the shape of scores, {scores.shape}, or 1 along an axis"
+        raise ValueError(f"diverged: expected {expected}, got {lost.shape}")
+    if np.shape(random) not in ((), scores.shape[-1:]):
+        expected = f"one number or {scores.shape[-1:]}, one per task"
+        raise ValueError(f"random: expected {expected}, got shape {np.shape(random)}")
+    finite = jnp.where(jnp.isfinite(scores), scores, jnp.inf)
+    lowest = jnp.min(finite, axis=tuple(range(scores.ndim - 1)))
+    worst = jnp.fmin(jnp.where(jnp.isinf(lowest), jnp.nan, lowest), jnp.float32(random))
+    worst = jnp.broadcast_to(worst, scores.shape)
+    return jnp.where(jnp.broadcast_to(lost, scores.shape), worst, scores)
+
+
+def _checked_curves(curves: ArrayLike) -> Array:
     curves = jnp.asarray(curves, jnp.float32)
-    if not 0.0 < share <= 1.0:
-        raise ValueError(f"share: expected a number in (0, 1], got {share}")
     if curves.ndim == 0 or curves.shape[-1] == 0:
         raise ValueError(f"curves: expected [..., T] with T of at least 1, got {curves.shape}")
+    return curves
+
+
+def _checked_episodes(episodes: ArrayLike, curves: Array) -> Array:
+    episodes = jnp.asarray(episodes, jnp.float32)
+    if episodes.shape not in ((), curves.shape):
+        expected = f"the shape of curves, {curves.shape}"
+        raise ValueError(f"episodes: expected {expected}, got {episodes.shape}")
+    return episodes
+
+
+def _weights(curves: Array, episodes: Array) -> Array:
+    """How much each point counts: nothing where either is not known."""
+    return jnp.where(jnp.isnan(curves) | jnp.isnan(episodes), 0.0, episodes)
+
+
+def _known(curves: Array) -> Array:
+    return jnp.where(jnp.isnan(curves), 0.0, curves)
+
+
+def _ratio(total: Array, number: Array) -> Array:
+    return jnp.where(number > 0, total / jnp.where(number > 0, number, 1.0), jnp.nan)
+
+
+def _last_mean(curves: Array, share: float) -> Array:
+    """Mean over the known points of the last share, or the last point known before it."""
     points = curves.shape[-1]
     final = jnp.nanmean(curves[..., -max(1, round(share * points)) :], axis=-1)
     index = jnp.broadcast_to(jnp.arange(points), curves.shape)
     last = jnp.max(jnp.where(jnp.isnan(curves), 0, index), axis=-1, keepdims=True)
     held = jnp.take_along_axis(curves, last, axis=-1)[..., 0]
     return jnp.where(jnp.isnan(final), held, final)
+
+
+def _parts(points: int, windows: int) -> np.ndarray:
+    """i32[T], the number of the window that each point is in."""
+    sizes = [len(part) for part in np.array_split(np.arange(points), min(windows, points))]
+    return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def _sorted(x: Array) -> Array:

@@ -5,10 +5,17 @@ arrays. Everything here happens on the host.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
+
+EPISODES, FINISHED = "episodes", "finished_once"
+"""Variables of curves: how many episodes ended in an update, and the share of the environments that
+have finished one since they all started. Those of one of several tasks end in `_TASK`.
+"""
+MEAN_OVER = "mean_over"
+"""Attribute of a variable that is a mean over episodes: the one that counts them."""
 
 
 def matrix(scores: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
@@ -54,28 +61,50 @@ def matrices(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return found
 
 
-def curves(datasets: Any, metric: str = "episode_return") -> tuple[np.ndarray, np.ndarray]:
-    """Learning curves as (steps [T], values f32[S, ..., T]), from what `run` and `sweep` return.
+class LearningCurves(NamedTuple):
+    """A metric of members over training, as arrays.
+
+    steps: [T], environment steps. values: f32[S, ..., T], in each update the mean over the episodes
+    that ended in it, or what was measured. episodes: f32[S, ..., T], how many these were, NaN in an
+    update that was not run; None for a metric that is no mean over episodes.
+    """
+
+    steps: np.ndarray
+    values: np.ndarray
+    episodes: np.ndarray | None
+
+
+def curves(
+    datasets: Any, metric: str = "episode_return", *, complete: bool = False
+) -> LearningCurves:
+    """Learning curves as arrays, from what `run` and `sweep` return.
 
     datasets: `Result.curves` (variables over (..., seed, step)), whose other axes stay in their
         order between seeds and steps; or {task: such a dataset}, whose tasks become the last axis
         before steps, with NaN for seeds that a task does not have.
+    complete: count no episodes of a member before every one of its environments has finished one:
+        those that end first are the shortest, and no sample of what it does. For what is drawn.
     Raises ValueError for an unknown metric, and for tasks that differ in steps or other axes.
     """
     if hasattr(datasets, "data_vars"):  # a dataset is a mapping too
-        return _curve(datasets, metric)
+        return _curve(datasets, metric, complete)
     if not datasets:
         raise ValueError("datasets: expected at least one task, got none")
-    steps, values = zip(*(_curve(x, metric) for x in datasets.values()), strict=True)
+    found = {task: _curve(one, metric, complete) for task, one in datasets.items()}
+    steps, values, episodes = zip(*found.values(), strict=True)
     if not all(np.array_equal(steps[0], other) for other in steps):
         raise ValueError(f"datasets: expected the same steps in {', '.join(datasets)}")
     if len({x.shape[1:] for x in values}) > 1:
         shapes = dict(zip(datasets, (x.shape for x in values), strict=True))
         raise ValueError(f"datasets: expected the same axes beside seeds, got {shapes}")
-    return steps[0], _padded(values, axis=-2)
+    counted = [x is not None for x in episodes]
+    if any(counted) != all(counted):
+        raise ValueError(f"datasets: {metric!r} is a mean over episodes in some of them only")
+    both = _padded(values, axis=-2), _padded(episodes, axis=-2) if all(counted) else None
+    return LearningCurves(steps[0], *both)
 
 
-def _curve(dataset: Any, metric: str) -> tuple[np.ndarray, np.ndarray]:
+def _curve(dataset: Any, metric: str, complete: bool) -> LearningCurves:
     if metric not in dataset:
         known = ", ".join(sorted(map(str, dataset.data_vars)))
         raise ValueError(f"metric: {metric!r} is not among the curves ({known})")
@@ -83,8 +112,22 @@ def _curve(dataset: Any, metric: str) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"metric: expected {metric!r} over seed and step, got {dataset[metric].dims}"
         )
-    values = dataset[metric].transpose("seed", ..., "step").values
-    return np.asarray(dataset["step"].values), np.asarray(values, np.float32)
+    count = dataset[metric].attrs.get(MEAN_OVER)
+    if count is None and metric.startswith("episode_"):
+        raise ValueError(f"metric: expected {metric!r} to name its count as attribute {MEAN_OVER}")
+    steps, values = np.asarray(dataset["step"].values), _rows(dataset, metric)
+    if count is None:
+        return LearningCurves(steps, values, None)
+    episodes = _rows(dataset, count)
+    if complete:
+        share = _rows(dataset, FINISHED + count.removeprefix(EPISODES))
+        episodes = np.where(share < 1.0, np.float32(0.0), episodes)
+    return LearningCurves(steps, values, episodes)
+
+
+def _rows(dataset: Any, name: str) -> np.ndarray:
+    """A variable, f32[S, ..., T]."""
+    return np.asarray(dataset[name].transpose("seed", ..., "step").values, np.float32)
 
 
 def _padded(columns: Sequence[np.ndarray], axis: int = 1) -> np.ndarray:

@@ -4,6 +4,7 @@ Every number has its source and version, and says whether we measured it. A publ
 names `VERSION`; a number is never changed without a new version.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 VERSION = "1"
@@ -70,3 +71,19 @@ REFERENCES = {
     "Navix-FourRooms-7x7-v0": _grid(0.429, 0.005),
 }
 """By the id that `make` takes. The random scores are ours, the others are not."""
+
+
+def random_score(
+    environment: str,
+    metric: str = "episode_return",
+    references: Mapping[str, Reference] = REFERENCES,
+) -> float:
+    """Return of a random policy in an environment, NaN where it is not known.
+
+    metric: `episode_return`, or `episode_return_TASK` of one of several tasks; of any other metric
+    nothing is known.
+    """
+    whole = metric == "episode_return"
+    task = environment if whole else metric.removeprefix("episode_return_")
+    known = task in references and (whole or task != metric)
+    return references[task].random.value if known else float("nan")

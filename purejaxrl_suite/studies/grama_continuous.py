@@ -51,7 +51,7 @@ from purejaxrl_suite.studies.protocol import (
     Panel,
     Study,
 )
-from purejaxrl_suite.studies.scores import estimated, late
+from purejaxrl_suite.studies.scores import estimated, late, measured, returns
 
 PPO_CONFIG = PPOConfig(16, 32, 4, 8, normalize_observations=True, normalize_rewards=True)
 PPO_HYPERS = PPOHypers(learning_rate=1e-3)
@@ -119,17 +119,21 @@ def arms(budget: Budget) -> dict[str, Arm]:
 def progress(curves: Curves, treatment: str) -> Array:
     """Final returns f32[S, environments] where untreated agents begin at 0 and end at 1.
 
-    0 where a member diverged; NaN where untreated agents have learnt nothing.
+    A member that diverged has the worst final return of all treatments, at most that of a random
+    policy where it is known; NaN where untreated agents have learnt nothing.
     """
-    whole = curves["episode_return"].transpose("intervention", "seed", "environment", "step")
-    plain = np.asarray(whole.sel(intervention="none").values, np.float32)
-    early = plain[..., : max(1, round(BEGINNING * plain.shape[-1]))]
-    low = jnp.nanmean(early, axis=(0, 2))[None]
-    span = jnp.nanmean(final_score(plain), axis=0)[None] - low
-    found = final_score(np.asarray(whole.sel(intervention=treatment).values, np.float32))
-    lost = curves["diverged"].sel(intervention=treatment).transpose("seed", "environment").values
-    scaled = jnp.where(span > 0, (found - low) / span, jnp.nan)
-    return jnp.where(lost, 0.0, scaled)
+    known = [str(name) for name in curves["intervention"].values]
+    final = returns(curves)  # [S, interventions, environments]
+    plain, found = (final[:, known.index(name)] for name in ("none", treatment))
+    low = jnp.nanmean(measured(curves.sel(intervention="none"), measure=_beginning), axis=0)[None]
+    span = jnp.nanmean(plain, axis=0)[None] - low
+    return jnp.where(span > 0, (found - low) / span, jnp.nan)
+
+
+def _beginning(values: np.ndarray, episodes: np.ndarray | None) -> Array:
+    assert episodes is not None
+    few = max(1, round(BEGINNING * values.shape[-1]))
+    return final_score(values[..., :few], episodes[..., :few], share=1.0)
 
 
 def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
@@ -184,11 +188,9 @@ def learnt(key: Key, curves: Curves) -> Effect:
 
     The smallest of all environments; what they end with less what they begin with.
     """
-    whole = curves["episode_return"].sel(intervention="none")
-    plain = np.asarray(whole.transpose("seed", "environment", "step").values, np.float32)
-    early = plain[..., : max(1, round(BEGINNING * plain.shape[-1]))]
-    gained = np.asarray(final_score(plain)) - np.nanmean(early, axis=-1)
-    return estimated(key, jnp.asarray(gained / np.std(gained, axis=0, ddof=1)), smallest_mean)
+    plain = curves.sel(intervention="none")
+    gained = returns(plain) - measured(plain, measure=_beginning)
+    return estimated(key, gained / jnp.std(gained, axis=0, ddof=1, keepdims=True), smallest_mean)
 
 
 def _gates(agent: str, arm: str) -> tuple[Gate, Gate]:

@@ -20,7 +20,6 @@ text of the paper was not at hand: which numbers it finds is not known to us.
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import permutations
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,10 +31,10 @@ from purejaxrl_suite.core.spaces import task_of
 from purejaxrl_suite.core.types import Array, Environment, Key, Network
 from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.multi_task import multi_task
-from purejaxrl_suite.stats import REFERENCES, Effect, normalize
+from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.multitask_scaling import HYPERS, RETURN, SHARE, TAU, tasks
+from purejaxrl_suite.studies.multitask_scaling import HYPERS, SHARE, TAU, ends, tasks
 from purejaxrl_suite.studies.panels import over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     LESS,
@@ -50,7 +49,14 @@ from purejaxrl_suite.studies.protocol import (
     Panel,
     Study,
 )
-from purejaxrl_suite.studies.scores import estimated, late
+from purejaxrl_suite.studies.scores import (
+    estimated,
+    late,
+    lost,
+    measured,
+    scaled,
+    scores_of_tasks,
+)
 
 TASKS, CYCLES = 3, 2
 PHASES = TASKS * CYCLES
@@ -153,38 +159,32 @@ def order(name: str) -> list[str]:
     return name.removeprefix("continual(").rpartition(";")[0].split(", ")
 
 
-def _normalized(task: str, returns: Any) -> Array:
-    ends = REFERENCES[task.replace("/", "-").split("-permuted-")[0]]
-    return normalize(returns, ends.random.value, ends.reference.value)
-
-
 def phases(curves: Curves, name: str) -> Array:
     """Normalized score at the end of each phase, f32[S, orders, PHASES], of one network.
 
-    The mean over the last quarter of a phase; a member that diverged scores 0.
+    The mean over the episodes of the last quarter of a phase; a member that diverged has the worst
+    of its order and phase, at most 0.
     """
     one = curves.sel(network=name)
-    values = one["episode_return"].transpose("seed", "environment", "step").values
-    length = values.shape[-1] // PHASES
-    parts = np.reshape(values[..., : PHASES * length], (*values.shape[:2], PHASES, length))
-    ends = stats.final_score(parts, 0.25)
-    lost = one["diverged"].transpose("seed", "environment").values[..., None]
+    last = measured(one, measure=_of_phases)  # [S, orders, PHASES]
     streams = [order(str(stream)) for stream in one["environment"].values]
-    scores = [
-        jnp.stack([_normalized(stream[p % TASKS], ends[:, o, p]) for p in range(PHASES)], axis=-1)
-        for o, stream in enumerate(streams)
-    ]
-    return jnp.where(lost, 0.0, jnp.stack(scores, axis=1))
+    known = [ends(stream[p % TASKS]) for stream in streams for p in range(PHASES)]
+    gone = np.repeat(lost(one), PHASES, axis=1)
+    return jnp.reshape(scaled(jnp.reshape(last, gone.shape), gone, known), last.shape)
+
+
+def _of_phases(values: np.ndarray, episodes: np.ndarray | None) -> Array:
+    """f32[S, orders, T] -> f32[S, orders, PHASES]."""
+    assert episodes is not None
+    length = values.shape[-1] // PHASES
+    shape = (*values.shape[:-1], PHASES, length)
+    parts = (np.reshape(x[..., : PHASES * length], shape) for x in (values, episodes))
+    return stats.final_score(*parts, share=0.25)
 
 
 def finals(curves: Curves, name: str) -> Array:
     """Final normalized scores f32[S, TASKS] of one network on all tasks at once."""
-    one = curves.sel(network=name)
-    variables = [str(v) for v in one.data_vars if str(v).startswith(RETURN)]
-    values = {v: one[v].transpose("seed", "environment", "step").values[:, 0] for v in variables}
-    scores = [_normalized(v.removeprefix(RETURN), stats.final_score(x)) for v, x in values.items()]
-    lost = one["diverged"].transpose("seed", "environment").values[:, :1]
-    return jnp.where(lost, 0.0, jnp.stack(scores, axis=-1))
+    return scores_of_tasks(curves.sel(network=name), ends)
 
 
 def dormant(curves: Curves, name: str) -> Array:

@@ -22,7 +22,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
@@ -31,7 +30,7 @@ from purejaxrl_suite.engine import axes
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.multi_task import family, multi_task
 from purejaxrl_suite.nets.tasks import multi_head
-from purejaxrl_suite.stats import REFERENCES, Effect, final_score
+from purejaxrl_suite.stats import REFERENCES, Effect
 from purejaxrl_suite.studies import widening
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
@@ -48,7 +47,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
-from purejaxrl_suite.studies.scores import estimated
+from purejaxrl_suite.studies.scores import estimated, lost, measured, scaled, scores_of_tasks
 
 TAU = 0.1
 LOOKS = 40
@@ -172,21 +171,11 @@ def _ends(task: str) -> tuple[float, float]:
 
 
 def scores(curves: Curves) -> Array:
-    """Final normalized scores f32[S, tasks], 0 where a member diverged."""
-    dims = "seed", "environment", "step"
-    together = [str(name) for name in curves.data_vars if str(name).startswith(RETURN)]
-    if together:
-        returns = {x.removeprefix(RETURN): curves[x].transpose(*dims)[:, 0] for x in together}
-    else:
-        alone = curves["episode_return"].transpose(*dims)
-        names = map(str, curves["environment"].values)
-        returns = {name: alone[:, i] for i, name in enumerate(names)}
-    made = []
-    for task, values in returns.items():
-        low, high = _ends(task)
-        made.append((final_score(np.asarray(values, np.float32)) - low) / (high - low))
-    lost = curves["diverged"].transpose("seed", "environment").values
-    return jnp.where(lost, 0.0, jnp.stack(made, axis=-1))
+    """Final normalized scores f32[S, tasks], the worst, and at most 0, where a member diverged."""
+    if any(str(name).startswith(RETURN) for name in curves.data_vars):
+        return scores_of_tasks(curves, _ends)
+    ends = [_ends(str(name)) for name in curves["environment"].values]
+    return scaled(measured(curves), lost(curves), ends)
 
 
 def of_seeds(curves: Curves) -> Array:

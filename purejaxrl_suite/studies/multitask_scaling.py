@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -31,7 +30,7 @@ from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.envs.wrappers import permute_observation
 from purejaxrl_suite.nets.bridges import Scale
 from purejaxrl_suite.nets.tasks import multi_head
-from purejaxrl_suite.stats import REFERENCES, Effect, final_score, normalize_tasks
+from purejaxrl_suite.stats import REFERENCES, Effect
 from purejaxrl_suite.studies import minatar, widening
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
@@ -49,7 +48,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
-from purejaxrl_suite.studies.scores import estimated, normalized_scores
+from purejaxrl_suite.studies.scores import estimated, normalized_scores, scores_of_tasks
 
 NARROW, MIDDLE, WIDE = WIDTHS = (8, 32, 128)
 TASKS = 4
@@ -141,16 +140,15 @@ def _config(count: int) -> PPOConfig:
 
 def scores(curves: Curves) -> Array:
     """Final normalized scores f32[S, tasks], of each task that the agents play."""
-    names = [str(name) for name in curves.data_vars if str(name).startswith(RETURN)]
-    if not names:
+    if not any(str(name).startswith(RETURN) for name in curves.data_vars):
         return normalized_scores(curves)
-    ids = {name: name.removeprefix(RETURN).split("-permuted-")[0] for name in names}
-    lost = curves["diverged"].transpose("seed", "environment").values[:, 0]
-    made = {name: curves[name].transpose("seed", "environment", "step")[:, 0] for name in names}
-    measured = {name: final_score(np.asarray(x, np.float32)) for name, x in made.items()}
-    known = {name: REFERENCES[id] for name, id in ids.items()}
-    normalized = jnp.stack(list(normalize_tasks(measured, known).values()), axis=-1)
-    return jnp.where(lost[:, None], 0.0, normalized)
+    return scores_of_tasks(curves, ends)
+
+
+def ends(task: str) -> tuple[float, float]:
+    """The returns of a random policy and of the reference, boards permuted or not."""
+    known = REFERENCES[task.replace("/", "-").split("-permuted-")[0]]
+    return known.random.value, known.reference.value
 
 
 def of_seeds(curves: Curves) -> Array:

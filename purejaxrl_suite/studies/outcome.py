@@ -140,9 +140,9 @@ class Curve(NamedTuple):
 
     settings: {name: value} of all that was varied, the environment among it. line: interquartile
     mean of returns over seeds with its 95 % interval, against environment steps. final: a return
-    per seed, the mean of the last 5 % of training; NaN for members that diverged, which are left
-    out of the line, too. parameters: of one member, by namespace of its network; {} in files that
-    are older than this.
+    per seed, the mean over the episodes of the last 5 % of training; members that diverged have the
+    worst of their task there, and are left out of the line; NaN where no episode ended. parameters:
+    of one member, by namespace of its network; {} in files that are older than this.
     """
 
     arm: str

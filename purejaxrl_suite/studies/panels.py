@@ -2,36 +2,35 @@
 
 from collections.abc import Mapping
 from functools import partial
-from math import ceil
 
+import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.stats import Effect, Estimate, estimate, iqm
 from purejaxrl_suite.studies.protocol import Curves, Heat, Intervals, Line, line, row
-
-POINTS = 20
-"""Of a line or a row, at most."""
+from purejaxrl_suite.studies.scores import thinned
 
 
 def over_time(key: Key, label: str, curves: Curves, metric: str) -> Line:
     """Interquartile mean over seeds of a measurement, averaged over all other axes.
 
-    Members that diverged are left out; the interval is the 95 % one.
+    Members that diverged are left out, and counted in the label; the interval is the 95 % one.
     """
-    few = _few(curves, metric)
-    others = [axis for axis in few.dims if axis not in ("seed", "step")]
-    values = few.mean(others).transpose("seed", "step").values
-    return line(label, few["step"].values, estimate(key, values, partial(iqm, axis=0)))
+    steps, few = _few(curves, metric)
+    values = jnp.nanmean(few, axis=tuple(range(1, few.ndim - 1)))
+    gone = curves["diverged"]
+    label += f" ({int(gone.sum())}/{gone.size} diverged)" * bool(gone.any())
+    return line(label, steps, estimate(key, values, partial(iqm, axis=0)))
 
 
 def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
     """A share of units in each layer against experience, averaged over all other axes."""
     layers = layers_of(metric, map(str, curves.data_vars))
     rows = {layer: _few(curves, name) for layer, name in layers.items()}
-    at = next(iter(rows.values()))["step"].values
-    values = [x.mean([axis for axis in x.dims if axis != "step"]).values for x in rows.values()]
+    at = next(iter(rows.values()))[0]
+    values = [jnp.nanmean(x, axis=tuple(range(x.ndim - 1))) for _, x in rows.values()]
     largest = np.nanmax(np.stack(values), initial=0.01)
     return Heat(
         title,
@@ -55,12 +54,8 @@ def ranking(
     return Intervals(title, x, tuple(rows), against, smallest)
 
 
-def _few(curves: Curves, metric: str) -> Curves:
-    """A variable without members that diverged, as means over at most POINTS windows.
-
-    Windows in which nothing was measured are left out.
-    """
-    whole = curves[metric].where(~curves["diverged"])
-    window = ceil(whole.sizes["step"] / POINTS)
-    few = whole.coarsen(step=window, boundary="pad", coord_func="max").mean()
-    return few.dropna("step", how="all")
+def _few(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:
+    """`thinned`, without windows in which nothing was measured."""
+    steps, few = thinned(curves, metric)
+    known = ~np.all(np.isnan(few), axis=tuple(range(few.ndim - 1)))
+    return steps[known], few[..., known]

@@ -53,6 +53,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     line,
 )
+from purejaxrl_suite.studies.scores import lost, scaled
 
 CYCLES = 3
 GRADIENT_STEPS = 1000
@@ -211,17 +212,22 @@ def _treated(plain: Arm, base: Base, remedy: Remedy, phase: int, phases: int) ->
 
 
 def scores(curves: Curves, cycle: int = CYCLES - 1) -> Array:
-    """Normalized scores of every task in a cycle, f32[S, tasks]; 0 for members that diverged."""
-    lost = curves["diverged"].transpose("seed", "environment").values
+    """Normalized scores of every task in a cycle, f32[S, tasks].
+
+    Means over the episodes of a phase; members that diverged have the worst of the task, at most 0.
+    """
+    _, values, episodes = stats.curves(curves.transpose("seed", "environment", "step"))
+    assert episodes is not None
     columns = []
     for i, name in enumerate(map(str, curves["environment"].values)):
         ids = [id for id in re.split(r"[(),; ]+", name) if id in REFERENCES]
-        returns = curves["episode_return"].isel(environment=i).transpose("seed", "step").values
-        phases = np.reshape(returns, (len(returns), CYCLES, len(ids), -1))
-        means = jnp.nanmean(phases[:, cycle], axis=-1)
-        found = stats.normalize_tasks({id: means[:, k] for k, id in enumerate(ids)}, REFERENCES)
-        columns += [jnp.where(lost[:, i], 0.0, found[id]) for id in ids]
-    return jnp.stack(columns, axis=1)
+        shape = len(values), CYCLES, len(ids), -1
+        phases = (np.reshape(x[:, i], shape)[:, cycle] for x in (values, episodes))
+        known = [(REFERENCES[id].random.value, REFERENCES[id].reference.value) for id in ids]
+        columns.append(
+            scaled(stats.final_score(*phases, share=1.0), lost(curves)[:, i : i + 1], known)
+        )
+    return jnp.concatenate(columns, axis=1)
 
 
 def names(

@@ -14,7 +14,6 @@ made about it: it depends on the machine.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +34,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
-from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.scores import Measure, normalized_scores
 
 CONFIG = PPOConfig(num_envs=8, rollout_length=128, epochs=4, minibatches=4)
 HYPERS = PPOHypers(learning_rate=1e-3)
@@ -65,7 +64,7 @@ def mean_of_tasks(scores: Array) -> Array:
 
 
 def equal(
-    measure: Callable[[Any], Any], environments: slice = slice(None)
+    measure: Measure, environments: slice = slice(None)
 ) -> Callable[[Key, Curves, Curves], Effect]:
     """The difference over some of the tasks; arms have the same seeds, so they are paired."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,15 +15,14 @@ from purejaxrl_suite.engine.execute import Progress
 from purejaxrl_suite.engine.layout import Layout, lay_out
 from purejaxrl_suite.engine.result import Result
 from purejaxrl_suite.engine.sweep import sweep
-from purejaxrl_suite.stats import Estimate, estimate, final_score, iqm
+from purejaxrl_suite.stats import Estimate, estimate, iqm
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
 from purejaxrl_suite.studies.outcome import Cost, Curve, Look, Outcome
 from purejaxrl_suite.studies.protocol import Arm, Curves, Study, line
+from purejaxrl_suite.studies.scores import returns, thinned
 
 SEGMENTS = 10
-POINTS = 20
-"""Of a curve that is kept, at most."""
 
 
 class Watch(NamedTuple):
@@ -161,18 +159,16 @@ def _cost(curves: Curves) -> Cost:
 
 def _thinned(key: Key, arm: str, curves: Curves, sizes: Any) -> list[Curve]:
     """The interquartile mean of every configuration at a few steps; diverged members left out."""
-    whole = curves["episode_return"].where(~curves["diverged"])
-    window = ceil(whole.sizes["step"] / POINTS)
-    few = whole.coarsen(step=window, boundary="pad", coord_func="max").mean()
-    axes = [axis for axis in whole.dims if axis not in ("seed", "step")]
-    found = estimate(key, few.transpose("seed", *axes, "step").values, partial(iqm, axis=0))
-    final = np.asarray(final_score(whole.transpose("seed", *axes, "step").values))
+    axes = [axis for axis in curves["episode_return"].dims if axis not in ("seed", "step")]
+    steps, few = thinned(curves, "episode_return")
+    found = estimate(key, few, partial(iqm, axis=0))
+    final = np.moveaxis(np.asarray(returns(curves)), -1, 1 + axes.index("environment"))
     made = []
-    for index in np.ndindex(*(whole.sizes[axis] for axis in axes)):
+    for index in np.ndindex(*(curves.sizes[axis] for axis in axes)):
         at = dict(zip(axes, index, strict=True))
         one = curves.isel(at)
         settings = {str(n): x.item() for n, x in one.coords.items() if x.ndim == 0}
-        band = line(arm, few["step"].values, Estimate(*(x[index] for x in found)))
+        band = line(arm, steps, Estimate(*(x[index] for x in found)))
         lost, scores = int(one["diverged"].sum()), tuple(final[(slice(None), *index)].tolist())
         counts = sizes.isel({axis: i for axis, i in at.items() if axis in sizes.dims})
         has = {name: count for name, count in counts.to_series().to_dict().items() if count}

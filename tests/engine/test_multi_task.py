@@ -73,6 +73,8 @@ def test_returns_of_each_task_and_members_by_themselves(name):
         np.testing.assert_array_equal(history[f"episode_return_{task}"], 1.0)
     # Two environments of ten steps each: 10, 5 and 2 episodes in both of them.
     np.testing.assert_array_equal(history["episodes"], 34.0)
+    for task, count in zip(env.tasks, (20, 10, 4), strict=True):
+        np.testing.assert_array_equal(history[f"episodes_{task}"], count)
     assert np.all(np.abs(history["episode_return_recall"]) <= 3.0)  # its third action counts 3
     beside = fleet(agent, env, [3, 9])
     first, again = (jax.tree.map(lambda x: x[0], x) for x in ((state, history), beside))
@@ -108,7 +110,7 @@ def test_one_task_is_the_environment_itself():
         found = jax.jit(evaluate)(KEY, agent.hypers, one.params, member)
         made.append((state.agent, state.obs, dict(history), found))
     both = made[1][2]
-    for name in ("episode_return", "episode_length"):
+    for name in ("episode_return", "episode_length", "episodes", "finished_once"):
         np.testing.assert_array_equal(both.pop(f"{name}_recall"), both[name])
     jax.tree.map(np.testing.assert_array_equal, *made)
 

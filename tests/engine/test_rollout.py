@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Agent, Box, Discrete, Environment, TimeStep
-from purejaxrl_suite.engine.rollout import rollout, start
+from purejaxrl_suite.engine.rollout import Episodes, counts, rollout, row_of, start
 from purejaxrl_suite.envs import wrappers
 
 
@@ -113,6 +114,66 @@ def test_the_pool_draws_from_the_distribution_of_exact_resets():
         counts = np.histogram(starts, 10, (0, 1_000_000))[0]
         expected = starts.size / 10
         assert ((counts - expected) ** 2 / expected).sum() < 27.9, reset_pool  # p = 0.001
+
+
+def drawn():
+    """Episodes of 2 steps that return 1, and of 9 that return 0, as they are drawn at the start."""
+
+    def init(key, params):
+        limit = jnp.where(jax.random.bernoulli(key), 2.0, 9.0)
+        state = jnp.stack([limit, jnp.float32(0)])
+        return state, state
+
+    def step(key, params, state, action):
+        state = state + jnp.array([0.0, 1.0])
+        end = state[1] == state[0]
+        reward = jnp.float32(end & (state[0] == 2.0))
+        return state, TimeStep(state, reward, end, jnp.zeros_like(end), state, {"long": state[0]})
+
+    return Environment("drawn", Box((2,)), Discrete(2), 9, (), init, step)
+
+
+def test_rows_count_episodes_and_environments_that_have_finished_one():
+    """Sums over rows are those over steps, and the share is that of the first ends by hand."""
+    env, agent = drawn(), idle(32, 4)
+
+    @jax.jit
+    def program(key):
+        keys = jax.random.split(key, 81)
+        run = start(agent, env, keys[0], (), ())
+
+        def update(run, key):
+            run, steps, row = rollout(agent, env, key, (), (), run, reset_pool=2)
+            return run, (steps.done, row)
+
+        return jax.lax.scan(update, run, keys[1:])
+
+    run, (done, rows) = program(jax.random.key(1))
+    ever = np.cumsum(np.asarray(done).any(axis=1), axis=0) > 0  # [updates, environments]
+    np.testing.assert_allclose(rows["finished_once"], ever.mean(axis=1), rtol=1e-6)
+    assert rows["finished_once"][0] < 1.0 == rows["finished_once"][-1] and run.finished_once.all()
+    np.testing.assert_array_equal(rows["episodes"], np.asarray(done).sum(axis=(1, 2)))
+    assert counts(env) == dict.fromkeys(["episode_return", "episode_length", "long"], "episodes")
+    # Of N environments in T steps, each short on average 5.5: about 1,900 episodes, half of them
+    # short, which is 0.5 within four standard errors; the first updates have short ones only.
+    score = stats.final_score(rows["episode_return"], rows["episodes"], share=0.9)
+    assert abs(score - 0.5) < 0.05 and rows["episode_return"][0] == 1.0
+    length = stats.final_score(rows["long"], rows["episodes"], share=0.9)
+    np.testing.assert_allclose(length, 9 - 7 * score, rtol=1e-5)
+
+
+def test_a_row_of_several_tasks_has_means_counts_and_shares_of_each():
+    """Six environments, number i playing task i % 2: by hand."""
+    sums = {"episode_return": jnp.array([6.0, 0.0, 3.0, 5.0, 0.0, 0.0])}
+    episodes = Episodes(jnp.array([2.0, 0.0, 1.0, 1.0, 0.0, 0.0]), sums)
+    once = jnp.array([True, False, True, True, True, False])
+    expected = {"episode_return": 14 / 4, "episodes": 4, "finished_once": 4 / 6}
+    expected |= {"episode_return_a": 9 / 3, "episodes_a": 3, "finished_once_a": 1}
+    expected |= {"episode_return_b": 5 / 1, "episodes_b": 1, "finished_once_b": 1 / 3}
+    assert row_of(episodes, once, ("a", "b")) == pytest.approx(expected)
+    ended = Episodes(jnp.ones(41), {"episode_return": jnp.ones(41)})
+    shares = jax.jit(row_of, static_argnums=2)(ended, jnp.ones(41, bool), ())
+    assert shares["finished_once"] == 1.0
 
 
 def test_metrics_are_nan_where_no_episode_ended():

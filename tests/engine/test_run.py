@@ -41,7 +41,9 @@ def test_curves_are_labelled(result):
     assert curves.attrs["agent"] == "ppo" and curves.attrs["environment"] == env_name(result)
     for name, variable in curves.data_vars.items():
         expected = np.bool_ if name == "diverged" else np.float32
-        assert variable.dtype == expected and variable.attrs.keys() == {"long_name", "units"}, name
+        means = ["mean_over"] * (name in {"episode_return", "episode_length"})
+        assert variable.dtype == expected and [*variable.attrs] == ["long_name", "units", *means]
+    assert curves.episode_return.attrs["mean_over"] == "episodes"
 
 
 def env_name(result):

@@ -1,7 +1,5 @@
 """What `print` shows of a result, a plan and progress: a few lines, and no arrays."""
 
-import numpy as np
-
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -29,10 +27,12 @@ def test_a_run_prints_what_was_trained_and_how_it_ended():
     assert str(told[-1]).startswith("100%: group 1 of 1, chunk 1 of 1, step 64 of 64; ")
     lost = result.curves.copy(deep=True)
     lost["diverged"][:] = True
-    assert "all diverged" in summary.describe(lost, None)
+    assert "IQM 1, seeds from 1 to 1" in summary.describe(lost, None), "the worst of all"
     assert "  3 diverged" in summary.describe(lost, None)
     silent = result.curves.copy(deep=True)
-    silent["episode_return"][:] = np.nan
+    silent["episodes"][0] = 0
+    assert "IQM 1, seeds from 1 to 1, 1 without an episode" in summary.describe(silent, None)
+    silent["episodes"][:] = 0
     assert "no episode ended" in summary.describe(silent, "runs/x")
     assert summary.describe(silent, "runs/x").endswith("\n  folder: runs/x")
 

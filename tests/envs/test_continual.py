@@ -83,6 +83,7 @@ def test_a_switch_of_tasks_keeps_all_that_was_learnt():
     learner, fresh = (jax.tree.leaves(run.agent.learner.params) for run in (after, first))
     assert not all(np.array_equal(x, y) for x, y in zip(learner, fresh, strict=True))
     assert not np.array_equal(before.obs, after.obs), "episodes begin anew"
+    assert before.finished_once.all() and not after.finished_once.any()
 
 
 def test_a_stream_in_training():

@@ -8,6 +8,7 @@ import xarray as xr
 
 from purejaxrl_suite import report
 from purejaxrl_suite.report.html import identifier
+from tests.counted import counted
 from tests.report.browser import DESKTOP, PHONE, check_readable, opened
 
 FIRST = identifier("episode_return-0")
@@ -29,7 +30,7 @@ def sweep():
     lost = np.zeros((3, 2, 4), bool)
     lost[2, 0, 3] = True
     dims = (*AXES, "seed", "step")
-    return xr.Dataset(
+    return counted(xr.Dataset(
         {
             "episode_return": (dims, values, {"long_name": "episode return", "units": "reward"}),
             "entropy": (dims, -values, {"long_name": "entropy", "units": "nats"}),
@@ -47,7 +48,7 @@ def sweep():
             "device": "1 x cpu",
             "versions": '{"jax": "0.11.2"}',
         },
-    )
+    ))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,7 @@ def test_a_page_says_what_was_run_and_found(path):
     ):  # fmt: skip
         assert text in body, text
     assert "never" not in body, "nothing was measured of it"
+    assert "finished once" not in body, "figures wait for it"
     assert "http" not in body and "src=" not in page[: page.index("<script>")]
 
 
@@ -98,8 +100,8 @@ def test_measurements_of_layers_are_maps_and_no_diagnostics(tmp_path):
 def test_a_browser_draws_it_and_shows_numbers(path, chromium):
     with opened(chromium, path, DESKTOP) as page:
         drawn = page.locator(".js-plotly-plot")
-        assert drawn.count() == 4, "curves, two settings, one diagnostic"
-        for number in range(4):
+        assert drawn.count() == 5, "curves, two settings, entropy and episodes"
+        for number in range(5):
             line = drawn.nth(number).locator(".scatterlayer .trace path.js-line").first
             assert line.bounding_box()["width"] > 100
         check_readable(page)
@@ -111,7 +113,7 @@ def test_a_phone_shows_it(path, chromium):
     with opened(chromium, path, PHONE) as page:
         check_readable(page)
         boxes = [one.bounding_box() for one in page.locator(".js-plotly-plot").all()]
-        assert len(boxes) == 4 and all(300 < box["width"] <= 390 for box in boxes)
+        assert len(boxes) == 5 and all(300 < box["width"] <= 390 for box in boxes)
         area = page.locator(f"#{FIRST} .nsewdrag").first.bounding_box()
         page.touchscreen.tap(area["x"] + 150, area["y"] + 100)
         assert "learning_rate=" in label(page, f"#{FIRST}")

@@ -6,20 +6,23 @@ import xarray as xr
 from rich.console import Console
 
 from purejaxrl_suite import report
+from purejaxrl_suite.report.ranking import remarks
 from purejaxrl_suite.report.summary import binned, engineering, estimate
 from purejaxrl_suite.stats import iqm
+from tests.counted import counted
 
 NAN = np.nan
 
 
-def curves(values, environment="Corridor", **attributes):
+def curves(values, environment="Corridor", episodes=1.0, finished=1.0, **attributes):
     values = np.asarray(values, np.float32)
     seeds, updates = values.shape
-    return xr.Dataset(
+    made = xr.Dataset(
         {"episode_return": (("seed", "step"), values, {"long_name": "episode return"})},
         coords={"seed": np.arange(seeds), "step": 10 * np.arange(1, updates + 1)},
         attrs={"agent": "ppo", "environment": environment, **attributes},
     )
+    return counted(made, episodes, finished)
 
 
 def test_windows_are_means_and_missing_ones_keep_the_last():
@@ -34,10 +37,45 @@ def test_windows_that_do_not_divide():
     np.testing.assert_array_equal(values, [[2, 4.5]])
 
 
+def test_windows_weigh_episodes_and_wait_until_every_environment_has_finished_one():
+    """Six updates: 1 x 8 and 3 x 4 make 5; the lucky first one is not drawn."""
+    rows = [[1, 8, 4, 6, 2, 3], [1, 1, NAN, NAN, NAN, 7]]
+    numbers = [[2, 1, 3, 1, 1, 4], [1, 2, 0, 0, 0, 2]]
+    shares = [[0.5, 1, 1, 1, 1, 1], [0.5, 0.75, 0.75, 0.75, 0.75, 1]]
+    found = curves(rows, episodes=numbers, finished=shares)
+    values = binned(found, "episode_return", bins=3)[1]
+    np.testing.assert_allclose(values, [[8, 4.5, 2.8], [NAN, NAN, 7]], rtol=1e-6)
+    values = binned(found, "episode_return", bins=2)[1]
+    np.testing.assert_allclose(values, [[5, 10 / 3], [NAN, 7]], rtol=1e-6)
+
+
 def test_final_scores():
+    """By episodes; NaN where none ended in the window, whatever was before it."""
     rows = [[9, 9, 1, 3], [9, 9, NAN, 4], [9, 7, NAN, NAN], [NAN] * 4]
-    scores = report.final_scores(curves(rows), share=0.5)
-    np.testing.assert_array_equal(scores, [2, 4, 7, NAN])
+    found = curves(rows, episodes=[1, 1, 3, 1])
+    scores = report.final_scores(found, share=0.5)
+    np.testing.assert_array_equal(scores, [1.5, 4, NAN, NAN])
+    ranking = report.best(found)
+    assert ranking.columns[-1] == "no score" and ranking.cells(ranking.scores[0])[-1] == "2/4"
+    assert "2 of 4 finished no episode there" in remarks(ranking.scores)
+    found["episodes"][2, 2:] = NAN  # was not trained further: this is its end
+    assert report.final_scores(found, share=0.5)[2] == 7
+
+
+def test_members_that_diverged_have_the_worst_score_of_the_task():
+    """Of all that are shown together, and none above a random policy's (CartPole-v1: 22.02)."""
+    runs = {"a": curves([[5] * 4, [6] * 4]), "b": curves([[9] * 4, [8] * 4])}
+    runs["b"]["diverged"] = "seed", np.array([True, False])
+    one, other = report.best(runs).scores
+    assert (one.run, one.value, other.run, other.value) == ("b", 6.5, "a", 5.5)
+    assert one.diverged == 1 and "1 of 4 members diverged and have the worst" in remarks(
+        [one, other]
+    )
+    cart = curves([[100] * 4, [50] * 4], "CartPole-v1")
+    cart["diverged"] = "seed", np.array([True, False])
+    np.testing.assert_allclose(report.final_scores(cart), [22.02, 50])
+    figure = report.learning_curves(runs)
+    assert "b (1/2 diverged)" in {text.get_text() for text in figure.axes[0].texts}
 
 
 def test_estimate_encloses_the_interquartile_mean():

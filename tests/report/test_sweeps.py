@@ -11,6 +11,7 @@ from purejaxrl_suite.report.configurations import configurations, short
 from purejaxrl_suite.report.figures import COLOURS
 from purejaxrl_suite.report.sensitivity import LOST, OTHERS, scale_of
 from purejaxrl_suite.report.summary import final_scores
+from tests.counted import counted
 
 NAN = np.nan
 
@@ -34,11 +35,12 @@ def sweep(axes, score, seeds=4, along=None, diverged=lambda **_: 0):
     attributes = {"long_name": "episode return", "units": "reward"}
     coordinates = {axis: (axis, list(labels)) for axis, labels in axes.items()}
     coordinates |= {name: (axis, list(labels)) for name, (axis, labels) in along.items()}
-    return xr.Dataset(
+    made = xr.Dataset(
         {"episode_return": (dims, values, attributes), "diverged": (dims[:-1], lost)},
         coords=coordinates | {"seed": np.arange(seeds), "step": 10 * np.arange(1, 21)},
         attrs={"agent": "ppo", "environment": "Corridor"},
     )
+    return counted(made)
 
 
 GRID = {"learning_rate": [1e-4, 1e-3, 1e-2], "gamma": [0.9, 0.99]}
@@ -118,11 +120,11 @@ def test_values_are_short_and_tell_their_distance_from_one(value, shown):
     assert short(value) == shown
 
 
-def test_final_scores_have_seeds_first_and_none_of_what_diverged():
+def test_final_scores_have_seeds_first_and_the_worst_for_what_diverged():
     scores = final_scores(grid(diverged=lambda learning_rate, gamma: int(learning_rate == 1e-2)))
     assert scores.shape == (4, 3, 2)
     np.testing.assert_array_equal(scores[:, 1, 1], [39, 40, 41, 42])
-    np.testing.assert_array_equal(scores[:, 2, 0], [19, 20, 21, NAN])
+    np.testing.assert_array_equal(scores[:, 2, 0], [19, 20, 21, 9])
 
 
 def test_best_orders_by_the_interquartile_mean():
@@ -136,20 +138,17 @@ def test_best_orders_by_the_interquartile_mean():
     assert "2 of 6 configurations" in text(ranking.table(rows=2))
 
 
-def test_members_that_diverged_are_counted_and_have_no_score():
+def test_members_that_diverged_are_counted_with_the_worst_score():
     def lost(learning_rate, gamma):
         return {1e-3: 2, 1e-2: 4}.get(learning_rate, 0) if gamma == 0.99 else 0
 
     scores = {tuple(one.at.values()): one for one in report.best(grid(diverged=lost)).scores}
-    side = 0.5 * 2**0.5 * 12.7062 / 1.95996  # two seeds, 39 and 40: t of 1
-    expected = 39.5, 39.5 - side, 39.5 + side, 4, 2
-    assert scores[1e-3, 0.99][4:] == pytest.approx(expected, rel=1e-4)
-    assert np.isnan(scores[1e-2, 0.99].value) and scores[1e-2, 0.99].diverged == 4
-    assert list(scores)[-1] == (1e-2, 0.99)
+    half, none = scores[1e-3, 0.99], scores[1e-2, 0.99]
+    assert half.value == 24.0 and half[-3:] == (4, 2, 0)  # of 39, 40 and twice 9, the middle
+    assert none[4:] == (9.0, 9.0, 9.0, 4, 4, 0) and list(scores)[-1] == (1e-2, 0.99)
     assert "2/4" in text(report.best(grid(diverged=lost)))
     shown = text(report.table(grid(diverged=lost)))
-    assert "learning_rate=0.01, gamma=0.99 all Corridor diverged" in shown
-    assert shown.count("4 seeds x 200 steps, 2 of them diverged") == 1
+    assert shown.count("4 seeds x 200 steps, 2 of them diverged: worst score") == 1
 
 
 def test_environments_are_ranked_each_by_itself():
@@ -170,7 +169,7 @@ def test_too_many_configurations_leave_the_best(tmp_path):
     (ax,) = figure.axes
     assert ax.get_title(loc="left") == "Corridor: the best 5 of 30 configurations"
     assert len(ax.lines) == 5
-    np.testing.assert_allclose(ax.lines[1].get_ydata()[-1], 28.5)
+    np.testing.assert_allclose(ax.lines[0].get_ydata()[-1], 28.5)
     assert any("(1/4 diverged)" in label.get_text() for label in ax.texts)
     heights = sorted(label.get_position()[1] for label in ax.texts)
     assert min(np.diff(heights)) > 0.059 and heights[-1] <= 1.0
@@ -242,7 +241,8 @@ def test_sensitivity_marks_what_diverged():
     assert [label.get_text() for label in rate.texts] == ["1/4"]
     crosses = [x for x in rate.lines if x.get_marker() == "x"]
     assert [(x.get_xdata()[0], x.get_color()) for x in crosses] == [(1e-2, LOST)]
-    assert "(2 of all 24)" in figure.get_supxlabel().replace("\n", " ")
+    caption = figure.get_supxlabel().replace("\n", " ")
+    assert "2 of 24 members diverged and have the worst score" in caption
 
 
 def test_sensitivity_of_drawn_points_does_not_join_them():
@@ -284,11 +284,11 @@ def test_a_map_of_two():
     figure = report.sensitivity(found, pair=("learning_rate", "gamma"))
     ax = figure.axes[0]
     np.testing.assert_allclose(
-        np.ma.filled(ax.images[0].get_array(), NAN), [[10.5, 30.5, 20.5], [20.5, 40.5, NAN]]
+        np.ma.filled(ax.images[0].get_array(), NAN), [[10.5, 30.5, 20.5], [20.5, 40.5, 9]]
     )
     texts = [label.get_text() for label in ax.texts]
     assert any(label.startswith("40.5\n") for label in texts)
-    assert "none\n4/4 diverged" in texts
+    assert "9\n9 to 9\n4/4 diverged" in texts
     assert ax.get_xlabel() == "learning rate"
     cloud = report.sensitivity(drawn(9), pair=("learning_rate", "gamma")).axes[0]
     assert len(cloud.collections[0].get_offsets()) == 9 and cloud.get_xscale() == "log"

@@ -106,7 +106,10 @@ def test_nothing_known_is_nan():
     x = np.full((4, 3), np.nan, np.float32)
     assert np.isnan(numbers(x)).all() and np.isnan(profiles(x)).all()
     assert np.isnan(improvement(x, np.zeros_like(x))) and np.isnan(improvement(np.zeros_like(x), x))
-    assert np.isnan(stats.area_under_curve(x)).all() and np.isnan(stats.final_score(x)).all()
+    for episodes in (None, np.ones_like(x)):
+        assert np.isnan(stats.area_under_curve(x, episodes)).all()
+        assert np.isnan(stats.final_score(x, episodes)).all()
+    assert np.isnan(stats.with_diverged(x, np.ones_like(x))).all()
 
 
 @pytest.mark.parametrize(
@@ -119,8 +122,12 @@ def test_nothing_known_is_nan():
         lambda x: stats.performance_profile(x, TAUS),
         lambda x: stats.average_score_profile(x, TAUS),
         lambda x: stats.probability_of_improvement(x, x[:3] + 0.1),
-        lambda x: stats.area_under_curve(x, jnp.array([0.0, 1.0, 5.0])),
-        stats.final_score,
+        lambda x: stats.area_under_curve(x, None, jnp.array([0.0, 1.0, 5.0])),
+        lambda x: stats.area_under_curve(x, jnp.abs(x)),
+        lambda x: stats.final_score(x, None),
+        lambda x: stats.final_score(x, jnp.abs(x), share=0.7),
+        lambda x: stats.window_means(x, jnp.abs(x), 2),
+        lambda x: stats.with_diverged(x, x > 0.5, jnp.array([0.0, jnp.nan, -9.0])),
     ],
 )
 def test_jit_and_vmap_change_nothing(f):
@@ -138,7 +145,9 @@ def test_area_is_that_of_the_bridged_curve():
     curves[0, 0] = np.nan
     curves[0, 1, 1:] = np.nan
     steps = np.cumsum(rng.integers(1, 9, size=12)) * 1_000_000
-    area = stats.area_under_curve(curves, steps)
+    area = stats.area_under_curve(curves, None, steps)
+    weighed = stats.area_under_curve(curves, np.ones_like(curves), steps)  # a window per point
+    np.testing.assert_allclose(weighed, area, atol=1e-6)
     for index in np.ndindex(2, 5):
         there = ~np.isnan(curves[index])
         if not there.any():
@@ -147,23 +156,72 @@ def test_area_is_that_of_the_bridged_curve():
         filled = np.interp(steps, steps[there], curves[index][there])
         expected = np.trapezoid(filled, steps) / (steps[-1] - steps[0])
         np.testing.assert_allclose(area[index], expected, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(stats.area_under_curve)(curves, steps), area, atol=1e-6)
+    compiled = jax.jit(lambda x, at: stats.area_under_curve(x, None, at))
+    np.testing.assert_allclose(compiled(curves, steps), area, atol=1e-6)
 
 
 def test_area_by_hand():
-    assert stats.area_under_curve([0.0, 1.0, 1.0]) == 0.75
-    assert stats.area_under_curve([0.0, 1.0, 1.0], [0, 1, 4]) == 0.875
-    assert stats.area_under_curve([0.0, 1.0, 1.0], [0, 0.1, 0.4]) == 0.875
-    assert stats.area_under_curve([7.0]) == 7.0
-    np.testing.assert_allclose(stats.area_under_curve([np.nan, np.nan, 0.0, 10.0]), 10 / 6)
+    assert stats.area_under_curve([0.0, 1.0, 1.0], None) == 0.75
+    assert stats.area_under_curve([0.0, 1.0, 1.0], None, [0, 1, 4]) == 0.875
+    assert stats.area_under_curve([0.0, 1.0, 1.0], [9, 1, 1], [0, 0.1, 0.4]) == 0.875
+    assert stats.area_under_curve([7.0], None) == stats.area_under_curve([7.0], [2]) == 7.0
+    np.testing.assert_allclose(stats.area_under_curve([np.nan, np.nan, 0.0, 10.0], None), 10 / 6)
 
 
-def test_final_score_is_the_mean_of_the_end():
+def test_the_final_score_of_a_measurement_is_the_mean_of_the_end():
     curves = np.arange(20, dtype=np.float32) * np.ones((3, 1), np.float32)
     curves[1, -1] = np.nan
     curves[2, -2:] = np.nan
-    np.testing.assert_array_equal(stats.final_score(curves), [19.0, 18.0, 17.0])
-    np.testing.assert_array_equal(stats.final_score(curves, share=0.1), [18.5, 18.0, 17.0])
+    np.testing.assert_array_equal(stats.final_score(curves, None), [19.0, 18.0, 17.0])
+    np.testing.assert_array_equal(stats.final_score(curves, None, share=0.1), [18.5, 18.0, 17.0])
+
+
+def test_means_over_episodes_by_hand():
+    """The last half of what was run: sums divided by numbers, and nothing where none ended."""
+    curves = np.array([[8, 6, 1, 4], [9, 9, np.nan, 4], [9, 5, np.nan, np.nan], [9, 7, 2, 4]])
+    episodes = np.array([[1, 1, 2, 1], [1, 1, 0, 3], [1, 1, 0, 0], [3, 1, np.nan, np.nan]])
+    found = stats.final_score(curves, episodes, share=0.5)
+    np.testing.assert_array_equal(found, [2, 4, np.nan, 7])
+    np.testing.assert_array_equal(stats.final_score(curves, episodes, 1.0), [4, 6, 7, 8.5])
+    windows = stats.window_means(curves, episodes, 2)
+    np.testing.assert_array_equal(windows, [[7, 2], [9, 4], [7, np.nan], [8.5, np.nan]])
+    np.testing.assert_array_equal(stats.window_means(curves[:2], None, 3)[:, 0], [7, 9])
+    assert stats.window_means(curves, episodes, 9).shape == (4, 4)
+
+
+def made_up(num_envs, length, steps):
+    """Rows of a policy whose episodes take 8 steps and return 0, or 248 and 1, half of them each.
+
+    Returns (means [U], numbers [U]) of the episodes that end in updates of `length` steps of each
+    of `num_envs` environments, as the engine has them.
+    """
+    rng = np.random.default_rng(0)
+    long = rng.random((num_envs, steps // 64)) < 0.5
+    ends = np.cumsum(np.where(long, 248, 8), axis=1)
+    update = (ends - 1) // length
+    count = steps // length
+    numbers = np.bincount(update.ravel(), minlength=count)[:count]
+    sums = np.bincount(update.ravel(), long.ravel(), minlength=count)[:count]
+    with np.errstate(invalid="ignore"):
+        return sums / numbers, numbers
+
+
+@pytest.mark.parametrize(("num_envs", "length"), [(4, 128), (128, 32)])
+def test_a_score_does_not_depend_on_how_training_is_cut_into_updates(num_envs, length):
+    means, numbers = made_up(num_envs, length, 2**25 // num_envs)
+    assert stats.final_score(means, numbers, share=0.5) == pytest.approx(0.5, abs=5e-3)
+    assert stats.area_under_curve(means, numbers) == pytest.approx(0.5, abs=5e-3)
+    if num_envs == 4:  # where updates count alike, those in which few, long episodes ended are many
+        assert stats.final_score(means, None, share=0.5) > 0.6
+
+
+def test_members_that_diverged_have_the_worst_score_of_their_task():
+    scores = np.array([[1.0, 5.0, np.nan], [3.0, 4.0, np.nan], [2.0, np.nan, np.nan]])
+    diverged = np.array([[False, True, True], [True, False, False], [False, False, False]])
+    found = stats.with_diverged(scores, diverged, [0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(found, [[1, 4, np.nan], [0.5, 4, np.nan], [2, np.nan, np.nan]])
+    found = stats.with_diverged(scores, diverged[:, :1], 9.0)  # of an agent on all tasks
+    np.testing.assert_array_equal(found[1], [1, 4, 9])
 
 
 @pytest.mark.parametrize(
@@ -173,10 +231,15 @@ def test_final_score_is_the_mean_of_the_end():
         (lambda: stats.performance_profile([[1.0]], 0.5), "taus"),
         (lambda: stats.average_score_profile([[1.0]], [[0.5]]), "taus"),
         (lambda: stats.probability_of_improvement(np.ones((4, 2)), np.ones((4, 3))), "x, y"),
-        (lambda: stats.area_under_curve(np.ones((2, 0))), "curves"),
-        (lambda: stats.area_under_curve([1.0, 2.0], [0.0]), "steps"),
-        (lambda: stats.area_under_curve([1.0, 2.0], [1.0, 1.0]), "steps"),
-        (lambda: stats.final_score([1.0], share=5), "share"),
+        (lambda: stats.area_under_curve(np.ones((2, 0)), None), "curves"),
+        (lambda: stats.area_under_curve([1.0, 2.0], None, [0.0]), "steps"),
+        (lambda: stats.area_under_curve([1.0, 2.0], None, [1.0, 1.0]), "steps"),
+        (lambda: stats.area_under_curve([1.0, 2.0], [1.0]), "episodes"),
+        (lambda: stats.final_score([1.0], None, share=5), "share"),
+        (lambda: stats.final_score([1.0, 2.0], [1.0]), "episodes"),
+        (lambda: stats.window_means([1.0, 2.0], None, 0), "windows"),
+        (lambda: stats.with_diverged([1.0, 2.0], [True] * 3), "diverged"),
+        (lambda: stats.with_diverged(np.ones((2, 3)), np.ones((2, 1)), [0.0, 1.0]), "random"),
     ],
 )
 def test_bad_input_names_the_argument(call, argument):

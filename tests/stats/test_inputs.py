@@ -13,6 +13,7 @@ from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Discrete
 from purejaxrl_suite.envs import gymnax, navix
 from purejaxrl_suite.stats.references import VERSION
+from tests.counted import counted
 
 nan = np.nan
 
@@ -46,29 +47,39 @@ def test_algorithms_get_the_same_tasks_in_the_same_order():
 def dataset(seeds, steps=(10, 20, 30), axes=()):
     shape = (*(2 for _ in axes), seeds, len(steps))
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    return xarray.Dataset(
+    made = xarray.Dataset(
         {
             "episode_return": ((*axes, "seed", "step"), values),
             "rate": ("step", np.ones(len(steps))),
+            "loss": ((*axes, "seed", "step"), -values),
         },
         {"seed": np.arange(seeds), "step": np.array(steps)},
     )
+    return counted(made, 1.0 + np.arange(len(steps)), np.arange(len(steps)) / 2)
 
 
 def test_curves_come_with_seeds_first_and_steps_last():
     data = dataset(3, axes=("learning_rate",))
-    steps, values = stats.curves(data.transpose("step", "seed", "learning_rate"))
+    data = data.transpose("step", "seed", "learning_rate")
+    steps, values, episodes = stats.curves(data)
     np.testing.assert_array_equal(steps, [10, 20, 30])
     assert values.shape == (3, 2, 3)
-    np.testing.assert_array_equal(values[1, 0], data.episode_return[0, 1])
+    np.testing.assert_array_equal(values[1, 0], data.episode_return[:, 1, 0])
+    np.testing.assert_array_equal(episodes, np.broadcast_to([1, 2, 3], values.shape))
+    complete = stats.curves(data, complete=True)
+    np.testing.assert_array_equal(complete.episodes, np.broadcast_to([0, 0, 3], values.shape))
+    assert stats.curves(data, "loss").episodes is None
+    del data.episode_return.attrs["mean_over"]
+    with pytest.raises(ValueError, match="metric: expected 'episode_return' to name its count"):
+        stats.curves(data)
 
 
 def test_curves_of_tasks_are_padded():
-    steps, values = stats.curves({"a": dataset(2), "b": dataset(3)})
+    _, values, episodes = stats.curves({"a": dataset(2), "b": dataset(3)})
     assert values.shape == (3, 2, 3)
     np.testing.assert_array_equal(values[:2, 0], dataset(2).episode_return)
     assert np.isnan(values[2, 0]).all()
-    final = stats.final_score(values)
+    final = stats.final_score(values, episodes)
     np.testing.assert_array_equal(final, [[2, 2], [5, 5], [nan, 8]])
 
 
@@ -83,7 +94,7 @@ def test_curves_of_tasks_are_padded():
         (lambda: stats.matrices({"x": {"a": [1.0]}, "y": {"b": [1.0]}}), "scores"),
         (lambda: stats.matrices({"x": {"a": [1.0]}, "y": np.ones((2, 2))}), "scores"),
         (lambda: stats.curves({}), "datasets"),
-        (lambda: stats.curves(dataset(2), "loss"), "metric"),
+        (lambda: stats.curves(dataset(2), "entropy"), "metric"),
         (lambda: stats.curves(dataset(2), "rate"), "metric"),
         (lambda: stats.curves({"a": dataset(2), "b": dataset(2, (1, 2, 3))}), "datasets"),
         (lambda: stats.curves({"a": dataset(2), "b": dataset(2, axes=("c",))}), "datasets"),
@@ -107,6 +118,14 @@ def test_random_is_zero_and_the_reference_is_one():
         np.testing.assert_allclose(normalized, [0.0, 1.0, nan], atol=1e-6)
     found = stats.normalize(np.array([[1.0, 10.0], [3.0, 40.0]]), [1.0, 0.0], [5.0, 20.0])
     np.testing.assert_allclose(found, [[0.0, 0.5], [0.5, 2.0]])
+
+
+def test_the_random_score_of_a_metric():
+    known = stats.REFERENCES["Catch-bsuite"].random.value
+    assert stats.random_score("Catch-bsuite") == known
+    assert stats.random_score("A+B", "episode_return_Catch-bsuite") == known
+    for nothing in (("Maze",), ("Catch-bsuite", "success"), ("A+B", "episode_return")):
+        assert np.isnan(stats.random_score(*nothing)), nothing
 
 
 def test_every_reference_says_where_it_comes_from():

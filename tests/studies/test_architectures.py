@@ -9,6 +9,7 @@ import xarray as xr
 from purejaxrl_suite import nets, stats
 from purejaxrl_suite.core.types import Box, Discrete, Learner
 from purejaxrl_suite.studies import architectures, mind_the_gap, moe_scaling, tokenize_not_flatten
+from tests.counted import counted
 from tests.plasticity.looks import look_at_network
 from tests.studies.tiny import gates_of
 
@@ -24,7 +25,7 @@ def curves(**finals):
     scores = np.array([finals[name] for name in names], np.float32)  # [networks, seeds]
     values = np.repeat((low + scores * (high - low))[None, :, :, None], 20, axis=3)
     dims = ("environment", "network", "seed", "step")
-    return xr.Dataset(
+    return counted(xr.Dataset(
         {
             "episode_return": (dims, values),
             "block_dormant": (dims, values),
@@ -35,7 +36,7 @@ def curves(**finals):
             "diverged": (dims[:3], np.zeros(values.shape[:3], bool)),
         },
         coords={"environment": [GAME], "network": names},
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 SOME = curves(**{

@@ -9,6 +9,7 @@ from purejaxrl_suite import stats
 from purejaxrl_suite.presets import PRESETS
 from purejaxrl_suite.studies import bbf
 from purejaxrl_suite.studies.judging import judge
+from tests.counted import counted
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -38,13 +39,11 @@ def curves(change=lambda scores: scores):
     returns = low[:, None, None, None] + scores * (high - low)[:, None, None, None]
     dims = ("environment", "network", "treatment", "seed")
     coords = {"environment": list(GAMES), "network": list(WIDTHS)}
-    return xr.Dataset(
-        {
-            "episode_return": ((*dims, "step"), np.repeat(returns[..., None], 3, -1)),
-            "diverged": (dims, np.zeros(returns.shape, bool)),
-        },
-        coords=coords | {"treatment": list(bbf.TREATMENTS)},
-    )
+    made = {
+        "episode_return": ((*dims, "step"), np.repeat(returns[..., None], 3, -1)),
+        "diverged": (dims, np.zeros(returns.shape, bool)),
+    }
+    return counted(xr.Dataset(made, coords=coords | {"treatment": list(bbf.TREATMENTS)}))
 
 
 def test_effects_by_hand():

@@ -7,7 +7,9 @@ import xarray as xr
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.envs import make
+from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import grama_continuous as study
+from tests.counted import counted
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -25,7 +27,7 @@ def curves(treatments, **shares):
     data |= {name: (dims, np.full(shape, x)) for name, x in shares.items()}
     data["diverged"] = (dims[:3], np.zeros(shape[:3], bool))
     known = {"environment": ["Pendulum-v1"], "intervention": list(treatments)}
-    return xr.Dataset(data, coords=known | {"step": np.arange(STEPS)})
+    return counted(xr.Dataset(data, coords=known | {"step": np.arange(STEPS)}))
 
 
 def test_scores_are_on_the_scale_of_agents_that_nothing_is_done_to():
@@ -33,7 +35,8 @@ def test_scores_are_on_the_scale_of_agents_that_nothing_is_done_to():
     for name, score in (("none", 1.0), ("ReGraMa", 1.25), ("ReDo", 0.5)):
         np.testing.assert_allclose(study.progress(found, name), np.full((SEEDS, 1), score), 1e-5)
     found["diverged"][0, 1, 2] = True
-    np.testing.assert_allclose(study.progress(found, "ReGraMa")[:, 0], [1.25, 1.25, 0.0], 1e-5)
+    worst = (REFERENCES["Pendulum-v1"].random.value + 1000.0) / 800.0  # a random policy's
+    np.testing.assert_allclose(study.progress(found, "ReGraMa")[:, 0], [1.25, 1.25, worst], 1e-5)
     assert np.isnan(study.progress(curves({"none": -0.1}), "none")).all()
 
 

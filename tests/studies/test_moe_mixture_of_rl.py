@@ -10,6 +10,7 @@ from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import moe_mixture_of_rl as study
 from purejaxrl_suite.studies.multitask_scaling import tasks
+from tests.counted import counted
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -37,7 +38,7 @@ def in_turn(scores, dormant=0.3):
         "dormant_0.1": (dims, np.full(steps.shape, dormant, np.float32)),
         "diverged": (dims[:-1], np.zeros(steps.shape[:-1], bool)),
     }
-    return xr.Dataset(data, coords={"network": list(scores), "environment": streams})
+    return counted(xr.Dataset(data, coords={"network": list(scores), "environment": streams}))
 
 
 def at_once(scores):
@@ -49,7 +50,7 @@ def at_once(scores):
         for i, name in enumerate(NAMES)
     }
     data["diverged"] = (dims[:-1], np.zeros(values.shape[:3], bool))
-    return xr.Dataset(data, coords={"network": list(scores), "environment": ["all"]})
+    return counted(xr.Dataset(data, coords={"network": list(scores), "environment": ["all"]}))
 
 
 def test_streams_name_their_tasks():

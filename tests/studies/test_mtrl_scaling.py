@@ -7,6 +7,7 @@ import xarray as xr
 
 from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import mtrl_scaling as study
+from tests.counted import counted
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -31,7 +32,7 @@ def curves(scores, together=True, dormant=(0.5, 0.0, 0.2)):
     for layer, share in zip(LAYERS, dormant, strict=True):
         data[f"dormant_0.1.{layer}"] = (dims, np.full_like(rows, share))
     data["diverged"] = (dims[:2], np.zeros(rows.shape[:2], bool))
-    return xr.Dataset(data, coords={"environment": names})
+    return counted(xr.Dataset(data, coords={"environment": names}))
 
 
 def test_scores_are_those_of_every_task_together_and_alone():
@@ -41,8 +42,11 @@ def test_scores_are_those_of_every_task_together_and_alone():
         np.testing.assert_allclose(study.scores(found), given, atol=1e-6)
         np.testing.assert_allclose(study.of_seeds(found), [0.5, 0.3, 0.3], atol=1e-6)
         np.testing.assert_allclose(study.asleep(found), [0.1] * 3, atol=1e-6)
-    found["diverged"][1, 0] = True  # task 1 of seed 0
+    found["diverged"][1, 0] = True  # task 1 of seed 0; the lowest of anybody there is 0.1
     np.testing.assert_allclose(study.scores(found)[0], [0.0, 0.0], atol=1e-6)
+    found = curves(given - 0.2)
+    found["diverged"][0, 2] = True
+    np.testing.assert_allclose(study.scores(found)[2], [-0.2, -0.1], atol=1e-6)
     # A cheetah that stands still scores 0, one at its speed 1.
     assert study._ends("Brax-halfcheetah-1") == (-5000.0, 0.0)
 

@@ -9,6 +9,7 @@ from purejaxrl_suite.core.types import Discrete
 from purejaxrl_suite.stats import REFERENCES
 from purejaxrl_suite.studies import multitask_grids
 from purejaxrl_suite.studies import multitask_scaling as study
+from tests.counted import counted
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -29,7 +30,7 @@ def curves(scores, together=True, dormant=(0.5, 0.0, 0.2)):
     for layer, share in zip(LAYERS, dormant, strict=True):
         data[f"dormant_0.1.{layer}"] = (dims, np.full_like(returns[:, :, 0], share))
     data["diverged"] = (dims[:2], np.zeros(returns.shape[:2], bool))
-    return xr.Dataset(data, coords={"environment": ["Catch-bsuite"]})
+    return counted(xr.Dataset(data, coords={"environment": ["Catch-bsuite"]}))
 
 
 def test_scores_are_those_of_every_task():
@@ -100,5 +101,5 @@ def test_every_grid_is_one_task_with_a_reference(budget):
         for name, x in zip(whole.tasks, half, strict=True)
     }
     data["diverged"] = (dims[:2], np.zeros((1, 3), bool))
-    found = study.scores(xr.Dataset(data, coords={"environment": [whole.name]}))
+    found = study.scores(counted(xr.Dataset(data, coords={"environment": [whole.name]})))
     np.testing.assert_allclose(found, np.full((3, count), 0.5), rtol=1e-5)

@@ -89,7 +89,7 @@ def test_what_was_changed_after_a_look_at_its_seeds_is_exploratory(stopped):
 def test_curves_are_thinned(stopped):
     frozen, learning = stopped[1].curves
     assert frozen.arm == "frozen" and frozen.settings == {"environment": "action_reward"}
-    assert len(learning.line.x) == 15 and learning.line.x[-1] == 32 * 30
+    assert len(learning.line.x) == 20 and learning.line.x[-1] == 32 * 30
     assert np.mean(learning.final) > np.mean(frozen.final) and len(learning.final) == 8
     assert learning.parameters == frozen.parameters and set(learning.parameters) >= {"heads"}
 

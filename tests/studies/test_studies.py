@@ -31,6 +31,7 @@ from purejaxrl_suite.studies.outcome import SHIPPED
 from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED
 from purejaxrl_suite.studies.run import laid_out
+from tests.counted import counted
 from tests.plasticity.looks import look_at_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,16 +109,15 @@ def test_what_is_shipped_is_package_data():
 def dataset(returns, tasks, **coords):
     """Curves over (environment, configuration, seed, step) of returns [C, S], equal in all else."""
     returns = np.asarray(returns, np.float32)
-    values = np.broadcast_to(returns[None, :, :, None], (len(tasks), *returns.shape, 3))
+    values = np.tile(returns[None, :, :, None], (len(tasks), 1, 1, 3))
     dims = ("environment", "configuration", "seed")
-    return xr.Dataset(
-        {
-            "episode_return": ((*dims, "step"), values),
-            "diverged": (dims, np.zeros(values.shape[:-1], bool)),
-        },
-        coords={"environment": list(tasks), **{n: ("configuration", x) for n, x in coords.items()}},
-        attrs={"agent": "ppo"},
-    )
+    data = {
+        "episode_return": ((*dims, "step"), values),
+        "diverged": (dims, np.zeros(values.shape[:-1], bool)),
+    }
+    places = {name: ("configuration", x) for name, x in coords.items()}
+    known: dict = {"coords": {"environment": list(tasks), **places}, "attrs": {"agent": "ppo"}}
+    return counted(xr.Dataset(data, **known))
 
 
 def test_normalized_scores():
@@ -127,7 +127,9 @@ def test_normalized_scores():
     scores = np.asarray(normalized_scores(curves))
     assert scores.shape == (3, 1, 2)
     np.testing.assert_allclose(scores[:, 0, 0], [1.0, np.nan, 0.0], atol=1e-6)
-    assert scores[0, 0, 1] == 0.0  # diverged: like a random policy
+    assert scores[0, 0, 1] == 0.0  # diverged: like a random policy, whatever it scored
+    curves["episode_return"][1, 0, 2] = -0.595 - 1.595  # who did not diverge is worse than that
+    np.testing.assert_allclose(normalized_scores(curves)[:, 0, 1], [-1.0, np.nan, -1.0], rtol=1e-5)
     with pytest.raises(ValueError, match="no reference for Maze"):
         normalized_scores(dataset([[1.0]], ["Maze"]))
 
@@ -207,13 +209,11 @@ def test_scores_of_a_cycle_by_hand():
     best, worst = ends.reference.value, ends.random.value
     returns = np.full((2, 12), np.nan, np.float32)
     returns[0, [0, 1, 8, 9, 11]] = worst, worst, best, worst, 0.5
-    curves = xr.Dataset(
-        {
-            "episode_return": (("environment", "seed", "step"), returns[None]),
-            "diverged": (("environment", "seed"), np.array([[False, True]])),
-        },
-        coords={"environment": [name]},
-    )
+    data = {
+        "episode_return": (("environment", "seed", "step"), returns[None]),
+        "diverged": (("environment", "seed"), np.array([[False, True]])),
+    }
+    curves = counted(xr.Dataset(data, coords={"environment": [name]}))
     np.testing.assert_allclose(benchmark.scores(curves), [[0.5, 0.5], [0.0, 0.0]], rtol=1e-5)
     np.testing.assert_allclose(benchmark.scores(curves, 0)[0], [0.0, np.nan], atol=1e-6)
 
