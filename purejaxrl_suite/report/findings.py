@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text as RichText
 
 from purejaxrl_suite.report.plain import PlainTable
-from purejaxrl_suite.report.summary import engineering
+from purejaxrl_suite.report.summary import engineering, unlike
 from purejaxrl_suite.studies.outcome import Checked, Finding, Outcome, Ruling
 from purejaxrl_suite.studies.protocol import Arm, Budget, Study, Text
 from purejaxrl_suite.studies.run import laid_out
@@ -29,6 +29,7 @@ def findings(outcome: Outcome) -> Table:
     """A row per claim: what it expects, what was found of what, the ruling. Print it with rich."""
     made, count = outcome.made, len(outcome.findings)
     caption = f"{outcome.preset}: {size(outcome.budget)}; {made['device']}, commit {made['commit']}"
+    caption += members(outcome)
     table = PlainTable(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("claim", overflow="fold", ratio=3)
     table.add_column("expected", overflow="fold", ratio=2)
@@ -41,6 +42,14 @@ def findings(outcome: Outcome) -> Table:
         cells = expected(one), effect(one), adjusted(one), trained(outcome, one), ruling
         table.add_row(one.statement, *cells)
     return table
+
+
+def members(outcome: Outcome) -> str:
+    """How many members diverged or have no final return, for a caption; "" where none did."""
+    curves = outcome.curves
+    missing = sum(score != score for one in curves for score in one.final)
+    total, lost = sum(len(one.final) for one in curves), sum(one.diverged for one in curves)
+    return unlike(total, lost, missing)
 
 
 def gates(outcome: Outcome) -> Table:

@@ -13,6 +13,7 @@ from purejaxrl_suite.report.findings import (
     expected,
     history,
     interval,
+    members,
     required,
     shortfalls,
     size,
@@ -124,6 +125,7 @@ def _cost(one: Outcome) -> dict[str, str | None]:
     return {
         "budget": f"{one.preset}: {size(one.budget)}",
         "record": history(one) or None,
+        "final scores": members(one).removeprefix("; ") or None,
         "cost": f"{timedelta(seconds=round(seconds))} for {sum(a.members for a in arms):,} members "
         f"and {engineering(steps)} steps on {one.made['device']}",
         "again": f"purejaxrl-suite study run {one.study} --preset {one.preset}",

@@ -16,7 +16,7 @@ from purejaxrl_suite.report.configurations import (
     short,
 )
 from purejaxrl_suite.report.plain import PlainTable
-from purejaxrl_suite.report.summary import FINAL, diverged, estimate, member_scores, spread
+from purejaxrl_suite.report.summary import FINAL, diverged, estimate, member_scores, spread, unlike
 
 ROWS = 10
 
@@ -143,11 +143,8 @@ def shortlist(
 
 def remarks(scores: Sequence[Score]) -> str:
     """What a caption says of members that diverged or have no score; "" where all have one."""
-    total, lost, missing = (
-        sum(getattr(one, name) for one in scores) for name in ("members", "diverged", "missing")
-    )
-    text = f"; {lost} of {total} members diverged and have the worst score" * (lost > 0)
-    return text + f"; {missing} of {total} finished no episode there and have none" * (missing > 0)
+    counts = ("members", "diverged", "missing")
+    return unlike(*(sum(getattr(one, name) for one in scores) for name in counts))
 
 
 def _score(one: Configuration, scores: np.ndarray) -> Score:

@@ -97,6 +97,13 @@ def spread(seeds: set[int]) -> str:
     return f"IQM and {interval}, {count} seed{'s' * (max(seeds) > 1)}"
 
 
+def unlike(members: int, diverged: int, missing: int) -> str:
+    """What a caption adds on scores that are not what a member did; "" where all are."""
+    text = f"; {diverged} of {members} members diverged and have the worst score" * (diverged > 0)
+    none = f"; {missing} of {members} finished no episode at the end and have none"
+    return text + none * (missing > 0)
+
+
 def engineering(x: float, digits: int = 3) -> str:
     """A number for people: 1234567 -> `1.23 M`; NaN -> `n/a`."""
     if not np.isfinite(x):

@@ -7,8 +7,8 @@ import pytest
 from purejaxrl_suite.report.gallery import gallery
 from purejaxrl_suite.report.studies import study_figure
 from purejaxrl_suite.studies import Budget, Interval, Intervals, Outcome, Ruling, write
-from purejaxrl_suite.studies.outcome import Adjusted, Checked, Cost, Finding, Look, find
-from purejaxrl_suite.studies.protocol import Text
+from purejaxrl_suite.studies.outcome import Adjusted, Checked, Cost, Curve, Finding, Look, find
+from purejaxrl_suite.studies.protocol import Line, Text
 from tests.report.browser import DESKTOP, PHONE, check_readable, opened
 
 TEXT = Text(
@@ -38,7 +38,9 @@ def outcome(preset, verdict):
     budget = Budget(("Corridor", "Maze"), 16, 1e5, first_seed=100)
     arms, looks = {"a": cost, "b": cost}, (Look("quick", "", 0, 16),)
     record = "abcd", looks, (gate,), (finding,)
-    return Outcome("helping", TEXT, preset, budget, *record, arms, (panel,), (), made)
+    line = Line("a", (1e5,), (0.1,), (0.0,), (0.2,))
+    curve = Curve("a", {"environment": "Maze"}, line, (0.1, 0.0, float("nan")), diverged=1)
+    return Outcome("helping", TEXT, preset, budget, *record, arms, (panel,), (curve,), made)
 
 
 @pytest.fixture
@@ -62,6 +64,7 @@ def test_every_study_is_shown_with_its_largest_budget(folder, tmp_path):
         "0.123 [0.05, 0.2]", "[0.04, 0.21] CONFIRMED", "no, needs more steps",
         "0.2 [0.1, 0.5], asked for more than 0.3 (normalized score); needs more steps",
         "0:02:01 for 64 members and 6.4 M steps on 1 x cpu", "study run another --preset standard",
+        "1 of 3 members diverged and have the worst score; 1 of 3 finished no episode at the end",
         "abc123", "arXiv 2501.00001", "seeds 100 - 115, definition abcd, 1 earlier results",
     ):  # fmt: skip
         assert text in page, text

@@ -57,7 +57,7 @@ def test_final_scores():
     np.testing.assert_array_equal(scores, [1.5, 4, NAN, NAN])
     ranking = report.best(found)
     assert ranking.columns[-1] == "no score" and ranking.cells(ranking.scores[0])[-1] == "2/4"
-    assert "2 of 4 finished no episode there" in remarks(ranking.scores)
+    assert "2 of 4 finished no episode at the end" in remarks(ranking.scores)
     found["episodes"][2, 2:] = NAN  # was not trained further: this is its end
     assert report.final_scores(found, share=0.5)[2] == 7
 
