@@ -6,11 +6,14 @@ Ranks of features by singular values of the features (`ops.rank`) and of their G
 functions of matrices of samples and units. The features' singular values fall by a power and all
 samples share a long mean, as those of a trained layer do; beside the times stands what srank both
 find, and numpy in double precision.
+
+PQN with its LayerNorms in two passes (`nets.norm`) and in one, which is flax's default: whole runs.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -18,6 +21,8 @@ from benchmarks import harness
 
 SHAPES = ((1024, 64), (1024, 128), (1024, 512), (1024, 2048), (102_400, 16))
 """Samples and units; the last one is a feature map of 10 x 10 positions."""
+PQN = {"purejaxql-cartpole": "CartPole-v1", "purejaxql-minatar": "Breakout-MinAtar"}
+UPDATES = 16
 
 
 def gram_values(x: Any) -> Any:
@@ -63,6 +68,50 @@ def ranks(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def norms(rounds: int) -> list[dict[str, Any]]:
+    """Of each preset the race of whole runs."""
+    return [norms_of(*one, rounds) for one in PQN.items()]
+
+
+def norms_of(preset: str, env_id: str, rounds: int) -> dict[str, Any]:
+    """Two passes, which ratios are of, and one."""
+    from flax import linen as nn
+
+    from purejaxrl_suite.nets import layers
+
+    def fast(dtype: Any, name: str | None) -> nn.LayerNorm:
+        return nn.LayerNorm(dtype=dtype, name=name)
+
+    entries = [harness.compile_one(pqn("two passes", preset, env_id))]
+    with mock.patch.object(layers, "layer_norm", fast):
+        entries.append(harness.compile_one(pqn("one pass", preset, env_id)))
+    race = harness.race_compiled(entries, rounds)
+    print(preset, race["contestants"][1]["ratio"], flush=True)
+    return {"preset": preset, "env_id": env_id, **race}
+
+
+def pqn(name: str, preset: str, env_id: str) -> harness.Contestant:
+    """A run of 16 updates of one member."""
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks.throughput import clock
+    from purejaxrl_suite.engine.train import make_train
+    from purejaxrl_suite.envs import make
+    from purejaxrl_suite.presets import PRESETS
+
+    env = make(env_id)
+    agent = PRESETS[preset].agent(env)
+    init, train = make_train(agent, env, updates_per_call=UPDATES)
+    hypers = jax.tree.map(jnp.float32, agent.hypers)
+
+    def member(key: Any, hypers: Any, params: Any, clock: Any) -> Any:
+        return train(key, hypers, params, init(key, hypers, params), clock)
+
+    steps = UPDATES * agent.num_envs * agent.rollout_length
+    return harness.Contestant(name, member, steps, (hypers, env.params, clock(UPDATES)))
+
+
 def milliseconds(contestant: dict[str, Any]) -> str:
     """Of one call, the median; and the ratio of speeds, where there is one."""
     text = f"{contestant['name']} {1e3 / contestant['steps_per_second']['median']:.2f} ms"
@@ -72,14 +121,15 @@ def milliseconds(contestant: dict[str, Any]) -> str:
 def main() -> None:
     text = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=text)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--core", type=int, help="core to run on; all of them by default")
     parser.add_argument("--out", type=Path, help="formulas-cpu.json or -gpu.json of the results")
     arguments = parser.parse_args()
     harness.pin(arguments.core)
     context = harness.context()
     out = arguments.out or Path(f"benchmarks/results/formulas-{context['backend']}.json")
-    harness.write_json(out, {"context": context, "ranks": ranks(arguments.rounds)})
+    found = {"ranks": ranks(arguments.rounds), "norms": norms(arguments.rounds)}
+    harness.write_json(out, {"context": context, **found})
 
 
 if __name__ == "__main__":

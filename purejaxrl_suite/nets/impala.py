@@ -23,6 +23,7 @@ from purejaxrl_suite.nets.layers import (
     check_keeps_units,
     positions,
 )
+from purejaxrl_suite.nets.norm import layer_norm
 
 
 class Stage(NamedTuple):
@@ -62,7 +63,7 @@ class Residual(nn.Module):
                 inner, outer = stage.block(i, j)
                 y = self._convolution(inner, stage, self.activation(x))
                 if self.style.layer_norm:
-                    y = nn.LayerNorm(dtype=self.style.dtype, name=f"{inner}_norm")(y)
+                    y = layer_norm(self.style.dtype, f"{inner}_norm")(y)
                 y = self.activation(y).astype(jnp.float32)
                 features[inner] = y = y + taps[inner] if inner in taps else y
                 x = x + self._convolution(outer, stage, y)

@@ -10,7 +10,7 @@ from flax import linen as nn
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets import noisy
 from purejaxrl_suite.nets.conv import Conv, batch_last, output_size, to_batch_last
-from purejaxrl_suite.nets.norm import FirstAxisNorm
+from purejaxrl_suite.nets.norm import FirstAxisNorm, layer_norm
 from purejaxrl_suite.nets.product import multiply
 
 Activation = Callable[[Array], Array]
@@ -134,7 +134,7 @@ class Stack(nn.Module):
             x = self._product(name, layer, x, last)
             if not layer.linear:
                 if self.style.layer_norm:
-                    norm = FirstAxisNorm if last else nn.LayerNorm
+                    norm = FirstAxisNorm if last else layer_norm
                     x = norm(dtype=self.style.dtype, name=f"{name}_norm")(x)
                 x = x if self.activation is crelu else self.activation(x)
             x = x.astype(jnp.float32)

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets.layers import READERS, Activation, Part, Style, check_keeps_units
+from purejaxrl_suite.nets.norm import layer_norm
 from purejaxrl_suite.nets.product import multiply
 
 STEM, STREAM = "stem", "stream"
@@ -51,7 +52,7 @@ class ResidualTrunk(nn.Module):
         init, dtype = self.style.kernel_init, self.style.dtype
         product = lambda x, kernel, *_, **__: multiply(x, kernel)  # noqa: E731
         dense = nn.Dense(self.width, kernel_init=init, dtype=dtype, dot_general=product, name=name)
-        norm = nn.LayerNorm(dtype=dtype, name=f"{name}_norm")
+        norm = layer_norm(dtype, f"{name}_norm")
         return norm(dense(x)).astype(jnp.float32)  # the stream is a sum: it needs the digits
 
 
