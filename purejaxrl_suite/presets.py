@@ -207,7 +207,7 @@ PRESETS = {
     "dopamine-rainbow-minatar": Preset(
         rainbow,
         RainbowConfig(double=False),
-        RainbowHypers(),
+        RainbowHypers(epsilon=1.0, final_epsilon=0.01),
         _dopamine(hidden=(), encoder=_BOARD, atoms=51),
         "Dopamine, labs/environments/minatar, Rainbow: MinAtar games, 1e7 steps",
     ),
@@ -232,7 +232,6 @@ PRESETS = {
             learning_rate=1e-4,
             adam_epsilon=1.5e-4,
             n_step=10.0,
-            epsilon_decay_steps=2000.0,
             min_history=1600.0,
             target_update_period=2000.0,
             value_low=-10.0,
@@ -244,7 +243,7 @@ PRESETS = {
     "spr-atari100k": Preset(
         bbf,
         BBFConfig(group=1),
-        _SR_SPR._replace(target_update_rate=1.0, reset_period=0.0),
+        _SR_SPR._replace(epsilon=0.0, target_update_rate=1.0, reset_period=0.0),
         _self_predictive(encoder=_PIXELS, noisy=True),
         "bigger_better_faster, SPR.gin: Atari, 1e5 steps, replay ratio 2",
     ),

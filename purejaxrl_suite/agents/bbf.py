@@ -103,13 +103,19 @@ def bbf(
     """BBF for the spaces of `env`; `network` defaults to `nets.self_predictive` for them.
 
     That is one of width 1; BBF's has `encoder=nets.impala(width=4), hidden=(2048,)`. Pixels are
-    augmented, small boards are not (`ops.augmentation`). Raises ValueError when actions are not
-    Discrete, the encoder is not convolutional, or sizes do not fit.
+    augmented, small boards are not (`ops.augmentation`). `hypers` default to `BBFHypers()`, for a
+    noisy network, such as SPR's, with an epsilon of 0.
+
+    Raises ValueError when actions are not Discrete, the encoder is not convolutional, sizes do not
+    fit, or nothing explores: no noise and no epsilon.
     """
     validate.parts(env, network, SelfPredictive)
+    given = hypers is not None
     config, hypers = validate.settings(config, hypers, (BBFConfig(), BBFHypers()))
     action = check("bbf", env)
     model = network or nets.self_predictive(env.observation, action, atoms=config.atoms)
+    if not given and nets.is_noisy(model.network):
+        hypers = hypers._replace(epsilon=0.0)
     released = config.as_released
     # The released mask looks one step further than the last prediction.
     length = config.jumps + released.mask

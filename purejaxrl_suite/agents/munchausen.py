@@ -59,7 +59,7 @@ class MunchausenHypers(NamedTuple):
         n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins.
         final_epsilon: the same after the decay.
-        epsilon_decay: fraction of training over which epsilon decays linearly.
+        epsilon_decay: fraction of training over which it decays linearly, after min_history.
         min_history: transitions before learning begins; until then actions are random.
         target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.

@@ -189,8 +189,8 @@ def ppo(
 
         return probe_loss(objective, state.learner.params)
 
-    def anneal(hypers: PPOHypers, progress: Array) -> PPOHypers:
-        left = 1.0 - progress if config.anneal_learning_rate else 1.0
+    def anneal(hypers: PPOHypers, clock: types.Clock) -> PPOHypers:
+        left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     functions = init, act, update, probe, sampler.noise, network.memory, anneal, network

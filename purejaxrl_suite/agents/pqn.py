@@ -14,6 +14,7 @@ import optax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import estimates
+from purejaxrl_suite.agents.q_learning import check_noiseless
 from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
@@ -91,13 +92,15 @@ def pqn(
 ) -> Agent:
     """PQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
 
-    Raises ValueError when actions are not Discrete or the minibatches do not divide the rollout.
+    Raises ValueError when actions are not Discrete, the network is noisy, or the minibatches do not
+    divide the rollout.
     """
     validate.parts(env, network, types.Network)
     if not isinstance(env.action, types.Discrete):
         raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
     config, hypers = validate.settings(config, hypers, (PQNConfig(), PQNHypers()))
     network = network or nets.q_network(env.observation, env.action)
+    check_noiseless("pqn", network)
     network = masked(network, env.observation, env.action)
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # Minibatches are made of single steps, or of whole rollouts of an environment.
@@ -163,10 +166,10 @@ def pqn(
 
         return probe_loss(objective, state.learner.params)
 
-    def anneal(hypers: PQNHypers, progress: Array) -> PQNHypers:
-        left = 1.0 - progress if config.anneal_learning_rate else 1.0
+    def anneal(hypers: PQNHypers, clock: types.Clock) -> PQNHypers:
+        left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0
         ends = hypers.epsilon, hypers.final_epsilon
-        epsilon = schedules.linear(progress, *ends, hypers.epsilon_decay)
+        epsilon = schedules.linear(clock.progress, *ends, hypers.epsilon_decay)
         return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
 
     def q_values(hypers: Any, state: PQNState, memory: Memory, obs: Array) -> Array:

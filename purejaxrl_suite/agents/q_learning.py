@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from purejaxrl_suite import nets
 from purejaxrl_suite.agents import estimates, replay_learning
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch, uniform
@@ -65,6 +66,12 @@ def check(name: str, env: types.Environment, *, masks: bool = False) -> types.Di
     return env.action
 
 
+def check_noiseless(name: str, network: Network) -> None:
+    """Raise ValueError for a noisy network, to which the agent `name` would add no noise."""
+    if nets.is_noisy(network):
+        raise ValueError(f"network: expected one without noisy layers, {name} draws no noise")
+
+
 def taken(values: Array, action: Array) -> Array:
     """values[i, action[i]]: of f32[B, A, ...] and i32[B], f32[B, ...]."""
     return jax.vmap(lambda x, a: x[a])(values, action)
@@ -77,9 +84,10 @@ def q_learning(
 
     config: has the fields that the Configs of the family share. hypers: has those of `DQNHypers`.
 
-    Raises ValueError when the network has a memory or sizes do not fit.
+    Raises ValueError when the network has a memory or noise, or sizes do not fit.
     """
     replay_learning.check_network(name, network)
+    check_noiseless(name, network)
     replay = uniform(
         env.observation,
         env.action,
@@ -158,9 +166,12 @@ def q_learning(
 
         return probe_loss(features, state.learner.params)
 
-    def anneal(hypers: Any, progress: Array) -> Any:
-        ends = hypers.epsilon, hypers.final_epsilon
-        return hypers._replace(epsilon=schedules.linear(progress, *ends, hypers.epsilon_decay))
+    def anneal(hypers: Any, clock: types.Clock) -> Any:
+        """Epsilon as of the steps taken so far; it stays until learning begins."""
+        each, ends = config.num_envs * config.rollout_length, (hypers.epsilon, hypers.final_epsilon)
+        steps, total = (jnp.asarray(x, jnp.float32) * each for x in clock)
+        times = hypers.epsilon_decay * total, hypers.min_history
+        return hypers._replace(epsilon=schedules.linear(steps, *ends, *times))
 
     def q_values(hypers: Any, state: ReplayState, memory: Memory, obs: Array) -> Array:
         return rule.q_values(hypers, state.learner.params, obs, None)

@@ -3,7 +3,8 @@
 C51 with double Q-learning, dueling and noisy networks, n-step returns and prioritised replay. The
 priority of a window is its cross entropy, as in Dopamine (the paper's is the divergence, which
 differs by the entropy of the target), and the exponent of the importance weights is Dopamine's
-constant 0.5. A network that is not noisy makes it Rainbow(epsilon). Sizes, rates and atoms are
+constant 0.5. Noise is all the exploration there is, from the first step on, as in the paper and in
+Dopamine. A network that is not noisy makes it Rainbow(epsilon). Sizes, rates and atoms are
 Dopamine's for MinAtar, where rewards are not clipped.
 
 DER (van Hasselt et al. 2019, arXiv 1906.05243) is Rainbow with other settings: `presets`.
@@ -56,10 +57,12 @@ class RainbowHypers(NamedTuple):
         adam_epsilon: of Adam's denominator.
         gamma: discount per step.
         n_step: rewards in a return, at most max_n_step.
-        epsilon: probability of a random action when learning begins.
+        epsilon: probability of a random action when learning begins. A noisy network explores
+            without it; `rainbow` refuses 0 at both ends for any other.
         final_epsilon: the same after the decay.
         epsilon_decay_steps: environment steps of its linear decay, after min_history.
-        min_history: environment steps before learning begins; until then actions are random.
+        min_history: environment steps before learning begins. Until then actions are random; those
+            of a noisy network only with probability epsilon.
         target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         value_low: the lowest atom.
@@ -72,8 +75,8 @@ class RainbowHypers(NamedTuple):
     adam_epsilon: Annotated[float, Range(above=0)] = 3.125e-4
     gamma: Annotated[float, Range(0, 1)] = 0.99
     n_step: Annotated[float, Range(1, "max_n_step", integer=True)] = 3.0
-    epsilon: Annotated[float, Range(0, 1)] = 1.0
-    final_epsilon: Annotated[float, Range(0, 1)] = 0.01
+    epsilon: Annotated[float, Range(0, 1)] = 0.0
+    final_epsilon: Annotated[float, Range(0, 1)] = 0.0
     epsilon_decay_steps: Annotated[float, Range(0)] = 250_000.0
     min_history: Annotated[float, Range(1, "capacity", integer=True)] = 1000.0
     target_update_period: Annotated[float, Range(1, integer=True)] = 250.0
@@ -93,15 +96,21 @@ def rainbow(
     """Rainbow for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
 
     It defaults to a dueling, noisy `nets.q_network`. Noisy parameters are made anew for each of the
-    N environments when acting, so choose N small for large networks. Raises ValueError when actions
-    are not Discrete, the network has a memory, or sizes do not fit.
+    N environments when acting, so choose N small for large networks. `hypers` default to
+    `RainbowHypers()`, for a network that is not noisy with an epsilon from 1 to 0.01.
+
+    Raises ValueError when actions are not Discrete, the network has a memory, sizes do not fit, or
+    nothing explores: no noise and no epsilon.
     """
     validate.parts(env, network, types.Network)
+    given = hypers is not None
     config, hypers = validate.settings(config, hypers, (RainbowConfig(), RainbowHypers()))
     action = check("rainbow", env)
     network = network or nets.q_network(
         env.observation, action, atoms=config.atoms, dueling=True, noisy=True, layer_norm=False
     )
+    if not given and not nets.is_noisy(network):
+        hypers = hypers._replace(epsilon=1.0, final_epsilon=0.01)
     replay = experience(env, config, config.max_n_step)
 
     def optimizer(hypers: RainbowHypers) -> optax.GradientTransformation:

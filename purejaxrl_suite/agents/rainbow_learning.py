@@ -35,6 +35,15 @@ def experience(env: types.Environment, config: Any, max_n: int) -> Prioritised:
     )
 
 
+def check_exploration(hypers: Any, noisy: bool) -> None:
+    """Raise ValueError where neither epsilon nor a noisy network explores."""
+    if not noisy and hypers.epsilon == 0.0 and hypers.final_epsilon == 0.0:
+        raise ValueError(
+            "hypers: a network without noise explores by epsilon alone: expected epsilon or "
+            "final_epsilon above 0, such as epsilon=1.0, final_epsilon=0.01, got 0 and 0"
+        )
+
+
 def rainbow_learning(
     name: str,
     env: types.Environment,
@@ -46,10 +55,13 @@ def rainbow_learning(
 ) -> Agent:
     """The agent of a rule; config and hypers have the fields of `RainbowConfig`, `RainbowHypers`.
 
-    Raises ValueError when the network has a memory, or groups do not divide the gradient steps.
+    Raises ValueError when the network has a memory, groups do not divide the gradient steps, or
+    nothing explores.
     """
     replay_learning.check_network(name, network)
     validate.divides("group", rule.group, config.gradient_steps, "gradient steps of an update")
+    noisy = nets.is_noisy(network)
+    check_exploration(hypers, noisy)
     draw_noise, q_values, objective = categorical_value(network, config.atoms, rule)
 
     def init(key: Key, hypers: Any) -> RainbowState:
@@ -64,7 +76,8 @@ def rainbow_learning(
         times = hypers.epsilon_decay_steps, hypers.min_history
         steps = state.updates.astype(jnp.float32) * (config.num_envs * config.rollout_length)
         decayed = schedules.linear(steps, *ends, *times)
-        return jnp.where(ready(hypers, state), decayed, 1.0)
+        # Noise explores from the first step on; without it there is nothing yet to act on.
+        return jnp.where(ready(hypers, state), decayed, hypers.epsilon if noisy else 1.0)
 
     def noise(key: Key, batch: int) -> Any:
         explore_key, network_key = jax.random.split(key)
@@ -78,8 +91,8 @@ def rainbow_learning(
         def one(drawn: Any, obs: Array) -> Array:
             return q_values(hypers, nets.add_noise(params, drawn), obs[None])[0]
 
-        noisy = explore and drawn  # then each environment has its own noise
-        q = jax.vmap(one)(drawn, obs) if noisy else q_values(hypers, params, obs)
+        own = explore and noisy  # then each environment has its own noise
+        q = jax.vmap(one)(drawn, obs) if own else q_values(hypers, params, obs)
         rate = epsilon(hypers, state) if explore else 0.0
         return memory, exploration.epsilon_greedy(uniforms, q, rate), {}
 

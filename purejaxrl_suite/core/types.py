@@ -270,7 +270,8 @@ class Agent(NamedTuple):
     noise: (key, N) -> all random numbers of one `act`, leaves [N, ...]. The engine draws those of
         a whole rollout at once: threefry in the step loop would be a good part of its kernels.
     memory: N -> initial memory of a recurrent agent, leaves [N, ...]; () otherwise.
-    anneal: (hypers, progress f32[] in [0, 1)) -> the hypers in force at that fraction of training.
+    anneal: (hypers, Clock) -> the hypers in force then; `Clock.progress` is the fraction of
+        training that is over.
     network: what it learns with, for those who measure or change it; None if nothing is learnt.
     see: (state, obs[B, ...]) -> what the network is shown in place of obs.
     config: the Config that it was built with, a NamedTuple; () where an agent has none.
@@ -291,7 +292,7 @@ class Agent(NamedTuple):
     probe: Callable[[Key, Any, Any, Transition], Probe]
     noise: Callable[[Key, int], PyTree]
     memory: Callable[[int], Memory] = lambda batch: ()
-    anneal: Callable[[Any, Array], Any] = lambda hypers, progress: hypers
+    anneal: Callable[[Any, "Clock"], Any] = lambda hypers, clock: hypers
     network: Network | None = None
     see: Callable[[Any, Array], Array] = lambda state, obs: obs
     config: Any = ()
@@ -307,6 +308,17 @@ class Clock(NamedTuple):
 
     update: Array | np.int32
     updates: Array | np.int32
+
+    @property
+    def progress(self) -> Array:
+        """Fraction f32[] of the run that is over: 1 at its end, and below 1 before."""
+        done, of = (jnp.asarray(x, jnp.float32) for x in self)
+        # float32 may round the last updates to 1.
+        return jnp.where(self.update < self.updates, jnp.minimum(done / of, 1.0 - 2.0**-24), 1.0)
+
+
+ENDED = Clock(np.int32(2**31 - 1), np.int32(2**31 - 1))
+"""Where training stands when it is over, for those who act with what was learnt."""
 
 
 class Run(NamedTuple):

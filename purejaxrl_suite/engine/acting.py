@@ -9,11 +9,10 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.types import Agent, Array, Box, Estimates, Key, Memory
+from purejaxrl_suite.core.types import ENDED, Agent, Array, Box, Estimates, Key, Memory
 
 REMEMBERED = 32
 """Agents whose programs are kept, those used last."""
@@ -42,7 +41,7 @@ def _compiled(act: Any, noise: Any, anneal: Any, estimate: Any) -> Programs:
     @partial(jax.jit, static_argnums=(5, 6))
     def acting(hypers, state, memory, obs, key, single: bool, explore: bool):
         obs = obs[None] if single else obs
-        hypers = anneal(hypers, jnp.float32(1.0))
+        hypers = anneal(hypers, ENDED)
         drawn = noise(jax.random.key(0) if key is None else key, len(obs))
         memory, action, _ = act(drawn, hypers, state, memory, obs, explore)
         return (action[0] if single else action), memory
@@ -51,7 +50,7 @@ def _compiled(act: Any, noise: Any, anneal: Any, estimate: Any) -> Programs:
     def estimating(hypers, state, memory, obs, action, single: bool):
         if single:
             obs, action = tree.index((obs, action), None)
-        hypers = anneal(hypers, jnp.float32(1.0))
+        hypers = anneal(hypers, ENDED)
         found = estimate(hypers, state, memory, obs, action)
         return tree.index(found, 0) if single else found
 

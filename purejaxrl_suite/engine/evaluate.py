@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import instance, integer
-from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree
+from purejaxrl_suite.core.types import ENDED, Agent, Array, Environment, Key, PyTree
 from purejaxrl_suite.engine.parallel import check_tasks, parallel
 from purejaxrl_suite.engine.rollout import info_names
 from purejaxrl_suite.engine.train import check_fit
@@ -55,7 +55,7 @@ def make_evaluate(
     envs = parallel(env)
 
     def evaluate(key: Key, hypers: Any, params: PyTree, state: Any) -> Evaluation:
-        hypers = agent.anneal(hypers, jnp.float32(1.0))
+        hypers = agent.anneal(hypers, ENDED)
         init_key, act_key, step_key = jax.random.split(key, 3)
         env_state, obs = envs.init(jax.random.split(init_key, episodes), params)
 

@@ -118,9 +118,7 @@ def make_single(
     def update(
         key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
     ) -> tuple[Run, History]:
-        progress = clock.update.astype(jnp.float32) / clock.updates.astype(jnp.float32)
-        progress = jnp.minimum(progress, 1.0 - 2.0**-24)  # float32 may round the last ones to 1
-        hypers, key = agent.anneal(hypers, progress), jax.random.fold_in(key, clock.update)
+        hypers, key = agent.anneal(hypers, clock), jax.random.fold_in(key, clock.update)
         rollout_key, update_key = jax.random.split(key)
         acted = run._replace(intervention=())
         if env.phase is not None:

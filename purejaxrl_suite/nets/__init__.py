@@ -27,7 +27,7 @@ from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribut
 from purejaxrl_suite.nets.impala import impala
 from purejaxrl_suite.nets.implicit import implicit_quantile_network
 from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, crelu, stack
-from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise
+from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise, is_noisy
 from purejaxrl_suite.nets.routers import Router, by_task, expert_choice, soft, top_k
 from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
 from purejaxrl_suite.nets.sizes import matching, parameter_count
@@ -75,6 +75,7 @@ __all__ = [
     "impala",
     "implicit_quantile_network",
     "is_critic",
+    "is_noisy",
     "matching",
     "minatar_cnn",
     "mixture",

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from purejaxrl_suite.core.types import Array, Key, Path, PyTree
+from purejaxrl_suite.core.types import Array, Key, Network, Path, PyTree
 from purejaxrl_suite.nets.product import multiply
 
 SIGMA = 0.5  # deviations start at this over the root of the number of inputs
@@ -56,6 +56,12 @@ class Noise(NamedTuple):
 
     inputs: Array
     outputs: Array
+
+
+def is_noisy(network: Network) -> bool:
+    """Whether a network has noisy layers; nothing is computed."""
+    shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
+    return any(True for _ in _layers(shapes, ()))
 
 
 def draw_noise(key: Key, params: PyTree) -> dict[str, Noise]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree
+from purejaxrl_suite.core.types import ENDED, Agent, Array, Environment, Key, PyTree
 from purejaxrl_suite.engine.policy import Policy
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def player(
     """(key, hypers, env_params, agent state) -> the first episode of one member, of `steps`."""
 
     def play(key: Key, hypers: Any, params: PyTree, state: Any) -> Episode:
-        hypers = agent.anneal(hypers, jnp.float32(1.0))
+        hypers = agent.anneal(hypers, ENDED)
         init_key, act_key, step_key = jax.random.split(key, 3)
         env_state, obs = env.init(init_key, params)
 

@@ -74,7 +74,8 @@ def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
         hypers = DQNHypers(epsilon_decay=EXPLORATION)
         return common._replace(builder=dqn, config=DQNConfig(**shape), hypers=hypers)
     atoms = RainbowConfig(**shape, double=False)
-    hypers = RainbowHypers(epsilon_decay_steps=EXPLORATION * budget.steps)
+    exploration = {"epsilon": 1.0, "final_epsilon": 0.01}
+    hypers = RainbowHypers(**exploration, epsilon_decay_steps=EXPLORATION * budget.steps)
     if budget.environments == (CATCH,):
         hypers = hypers._replace(value_low=-1.0, value_high=1.0)
     return common._replace(builder=rainbow, config=atoms, hypers=hypers)

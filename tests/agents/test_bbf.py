@@ -181,20 +181,29 @@ def test_only_what_a_loss_is_about_has_a_gradient():
 
 @functools.cache
 def tabled(released):
-    """An agent without layers, in groups of two batches; a state that is ready after an update."""
+    """An agent without layers, in groups of two batches, and its compiled update."""
     released = AsReleased(mask=released, priorities=released)
-    config = BBFConfig(1, 16, 2, 4, 32, 3, atoms=3, jumps=2, group=2, as_released=released)
-    hypers = HYPERS._replace(min_history=1.0, learning_rate=0.0)
-    agent = bbf(ENV, config, predictive_table(np.zeros((2, 3), np.float32)), hypers)
-    update = jax.jit(agent.update)
+    agent = bbf(
+        ENV, GROUPS._replace(as_released=released), predictive_table(np.zeros((2, 3))), HYPERS
+    )
+    return agent, jax.jit(agent.update)
 
-    def updated(terminated):
-        steps = [rollout(seed, terminated) for seed in (0, 1)]
-        steps = jax.tree.map(lambda *x: jnp.reshape(jnp.stack(x), (16, 1, *x[0].shape[2:])), *steps)
-        state = agent.init(jax.random.key(0), hypers)
-        return update(jax.random.key(1), hypers, state, steps)
 
-    return updated
+GROUPS = BBFConfig(1, 16, 2, 4, 32, 3, atoms=3, jumps=2, group=2)
+
+
+def sixteen(seed, terminated):
+    """Random steps [16, 1] on the board."""
+    steps = [rollout(seed + i, terminated) for i in (0, 1)]
+    return jax.tree.map(lambda *x: jnp.reshape(jnp.stack(x), (16, 1, *x[0].shape[2:])), *steps)
+
+
+def updated(released, terminated):
+    """What one update makes of an agent that learns nothing."""
+    agent, update = tabled(released)
+    still = HYPERS._replace(min_history=1.0, learning_rate=0.0)
+    state = agent.init(jax.random.key(0), still)
+    return update(jax.random.key(1), still, state, sixteen(0, terminated))
 
 
 @pytest.mark.parametrize(
@@ -206,14 +215,14 @@ def test_self_prediction_by_hand(terminated, released, expected):
 
     As released the first of four samples is never masked.
     """
-    _, metrics = tabled(released)(terminated)
+    _, metrics = updated(released, terminated)
     np.testing.assert_allclose(metrics["auxiliary_loss"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("released", [False, True])
 def test_priorities_of_a_group(released):
     """Zeros as logits: every error is log 3, so only which slots change can differ."""
-    state, _ = tabled(released)(0.2)
+    state, _ = updated(released, 0.2)
     masses = np.ravel(state.replay.masses[0])[:13]  # three steps start no window yet
     changed = masses != 1.0
     np.testing.assert_allclose(masses[changed], np.sqrt(np.log(3.0)), rtol=1e-5)
@@ -222,6 +231,75 @@ def test_priorities_of_a_group(released):
         assert 1 <= changed.sum() <= 2 and not changed[4:].any()
     else:
         assert changed.sum() >= 4
+
+
+def probabilities_of(logits):
+    e = np.exp(logits - logits.max())
+    return e / e.sum()
+
+
+def target_of(reward, discount, p):
+    """C51's projection on -1, 0 and 1: each mass goes to both neighbours."""
+    found = np.zeros(3)
+    for atom, mass in zip((-1.0, 0.0, 1.0), p, strict=True):
+        at = 1.0 + np.clip(reward + discount * atom, -1.0, 1.0)
+        below = int(min(at, 1.0))
+        found[below] += mass * (below + 1 - at)
+        found[below + 1] += mass * (at - below)
+    return found
+
+
+def test_an_update_with_priorities_in_double_precision():
+    """Draw, weigh by the group, two steps of AdamW with a moving target, write priorities."""
+    agent, update = tabled(False)
+    hypers = HYPERS._replace(min_history=1.0, target_update_rate=0.25, spr_weight=0.0)
+    hypers = hypers._replace(gamma=0.9, start_gamma=0.9, n_step=2.0, start_n_step=2.0)
+    steps = sixteen(0, 0.3), sixteen(2, 0.3)
+    state, _ = update(jax.random.key(1), hypers, agent.init(jax.random.key(0), hypers), steps[0])
+    after, _ = update(jax.random.key(2), hypers, state, steps[1])
+    # What is drawn: slots of 29 windows, whose newest 16 have the largest priority so far.
+    masses = np.zeros(32)
+    masses[:13] = np.ravel(state.replay.masses[0])[:13]
+    masses[13:29] = np.sqrt(np.float64(state.replay.largest))
+    draw_key, _ = jax.random.split(jax.random.split(jax.random.split(jax.random.key(2))[0], 1)[0])
+    shares = (np.arange(8) + np.float64(jax.random.uniform(draw_key, (8,)))) / 8
+    slots = np.searchsorted(np.cumsum(masses) / masses.sum(), shares, side="right")
+    weights = (masses[slots].min() / masses[slots]) ** 0.5
+    assert len(np.unique(np.round(weights, 6))) > 2, "priorities differ"
+    # What is learnt from it, in two batches that are dealt out in turn.
+    reward, action, over = (
+        np.concatenate([np.asarray(getattr(x, name))[:, 0] for x in steps])
+        for name in ("reward", "action", "terminated")
+    )
+    params, target = (
+        np.float64(state.learner.params["heads"]["q"]),
+        np.float64(state.target["heads"]["q"]),
+    )
+    adam = state.learner.opt_state[0]
+    count, m, v = int(adam.count), *(np.float64(x["heads"]["q"]) for x in (adam.mu, adam.nu))
+    errors = np.zeros(8)
+    for batch in (range(0, 8, 2), range(1, 8, 2)):
+        gradient = np.zeros((2, 3))
+        best = np.argmax([probabilities_of(x) @ (-1.0, 0.0, 1.0) for x in params])
+        for i in batch:
+            slot, ends = slots[i], over[slots[i]]
+            total = reward[slot] + (0.0 if ends else 0.9 * reward[slot + 1])
+            discount = 0.0 if ends or over[slot + 1] else 0.81
+            wanted = target_of(total, discount, probabilities_of(target[best]))
+            p = probabilities_of(params[action[slot]])
+            errors[i] = -wanted @ np.log(p)
+            gradient[action[slot]] += weights[i] * (p - wanted) / 4
+        count, m, v = count + 1, 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        moved = (m / (1 - 0.9**count)) / (np.sqrt(v / (1 - 0.999**count)) + 1.5e-4)
+        params = params - 1e-2 * (moved + 0.1 * params)
+        target = 0.75 * target + 0.25 * params
+    np.testing.assert_allclose(after.learner.params["heads"]["q"], params, atol=1e-5)
+    np.testing.assert_allclose(after.target["heads"]["q"], target, atol=1e-5)
+    for slot in set(slots):
+        masses[slot] = np.sqrt(errors[slots == slot].max() + 1e-10)
+    np.testing.assert_allclose(np.ravel(after.replay.masses[0])[:32], masses, rtol=1e-4)
+    largest = max(float(state.replay.largest), errors.max())
+    np.testing.assert_allclose(after.replay.largest, largest, rtol=1e-5)
 
 
 @functools.cache
@@ -262,7 +340,7 @@ def test_without_its_parts_it_is_rainbow():
         ENV,
         RainbowConfig(**SIZES, gradient_steps=2, atoms=3),
         MATRICES.network,
-        RainbowHypers(**rates, **follow, adam_epsilon=1.5e-4),
+        RainbowHypers(**rates, **follow, adam_epsilon=1.5e-4, epsilon=1.0),
     )
 
     def learnt(agent, update, hypers):

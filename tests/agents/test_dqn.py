@@ -8,8 +8,17 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import replay_learning
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.pqn import pqn
 from purejaxrl_suite.agents.replay_learning import ReplayState, Target
-from purejaxrl_suite.core.types import Box, Clock, Internals, Learner, Network, Transition
+from purejaxrl_suite.core.types import (
+    ENDED,
+    Box,
+    Clock,
+    Internals,
+    Learner,
+    Network,
+    Transition,
+)
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make, probes
 
@@ -89,7 +98,7 @@ def test_gradient_steps_are_counted(length, gradient_steps):
         assert state.learner.opt_state[0].count == expected
         assert np.isnan(metrics["td_loss"]) == (expected == 0)
         assert metrics["epsilon"] == 1.0
-    final = agent.anneal(hypers, jnp.float32(0.5))
+    final = agent.anneal(hypers, Clock(50, 100))
     later = update(jax.random.key(9), final, state, steps_of([0.0] * length, 1.0))
     np.testing.assert_allclose(later[1]["epsilon"], hypers.final_epsilon, 1e-6)
 
@@ -129,7 +138,17 @@ def test_nothing_moves_before_there_is_enough_history():
 
 
 def final_hypers(agent):
-    return agent.anneal(agent.hypers, jnp.float32(0.99))
+    return agent.anneal(agent.hypers, Clock(99, 100))
+
+
+def test_epsilon_decays_from_where_learning_begins():
+    """100 updates of 4 steps: from step 10 on over 0.25 of 400, by 0.99 / 100 a step."""
+    env, hypers = probes.delayed_reward(), DQNHypers(min_history=10.0, epsilon_decay=0.25)
+    agent = dqn(env, DQNConfig(capacity=64), table(1.0, 2.0), hypers)
+    found = [agent.anneal(hypers, Clock(i, 100)).epsilon for i in (0, 2, 3, 15, 27, 28, 99)]
+    expected = [1.0, 1.0, 1.0 - 2 * 0.0099, 1.0 - 50 * 0.0099, 1.0 - 98 * 0.0099, 0.01, 0.01]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(agent.anneal(hypers, ENDED).epsilon, 0.01, rtol=1e-5)
 
 
 def test_the_target_follows_its_schedule():
@@ -218,6 +237,10 @@ def test_arguments_that_make_no_sense():
     recurrent = nets.q_network(env.observation, env.action, memory_units=4)
     with pytest.raises(ValueError, match="memory"):
         dqn(env, network=recurrent)
+    noisy = nets.q_network(env.observation, env.action, noisy=True)
+    for build in (dqn, pqn):
+        with pytest.raises(ValueError, match=f"without noisy layers, {build.__name__} draws no"):
+            build(env, network=noisy)
 
 
 def test_a_minatar_frame_takes_fifty_bytes():

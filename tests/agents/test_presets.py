@@ -35,8 +35,12 @@ def abstract(agent):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_fit(name):
     preset = PRESETS[name]
-    _, action = abstract(preset.agent(environment(name)))
+    state, action = abstract(preset.agent(environment(name)))
     assert action.shape[0] == 3
+    if hasattr(preset.hypers, "epsilon"):
+        noisy = any("sigma" in str(path) for path, _ in jax.tree.leaves_with_path(state.learner))
+        exploration = preset.hypers.epsilon, preset.hypers.final_epsilon
+        assert (exploration == (0.0, 0.0)) == noisy, "noise, or epsilon"
     if hasattr(preset.config, "capacity"):
         env_steps = preset.config.num_envs * preset.config.rollout_length
         ratio = preset.config.gradient_steps / env_steps

@@ -39,7 +39,7 @@ def rollout(rewards, terminated=False, obs=1.0):
 def test_without_its_parts_it_is_c51(double):
     env, both = probes.delayed_reward(), {"double": double, "atoms": 3, "gradient_steps": 3}
     rates = {"learning_rate": 1e-2, "gamma": 0.9, "min_history": 1.0, "target_update_period": 2.0}
-    plain = {"n_step": 1.0, "priority_exponent": 0.0, "importance_exponent": 0.0}
+    plain = {"n_step": 1.0, "priority_exponent": 0.0, "importance_exponent": 0.0, "epsilon": 1.0}
     hypers = C51Hypers(**rates, **ATOMS), RainbowHypers(**rates, **ATOMS, **plain)
     network = table(np.float32([[0.5, 0.1, 0.0], [0.0, 0.0, 0.1]]))
     ancestor = c51(env, C51Config(**both, **ONE), network, hypers[0])
@@ -58,7 +58,7 @@ def test_without_its_parts_it_is_c51(double):
 def test_priorities_are_the_errors_of_what_was_drawn():
     """One step a window, so the error of a slot follows from its reward alone."""
     logits = np.log(np.array([[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]], np.float32))
-    hypers = RainbowHypers(0.0, n_step=1.0, min_history=1.0, **ATOMS)
+    hypers = RainbowHypers(0.0, n_step=1.0, epsilon=1.0, min_history=1.0, **ATOMS)
     config = RainbowConfig(**ONE, max_n_step=1, atoms=3)
     agent = rainbow(probes.delayed_reward(), config, table(logits), hypers)
     state, update = jax.jit(agent.init)(jax.random.key(0), hypers), jax.jit(agent.update)
@@ -74,7 +74,8 @@ def test_priorities_are_the_errors_of_what_was_drawn():
 
 
 def test_exploration_ends_by_environment_steps():
-    hypers = RainbowHypers(min_history=8.0, epsilon_decay_steps=16.0, final_epsilon=0.2)
+    times = {"min_history": 8.0, "epsilon_decay_steps": 16.0}
+    hypers = RainbowHypers(**times, epsilon=1.0, final_epsilon=0.2)
     agent = rainbow(
         probes.delayed_reward(), RainbowConfig(**ONE, atoms=3), table(np.zeros((2, 3))), hypers
     )
@@ -88,6 +89,33 @@ def test_exploration_ends_by_environment_steps():
     assert update(jax.random.key(7), hypers, last, rollout([0.0]))[1]["epsilon"] == pytest.approx(
         0.2
     )
+
+
+def test_noise_is_all_the_exploration_that_a_noisy_network_has():
+    """From the first step on, unless an epsilon is given; without noise there must be one."""
+    env = probes.delayed_reward()
+    noisy, plain = (q_network(env, noisy=noisy) for noisy in (True, False))
+    config = RainbowConfig(**ONE, atoms=5)
+
+    def rate(network, hypers):
+        agent = rainbow(env, config, network, hypers)
+        state = jax.eval_shape(agent.init, jax.random.key(0), agent.hypers)
+        state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
+        # Of all zeros, which are no tie for chance: greedy actions are 0.
+        noise = (
+            jnp.linspace(0.0, 1.0, 1000, endpoint=False),
+            agent.noise(jax.random.key(0), 1000)[1],
+        )
+        explored = agent.act(noise, agent.hypers, state, (), jnp.ones((1000, 1)), True)[1]
+        return 2.0 * float(jnp.mean(explored))
+
+    assert rate(noisy, None) == rate(noisy, RainbowHypers(learning_rate=1e-3)) == 0.0
+    assert rate(noisy, RainbowHypers(epsilon=0.5)) == pytest.approx(0.5, abs=0.01)
+    assert rate(plain, None) == pytest.approx(1.0, abs=0.01)
+    chosen = rainbow(env, config, plain).hypers
+    assert (chosen.epsilon, chosen.final_epsilon) == (1.0, 0.01)
+    with pytest.raises(ValueError, match="explores by epsilon alone: expected .*, got 0 and 0"):
+        rainbow(env, config, plain, RainbowHypers())
 
 
 def test_gradient_steps_are_counted_by_groups():
@@ -106,11 +134,9 @@ def test_gradient_steps_are_counted_by_groups():
 def test_each_environment_acts_on_noise_of_its_own():
     env = probes.delayed_reward()
     network = q_network(env, noisy=True, dueling=True)
-    hypers = RainbowHypers(epsilon=0.0, final_epsilon=0.0, min_history=1.0, **ATOMS)
+    hypers = RainbowHypers(**ATOMS)
     agent = rainbow(env, RainbowConfig(**ONE, atoms=5), network, hypers)
     state = jax.jit(agent.init)(jax.random.key(0), hypers)
-    ring = state.replay.ring._replace(filled=jnp.int32(16))  # enough to stop acting at random
-    state = state._replace(replay=state.replay._replace(ring=ring))
     noise, obs = agent.noise(jax.random.key(2), 200), jnp.ones((200, 1))
     act = jax.jit(agent.act, static_argnums=5)
     actions = act(noise, hypers, state, (), obs, True)[1]
@@ -126,7 +152,8 @@ def test_values_are_learnt_with_all_parts():
     hypers = RainbowHypers(
         2e-2, gamma=GAMMA, n_step=2.0, min_history=256.0, target_update_period=20.0, **ATOMS
     )
-    hypers = hypers._replace(epsilon_decay_steps=2048.0, final_epsilon=0.5)
+    exploration = {"epsilon": 1.0, "final_epsilon": 0.5, "epsilon_decay_steps": 2048.0}
+    hypers = hypers._replace(**exploration)  # both actions, also where noise has died away
     agent = rainbow(env, RainbowConfig(atoms=5, **sizes), network, hypers)
     init, advance = make_train(agent, env, updates_per_call=150)
     hypers = jax.tree.map(jnp.float32, agent.hypers)

@@ -96,6 +96,7 @@ RAINBOW = RainbowConfig(**REPLAY, atoms=5)
 SOON = {
     "learning_rate": 1e-2,
     "n_step": 1.0,
+    "epsilon": 1.0,
     "epsilon_decay_steps": 64.0,
     "min_history": 16.0,
     "target_update_period": 4.0,
@@ -115,7 +116,7 @@ def small_rainbow(config=RAINBOW, **network):
         env,
         config,
         nets.q_network(env.observation, env.action, **options),
-        RainbowHypers(**SOON),
+        RainbowHypers(**SOON, final_epsilon=0.01),
     )
 
 

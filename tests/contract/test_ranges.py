@@ -7,6 +7,7 @@ import pytest
 
 from purejaxrl_suite.cli.flags import agents
 from purejaxrl_suite.core import validate
+from purejaxrl_suite.core.types import ENDED, Clock
 from purejaxrl_suite.engine.axes import grid
 from purejaxrl_suite.engine.layout import check_hypers
 from purejaxrl_suite.envs import probes
@@ -56,9 +57,10 @@ def test_annealing_is_finite_at_both_ends_of_every_duration(name):
     for field in set(DURATIONS) & set(agent.hypers._fields):
         rows += [agent.hypers._replace(**{field: x}) for x in (0.0, tops.get(field, 1e30))]
     rows = jax.tree.map(lambda *xs: jnp.asarray(xs, jnp.float32), *rows)
-    for progress in (0.0, 1e-12, 0.5, 1.0):
-        found = jax.vmap(agent.anneal, (0, None))(rows, jnp.float32(progress))
-        assert all(np.all(np.isfinite(x)) for x in found), progress
+    for clock in (Clock(0, 1), Clock(0, 2**31 - 1), Clock(1, 2), ENDED):
+        now = Clock(*map(np.int32, clock))
+        found = jax.vmap(agent.anneal, (0, None))(rows, now)
+        assert all(np.all(np.isfinite(x)) for x in found), clock
 
 
 @pytest.mark.parametrize("name", agents())
