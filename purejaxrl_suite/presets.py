@@ -293,7 +293,7 @@ PRESETS = {
         sac,
         SACConfig(),
         SACHypers(),
-        _actor_critics(log_std=(-20.0, 2.0)),
+        _actor_critics(log_std=nets.clip_bound(-20.0, 2.0)),
         "arXiv 1812.05905, table 1: MuJoCo, 1e6 - 1e7 steps",
     ),
     "td3-mujoco": Preset(

@@ -13,7 +13,13 @@ from purejaxrl_suite.nets.bridges import (
     tokenised,
 )
 from purejaxrl_suite.nets.builders import actor_critic, q_network
-from purejaxrl_suite.nets.continuous import ActorCritics, actor_critics, is_critic
+from purejaxrl_suite.nets.continuous import (
+    ActorCritics,
+    actor_critics,
+    clip_bound,
+    is_critic,
+    tanh_bound,
+)
 from purejaxrl_suite.nets.encoders import (
     Encoder,
     cnn,
@@ -62,6 +68,7 @@ __all__ = [
     "add_noise",
     "big",
     "by_task",
+    "clip_bound",
     "cnn",
     "crelu",
     "default_encoder",
@@ -95,6 +102,7 @@ __all__ = [
     "squashed",
     "stack",
     "symbolic",
+    "tanh_bound",
     "tokenised",
     "top_k",
 ]

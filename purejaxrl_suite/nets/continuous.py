@@ -26,6 +26,33 @@ from purejaxrl_suite.nets.residual import residual_trunk
 ACTOR, CRITIC = "actor", "critic"
 
 
+Bound = Callable[[Array], Array]
+"""From what the network puts out to the logarithm of a deviation, f32[B, A] both."""
+
+
+def tanh_bound(low: float, high: float) -> Bound:
+    """Bound by low + (high - low) * (tanh(x) + 1) / 2: smooth, the middle of both at x = 0.
+
+    CleanRL's form. Raises ValueError unless low < high.
+    """
+    _check_bound(low, high)
+    return lambda x: low + 0.5 * (high - low) * (jnp.tanh(x) + 1.0)
+
+
+def clip_bound(low: float, high: float) -> Bound:
+    """Bound by min(max(x, low), high): x itself between them, without gradient outside.
+
+    As Haarnoja et al. 2018, arXiv 1812.05905, with (-20, 2). Raises ValueError unless low < high.
+    """
+    _check_bound(low, high)
+    return lambda x: jnp.clip(x, low, high)
+
+
+def _check_bound(low: float, high: float) -> None:
+    if not low < high:
+        raise ValueError(f"log_std: expected bounds low < high, got {low} and {high}")
+
+
 class ActorCritics(NamedTuple):
     """policy: Gaussian or f32[B, A], before tanh. values: f32[B, M] of M critics."""
 
@@ -43,7 +70,7 @@ def actor_critics(
     critic_blocks: int = 0,
     critics: int = 2,
     deterministic: bool = False,
-    log_std: tuple[float, float] = (-5.0, 2.0),
+    log_std: Bound | None = None,
     activation: Activation = jax.nn.relu,
     layer_norm: bool = False,
     kernel_init: Initializer | None = None,
@@ -65,8 +92,8 @@ def actor_critics(
         critics: how many (M).
         deterministic: the policy is one action, f32[B, A] before tanh, as in TD3. Else it is a
             `Gaussian` whose deviation depends on the observation.
-        log_std: bounds of the logarithm of that deviation, approached as tanh does (CleanRL's; the
-            paper clips to (-20, 2)).
+        log_std: bounds the logarithm of that deviation; None is `tanh_bound(-5.0, 2.0)`, as in
+            CleanRL, `clip_bound(-20.0, 2.0)` is the paper's.
         activation: of all hidden layers.
         layer_norm: before each hidden activation; residual blocks always have it.
         kernel_init: of all kernels; None is PyTorch's default, uniform within 1 / sqrt(inputs), but
@@ -78,8 +105,9 @@ def actor_critics(
     critic_hidden = hidden if critic_hidden is None else critic_hidden
     check(observation, (*hidden, *critic_hidden), 0)
     size = _dimension(action)
-    if critics < 1 or not log_std[0] < log_std[1]:
-        raise ValueError(f"critics={critics}, log_std={log_std}: expected 1 or more, low < high")
+    if critics < 1:
+        raise ValueError(f"critics={critics}: expected 1 or more")
+    bound = tanh_bound(-5.0, 2.0) if log_std is None else log_std
 
     def stream(name: str, reads: int, hidden: tuple[int, ...], blocks: int, units: int) -> Network:
         init = kernel_init or (nn.initializers.orthogonal() if blocks else torch_uniform())
@@ -98,7 +126,10 @@ def actor_critics(
     )
 
     def policy(output: Array) -> Gaussian | Array:
-        return output if deterministic else _gaussian(output, log_std)
+        if deterministic:
+            return output
+        mean, raw = jnp.split(output, 2, axis=-1)
+        return Gaussian(mean, bound(raw))
 
     return _join(actor, judges, policy, size)
 
@@ -125,12 +156,6 @@ def _dimension(action: Space) -> int:
     if isinstance(action, Box) and len(action.shape) == 1:
         return action.shape[0]
     raise ValueError(f"action={action}: expected a Box with one axis")
-
-
-def _gaussian(output: Array, log_std: tuple[float, float]) -> Gaussian:
-    mean, raw = jnp.split(output, 2, axis=-1)
-    low, high = log_std
-    return Gaussian(mean, low + 0.5 * (high - low) * (jnp.tanh(raw) + 1.0))
 
 
 def _join(

@@ -18,6 +18,7 @@ from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import family, multi_task
 from purejaxrl_suite.nets.tasks import multi_head
 from purejaxrl_suite.ops import ensembles
+from purejaxrl_suite.presets import PRESETS
 
 UNIT = Box((1,), "float32", -1.0, 1.0)
 
@@ -47,6 +48,24 @@ def test_the_density_integrates_to_one():
     noise = np.linspace(-6.0, 6.0, 4001)
     action, log_prob = log_density(np.full(4001, 0.4), np.full(4001, -0.3), noise)
     np.testing.assert_allclose(np.trapezoid(np.exp(log_prob), action), 1.0, atol=1e-3)
+
+
+def test_deviations_are_bounded_as_their_names_say():
+    """tanh: -5 + 3.5 (1 + tanh x). clip: x itself between the ends, and no gradient outside."""
+    x = jnp.array([-30.0, -20.5, -1.0, 0.0, 1.5, 3.0])
+    bounds = nets.tanh_bound(-5.0, 2.0), nets.clip_bound(-20.0, 2.0)
+    smooth, clipped = (bound(x) for bound in bounds)
+    np.testing.assert_allclose(smooth, -5.0 + 3.5 * (1.0 + np.tanh(np.float64(x))), atol=1e-6)
+    np.testing.assert_array_equal(clipped, [-20.0, -20.0, -1.0, 0.0, 1.5, 2.0])
+    slopes = jax.grad(lambda x: jnp.sum(bounds[1](x)))(x)
+    np.testing.assert_array_equal(slopes, [0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+    network = PRESETS["sac-mujoco"].network(make("Pendulum-v1"))
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    policy = jax.jit(network.apply)(zeros, jnp.ones((1, 3)))[0].policy
+    np.testing.assert_array_equal(policy.log_std, 0.0)  # a deviation of 1, and not of exp(-9)
+    with pytest.raises(ValueError, match="expected bounds low < high, got 2.0 and 2.0"):
+        nets.clip_bound(2.0, 2.0)
 
 
 def test_the_temperature_rises_where_entropy_is_missing():
