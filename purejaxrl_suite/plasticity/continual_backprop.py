@@ -2,7 +2,9 @@
 
 Nature 632. All the time, a small share of those units that are old enough and of little use starts
 anew. Theirs is a step after every gradient step, here it is one after every update: rate, maturity
-and the decay of utilities count updates.
+and the decay of utilities count updates. Utilities are compared after bias correction, as units of
+different age are. Their code also adds the mean activation of a replaced unit, times its outgoing
+weights, to the bias of the next layer; here what goes out becomes zero, and biases stay.
 """
 
 from typing import NamedTuple
@@ -31,8 +33,8 @@ Units = dict[str, Array]
 
 class Utilities(NamedTuple):
     """rate, maturity, decay: f32[]. utility: {layer: f32[H]}, running mean of |h| times the sum of
-    |outgoing weights|. age: {layer: i32[H]}, updates since the unit started. due: {layer: f32[]},
-    units to be replaced, in part."""
+    |outgoing weights|, from 0 on. age: {layer: i32[H]}, updates since the unit started. due:
+    {layer: f32[]}, units to be replaced, in part."""
 
     rate: Array
     maturity: Array
@@ -53,8 +55,13 @@ def continual_backprop(
 
     rate: share of mature units that is due in an update; fractions add up until they are a unit.
     maturity: updates before a unit may be replaced. decay: of utilities. Defaults are the paper's,
-    where they count gradient steps.
+    where they count gradient steps. Raises ValueError for what is out of range.
     """
+    if not (0.0 <= rate <= 1.0 and 0.0 <= decay < 1.0 and maturity >= 0.0):
+        raise ValueError(
+            "continual_backprop: expected rate in [0, 1], maturity >= 0, decay in [0, 1), got "
+            f"rate={rate}, maturity={maturity}, decay={decay}"
+        )
 
     def init(network: Network, learner: Learner) -> Utilities:
         edges = recyclable(network)
@@ -77,7 +84,7 @@ def continual_backprop(
         state = state._replace(utility=utility, age={n: x + 1 for n, x in state.age.items()})
         units, due = {}, {}
         for name in edges:
-            units[name], due[name] = _chosen(state, name)
+            units[name], due[name] = chosen(state, name)
         learner = replace(learner, edges, units, draw(key, look.network))
         utility, age = (
             {name: jnp.where(units[name], 0, x) for name, x in values.items()}
@@ -102,11 +109,19 @@ def contribution(edge: Edge, learner: Learner, probe: Probe) -> Array:
     return activity * weights
 
 
-def _chosen(state: Utilities, name: str) -> tuple[Array, Array]:
-    """Units bool[H] of a layer to replace now, and what stays due."""
+def corrected(state: Utilities, name: str) -> Array:
+    """The mean over a unit's own life, f32[H], of a running mean that began at 0.
+
+    utility / (1 - decay^age), as Adam corrects its moments: else every young unit looks useless.
+    """
+    return state.utility[name] / -jnp.expm1(state.age[name] * jnp.log(state.decay))
+
+
+def chosen(state: Utilities, name: str) -> tuple[Array, Array]:
+    """Choose units bool[H] of a layer to replace now; and what stays due, f32[]."""
     mature = state.age[name] > state.maturity
     due = state.due[name] + state.rate * jnp.sum(mature)
     count = jnp.floor(due)
-    utility = jnp.where(mature, state.utility[name], jnp.inf)
+    utility = jnp.where(mature, corrected(state, name), jnp.inf)
     place = jnp.argsort(jnp.argsort(utility))
     return (place < count) & mature, due - count

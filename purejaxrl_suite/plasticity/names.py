@@ -14,7 +14,13 @@ def named(metric: Metric, name: str) -> Metric:
 
 
 def fractions(name: str, units: Mapping[str, Array]) -> dict[str, Array]:
-    """Share of units for which bool[H] holds, in each layer and in all; NaN where there is none."""
+    """Share of units for which bool[H] holds, in each layer and in all; NaN where there is none.
+
+    Raises ValueError for what is no bool[H], such as one number for each sample and unit.
+    """
+    for layer, x in units.items():
+        if jnp.ndim(x) != 1 or jnp.asarray(x).dtype != bool:
+            raise ValueError(f"{name}: expected bool[H], one of each unit of {layer}, {_got(x)}")
     counts = {layer: jnp.sum(x).astype(jnp.float32) for layer, x in units.items()}
     sizes = {layer: x.shape[0] for layer, x in units.items()}
     shares = {layer: count / sizes[layer] for layer, count in counts.items()}
@@ -28,9 +34,19 @@ def sums(name: str, values: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def by_layer(name: str, values: Mapping[str, Array], total: Array) -> dict[str, Array]:
-    """f32[] of each layer and of all."""
+    """f32[] of each layer and of all; ValueError for what has axes."""
+    for layer, x in {**values, "all layers": total}.items():
+        if jnp.shape(x) != ():
+            raise ValueError(f"{name}: expected one number, f32[], of {layer}, {_got(x)}")
     each = {f"{name}.{layer.replace('/', '.')}": x for layer, x in values.items()}
     return {name: total, **each}
+
+
+def check_scores(name: str, layer: str, score: Array, units: int) -> Array:
+    """The score; ValueError unless it is one number for each of the units of a layer."""
+    if jnp.shape(score) != (units,):
+        raise ValueError(f"{name}: expected a score f32[{units}] of {layer}, {_got(score)}")
+    return score
 
 
 def layers_of(metric: str, names: Iterable[str]) -> dict[str, str]:
@@ -38,6 +54,10 @@ def layers_of(metric: str, names: Iterable[str]) -> dict[str, str]:
     start = f"{metric}."
     found = {name[len(start) :]: name for name in sorted(names) if name.startswith(start)}
     return {layer: name for layer, name in found.items() if not layer[0].isdigit()}  # dormant_0.1
+
+
+def _got(x: Array) -> str:
+    return f"got {jnp.asarray(x).dtype}{list(jnp.shape(x))}"
 
 
 def _sum(values: Mapping[str, Array]) -> Array:

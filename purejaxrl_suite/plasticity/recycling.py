@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array, Clock, Edge, Intervention, Key, Learner, Look, Network
 from purejaxrl_suite.plasticity import surgery
-from purejaxrl_suite.plasticity.names import sums
+from purejaxrl_suite.plasticity.names import check_scores, sums
 from purejaxrl_suite.plasticity.scores import Score
 from purejaxrl_suite.plasticity.select import Selection, Settings
 from purejaxrl_suite.plasticity.surgery import Draw
@@ -32,6 +32,8 @@ def recycle_by(
 
     With a norm behind a layer the output of the network changes: statistics are of all units. What
     comes into a fresh unit has no gradient until its outgoing weights have moved.
+
+    A score that is not f32[H] raises ValueError when it is first traced.
     """
 
     def init(network: Network, learner: Learner) -> Settings:
@@ -42,7 +44,12 @@ def recycle_by(
         edges = recyclable(look.network)
         scores = score(learner, look.probe(learner), look)
         keys = dict(zip(edges, jax.random.split(choose_key, len(edges) + 1)[1:], strict=True))
-        units = {layer: selection.choose(keys[layer], state, scores[layer]) for layer in edges}
+        units = {
+            layer: selection.choose(
+                keys[layer], state, check_scores(name, layer, scores[layer], edge.units)
+            )
+            for layer, edge in edges.items()
+        }
         fresh = draw(draw_key, look.network)
         learner = replace(learner, edges, units, fresh, reset_count=reset_count)
         return learner, state, sums(f"{name}_recycled", counts(units))

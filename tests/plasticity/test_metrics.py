@@ -7,7 +7,7 @@ import pytest
 
 from purejaxrl_suite import plasticity
 from purejaxrl_suite.core.types import Edge, Internals, Learner, Look, Network, Probe
-from purejaxrl_suite.plasticity import scores
+from purejaxrl_suite.plasticity import names, scores
 
 # Two units that are equally active, one at a tenth of them, one dead, one constant.
 H = np.array([[2.0, -2.0, 0.2, 0.0, 1.0], [-2.0, 2.0, -0.2, 0.0, 1.0]], np.float32)
@@ -92,6 +92,14 @@ def test_shares_of_units(metric, name, dense, conv):
     np.testing.assert_allclose(found[f"{name}.trunk.dense_0"], dense / 5)
     np.testing.assert_allclose(found[f"{name}.encoder.conv_0"], conv / 2)
     np.testing.assert_allclose(found[name], (dense + conv) / 7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 5), bool), np.zeros(5), np.bool_(True)])
+def test_what_is_not_one_number_of_each_unit_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"mine: expected bool\[H\], one of each unit of b, got"):
+        names.fractions("mine", {"a": np.zeros(3, bool), "b": wrong})
+    with pytest.raises(ValueError, match=r"mine: expected one number, f32\[\], of a, got f.*\[3\]"):
+        names.sums("mine", {"a": jnp.zeros(3)})
 
 
 def test_modules_of_the_released_definition():

@@ -8,8 +8,9 @@ import pytest
 
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Box, Clock, Discrete, Learner
+from purejaxrl_suite.core.types import Box, Clock, Discrete, Edge, Learner, Look, Probe
 from purejaxrl_suite.plasticity import recycling, scores, surgery
+from purejaxrl_suite.plasticity.continual_backprop import Utilities, chosen, corrected
 from tests.plasticity.looks import look_at_network, outputs
 
 VECTOR, IMAGE, ACTION = Box((3,)), Box((6, 5, 2)), Discrete(3)
@@ -197,6 +198,74 @@ def test_selections_by_hand():
     assert len(chosen(plasticity.at_random(plasticity.threshold(0.1)))) == 3
     with pytest.raises(ValueError, match="fraction=1.5: expected a share"):
         plasticity.lowest(1.5)
+
+
+def test_a_young_unit_is_judged_by_its_own_life():
+    """Contributions were always 1, 0.7 and 0.9; running means of four steps are a third of that."""
+    age, always = jnp.array([4, 200, 200]), jnp.array([1.0, 0.7, 0.9])
+    running = always * (1.0 - 0.9**age)
+    assert running[0] < 0.35
+    half = {"rate": jnp.float32(0.5), "maturity": jnp.float32(3.0), "decay": jnp.float32(0.9)}
+    layers = {"utility": {"a": running}, "age": {"a": age}, "due": {"a": jnp.zeros(())}}
+    state = Utilities(**half, **layers)
+    np.testing.assert_allclose(corrected(state, "a"), always, rtol=1e-5)
+    units, due = chosen(state, "a")
+    assert units.tolist() == [False, True, False] and due == 0.5  # one of 1.5
+    young = state._replace(age={"a": jnp.array([4, 3, 2])})
+    assert chosen(young, "a")[0].tolist() == [False] * 3  # half a unit
+
+
+def test_utilities_by_hand():
+    """|h| is 1 and 2 on average, |outgoing weights| sum to 3 and 4: 3 and 8, then twice as much."""
+    edge = Edge("a", 2, (("in", "kernel"),), (("out", "kernel"),))
+    kernel = jnp.array([[1.0, -2.0], [0.0, 4.0]])
+    params = {"in": {"kernel": jnp.ones((1, 2))}, "out": {"kernel": kernel}}
+    learner, network = Learner(params, ADAM.init(params)), NETWORKS["separate"][1]
+    network = network._replace(wiring=(edge,))
+    cure = plasticity.continual_backprop(rate=0.0, decay=0.5, draw=lambda key, network: params)
+    state = cure.init(network, learner)
+    for scale, running, mean in ((1.0, 0.5, 1.0), (2.0, 1.25, 5.0 / 3.0)):
+        features = {"a": scale * jnp.array([[1.0, 0.0], [-1.0, 4.0]])}
+        look = Look(network, lambda _, f=features: Probe(f, f, params), lambda: None, lambda: None)
+        _, state, _ = cure.apply(jax.random.key(0), CLOCK, state, learner, look)
+        np.testing.assert_allclose(state.utility["a"], running * np.array([3.0, 8.0]), rtol=1e-6)
+        found = corrected(state, "a")
+        np.testing.assert_allclose(found, mean * np.array([3.0, 8.0]), rtol=1e-5)
+    with pytest.raises(ValueError, match="decay in .0, 1., got rate=0.5, maturity=1, decay=1.0"):
+        plasticity.continual_backprop(rate=0.5, maturity=1, decay=1.0)
+
+
+def test_inactive_units_by_backpropagation_in_double_precision():
+    """D4 of a loss of sines: mean |dL/dh| of each unit over its mean in the layer."""
+    network = nets.q_network(VECTOR, ACTION, **SMALL)
+    learner = Learner(draw(jax.random.key(0), network), ())
+    obs = np.random.default_rng(3).normal(size=(30, 3))
+    look = look_at_network(network, jnp.asarray(obs, jnp.float32))
+    found = jax.jit(lambda one: scores.feature_gradient(one, look.probe(one), look))(learner)
+    params = jax.tree.map(np.float64, learner.params)
+    layers = [*(params["trunk"][f"dense_{i}"] for i in (0, 1)), params["heads"]["q"]]
+    before, x = [], obs
+    for layer in layers:
+        before.append(x @ layer["kernel"] + layer["bias"])
+        x = np.maximum(before[-1], 0.0)
+    pulled = 3.0 * np.cos(3.0 * before[2]) / before[2].size
+    for i in (1, 0):
+        pulled = pulled @ layers[i + 1]["kernel"].T
+        size = np.mean(np.abs(pulled), axis=0)
+        np.testing.assert_allclose(found[f"trunk/dense_{i}"], size / size.mean(), rtol=1e-4)
+        pulled = np.where(before[i] > 0.0, pulled, 0.0)
+
+
+def test_a_score_of_another_shape_is_refused():
+    network = NETWORKS["separate"][1]
+    learner, obs = start(network), jnp.ones((4, 3))
+
+    def of_samples(learner, probe, look):
+        return {layer: jnp.abs(h) for layer, h in probe.features.items()}
+
+    cure = plasticity.recycle_by("mine", of_samples, plasticity.threshold(0.0), draw=draw)
+    with pytest.raises(ValueError, match=r"mine: expected a score f32\[5\] of .*float32\[4, 5\]"):
+        apply(cure, network, learner, obs)
 
 
 def test_draws_have_the_distribution_they_are_named_after():
