@@ -84,6 +84,15 @@ def test_every_task_has_heads_of_its_own(memory_units):
 
     grads = jax.grad(loss)(params)["heads"]["value"]["kernel"]
     assert np.all(grads[0] == 0.0) and np.any(grads[1] != 0.0)
+    # In a batch of all tasks: sums of (v - 1) times what the head reads, over its own samples.
+    mixed = jax.jit(
+        jax.grad(lambda p: 0.5 * jnp.sum((network.apply(p, OBS, memory, {})[0].value - 1) ** 2))
+    )
+    read = np.float64(internals.features["trunk/gru" if memory_units else "trunk/dense_0"])
+    off = np.float64(output.value) - 1.0
+    each = [np.sum((off[:, None] * read)[task == TASKS], axis=0) for task in (0, 1)]
+    found = mixed(params)["heads"]["value"]["kernel"][..., 0]
+    np.testing.assert_allclose(found, each, rtol=1e-4, atol=1e-6)
     starts = jnp.zeros((2, 3), bool)
     steps = OBS.reshape(2, 3, 5)
     unrolled = network.unroll(params, steps, memory[:3], starts, {})[0]
