@@ -45,11 +45,12 @@ def load(
     something has to be passed, or is not what was trained.
     """
     from purejaxrl_suite.cli.flags import use_compilation_cache
+    from purejaxrl_suite.core.argument import place
     from purejaxrl_suite.engine import files
     from purejaxrl_suite.engine.stored import stored
     from purejaxrl_suite.engine.stored_population import stored_population
 
-    path = files.resolve(folder)
+    path = files.resolve(place("folder", folder, "a run"))
     identity = _identity(path)
     given = {"env": env, "network": network, "builder": builder, "config": config}
     given |= {"intervention": intervention, "metrics": tuple(metrics) or None}

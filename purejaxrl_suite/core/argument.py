@@ -59,12 +59,16 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     return found
 
 
-def number(name: str, value: Any, low: float, what: str = "") -> Any:
-    """The finite number itself, at least `low`; `what` says what it is of."""
+def number(
+    name: str, value: Any, low: float = -math.inf, what: str = "", high: float = math.inf
+) -> Any:
+    """The finite number itself, in low .. high; `what` says what it is of."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     finite = whole or (isinstance(value, float | np.floating) and math.isfinite(value))
-    if not finite or value < low:
-        raise wrong(name, f"a finite number of at least {low}{what}", value)
+    if not finite or not low <= value <= high:
+        least = "" if low == -math.inf else f" of at least {low}"
+        span = least if high == math.inf else f" in {low} .. {high}"
+        raise wrong(name, f"a finite number{span}{what}", value)
     return value
 
 
@@ -80,6 +84,13 @@ def instance(name: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise wrong(name, a(kind), value)
     return value
+
+
+def instances(name: str, values: Any, kind: type, least: int = 1) -> tuple[Any, ...]:
+    """A list or tuple of values of one type, `least` of them at least."""
+    if not isinstance(values, list | tuple) or hasattr(values, "_fields") or len(values) < least:
+        raise wrong(name, f"a list of {least} or more, each {a(kind)}", values)
+    return tuple(instance(f"{name}[{i}]", one, kind) for i, one in enumerate(values))
 
 
 def function(name: str, value: Any, arguments: int, form: str) -> Any:
@@ -127,6 +138,13 @@ def path(name: str, value: Any, what: str) -> str | None:
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise wrong(name, f"the path of {what}", value)
     return text
+
+
+def place(name: str, value: Any, what: str) -> str:
+    """A path as text, which must be given."""
+    if value is None:
+        raise wrong(name, f"the path of {what}", value)
+    return path(name, value, what) or ""
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.argument import wrong
 from purejaxrl_suite.core.types import ENDED, Agent, Array, Box, Estimates, Key, Memory
 
 REMEMBERED = 32
@@ -63,13 +64,20 @@ def check_elements(name: str, space: Any, given: Any) -> tuple[Any, bool]:
     Raises ValueError naming the argument for another shape or a dtype that would lose something.
     """
     wanted = spaces.abstract(space)
-    given = given if isinstance(given, jax.Array | np.ndarray) else np.asarray(given)
+    if not isinstance(given, jax.Array | np.ndarray):
+        try:
+            given = np.asarray(given)
+        except ValueError:  # lists of unequal lengths
+            batch = f"a batch of {spaces.describe(space)}, or one of them"
+            raise wrong(name, batch, given) from None
     single = given.ndim == len(wanted.shape)
     if given.shape[0 if single else 1 :] != wanted.shape:
         raise ValueError(
             f"{name}: expected a batch of {spaces.describe(space)}, or one of them, got the shape "
             f"{given.shape}"
         )
+    if not single and not len(given):
+        raise ValueError(f"{name}: expected at least one {spaces.describe(space)}, got none")
     if given.dtype != wanted.dtype:
         if not np.can_cast(given.dtype, wanted.dtype, "same_kind"):
             raise ValueError(f"{name}: expected the dtype {wanted.dtype}, got {given.dtype}")
@@ -120,4 +128,14 @@ def sampling(key: Key | None, greedy: bool) -> bool:
         raise ValueError("key: greedy actions are not random: expected greedy=False with it")
     if not greedy and key is None:
         raise ValueError("key: expected one such as jax.random.key(0) with greedy=False, got None")
+    if key is not None:
+        check_key(key)
     return not greedy
+
+
+def check_key(key: Any) -> Key:
+    """The key itself, if it is one."""
+    known = getattr(key, "dtype", None)
+    if known is None or not jax.dtypes.issubdtype(known, jax.dtypes.prng_key) or key.shape:
+        raise wrong("key", "a key, such as jax.random.key(0)", key)
+    return key

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from purejaxrl_suite.core.argument import integer, wrong
+from purejaxrl_suite.core.argument import integer, number, wrong
 
 CONFIGURATION = "configuration"
 """The axis of points that do not form a grid."""
@@ -151,6 +151,8 @@ def replace(base: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _check_field(base: Any, name: str) -> None:
+    if isinstance(base, type):
+        raise wrong("base", f"settings to vary, such as {base.__name__}()", base)
     known = fields(base)
     if name not in known:
         raise ValueError(
@@ -180,6 +182,7 @@ def _same(one: Any, two: Any) -> bool:
 
 def _check_ends(name: str, low: float, high: float) -> None:
     """In float32, as programs are given what is drawn."""
+    number(f"{name}: low", low, -math.inf), number(f"{name}: high", high, -math.inf)
     ends = np.clip([low, high], -1e39, 1e39)
     with np.errstate(over="ignore"):
         first, last = ends.astype(np.float32)

@@ -134,10 +134,15 @@ def _named(name: str, given: Any, check: Callable[[str, Any], Any], what: str) -
             return [("", check(name, given))], {}
         except ValueError:
             raise wrong(name, f"{what} or {{name: one of them}}", given) from None
-    if not given or not all(isinstance(key, str) and key for key in given):
+    if not given or not all(isinstance(key, str) and _writable(key) for key in given):
         raise wrong(name, f"{what} or {{name: one of them}}, names being texts", given)
     found = [(key, check(f"{name}[{key!r}]", one)) for key, one in given.items()]
     return found, {name: list(given)}
+
+
+def _writable(text: str) -> bool:
+    """Whether a text can be a label in a file: there is some, and UTF-8 has it."""
+    return bool(text) and not any("\ud800" <= x <= "\udfff" for x in text)
 
 
 def params(name: str, given: PyTree, env: Environment) -> PyTree:

@@ -215,6 +215,11 @@ def recover(path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def replaced(path: Path) -> bool:
+    """Whether there is a folder that `replace_folder` has put aside, or was about to replace."""
+    return _aside(path).exists()
+
+
 def _aside(path: Path) -> Path:
     unique = zlib.crc32(os.fsencode(path.name))  # of names that begin alike
     return path.with_name(f"{path.name[:_SHORT]}.{unique:08x}.replaced")

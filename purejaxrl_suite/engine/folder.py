@@ -6,7 +6,7 @@ name, which then takes the place of the old folder (`files.replacing`). So the o
 until the new one is there, and never are settings of one beside curves of another.
 """
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from purejaxrl_suite.core import argument
 from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.curves import made_with
-from purejaxrl_suite.engine.store import Sweep
+from purejaxrl_suite.engine.store import Sweep, claimed
 
 RECORDS = "config.json", "sweep.json"
 """Files whose checksum tells that a folder is of a run: names alone can be anybody's."""
@@ -100,10 +100,14 @@ def begin(
 
 
 def settle(path: str | Path) -> None:
-    """Take back what a run was killed over while it replaced it, for who wants to read."""
+    """Take back what a run was killed over while it replaced it, for who wants to read.
+
+    While a process that lives replaces it nothing is touched: it is about to be there.
+    """
     path = files.resolve(path)
-    if not path.exists():
-        files.recover(path)
+    if not path.exists() and files.replaced(path):
+        with suppress(ValueError), claimed(path):
+            files.recover(path)
 
 
 def _holds(path: Path, known: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ layouts are left out, and sizes of chunks and segments are not in them at all.
 import dataclasses
 import functools
 import hashlib
+import os
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,11 @@ from purejaxrl_suite.engine.train import Single
 
 PROGRAM = "program"
 """The part of an identity that is a digest."""
+OF_MEMBERS = (
+    "functions of environment, wrappers, network, agent, intervention or metrics differ, or "
+    "numbers that they hold"
+)
+OF_SELECT = "select is another function, or holds other numbers"
 LONG = 160
 """Characters of a value in a message."""
 IRRELEVANT = {
@@ -59,10 +65,12 @@ def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: b
     for name in dict.fromkeys((*here, *theirs)):
         values = [one.get(name, "missing") for one in (theirs, here)]
         if name not in opaque and values[0] != values[1]:
-            there, now = map(_short, values)
+            there, now = _shortened(*map(str, values))
             return f"{_readable(name, here)} is {there} there, {now} here"
-    if programs and any(theirs.get(name) != here[name] for name in opaque):
-        return "all names agree, but functions of environment, wrappers, network or agent differ"
+    for name in opaque if programs else ():
+        if theirs.get(name) != here[name]:
+            what = OF_SELECT if "select" in name else OF_MEMBERS
+            return f"all names agree, but {what}"
     return None
 
 
@@ -101,9 +109,14 @@ def _readable(name: str, named: Mapping[str, Any]) -> str:
     return name if several else name.removeprefix("groups.0.")
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONG else f"{text[:LONG]} ..."
+def _shortened(*texts: str) -> list[str]:
+    """As much of each as shows where they begin to differ."""
+    same = len(os.path.commonprefix(texts))
+    start = 0 if max(map(len, texts)) <= LONG else max(0, same - LONG // 4)
+    return [
+        "... " * (start > 0) + text[start : start + LONG] + " ..." * (len(text) > start + LONG)
+        for text in texts
+    ]
 
 
 def digest(single: Single, members: Members) -> str:
@@ -128,6 +141,11 @@ def digest(single: Single, members: Members) -> str:
     key = jax.eval_shape(jax.random.key, 0)
     jax.eval_shape(look, key, hypers, members.params(0), Clock(np.int32(0), np.int32(1)))
     return digest_of(*found)
+
+
+def digest_of_function(x: Any) -> str:
+    """A digest of a function that runs on the host: its code, and what it holds."""
+    return _Walk().value(x).hex()
 
 
 def digest_of(*jaxprs: core.ClosedJaxpr) -> str:

@@ -116,8 +116,10 @@ def lay_out(
         environments, networks, interventions, configs
     ):
         made = build(environment) if build else None
-        if made is not None:
+        if build:
             here = f"network[{name!r}]" if name else "network"
+            if made is None:
+                raise wrong(here, "a function that returns a network", None)
             instance(here, made, declared.get("network", object))
         params = _env_points(env_params, environment)
         if len(environments) > 1 and params.dims:
@@ -125,14 +127,14 @@ def lay_out(
         built = builder(_bounded(environment, params), one, made, hyper_points.base)
         agent = instance("builder", built, Agent)
         check.kind("hypers", hyper_points.base, type(agent.hypers))
-        if made is not None or not declared:  # else it has the network of its own
-            check.outputs(agent)
         both = observed(done, metrics, measure_every)
         single = make_single(agent, environment, reset_pool=reset_pool, intervention=both)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings
         updates = check.steps(agent, steps)
         check.room(params.count * hyper_points.count, chosen, updates)
         members = _members(agent, params, hyper_points, chosen)
+        if made is not None or not declared:  # else it has the network of its own
+            check.outputs(agent)
         here = {axis: labels[axis] for axis in static}
         parts = here, one, agent, environment, members, updates, single
         groups.append(Group(*parts, reset_pool, both))

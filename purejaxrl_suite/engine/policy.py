@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core.argument import instance, integer
 from purejaxrl_suite.core.types import Agent, Array, Box, Environment, Key, Memory, PyTree
 from purejaxrl_suite.engine import acting, saved
 from purejaxrl_suite.engine.axes import fields
@@ -38,7 +39,7 @@ class Policy(NamedTuple):
 
     def memory(self, batch: int = 1) -> Memory:
         """Memory before the first step of `batch` episodes; () unless the agent is recurrent."""
-        return self.agent.memory(batch)
+        return self.agent.memory(integer("batch", batch, 1))
 
     def act(
         self, obs: Array, memory: Memory = (), key: Key | None = None, *, greedy: bool = True
@@ -94,13 +95,19 @@ class Policy(NamedTuple):
         return found[what]
 
     def evaluate(
-        self, episodes: int = 128, *, key: Key | int = 0, explore: bool = False, **budget: int
+        self,
+        episodes: int = 128,
+        *,
+        key: Key | int = 0,
+        explore: bool = False,
+        steps: int | None = None,
     ) -> Evaluation:
         """One episode in each of `episodes` environments; see `make_evaluate`."""
-        key = jax.random.key(key) if isinstance(key, int) else key
-        if budget.get("steps") is None and (known := limits(self.env, self.env_params)):
-            budget["steps"] = known[1]
-        evaluate = make_evaluate(self.agent, self.env, episodes=episodes, explore=explore, **budget)
+        key = acting.check_key(jax.random.key(key) if isinstance(key, int) else key)
+        if steps is None and (known := limits(self.env, self.env_params)):
+            steps = known[1]
+        how = {"episodes": episodes, "steps": steps, "explore": explore}
+        evaluate = make_evaluate(self.agent, self.env, **how)
         return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
 
     def of_task(self, task: int) -> "Policy":
@@ -184,6 +191,7 @@ def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     others (which can be told under the versions it was saved with). For another environment with
     equal spaces load it for its own, then `policy._replace(env=other, env_params=other.params)`.
     """
+    instance("agent", agent, Agent), instance("env", env, Environment)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), hypers))
     params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, env.params))

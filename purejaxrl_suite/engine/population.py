@@ -37,6 +37,7 @@ from purejaxrl_suite.engine.cohort import (
 from purejaxrl_suite.engine.execute import Progress, Settings, Training, make_plan
 from purejaxrl_suite.engine.folder import How, begin, choose, enter
 from purejaxrl_suite.engine.history import dataset, last_id
+from purejaxrl_suite.engine.identity import PROGRAM, digest_of_function
 from purejaxrl_suite.engine.interrupt import interruptible
 from purejaxrl_suite.engine.layout import Layout, label, lay_out
 from purejaxrl_suite.engine.memory import describe_bytes
@@ -164,7 +165,7 @@ def _enter(
 def _identity(laid: Layout, rules: Rules, schedule: Schedule) -> dict[str, Any]:
     """What makes this population this one; no sweep has the same."""
     population = {
-        "select": label(rules.select),
+        "select": {"name": label(rules.select), PROGRAM: digest_of_function(rules.select)},
         "metric": rules.metric,
         "selection seed": rules.seed,
         "rungs, in updates": list(schedule.edges[1:-1]),

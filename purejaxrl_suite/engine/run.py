@@ -6,6 +6,7 @@ from typing import Any
 
 from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric, PyTree
+from purejaxrl_suite.engine.axes import Points
 from purejaxrl_suite.engine.execute import Progress, Settings, execute
 from purejaxrl_suite.engine.folder import choose
 from purejaxrl_suite.engine.layout import lay_out
@@ -51,6 +52,9 @@ def run(
     """
     instance("agent", agent, Agent)
     instance("env", env, Environment)
+    if isinstance(hypers, Points) or isinstance(env_params, Points):
+        what = "hypers" if isinstance(hypers, Points) else "env_params"
+        raise ValueError(f"{what}: expected one setting, got several: `sweep` trains each of them")
     laid = lay_out(
         lambda env, config, network, hypers: agent,
         env,

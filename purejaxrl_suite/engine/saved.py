@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import place
 from purejaxrl_suite.core.types import PyTree
 from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.curves import made_with
@@ -25,7 +26,7 @@ def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
 
     Raises ValueError where there is something already, or where nothing can be written.
     """
-    path = files.resolve(path)
+    path = files.resolve(place("path", path, "a folder"))
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ValueError(f"expected a new or empty folder, got {path}: something is there already")
     files.check_writable(path.parent)
@@ -50,7 +51,7 @@ def read(
     loaded for, compared where versions and kind of device are those that saved it.
     Raises ValueError naming the first part that differs, or the file that is missing or damaged.
     """
-    path = files.resolve(path)
+    path = files.resolve(place("path", path, "a saved policy"))
     if not (path / RECORD).exists():
         raise ValueError(f"expected a saved policy, got {path}: {_instead(path)}")
     saved = files.read_json(path / RECORD)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from purejaxrl_suite.core.argument import number, wrong
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.engine.axes import Quantile
 from purejaxrl_suite.stats import final_score, iqm, with_diverged
@@ -43,8 +44,10 @@ def successive_halving(keep: float = 0.5, sample: Mapping[str, Quantile] | None 
         range stay what they are in the slot.
     Raises ValueError for a share or a range that makes no sense.
     """
-    if not 0.0 < keep < 1.0:
+    if not 0.0 < number("keep", keep) < 1.0:
         raise ValueError(f"keep: expected a share in (0, 1), got {keep}")
+    if sample is not None and not isinstance(sample, Mapping):
+        raise wrong("sample", "{hyper-parameter: uniform(...) or another range}", sample)
     ranges = dict(sample or {})
     for name, quantile in ranges.items():
         if not callable(quantile):
@@ -82,13 +85,19 @@ def population_based_training(
     exploit: a share in (0, 1/2], rounded down to whole configurations, at least one.
     Raises ValueError for bounds, a share or factors that make no sense.
     """
-    if not 0.0 < exploit <= 0.5:
+    if not 0.0 < number("exploit", exploit) <= 0.5:
         raise ValueError(f"exploit: expected a share in (0, 0.5], got {exploit}")
-    if not perturb or not all(np.isfinite(x) and x > 0 for x in perturb):
-        raise ValueError(f"perturb: expected positive factors, at least one, got {perturb}")
-    if not bounds:
-        raise ValueError("bounds: expected at least one hyper-parameter to perturb")
-    for name, (low, high) in bounds.items():
+    if not isinstance(perturb, list | tuple) or not perturb:
+        raise wrong("perturb", "positive factors, at least one", perturb)
+    for i, factor in enumerate(perturb):
+        if number(f"perturb[{i}]", factor) <= 0:
+            raise wrong(f"perturb[{i}]", "a positive factor", factor)
+    if not isinstance(bounds, Mapping) or not bounds:
+        raise wrong("bounds", "{hyper-parameter: (low, high)}, at least one to perturb", bounds)
+    for name, ends in bounds.items():
+        if not isinstance(ends, list | tuple) or len(ends) != 2:
+            raise wrong(f"bounds: {name}", "(low, high)", ends)
+        low, high = (number(f"bounds: {name}", end) for end in ends)
         if not low < high:
             raise ValueError(f"bounds: {name}: expected low < high, got {low} and {high}")
     factors, limits = np.asarray(perturb, np.float32), dict(bounds)

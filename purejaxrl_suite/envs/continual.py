@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core.argument import instances, integer
 from purejaxrl_suite.core.spaces import describe
 from purejaxrl_suite.core.types import (
     Array,
@@ -60,11 +61,8 @@ def continual(
     Raises:
         ValueError: there are not two or more, or they cannot be played by one agent.
     """
-    if len(envs) < 2 or phase_length < 1:
-        raise ValueError(
-            f"envs, phase_length: {len(envs)} environments of {phase_length} updates, expected "
-            "two or more and a positive number"
-        )
+    envs = instances("envs", envs, Environment, least=2)
+    integer("phase_length", phase_length, 1)
     check_playable(envs)
     first, *others = envs
     for other in others:
@@ -138,11 +136,10 @@ def label_shuffle(
     Raises:
         ValueError: a size is not positive.
     """
-    if min(phase_length, examples, features, classes) < 1:
-        raise ValueError(
-            f"phase_length, examples, features, classes: {phase_length}, {examples}, {features}, "
-            f"{classes}, expected positive numbers"
-        )
+    sizes = {"phase_length": phase_length, "examples": examples, "features": features}
+    for name, size in (sizes | {"classes": classes}).items():
+        integer(name, size, 1)
+    integer("seed", seed, 0, 2**32 - 1)
 
     def obs_of(example: Array) -> Array:
         return jax.random.normal(jax.random.fold_in(jax.random.key(seed), example), (features,))

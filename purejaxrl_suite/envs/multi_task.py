@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core.argument import instance, instances, integer, wrong
 from purejaxrl_suite.core.spaces import describe
 from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, PyTree, TimeStep
 from purejaxrl_suite.envs.common import (
@@ -58,8 +59,9 @@ def multi_task(
     Raises:
         ValueError: they cannot be played by one agent.
     """
+    envs = instances("envs", envs, Environment)
     names = tuple(env.name.replace("/", "-") for env in envs)  # "/" would be a folder of curves
-    if not envs or len(set(names)) < len(names):
+    if len(set(names)) < len(names):
         raise ValueError(f"envs: expected one or more with distinct names, got {names}")
     check_playable(envs)
     action = _common_action(envs, valid)
@@ -112,6 +114,10 @@ def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...
     Raises ValueError when they are not of the structure and shapes that the environment's own have.
     """
 
+    instance("env", env, Environment)
+    if not isinstance(params, list | tuple) or hasattr(params, "_fields") or not params:
+        raise wrong("params", "a list of parameters, one or more", params)
+
     def like(default: Any, value: Any) -> np.ndarray:
         cast = np.asarray(value, np.asarray(default).dtype)
         if cast.shape != np.shape(default) or not np.allclose(cast, value):
@@ -135,8 +141,10 @@ def only(env: Environment, task: int) -> Environment:
 
     Raises ValueError when there is no such task.
     """
-    if not 0 <= task < len(env.tasks):
-        raise ValueError(f"task: {task}, expected less than the {len(env.tasks)} of {env.name}")
+    instance("env", env, Environment)
+    if not env.tasks:
+        raise wrong("env", "several tasks, as multi_task makes them", env.name)
+    task = integer("task", task, 0, len(env.tasks) - 1)
     return env._replace(name=env.tasks[task], params=env.params[task], tasks=())
 
 
@@ -168,6 +176,9 @@ def _first_of_dynamics(envs: Sequence[Environment]) -> dict[str, str]:
 def _common_action(envs: Sequence[Environment], valid: Sequence[Sequence[int]] | None) -> Any:
     """Discrete with the actions of all, or the one Box that all have."""
     spaces = [env.action for env in envs]
+    listed = isinstance(valid, list | tuple) and all(hasattr(row, "__iter__") for row in valid)
+    if valid is not None and not listed:
+        raise wrong("valid", "a list of actions for each environment", valid)
     if not all(isinstance(space, Discrete) for space in spaces):
         if valid is not None or any(space != spaces[0] for space in spaces):
             found = ", ".join(describe(space) for space in spaces)

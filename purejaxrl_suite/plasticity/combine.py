@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import function, functions, instance, instances, integer
 from purejaxrl_suite.core.types import (
     Array,
     Clock,
@@ -31,6 +32,8 @@ def chain(*interventions: Intervention) -> Intervention:
 
     Raises ValueError, when it is traced, if two of them record something of the same name.
     """
+
+    instances("interventions", interventions, Intervention, least=0)
 
     def init(network: Network, learner: Learner) -> PyTree:
         return tuple(one.init(network, learner) for one in interventions)
@@ -58,11 +61,9 @@ def every(
     start, stop: updates that are done before the first and after the last time, if at all.
     Raises ValueError unless the period is positive.
     """
-    if period < 1 or start < 0 or (stop is not None and stop < start):
-        raise ValueError(
-            f"period={period}, start={start}, stop={stop}: expected a positive number of updates, "
-            "and 0 <= start <= stop"
-        )
+    period, start = integer("period", period, 1), integer("start", start, 0)
+    stop = None if stop is None else integer("stop", stop, start)
+    instance("intervention", intervention, Intervention)
 
     def due(clock: Clock, learner: Learner, look: Look) -> Array:
         done = clock.update + 1
@@ -75,6 +76,7 @@ def every(
 
 def once(update: int, intervention: Intervention) -> Intervention:
     """After update number `update` (1, 2 ...), and never again."""
+    integer("update", update, 1)
     return every(update, intervention, stop=update)
 
 
@@ -85,6 +87,8 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
     differs between members, so a batch of them computes both sides and chooses: put it inside
     `every`.
     """
+    function("condition", condition, 3, "(clock, learner, look) -> bool[]")
+    instance("intervention", intervention, Intervention)
     text = name or f"when({condition.__qualname__}, {intervention.name})"
 
     def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
@@ -105,6 +109,8 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
 def record(*metrics: Metric) -> Intervention:
     """Measure, and change nothing; all metrics share one probe."""
 
+    functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
+
     def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
         probe, found = look.probe(learner), {}
         for metric in metrics:
@@ -123,8 +129,7 @@ def observed(
     Measurements come first: of a unit that has just been recycled there is nothing to see.
     Raises ValueError unless measure_every is positive.
     """
-    if measure_every < 1:
-        raise ValueError(f"measure_every={measure_every}: expected a positive number of updates")
+    integer("measure_every", measure_every, 1)
     if not metrics:
         return intervention
     measured = every(measure_every, record(*metrics))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import number
 from purejaxrl_suite.core.types import Array, Key
 
 Settings = Mapping[str, Array]
@@ -24,6 +25,7 @@ class Selection(NamedTuple):
 
 def threshold(tau: float) -> Selection:
     """Units whose score is tau or less."""
+    number("tau", tau)
     return Selection(f"tau={tau:g}", {"tau": tau}, lambda key, s, scores: scores <= s["tau"])
 
 

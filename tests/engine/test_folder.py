@@ -9,7 +9,7 @@ from purejaxrl_suite.cli.train import _stopped
 from purejaxrl_suite.engine import files
 from purejaxrl_suite.engine.folder import Entered, How, begin, choose, enter, settle
 from purejaxrl_suite.engine.interrupt import Interrupted, interruptible
-from purejaxrl_suite.engine.store import Sweep
+from purejaxrl_suite.engine.store import Sweep, claimed
 
 SIZES = {"chunk": [3]}
 OVERWRITE = How(overwrite=True)
@@ -91,3 +91,13 @@ def test_the_first_signal_is_remembered_the_second_obeyed(number, code, tmp_path
     assert signal.getsignal(number) is before
     assert _stopped(Interrupted("stopped at 1 of 2", number), tmp_path, training=True) == code
     assert "stopped at 1 of 2; everything is saved" in capsys.readouterr().err
+
+
+def test_a_reader_takes_nothing_back_while_a_process_replaces_it(sweep):
+    aside = files._aside(sweep.path)
+    os.replace(sweep.path, aside)  # between the two renames of `replace_folder`
+    with claimed(sweep.path):
+        settle(sweep.path)
+        assert aside.exists() and not sweep.path.exists()
+    settle(sweep.path)
+    assert sweep.path.exists() and not aside.exists()

@@ -249,3 +249,22 @@ def test_a_finished_folder_of_other_parameters_is_refused(cartpole, tmp_path):
     with pytest.raises(ValueError, match="x is another experiment: all names agree"):
         train(resume=tmp_path / "x", network=network(jax.nn.relu))
     assert train(resume=tmp_path / "x").curves.sizes["seed"] == 1
+
+
+def test_the_arguments_of_a_selection_are_part_of_an_experiment():
+    def rule(high=1.0, perturb=(0.8, 1.25)):
+        return pjs.population_based_training({"gamma": (0.5, high)}, perturb=perturb)
+
+    digests = [
+        *(rule(), rule(0.9), rule(perturb=(0.5,))),
+        *(pjs.successive_halving(), pjs.successive_halving(0.25)),
+    ]
+    found = [identity.digest_of_function(one) for one in digests]
+    assert len(set(found)) == len(found)
+    assert identity.digest_of_function(rule()) == found[0]
+
+
+def test_a_message_shows_where_two_long_values_differ():
+    saved, ours = ({"metrics": ["a" * 300, end]} for end in ("first", "second"))
+    told = identity.difference(saved, ours, programs=True)
+    assert told is not None and "first" in told and "second" in told and len(told) < 500

@@ -130,7 +130,7 @@ def test_what_cannot_be_played_by_one_agent_is_refused():
     for valid in ([(0, 1)], [(0, 2), (0,)], [(0,), ()]):
         with pytest.raises(ValueError, match="valid: .* expected for each environment some"):
             pair(valid=valid)
-    with pytest.raises(ValueError, match="task: 2, expected less than the 2"):
+    with pytest.raises(ValueError, match="task: expected an integer in 0 .. 1, got 2"):
         only(pair(), 2)
     with pytest.raises(ValueError, match="expected those of one task"):
         pair().init(KEY, pair().params)

@@ -111,7 +111,7 @@ def test_segments_folders_and_resuming_change_nothing(env, treated, tmp_path):
     for name, variable in found.curves.drop_vars("steps_per_second").items():
         np.testing.assert_array_equal(variable, cured[name])
     other = arguments | {"intervention": plasticity.redo(0.2)}
-    with pytest.raises(ValueError, match="intervention is chain.*redo.tau=0.5.* there"):
+    with pytest.raises(ValueError, match="intervention is .*redo.tau=0.5.* there"):
         pjs.sweep(pqn, env, **other, resume=tmp_path / "sweep")
 
 
@@ -175,7 +175,7 @@ def test_what_makes_no_sense_is_refused(agent, env):
     refused("expected an injectable one", intervention=plasticity.inject())
     twice = plasticity.chain(plasticity.redo(0.1), plasticity.redo(0.2))
     refused("two things are recorded under one name: redo_recycled", intervention=twice)
-    with pytest.raises(ValueError, match="period=0, start=0, stop=None"):
+    with pytest.raises(ValueError, match="period: expected an integer of at least 1, got 0"):
         plasticity.every(0, plasticity.redo())
     with pytest.raises(ValueError, match="intervention: expected an Intervention"):
         pjs.sweep(pqn, env, intervention=plasticity.redo, seeds=1, steps=STEPS)
