@@ -461,7 +461,7 @@ def test_what_is_resumed_must_be_the_same(train, tmp_path, agent, env):
         return successive_halving()(key, -scores, hypers)
 
     successive_halving_of_the_worst.__qualname__ = "successive_halving.<locals>.select"
-    with pytest.raises(ValueError, match="select decides otherwise than it did after update 4"):
+    with pytest.raises(ValueError, match="select is another function, or holds other numbers"):
         train(successive_halving_of_the_worst, resume=out)
     with pytest.raises(ValueError, match="is another experiment"):
         pjs.sweep(lambda *_: agent, env, **ARGUMENTS, resume=out)
@@ -501,10 +501,10 @@ def test_the_number_that_goes_on_must_not_depend_on_scores(train):
     [
         (lambda: successive_halving(1.0), "keep: expected a share"),
         (lambda: successive_halving(sample={"gamma": 3}), "sample: gamma: expected such as"),
-        (lambda: population_based_training({}), "bounds: expected at least one"),
+        (lambda: population_based_training({}), "bounds: expected .*at least one"),
         (lambda: population_based_training({"x": (2, 1)}), "bounds: x: expected low < high"),
         (lambda: population_based_training({"x": (1, 2)}, exploit=0.6), "exploit: expected"),
-        (lambda: population_based_training({"x": (1, 2)}, perturb=(0, 1)), "perturb: expected"),
+        (lambda: population_based_training({"x": (1, 2)}, perturb=(0, 1)), "perturb.0.: expected a positive factor"),
     ],
 )
 def test_rules_refuse_what_makes_no_sense(build, message):
