@@ -504,7 +504,10 @@ def test_the_number_that_goes_on_must_not_depend_on_scores(train):
         (lambda: population_based_training({}), "bounds: expected .*at least one"),
         (lambda: population_based_training({"x": (2, 1)}), "bounds: x: expected low < high"),
         (lambda: population_based_training({"x": (1, 2)}, exploit=0.6), "exploit: expected"),
-        (lambda: population_based_training({"x": (1, 2)}, perturb=(0, 1)), "perturb.0.: expected a positive factor"),
+        (
+            lambda: population_based_training({"x": (1, 2)}, perturb=(0, 1)),
+            "perturb.0.: expected a positive factor",
+        ),
     ],
 )
 def test_rules_refuse_what_makes_no_sense(build, message):
