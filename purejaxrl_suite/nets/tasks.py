@@ -56,8 +56,9 @@ def multi_head(network: Network, observation: Box) -> Network:
     """A set of heads for each task: all are computed, the task's own is put out.
 
     Everything before the heads is shared and computed once. Leaves of `params["heads"]` get a first
-    axis over tasks; the heads of a task get gradients from its own samples only. As the multi-task
-    SAC that McLean et al. 2025 (arXiv 2503.05126) scale.
+    axis over tasks; the heads of a task get gradients from its own samples only, but for balancing
+    losses of routers in heads (`aux_loss`), which are of all samples. As the multi-task SAC that
+    McLean et al. 2025 (arXiv 2503.05126) scale.
 
     Raises:
         ValueError: observations do not tell the task.

@@ -297,7 +297,11 @@ def test_survivors_are_bitwise_those_of_a_sweep_where_slots_are_filled(train, sw
 
 
 def test_copies_share_state_and_random_numbers_and_obey_their_own_hypers(train):
-    twins = train(always([3, 1, 3, 3]), rungs=[2]).curves
+    result = train(always([3, 1, 3, 3]), rungs=[2])
+    twins = result.curves
+    for seed in (0, 1):  # all of it: parameters, moments, counts, environments
+        pair = (result.policy({"configuration": c}, seed).state for c in (0, 3))
+        jax.tree.map(np.testing.assert_array_equal, *pair)
     assert twins.configuration.values.tolist() == [0, 1, 2, 3]
     np.testing.assert_array_equal(twins.parent[:, 0], [3, 1, 3, 3])
     np.testing.assert_array_equal(twins.value_loss[0, :, 4:], twins.value_loss[3, :, 4:])
