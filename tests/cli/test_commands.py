@@ -103,7 +103,6 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("report", "expected run folders"),
         ("render nowhere", "there is no such folder"),
         ("export nowhere --to csv", "expected run folders"),
-        ("gallery", "holds no results of studies"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(text, message, capsys, tmp_path, monkeypatch):
