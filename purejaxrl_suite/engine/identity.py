@@ -30,10 +30,7 @@ from purejaxrl_suite.engine.train import Single
 
 PROGRAM = "program"
 """The part of an identity that is a digest."""
-OF_MEMBERS = (
-    "functions of environment, wrappers, network, agent, intervention or metrics differ, or "
-    "numbers that they hold"
-)
+OF_MEMBERS = "functions of environment, wrappers, network, agent, intervention or metrics differ"
 OF_SELECT = "select is another function, or holds other numbers"
 LONG = 160
 """Characters of a value in a message."""

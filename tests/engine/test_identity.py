@@ -23,6 +23,7 @@ from purejaxrl_suite.plasticity import every, metrics, redo
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 4 * CONFIG.num_envs * CONFIG.rollout_length
+OPAQUE = f"all names agree, but {identity.OF_MEMBERS}"
 
 
 def network(activation=jnp.tanh):
@@ -96,7 +97,7 @@ def own(reward):
         ),
         (
             {"network": network(jax.nn.relu)},
-            "all names agree, but functions of environment, wrappers, network or agent differ",
+            OPAQUE,
         ),
     ],
 )
@@ -129,9 +130,6 @@ def test_parameters_of_the_environment_count(cartpole):
     swept = identity_of(cartpole, env_params=pjs.grid(cartpole.params, gravity=[9.8, 3.0]))
     assert swept["groups"][0]["env_params"]["gravity"] == [9.8, 3.0]
     assert identity_of(cartpole)["groups"][0]["time limit"] == 500
-
-
-OPAQUE = "all names agree, but functions of environment, wrappers, network or agent differ"
 
 
 def test_what_has_no_name_counts():
