@@ -223,8 +223,8 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("ppo learns", "PPO learns every game.", "ppo", 0.05),
-        reaches("pqn learns", "PQN learns every game.", "pqn", 0.05),
+        reaches("ppo learns", "PPO learns every game.", "ppo", 0.03),
+        reaches("pqn learns", "PQN learns every game.", "pqn", 0.03),
         Gate(
             "winner",
             "On every game one of both agents is better, as surely as all seeds can tell.",
@@ -247,6 +247,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget(minatar.THREE_GAMES, 32, 1e5),
-    standard=Budget(("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 32, 2e5, first_seed=1000),
+    standard=Budget(("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 32, 1.5e5, first_seed=1000),
     full=Budget(minatar.FOUR_GAMES, 256, 1e6, first_seed=2000),
 )

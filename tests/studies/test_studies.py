@@ -26,13 +26,15 @@ from purejaxrl_suite.studies import hyperparameter_consistency as consistency
 from purejaxrl_suite.studies import plasticity_benchmark as benchmark
 from purejaxrl_suite.studies import statistical_precipice as precipice
 from purejaxrl_suite.studies.definition import digest
-from purejaxrl_suite.studies.judging import judge, ruled
+from purejaxrl_suite.studies.gates import reaches
+from purejaxrl_suite.studies.judging import checked, judge, ruled
 from purejaxrl_suite.studies.outcome import SHIPPED
 from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED
 from purejaxrl_suite.studies.run import laid_out
 from tests.counted import counted
 from tests.plasticity.looks import look_at_network
+from tests.studies.tiny import gates_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = studies()
@@ -148,6 +150,8 @@ def test_the_table_of_values_finds_its_configurations():
         for v, option in enumerate(options):
             changed = minatar.PPO_HYPERS._replace(**{field: option})
             assert points.settings()[found[0, 0, h, v]] == changed
+    assert consistency.plain(curves).shape == (1, 1)
+    np.testing.assert_array_equal(consistency.plain(curves)[0], scores[0, :, 0, 1])
 
 
 def test_transfer_by_hand():
@@ -159,6 +163,73 @@ def test_transfer_by_hand():
     np.testing.assert_allclose(agents, [0.0, 0.0])
     contrast = consistency.Contrast(consistency.GAMES, consistency.AGENTS)
     assert float(contrast(scores)) == pytest.approx(2 / 3)
+
+
+def constant(variables, seeds=9, **axes):
+    """Curves with these values at all times, of members that are all alike."""
+    axes = {"environment": ["Breakout-MinAtar"], **axes}
+    shape = (*(len(names) for names in axes.values()), seeds, 8)
+    dims = (*axes, "seed", "step")
+    data = {name: (dims, np.full(shape, x, np.float32)) for name, x in variables.items()}
+    data["diverged"] = (dims[:-1], np.zeros(shape[:-1], bool))
+    return counted(xr.Dataset(data, coords={**axes, "step": np.arange(8)}))
+
+
+def breakout(score):
+    """The return that is this normalized score."""
+    ends = stats.REFERENCES["Breakout-MinAtar"]
+    return ends.random.value + score * (ends.reference.value - ends.random.value)
+
+
+def test_gates_of_dormant_neurons():
+    """Scores fall and units fall asleep with the ratio, and with time at the highest."""
+    plain = constant({"episode_return": 0.0, "dormant_0.1": 0.0}, config=range(4))
+    plain["episode_return"][:, :, :] = breakout(np.array([0.4, 0.3, 0.2, 0.1]))[:, None, None]
+    plain["dormant_0.1"][0, 3] = np.linspace(0.1, 0.3, 8)
+    treated = constant({"redo_recycled": 2.0, "prune_recycled": 0.5})
+    arms = {"plain": plain} | dict.fromkeys(("redo-1", "redo-2", "pruned-1"), treated)
+    expected = {"learns": 0.4, "dormant": 0.286, "more and more": 1.0, "ratio costs": -0.3}
+    acts = {"redo-1 acts": 16.0, "redo-2 acts": 16.0, "pruning acts": 4.0}
+    assert gates_of(dormant_neurons.STUDY, arms) == pytest.approx(expected | acts, abs=1e-3)
+
+
+def test_gates_of_grama():
+    """A member without a silent unit has no agreement to speak of."""
+    relu = constant({"jaccard_released": 1.0})
+    relu["jaccard_released"][0, :3] = np.nan
+    treated = {"episode_return": breakout(0.3), "regrama_recycled": 1.0}
+    normed = constant(treated, intervention=["none", "ReGraMa"])
+    normed["regrama_recycled"][0, 0] = np.nan
+    made = {f"{agent}-relu": relu for agent in ("pqn", "ppo")}
+    made |= {f"{agent}-norm": normed for agent in ("pqn", "ppo")}
+    for name, value in gates_of(grama.STUDY, made).items():
+        expected = {"learns": 0.3, "falls silent": 2 / 3, "recycles": 8.0}[name[4:]]
+        assert value == pytest.approx(expected, abs=1e-5)
+
+
+def test_gates_of_statistical_precipice():
+    """The game where agents are nearest to each other, and the one where they are farthest."""
+    games = ("Breakout-MinAtar", "SpaceInvaders-MinAtar")
+    luck = np.random.default_rng(0).normal(10.0, 1.0, (1, 32))
+    x, y = (dataset(luck, games).squeeze("configuration") for _ in range(2))
+    same = gates_of(precipice.STUDY, {"ppo": x, "pqn": y})
+    assert same["winner"] < 0.0 and same["luck"] == 0.0
+    assert same["ppo learns"] == same["pqn learns"] < 0.05  # of SpaceInvaders
+    x["episode_return"][0] += 1.5
+    found = gates_of(precipice.STUDY, {"ppo": x, "pqn": y})
+    assert found["winner"] < 0.0 and found["luck"] == pytest.approx(
+        1.5 / luck.std(ddof=1), rel=1e-3
+    )
+    x["episode_return"][1] += 1.5
+    assert gates_of(precipice.STUDY, {"ppo": x, "pqn": y})["winner"] > 0.0
+
+
+def test_a_task_without_an_episode_is_not_learnt():
+    curves = dataset([[100.0] * 8], ("CartPole-v1", "Acrobot-v1")).squeeze("configuration")
+    gate = reaches("learns", "It learns.", "a", -1.0)
+    assert checked(gate, gate.measure(KEY, curves)).passed
+    curves["episode_return"][1] = np.nan
+    assert not checked(gate, gate.measure(KEY, curves)).passed
 
 
 def test_wrong_winners_by_hand():
