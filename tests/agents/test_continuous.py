@@ -356,6 +356,7 @@ def trained(kind, env, steps):
     return result, judge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sac", "td3"])
 def test_actions_and_their_values_are_learnt(kind):
     """The best action is the observation; Q(o, a) = -(a - o)^2."""

@@ -145,6 +145,7 @@ def test_each_environment_acts_on_noise_of_its_own():
     assert np.all(greedy == greedy[0])
 
 
+@pytest.mark.slow
 def test_values_are_learnt_with_all_parts():
     env = probes.delayed_reward()
     sizes = {"num_envs": 16, "rollout_length": 4, "gradient_steps": 8, "capacity": 2048}

@@ -102,7 +102,7 @@ def test_a_categorical_distribution_is_learnt():
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
-@pytest.mark.parametrize("name", ["qr_dqn", "iqn"])
+@pytest.mark.parametrize("name", ["qr_dqn", pytest.param("iqn", marks=pytest.mark.slow)])
 def test_quantiles_are_learnt(name):
     found = learnt(name, coin(), 200, kappa=0.1)[:, 1]
     half = found.shape[-1] // 2
@@ -110,7 +110,7 @@ def test_quantiles_are_learnt(name):
     np.testing.assert_allclose(np.mean(found[..., half:], -1), 1.0, atol=0.2)
 
 
-@pytest.mark.parametrize("name", ["m_dqn", "m_iqn"])
+@pytest.mark.parametrize("name", ["m_dqn", pytest.param("m_iqn", marks=pytest.mark.slow)])
 def test_munchausen_learns_its_fixed_point(name):
     """Rewards -1 and 1 at one state, at temperature 1: q(a) = r(a) + alpha * log pi(a).
 

@@ -21,6 +21,7 @@ def each(rare):
 
 
 each_agent, each_kind = each(VARIANTS), each(SIBLINGS)
+each_loop = each((*SIBLINGS, "c51", "iqn", "ppo-normalized", "pqn-recurrent"))
 
 
 def build(name):
@@ -97,7 +98,7 @@ def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(nam
     equal(jax.tree.map(lambda x: x[order], params), again)
 
 
-@each_kind
+@each_loop
 def test_segments_and_seeds_change_nothing(name):
     agent, env = build(name)
     steps = 8 * agent.num_envs * agent.rollout_length
