@@ -1,6 +1,7 @@
 """Studies on the command line."""
 
 import pytest
+import rich
 
 from purejaxrl_suite import cli
 from purejaxrl_suite.cli import study
@@ -11,10 +12,11 @@ from tests.studies.tiny import STUDY
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "400")
+    rich.reconfigure(width=400)  # whoever printed first has set it for all
     monkeypatch.setattr(study, "studies", lambda: {"tiny": STUDY, "empty": STUDY})
     monkeypatch.setattr(outcome, "SHIPPED", tmp_path / "nothing")
-    return lambda text: cli.main(text.split())
+    yield lambda text: cli.main(text.split())
+    rich.reconfigure()
 
 
 def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch):

@@ -117,7 +117,7 @@ def test_valid_actions_of_minatar_are_those_that_the_games_have():
 def test_what_cannot_be_played_by_one_agent_is_refused():
     one, recall = probes.constant_reward(), probes.recall()
     for tasks, message in (
-        ([], "expected one or more with distinct names"),
+        ([], "envs: expected a list of 1 or more"),
         ([one, one], "distinct names"),
         ([one, probes.tracking()], "expected all Discrete or one Box"),
         ([one, continual([one, recall], 2)], "tasks or phases of its own"),

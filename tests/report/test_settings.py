@@ -17,6 +17,7 @@ from purejaxrl_suite.report import export, settings
 from purejaxrl_suite.report.configurations import configurations
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
+NAMES = "episode_return", "episodes", "finished_once", "diverged"
 STEPS = 2 * CONFIG.num_envs * CONFIG.rollout_length
 
 
@@ -31,7 +32,7 @@ def curves_of(env, **changes):
     groups = []
     for group in laid.groups:
         shape = len(group.members.seeds), group.updates
-        rows = {name: np.ones(shape, np.float32) for name in ("episode_return", "diverged")}
+        rows = {name: np.ones(shape, np.float32) for name in NAMES}
         groups.append(GroupRows(rows, np.ones(group.updates)))
     return dataset(laid, Gathered(tuple(groups), 1.0, 1.0), 1.0)
 
