@@ -12,8 +12,10 @@ All arms have one network, Impala's encoder with 16, 32 and 32 channels times th
 discount 0.99, softer resets and no weight decay. Boards are not augmented. All times are the
 paper's as shares of training, which is 100k steps there: so `quick` resets as often as `full`, but
 sooner, after a few hundred gradient steps and not after 40,000: what it says of resets is no
-evidence on the paper's. Its encoders are narrower than 1, which a CPU can pay for if they have no
-residual blocks, and the hidden layer shrinks with them. `full` takes days on one GPU (estimated).
+evidence on the paper's, and of `standard`, which is longer by half, a gate must say whether what
+they throw away is learnt again. Their encoders are narrower than 1, which a CPU can pay for if they
+have no residual blocks, and the hidden layer shrinks with them. `full` takes days on one GPU
+(estimated).
 """
 
 from collections.abc import Callable, Mapping

@@ -4,7 +4,7 @@ Paper: Sokar et al. 2023, The dormant neuron phenomenon in deep reinforcement le
     arXiv 2302.12902.
 Figure: its figures on dormant neurons of DQN at replay ratios from 0.25 to 2, on the overlap of
     their sets over time, on pruning them, and on returns with ReDo; there of 17 Atari games and 10M
-    frames, here of MinAtar (full) or Catch (quick).
+    frames, here of MinAtar (full), CartPole (standard) or Catch (quick).
 Claim: dormant neurons become more with the number of gradient steps, stay dormant and are not
     needed; ReDo, which recycles them, keeps them few and the return from collapsing at high ratios.
 

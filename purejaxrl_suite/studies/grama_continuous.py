@@ -3,7 +3,7 @@
 Paper: GraMa, arXiv 2505.24061: plasticity by gradient magnitudes, and ReGraMa, which recycles by
     them.
 Figure: its table of remedies on BRO-net in the DeepMind control suite; here SAC with BRO's residual
-    networks, and PPO with LayerNorm and GELU, on brax (full) and on Pendulum (quick).
+    networks, and PPO with LayerNorm and GELU, on brax (full) and on Pendulum (else).
 Claim: where units are ReLUs, units without activation are units without gradient; in residual
     networks with norms only gradients tell, so recycling by them helps more.
 

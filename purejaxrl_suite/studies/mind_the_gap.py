@@ -12,8 +12,8 @@ latter alone. The encoder is residual and sees the whole board from each positio
 of 3 x 3 with GAP behind it could not know where things are, and would fail for another reason than
 the paper's. GAP forgets positions all the same, so `coordinates` gives it two planes of them; what
 it loses on a game is shown, not tuned away. The paper's pruned bottlenecks wait for sparse training
-in this suite. `quick` is Catch with narrow networks, two scales and 8,000 steps: it says
-nothing of games.
+in this suite. `quick` and `standard` are Catch with narrow networks and two scales, 8,000 and
+40,000 steps: they say nothing of games.
 """
 
 from collections.abc import Callable, Mapping

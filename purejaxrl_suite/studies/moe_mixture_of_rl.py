@@ -3,7 +3,7 @@
 Paper: Willi et al. 2024, Mixture of experts in a mixture of RL settings, arXiv 2406.18420.
 Figure: its figures of PPO on SpaceInvaders, Breakout and Asterix at once (multi-task) and in turn
     (continual), with mixtures at several places of actor and critic; here of these games (full), or
-    of Catch with its board in three orders (quick).
+    of Catch with its board in three orders (quick, standard).
 Claim: experts that are whole networks, one for each task, keep an agent from losing what it had
     learnt when tasks follow each other; learnt soft routing does so in part, and keeps fewer units
     dormant; the order of tasks matters; on tasks at once the gain is partial.

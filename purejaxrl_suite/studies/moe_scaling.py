@@ -12,8 +12,8 @@ a linear head: `dense-8` is a layer of 8 x 512 units, `soft-8` are eight experts
 numbers, far fewer parameters than `dense-1`. Scores are normalized by game. A slope is the score
 won by each doubling, per member. PPO has two layers of 64 units on the flat board, the second one a
 mixture of experts with a single token, and ten times as many steps; the paper's PPO learns
-continuous control. `quick` is Catch with 32 units and fewer sizes, 8,000
-steps, in which a dense layer learns most of it: it says nothing of games.
+continuous control. `quick` and `standard` are Catch with 32 units and fewer sizes, 8,000 steps, in
+which a dense layer learns most of it, and 16,000: they say nothing of games.
 """
 
 from collections.abc import Callable, Mapping

@@ -5,7 +5,7 @@ Paper: McLean et al. 2025, Multi-task reinforcement learning enables parameter s
 Figure: its figures on success against parameters, on scaling actor and critic apart, and on dormant
     neurons against the number of tasks; there on Meta-World, here on tasks of one environment that
     differ in a parameter: a halfcheetah at ten speeds (full), a pendulum under four gravities
-    (quick).
+    (quick, standard).
 Claim: multi-task SAC gains from width, mostly from that of the critic, and more than SAC on one
     task does; the more tasks there are, the fewer units of the critic are dormant.
 

@@ -4,7 +4,8 @@ Paper: McLean et al. 2025, Multi-task reinforcement learning enables parameter s
     arXiv 2503.05126.
 Figure: those that `multitask_scaling` repeats: success against parameters, actor and critic scaled
     apart, dormant neurons; there of SAC on Meta-World, here of PPO on navix, in an empty room and
-    in one with a locked door (quick), or in these, a larger one with a door and four rooms (full).
+    in one with a locked door (quick, standard), or in these, a larger one with a door and four
+    rooms (full).
 Claim: width pays with several tasks, more than with one, and it is the critic's that does; a wide
     critic has fewer dormant units where it serves several tasks.
 

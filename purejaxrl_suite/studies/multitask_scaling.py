@@ -4,7 +4,7 @@ Paper: McLean et al. 2025, Multi-task reinforcement learning enables parameter s
     arXiv 2503.05126.
 Figure: its figures on success against parameters, on scaling actor and critic apart, and on dormant
     neurons against the number of tasks; there of SAC on Meta-World, here of PPO with discrete
-    actions on MinAtar (full) or on Catch with its board in four orders (quick).
+    actions on MinAtar (full) or on Catch with its board in four orders (else).
 Claim: one agent on several tasks gains from width, mostly from that of the critic, and more than an
     agent on one task does; more tasks keep the units of a critic from falling asleep.
 

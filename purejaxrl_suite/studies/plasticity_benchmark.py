@@ -15,7 +15,7 @@ phase of the last cycle, normalized by task; of a task alone, over the last thir
 anew (replay stays). Where a task stays, remedies are compared with none.
 Remedies that act on whole layers do so where a phase begins, which favours them; units are
 recycled every 1,000 gradient steps, or four times in a phase where that is more often. Settings are
-those of the papers: nothing was tuned. `quick` compares three remedies only, `full` all.
+those of the papers: nothing was tuned. `quick` and `standard` compare three remedies, `full` all.
 """
 
 import itertools

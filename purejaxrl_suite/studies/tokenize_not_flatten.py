@@ -7,12 +7,15 @@ Figure: its ablation of Soft MoE part by part, with Rainbow at four times the si
 Claim: one expert four times as wide does what four experts do; a single dense layer on each token,
     summed over tokens, gains most of it without any expert; where tokens are is what counts.
 
-Networks are Dopamine's encoder for MinAtar and one layer of 4 x 512 units, or what stands in its
-place: `sum-4` is that layer on tokens of 16 numbers, `soft-1 of 4` one expert that wide. `extra` is
-a second dense layer, back to the size of the encoder's output, which an expert has and a dense
-baseline has not. The paper does not expect its findings of DQN; that is measured, not claimed.
-`quick` is Catch with 32 units, fewer networks and 8,000 steps, in which a dense layer learns most
-of it: it says nothing of games.
+Networks are three convolutions and one layer of 4 x 512 units, or what stands in its place: `sum-4`
+is that layer on tokens of 16 numbers, `soft-1 of 4` one expert that wide. `extra` is a second dense
+layer, back to the size of the encoder's output, which an expert has and a dense baseline has not.
+Each of the 5 x 5 tokens sees the whole board (our setting): a sum over tokens that see 3 x 3 cells
+does not say where things are, and would fail for another reason than the paper's. `full` trains
+Rainbow, and DQN, of which the paper does not expect its findings: that is measured, not claimed.
+`standard` trains PQN with LayerNorm and 4 x 64 units, at a tenth of the cost: the paper did not, so
+it asks whether the finding carries over. `quick` is Rainbow on Catch with Dopamine's encoder and 32
+units: it says nothing of games.
 """
 
 import math

@@ -11,9 +11,10 @@ its paper: see `presets`. Exploration decays over 2.5 % of training, which is th
 steps. A score is 0 at that of random actions and 1 at the published one of `stats.REFERENCES`, of
 PPO after 1e7 steps; it is taken in training, with the agents' own exploration. Games are gymnax's:
 no sticky actions, and limits of time, so scores of the paper are no reference. PQN takes five times
-as many steps as the others. `quick` has 1/500 of the steps of `full`, most of an hour on one core,
-and of agents with atoms, which are the dear ones there, two games only: it shows whether learning
-begins, not what is reached. Agents are compared on the games that both have played.
+as many steps as the others. `standard` is two games. `quick` has 1/500 of the steps of `full`, most
+of an hour on one core, and of agents with atoms, which are the dear ones there, two games only: it
+shows whether learning begins, not what is reached. Agents are compared on the games that both have
+played.
 """
 
 from collections.abc import Mapping
