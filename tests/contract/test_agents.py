@@ -46,7 +46,7 @@ CHANGED = {
     "max_gradient_norm": 1e-3,
     "clip_range": 1e-4,
     "final_epsilon": 0.9,
-    "epsilon_decay": 0.01,
+    "epsilon_decay": 0.2,
     "min_history": 64.0,
     "n_step": 2.0,
     "start_n_step": 2.0,
