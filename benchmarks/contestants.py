@@ -15,10 +15,10 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Agent, Clock, Environment, Learner, Network
-from purejaxrl_suite.engine.fleet import train_members
 from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs import make
+from purejaxrl_suite.sweeps.fleet import train_members
 
 Array = jax.Array
 

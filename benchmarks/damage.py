@@ -189,7 +189,7 @@ def going_on(call: Callable[..., Any]) -> Reader:
 
 def so_far(laid: Any) -> Reader:
     """What `report` and `export` read of an unfinished sweep."""
-    from purejaxrl_suite.engine.stored import stored
+    from purejaxrl_suite.sweeps.stored import stored
 
     def report_so_far(path: Path) -> dict[str, Any]:
         return numbers_of(stored(laid, path).result.curves)
@@ -213,7 +213,7 @@ def loaded(agent: Any, env: Any) -> Reader:
 
 def shown(path: Path) -> dict[str, Any]:
     """What `report` and `export` read of a finished run."""
-    from purejaxrl_suite.engine import curves, files
+    from purejaxrl_suite.sweeps import curves, files
 
     files.read_json(path / "config.json")
     return numbers_of(curves.read(path / "curves.zarr"))

@@ -48,9 +48,9 @@ def memory(policy: str, members: int) -> dict[str, Any]:
     import jax
 
     import purejaxrl_suite as pjs
-    from purejaxrl_suite.engine.memory import resident
-    from purejaxrl_suite.engine.plan import Plan, on_host, predict
     from purejaxrl_suite.presets import PRESETS
+    from purejaxrl_suite.sweeps.memory import resident
+    from purejaxrl_suite.sweeps.plan import Plan, on_host, predict
 
     found: dict[str, Any] = {"policy": policy}
     preset = PRESETS[throughput.VALUE_BASED[policy]]

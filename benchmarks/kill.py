@@ -74,7 +74,7 @@ def overwrite(folder: Path) -> Any:
 def sweep(folder: Path) -> Any:
     """Two groups of two chunks."""
     import purejaxrl_suite as pjs
-    from purejaxrl_suite.engine import plan
+    from purejaxrl_suite.sweeps import plan
 
     config = pjs.PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
     with _patched(plan, "_even", lambda members, fitting, devices: 3):
@@ -211,7 +211,7 @@ class Point(NamedTuple):
 @contextlib.contextmanager
 def shared_programs() -> Iterator[None]:
     """All runs in this context share programs and their digests: files are tried, not compilers."""
-    from purejaxrl_suite.engine import check, execute, identity, layout, record
+    from purejaxrl_suite.sweeps import check, execute, identity, layout, record
 
     make_single, compile_fleet = layout.make_single, execute.compile_fleet
     trace, structure = identity.digest, record.structure

@@ -69,8 +69,8 @@ def compile_segment(agent: Any, env: Any, members: int) -> Segment:
     import jax
     import jax.numpy as jnp
 
-    from purejaxrl_suite.engine.fleet import train_members
     from purejaxrl_suite.engine.train import make_train
+    from purejaxrl_suite.sweeps.fleet import train_members
 
     train = make_train(agent, env, updates_per_call=MAX_UPDATES)
     hypers = jax.tree.map(lambda x: jnp.full(members, x, jnp.float32), agent.hypers)

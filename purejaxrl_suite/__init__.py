@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         nets,
         ops,
         plasticity,
+        populations,
         report,
         stats,
         studies,
+        sweeps,
     )
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
@@ -42,7 +44,16 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.cli.load import load
     from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
-    from purejaxrl_suite.engine.axes import (
+    from purejaxrl_suite.engine.evaluate import make_evaluate
+    from purejaxrl_suite.engine.train import make_train
+    from purejaxrl_suite.envs import ids, make
+    from purejaxrl_suite.populations.population import evolve
+    from purejaxrl_suite.populations.selection import (
+        Selection,
+        population_based_training,
+        successive_halving,
+    )
+    from purejaxrl_suite.sweeps.axes import (
         choice,
         grid,
         log_uniform,
@@ -51,21 +62,12 @@ if TYPE_CHECKING:
         sobol,
         uniform,
     )
-    from purejaxrl_suite.engine.evaluate import make_evaluate
-    from purejaxrl_suite.engine.execute import Progress
-    from purejaxrl_suite.engine.plan import Plan
-    from purejaxrl_suite.engine.policy import Policy, load_policy
-    from purejaxrl_suite.engine.population import evolve
-    from purejaxrl_suite.engine.result import Result
-    from purejaxrl_suite.engine.run import run
-    from purejaxrl_suite.engine.selection import (
-        Selection,
-        population_based_training,
-        successive_halving,
-    )
-    from purejaxrl_suite.engine.sweep import plan, sweep
-    from purejaxrl_suite.engine.train import make_train
-    from purejaxrl_suite.envs import ids, make
+    from purejaxrl_suite.sweeps.execute import Progress
+    from purejaxrl_suite.sweeps.plan import Plan
+    from purejaxrl_suite.sweeps.policy import Policy, load_policy
+    from purejaxrl_suite.sweeps.result import Result
+    from purejaxrl_suite.sweeps.run import run
+    from purejaxrl_suite.sweeps.sweep import plan, sweep
 
 _HOMES = {
     "agents.bbf": ("BBFConfig", "BBFHypers", "bbf"),
@@ -82,7 +84,7 @@ _HOMES = {
     "cli.load": ("load",),
     "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
     "engine.evaluate": ("make_evaluate",),
-    "engine.axes": (
+    "sweeps.axes": (
         "choice",
         "grid",
         "log_uniform",
@@ -91,14 +93,14 @@ _HOMES = {
         "sobol",
         "uniform",
     ),
-    "engine.execute": ("Progress",),
-    "engine.plan": ("Plan",),
-    "engine.population": ("evolve",),
-    "engine.policy": ("Policy", "load_policy"),
-    "engine.result": ("Result",),
-    "engine.run": ("run",),
-    "engine.selection": ("Selection", "population_based_training", "successive_halving"),
-    "engine.sweep": ("plan", "sweep"),
+    "sweeps.execute": ("Progress",),
+    "sweeps.plan": ("Plan",),
+    "populations.population": ("evolve",),
+    "sweeps.policy": ("Policy", "load_policy"),
+    "sweeps.result": ("Result",),
+    "sweeps.run": ("run",),
+    "populations.selection": ("Selection", "population_based_training", "successive_halving"),
+    "sweeps.sweep": ("plan", "sweep"),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
 }
@@ -111,9 +113,11 @@ _PACKAGES = (
     "nets",
     "ops",
     "plasticity",
+    "populations",
     "report",
     "stats",
     "studies",
+    "sweeps",
 )
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

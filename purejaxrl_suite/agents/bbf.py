@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import bbf_released
-from purejaxrl_suite.agents.bbf_released import AsReleased
-from purejaxrl_suite.agents.q_learning import check
-from purejaxrl_suite.agents.rainbow_learning import experience, rainbow_learning
-from purejaxrl_suite.agents.rainbow_loss import Auxiliary, RainbowState, Rule
+from purejaxrl_suite.agents.shared import bbf_released
+from purejaxrl_suite.agents.shared.bbf_released import AsReleased
+from purejaxrl_suite.agents.shared.q_learning import check
+from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
+from purejaxrl_suite.agents.shared.rainbow_loss import Auxiliary, RainbowState, Rule
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, PyTree
 from purejaxrl_suite.core.validate import Range

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, PyTree

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import estimates
-from purejaxrl_suite.agents.q_learning import check_noiseless
+from purejaxrl_suite.agents.shared import estimates
+from purejaxrl_suite.agents.shared.q_learning import check_noiseless
 from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range

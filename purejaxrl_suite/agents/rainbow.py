@@ -15,9 +15,9 @@ from typing import Annotated, Any, NamedTuple
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.q_learning import check
-from purejaxrl_suite.agents.rainbow_learning import experience, rainbow_learning
-from purejaxrl_suite.agents.rainbow_loss import Rule
+from purejaxrl_suite.agents.shared.q_learning import check
+from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
+from purejaxrl_suite.agents.shared.rainbow_loss import Rule
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array
 from purejaxrl_suite.core.validate import Range

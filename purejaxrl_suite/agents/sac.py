@@ -13,10 +13,14 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import action_units, continuous_learning, estimates, temperatures
-from purejaxrl_suite.agents.continuous_learning import descend
-from purejaxrl_suite.agents.drawn import Drawn, drawing
-from purejaxrl_suite.agents.temperatures import Temperature
+from purejaxrl_suite.agents.shared import (
+    action_scaling,
+    continuous_learning,
+    estimates,
+    temperatures,
+)
+from purejaxrl_suite.agents.shared.continuous_learning import Drawn, descend, drawing
+from purejaxrl_suite.agents.shared.temperatures import Temperature
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
@@ -194,5 +198,5 @@ def sac(
 
     judge = partial(ensembles.judgement, believed=believed)
     estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)
-    functions = init, act, update, probe, action_units.noise(units), estimate
+    functions = init, act, update, probe, action_scaling.noise(units), estimate
     return continuous_learning.assemble("sac", env, network, config, hypers, functions)

@@ -13,9 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import action_units, continuous_learning, estimates, replay_learning
-from purejaxrl_suite.agents.drawn import Drawn, drawing
-from purejaxrl_suite.agents.replay_learning import ReplayState, Target
+from purejaxrl_suite.agents.shared import (
+    action_scaling,
+    continuous_learning,
+    estimates,
+    replay_learning,
+)
+from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing
+from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
@@ -170,5 +175,5 @@ def td3(
         return probe_loss(features, state.learner.params)
 
     estimate = estimates.of_critics(network, units, jnp.tanh, partial(jnp.min, axis=-1))
-    functions = init, act, update, probe, action_units.noise(units), estimate
+    functions = init, act, update, probe, action_scaling.noise(units), estimate
     return continuous_learning.assemble("td3", env, network, config, hypers, functions)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.engine.axes import Points
+    from purejaxrl_suite.sweeps.axes import Points
 
 ENV = "env."
 """What the names of environment parameters begin with."""
@@ -27,7 +27,7 @@ class _Bases(NamedTuple):
 
     def home(self, flag: str, name: str) -> tuple[str, str]:
         """(`hypers`, `config` or `env_params`, the field) of a name; ValueError if unknown."""
-        from purejaxrl_suite.engine.axes import fields
+        from purejaxrl_suite.sweeps.axes import fields
 
         field = name.removeprefix(ENV).replace("-", "_")
         homes = ("env_params",) if name.startswith(ENV) else ("hypers", "config")
@@ -65,7 +65,7 @@ def varied(
 
 
 def _grids(bases: _Bases, texts: Sequence[str]) -> "dict[str, Points]":
-    from purejaxrl_suite.engine import axes
+    from purejaxrl_suite.sweeps import axes
 
     values: dict[str, dict[str, list[Any]]] = {}
     for name, text in _pairs("--grid", texts).items():
@@ -78,7 +78,7 @@ def _grids(bases: _Bases, texts: Sequence[str]) -> "dict[str, Points]":
 
 
 def _sample(bases: _Bases, texts: Sequence[str], *, method: str, seed: int) -> "dict[str, Points]":
-    from purejaxrl_suite.engine import axes
+    from purejaxrl_suite.sweeps import axes
 
     if not texts:
         return {}
@@ -115,7 +115,7 @@ def _pairs(flag: str, texts: Sequence[str]) -> Mapping[str, str]:
 
 def _range(what: str, text: str) -> Any:
     """Of `1e-5:1e-2:log`, `0.9:0.999` or `0.9,0.99`."""
-    from purejaxrl_suite.engine import axes
+    from purejaxrl_suite.sweeps import axes
 
     if ":" not in text:
         return axes.choice([_number(what, part) for part in text.split(",")])

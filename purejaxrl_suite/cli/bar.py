@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.engine.execute import Progress
+    from purejaxrl_suite.sweeps.execute import Progress
 
 
 class Bar(NamedTuple):

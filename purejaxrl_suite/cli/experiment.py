@@ -9,8 +9,8 @@ from purejaxrl_suite.cli.axes import varied
 from purejaxrl_suite.cli.flags import PROGRAM, Given, parse
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.engine.execute import Settings
-    from purejaxrl_suite.engine.layout import Layout
+    from purejaxrl_suite.sweeps.execute import Settings
+    from purejaxrl_suite.sweeps.layout import Layout
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -72,13 +72,13 @@ def stored(run: Path) -> Given:
 
 def lay_out(given: Given) -> "Layout":
     """Groups and members; ValueError for what makes no sense."""
-    from purejaxrl_suite.engine import layout
+    from purejaxrl_suite.sweeps import layout
 
     return layout.lay_out(given.entry.build, **_arguments(given))
 
 
 def _arguments(given: Given) -> dict[str, Any]:
-    """Those that `engine.sweep` and `lay_out` share."""
+    """Those that `sweeps.sweep` and `lay_out` share."""
     environments = [given.make(id) for id in given.flags.env]
     base = environments[0].params
     if any(name.startswith("env.") for name in (*given.flags.grid, *given.flags.sample)):
@@ -126,7 +126,7 @@ def _check_alike(environments: list[Any]) -> None:
 
 def settings(given: Given) -> "Settings":
     """How to run it."""
-    from purejaxrl_suite.engine.execute import Settings
+    from purejaxrl_suite.sweeps.execute import Settings
 
     return Settings(
         segments=given.flags.segments,

@@ -41,7 +41,7 @@ def record(given: Given) -> dict[str, Any]:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The content of config.json, {} where there is none; ValueError if it is damaged."""
-    from purejaxrl_suite.engine.files import read_json
+    from purejaxrl_suite.sweeps.files import read_json
 
     path = folder / "config.json"
     return read_json(path) if path.exists() else {}
@@ -49,7 +49,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def read_command(folder: Path) -> tuple[str, list[str]]:
     """The command that the folder was written by, and its words; ValueError if there is none."""
-    from purejaxrl_suite.engine.folder import settle
+    from purejaxrl_suite.sweeps.folder import settle
 
     settle(folder)
     if not folder.is_dir():

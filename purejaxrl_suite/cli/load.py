@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Metric
-    from purejaxrl_suite.engine.layout import Layout
-    from purejaxrl_suite.engine.rebuild import Parts
-    from purejaxrl_suite.engine.result import Result
+    from purejaxrl_suite.sweeps.layout import Layout
+    from purejaxrl_suite.sweeps.rebuild import Parts
+    from purejaxrl_suite.sweeps.result import Result
 
 OWN = "pass your own functions as the run had them (env=, network=, builder=, intervention= ...)"
 
@@ -46,9 +46,9 @@ def load(
     """
     from purejaxrl_suite.cli.flags import use_compilation_cache
     from purejaxrl_suite.core.argument import place
-    from purejaxrl_suite.engine import files
-    from purejaxrl_suite.engine.stored import stored
-    from purejaxrl_suite.engine.stored_population import stored_population
+    from purejaxrl_suite.populations.stored_population import stored_population
+    from purejaxrl_suite.sweeps import files
+    from purejaxrl_suite.sweeps.stored import stored
 
     path = files.resolve(place("folder", folder, "a run"))
     identity = _identity(path)
@@ -73,7 +73,7 @@ def load(
 
 
 def _identity(path: Path) -> dict[str, Any]:
-    from purejaxrl_suite.engine import files
+    from purejaxrl_suite.sweeps import files
 
     if not (path / "sweep.json").exists():
         saved = "; `load_policy` reads saved policies" * (path / "policy.json").exists()
@@ -84,9 +84,9 @@ def _identity(path: Path) -> dict[str, Any]:
 
 def _other_versions(path: Path) -> str:
     """What the run was made with, where that is not what is here: then programs differ anyway."""
-    from purejaxrl_suite.engine import files
-    from purejaxrl_suite.engine.curves import made_with
-    from purejaxrl_suite.engine.identity import changes
+    from purejaxrl_suite.sweeps import files
+    from purejaxrl_suite.sweeps.curves import made_with
+    from purejaxrl_suite.sweeps.identity import changes
 
     changed = changes(files.read_json(path / "sweep.json")["made with"], made_with())
     return ", ".join(f"{name} {there} ({here} here)" for name, (there, here) in changed.items())
@@ -94,7 +94,7 @@ def _other_versions(path: Path) -> str:
 
 def _typed(path: Path) -> bool:
     """Whether the command line wrote the folder."""
-    from purejaxrl_suite.engine import files
+    from purejaxrl_suite.sweeps import files
 
     config = path / "config.json"
     return config.exists() and "command" in files.read_json(config)
@@ -108,21 +108,21 @@ def _of_command(path: Path) -> "Layout":
 
 def _of_record(record: Mapping[str, Any], given: Mapping[str, Any], every: int) -> "Layout":
     """From what the run was, and the functions that were given."""
-    from purejaxrl_suite.engine.rebuild import layout_of
+    from purejaxrl_suite.sweeps.rebuild import layout_of
 
     names = list(dict.fromkeys(known["agent"] for known in record["groups"]))
     return layout_of(record, _parts(names, given, every))
 
 
 def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts":
-    from purejaxrl_suite.engine import check
-    from purejaxrl_suite.engine.rebuild import Parts
+    from purejaxrl_suite.sweeps import check
+    from purejaxrl_suite.sweeps.rebuild import Parts
 
     networks, _ = check.networks(given["network"])
     interventions, _ = check.interventions(given["intervention"])
 
     def intervention(known: Mapping[str, Any]) -> Any:
-        from purejaxrl_suite.plasticity.combine import observed
+        from purejaxrl_suite.core.interventions import observed
 
         done = _chosen("intervention", known, dict(interventions))
         made, told = observed(done, given["metrics"] or (), every), known["intervention"]
@@ -145,7 +145,7 @@ def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts
 def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
     """The builder, and a Config to begin with."""
     from purejaxrl_suite.cli.flags import agents
-    from purejaxrl_suite.engine import check
+    from purejaxrl_suite.sweeps import check
 
     if builder is not None:
         kind = check.declared(builder).get("config")
@@ -161,8 +161,8 @@ def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
 
 def _environment(known: Mapping[str, Any], given: Any) -> "Environment":
     """The one that is given by this name, or made again from its recipe."""
-    from purejaxrl_suite.engine import check
     from purejaxrl_suite.envs.remake import remake
+    from purejaxrl_suite.sweeps import check
 
     if given is not None:
         found = {one.name: one for one in check.environments(given)[0]}

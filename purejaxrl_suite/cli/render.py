@@ -10,7 +10,7 @@ from purejaxrl_suite.cli.flags import use_compilation_cache
 from purejaxrl_suite.core.argument import integer
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.engine.result import Result
+    from purejaxrl_suite.sweeps.result import Result
 
 
 def render(arguments: list[str]) -> int:
@@ -63,7 +63,7 @@ def render(arguments: list[str]) -> int:
 
 def trained(run: Path) -> "Result":
     """What a folder holds, so far if it is not finished; ValueError if there is nothing to act."""
-    from purejaxrl_suite.engine.stored import stored
+    from purejaxrl_suite.sweeps.stored import stored
 
     given = experiment.stored(run)
     use_compilation_cache()

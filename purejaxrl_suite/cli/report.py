@@ -172,7 +172,7 @@ def _check_runs(runs: Sequence[Path]) -> None:
 
 
 def _is_run(run: Path) -> bool:
-    from purejaxrl_suite.engine.folder import settle
+    from purejaxrl_suite.sweeps.folder import settle
 
     settle(run)
     return any((run / name).exists() for name in ("curves.zarr", "sweep.json"))
@@ -180,9 +180,9 @@ def _is_run(run: Path) -> bool:
 
 def _read(run: Path) -> tuple[Any, str]:
     """The curves of a run, of an unfinished one what there is; and a note on what is missing."""
-    from purejaxrl_suite.engine import curves as storage
-    from purejaxrl_suite.engine.store import Sweep
-    from purejaxrl_suite.engine.stored import stored
+    from purejaxrl_suite.sweeps import curves as storage
+    from purejaxrl_suite.sweeps.store import Sweep
+    from purejaxrl_suite.sweeps.stored import stored
 
     if (run / "curves.zarr").exists():
         alone = not (run / "sweep.json").exists()

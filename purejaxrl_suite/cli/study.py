@@ -116,10 +116,10 @@ def _list(runs: Path) -> int:
 def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     from rich import print as print_table
 
-    from purejaxrl_suite.engine.interrupt import Interrupted
     from purejaxrl_suite.report import findings
     from purejaxrl_suite.report.studies import study_figure
     from purejaxrl_suite.studies import outcome, run_study, write
+    from purejaxrl_suite.sweeps.interrupt import Interrupted
 
     chosen, out = _find(name), runs / name / preset
     use_compilation_cache()

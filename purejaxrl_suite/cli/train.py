@@ -56,7 +56,7 @@ def resume(arguments: list[str]) -> int:
 
 def plan(arguments: list[str]) -> int:
     """Print the plan of a sweep and run nothing: purejaxrl-suite plan AGENT ..., as for sweep"""
-    from purejaxrl_suite.engine.execute import make_plan
+    from purejaxrl_suite.sweeps.execute import make_plan
 
     given = parse("plan", experiment.Sweep, arguments)
     use_compilation_cache()
@@ -67,8 +67,8 @@ def plan(arguments: list[str]) -> int:
 
 def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
     """Train what is not trained yet and report it; returns the exit code."""
-    from purejaxrl_suite.engine.execute import execute
-    from purejaxrl_suite.engine.plan import describe_parameters
+    from purejaxrl_suite.sweeps.execute import execute
+    from purejaxrl_suite.sweeps.plan import describe_parameters
 
     use_compilation_cache()
     laid, settings = experiment.lay_out(given), experiment.settings(given)
@@ -109,7 +109,7 @@ def _quiet_writers() -> Iterator[None]:
 
 
 def _stopped(stop: KeyboardInterrupt, out: Path, *, training: bool) -> int:
-    from purejaxrl_suite.engine.interrupt import Interrupted
+    from purejaxrl_suite.sweeps.interrupt import Interrupted
 
     again = f"`{PROGRAM} resume {out}` goes on"
     if isinstance(stop, Interrupted):

@@ -1,1 +1,1 @@
-"""The engine: rollouts, the training loop, evaluation, runs of many seeds and what they leave."""
+"""The engine: rollouts, the training loop and evaluation, pure functions of one member."""

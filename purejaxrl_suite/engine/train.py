@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.interventions import join, observed
 from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.types import (
     Agent,
@@ -23,7 +24,6 @@ from purejaxrl_suite.core.types import (
 )
 from purejaxrl_suite.engine.parallel import check_tasks
 from purejaxrl_suite.engine.rollout import rollout, start
-from purejaxrl_suite.plasticity.combine import join, observed
 
 History = dict[str, Array]
 

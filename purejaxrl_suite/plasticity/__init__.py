@@ -4,7 +4,7 @@ Metrics are functions of a learner and its probe. Interventions act between upda
 every gradient step is a function from a network to a network.
 """
 
-from purejaxrl_suite.plasticity.combine import chain, every, observed, once, record, when
+from purejaxrl_suite.core.interventions import chain, every, observed, once, record, when
 from purejaxrl_suite.plasticity.continual_backprop import continual_backprop
 from purejaxrl_suite.plasticity.injection import inject, injectable
 from purejaxrl_suite.plasticity.kernels import COSTLY, nullspace_ratio, tangent_kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import ENDED, Agent, Array, Environment, Key, PyTree
-from purejaxrl_suite.engine.policy import Policy
+from purejaxrl_suite.sweeps.policy import Policy
 
 if TYPE_CHECKING:
     from PIL import Image

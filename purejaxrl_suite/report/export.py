@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from purejaxrl_suite.engine.files import replacing
 from purejaxrl_suite.report import settings
 from purejaxrl_suite.report.configurations import Configuration, configurations, describe
+from purejaxrl_suite.sweeps.files import replacing
 
 if TYPE_CHECKING:
     import pandas

@@ -7,9 +7,9 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Key
-from purejaxrl_suite.engine.policy import Policy
 from purejaxrl_suite.envs import brax
 from purejaxrl_suite.report.animation import player
+from purejaxrl_suite.sweeps.policy import Policy
 
 
 def has_viewer(name: str) -> bool:

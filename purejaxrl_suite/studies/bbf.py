@@ -26,7 +26,6 @@ import jax.numpy as jnp
 from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.core.types import Array, Environment, Key
-from purejaxrl_suite.engine.axes import Points, fields
 from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.gates import reaches
@@ -47,6 +46,7 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import estimated, normalized_scores
+from purejaxrl_suite.sweeps.axes import Points, fields
 
 RATIOS = (2, 8)
 CHANNELS, HIDDEN = (16, 32, 32), 512

@@ -26,7 +26,6 @@ import jax.numpy as jnp
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.core.types import Array, Environment, Key, Network
-from purejaxrl_suite.engine import axes
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.multi_task import family, multi_task
 from purejaxrl_suite.nets.tasks import multi_head
@@ -48,6 +47,7 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import estimated, lost, measured, scaled, scores_of_tasks
+from purejaxrl_suite.sweeps import axes
 
 TAU = 0.1
 LOOKS = 40

@@ -64,7 +64,7 @@ class Budget(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """One sweep, by the arguments that `engine.sweep` has; environments are the first axis."""
+    """One sweep, by the arguments that `sweeps.sweep` has; environments are the first axis."""
 
     builder: Callable[..., Agent]
     environments: Sequence[Environment]

@@ -10,17 +10,17 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core.types import Key
-from purejaxrl_suite.engine.curves import made_with
-from purejaxrl_suite.engine.execute import Progress
-from purejaxrl_suite.engine.layout import Layout, lay_out
-from purejaxrl_suite.engine.result import Result
-from purejaxrl_suite.engine.sweep import sweep
 from purejaxrl_suite.stats import Estimate, estimate, iqm
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
 from purejaxrl_suite.studies.outcome import Cost, Curve, Look, Outcome
 from purejaxrl_suite.studies.protocol import Arm, Curves, Study, line
 from purejaxrl_suite.studies.scores import returns, thinned
+from purejaxrl_suite.sweeps.curves import made_with
+from purejaxrl_suite.sweeps.execute import Progress
+from purejaxrl_suite.sweeps.layout import Layout, lay_out
+from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.sweep import sweep
 
 SEGMENTS = 10
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import bbf_released
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
-from purejaxrl_suite.agents.bbf_released import AsReleased
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+from purejaxrl_suite.agents.shared import bbf_released
+from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.core.types import Clock, Transition
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes

@@ -8,8 +8,8 @@ from scipy import stats
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import temperatures
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.agents.shared import temperatures
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core.check import _experience
 from purejaxrl_suite.core.types import Box, Clock, Internals, Network, Transition

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents import replay_learning
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.pqn import pqn
-from purejaxrl_suite.agents.replay_learning import ReplayState, Target
+from purejaxrl_suite.agents.shared import replay_learning
+from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.core.types import (
     ENDED,
     Box,

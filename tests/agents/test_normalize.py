@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.agents import normalize
+from purejaxrl_suite.agents.shared import normalize
 from purejaxrl_suite.core.types import Agent, Box, Discrete, Learner, Probe, Transition
 
 

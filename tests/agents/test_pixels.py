@@ -7,9 +7,9 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.core.types import Box
-from purejaxrl_suite.engine.run import run
 from purejaxrl_suite.envs import make, wrappers
 from purejaxrl_suite.ops import augmentation
+from purejaxrl_suite.sweeps.run import run
 
 CONFIG = DQNConfig(
     num_envs=2, rollout_length=2, batch_size=2, capacity=16, augment=True, probe_size=2

@@ -6,12 +6,12 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity
-from purejaxrl_suite.agents.bbf_released import AsReleased
+from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.cli.flags import agents
 from purejaxrl_suite.cli.load import _of_record
-from purejaxrl_suite.engine.layout import lay_out
-from purejaxrl_suite.engine.record import record_of
 from purejaxrl_suite.envs import probes, wrappers
+from purejaxrl_suite.sweeps.layout import lay_out
+from purejaxrl_suite.sweeps.record import record_of
 
 CONFIG = pjs.PPOConfig(num_envs=2, rollout_length=8, epochs=1, minibatches=2)
 NOTHING = dict.fromkeys(("env", "network", "builder", "config", "intervention", "metrics"))

@@ -11,7 +11,7 @@ from purejaxrl_suite import cli
 from purejaxrl_suite.cli import bar
 from purejaxrl_suite.cli.experiment import Sweep, lay_out
 from purejaxrl_suite.cli.flags import parse
-from purejaxrl_suite.engine import curves, files, store
+from purejaxrl_suite.sweeps import curves, files, store
 
 TINY = "--config.num-envs 2 --config.rollout-length 16 --config.epochs 1 --config.minibatches 1"
 ARGUMENTS = (

@@ -7,7 +7,6 @@ import numpy as np
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
-from purejaxrl_suite.agents.bbf_released import AsReleased
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
@@ -17,6 +16,7 @@ from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Box, Discrete

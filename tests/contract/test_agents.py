@@ -7,10 +7,10 @@ import pytest
 
 from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Clock
-from purejaxrl_suite.engine.axes import Points
-from purejaxrl_suite.engine.layout import check_hypers
-from purejaxrl_suite.engine.run import run
 from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.sweeps.axes import Points
+from purejaxrl_suite.sweeps.layout import check_hypers
+from purejaxrl_suite.sweeps.run import run
 from tests.contract.agents import AGENTS, SIBLINGS, VARIANTS, ends
 
 

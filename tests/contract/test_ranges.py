@@ -8,10 +8,10 @@ import pytest
 from purejaxrl_suite.cli.flags import agents
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import ENDED, Clock
-from purejaxrl_suite.engine.axes import grid
-from purejaxrl_suite.engine.layout import check_hypers
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.presets import PRESETS
+from purejaxrl_suite.sweeps.axes import grid
+from purejaxrl_suite.sweeps.layout import check_hypers
 from tests.contract.agents import ends
 from tests.contract.test_agents import build, each_agent
 

@@ -5,11 +5,11 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import plasticity
-from purejaxrl_suite.engine import axes
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.envs.continual import continual, label_shuffle
 from purejaxrl_suite.envs.multi_task import family, multi_task, only
 from purejaxrl_suite.nets import actor_critic
+from purejaxrl_suite.sweeps import axes
 
 ENV = probes.action_reward()
 TWO = [ENV, ENV._replace(name="other")]

@@ -14,11 +14,11 @@ from purejaxrl_suite.core.types import Clock, Discrete
 from purejaxrl_suite.engine import parallel as grouped
 from purejaxrl_suite.engine.evaluate import make_evaluate
 from purejaxrl_suite.engine.rollout import rollout, start
-from purejaxrl_suite.engine.run import run
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import family, multi_task, only
 from purejaxrl_suite.nets.tasks import multi_head
+from purejaxrl_suite.sweeps.run import run
 
 KEY = jax.random.key(0)
 PPO = PPOConfig(num_envs=6, rollout_length=10, epochs=2, minibatches=2)

@@ -8,9 +8,9 @@ from PIL import Image, ImageSequence
 
 from purejaxrl_suite import nets, report
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
-from purejaxrl_suite.engine.policy import Policy
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.report.animation import CAPTION, GAP, SIDE
+from purejaxrl_suite.sweeps.policy import Policy
 
 
 def render(params, state):

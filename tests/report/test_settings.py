@@ -9,12 +9,12 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, report
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.engine.curves import Gathered, GroupRows, dataset
-from purejaxrl_suite.engine.layout import lay_out
 from purejaxrl_suite.envs import wrappers
 from purejaxrl_suite.plasticity import metrics
 from purejaxrl_suite.report import export, settings
 from purejaxrl_suite.report.configurations import configurations
+from purejaxrl_suite.sweeps.curves import Gathered, GroupRows, dataset
+from purejaxrl_suite.sweeps.layout import lay_out
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 NAMES = "episode_return", "episodes", "finished_once", "diverged"

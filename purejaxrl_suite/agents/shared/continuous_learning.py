@@ -1,0 +1,204 @@
+"""What SAC and TD3 share: units of actions, two optimizers of one learner, the gradient steps.
+
+An update makes groups of gradient steps: `policy_delay` steps of the critics and then one of the
+actor. How many is static, so no member computes what it does not use. All that is random, batches
+too, is drawn before the first of them: in their loop it would be most of what a CPU has to do.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.shared import action_scaling, replay_learning
+from purejaxrl_suite.agents.shared.action_scaling import Units
+from purejaxrl_suite.agents.shared.normalize import act_as_replayed, normalize_replay
+from purejaxrl_suite.buffers import Batch, Uniform, uniform
+from purejaxrl_suite.core import spaces, tree, types, validate
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Network, PyTree
+from purejaxrl_suite.envs.common import shortest_limit
+from purejaxrl_suite.ops import value
+
+Metrics = dict[str, Array]
+
+
+class Drawn(NamedTuple):
+    """What a gradient step is given.
+
+    batch: single steps, actions in units. noise: f32[B, A], normal. key: for what else is random.
+    """
+
+    batch: Batch
+    noise: Array
+    key: Key
+
+
+Draw = Callable[[Key, Any, Any, tuple[int, ...]], Drawn]
+Step = Callable[[Any, Any, Drawn], tuple[Any, Metrics]]
+
+
+class Optimizers(NamedTuple):
+    """Of one tree of parameters: each moves its own part and leaves the other alone."""
+
+    actor: Any
+    critic: Any
+
+
+def check(name: str, env: types.Environment, config: Any) -> Units:
+    """The units of actions.
+
+    Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes fit.
+    """
+    whole = "gradient steps of an update"
+    validate.divides("policy_delay", config.policy_delay, config.gradient_steps, whole)
+    return action_scaling.units(name, env)
+
+
+def check_network(
+    name: str, env: types.Environment, network: Network, policy: type, believed: int
+) -> None:
+    """Raise ValueError unless it is one of `nets.actor_critics`, with a policy of this type.
+
+    believed: critics that it must have at least.
+    """
+    replay_learning.check_network(name, network)
+    obs = spaces.abstract(env.observation, 1)
+    key = jax.eval_shape(jax.random.key, 0)
+    output = jax.eval_shape(lambda key, obs: network.apply(network.init(key), obs)[0], key, obs)
+    found = getattr(output, "policy", None)
+    if not isinstance(output, nets.ActorCritics) or not isinstance(found, policy):
+        kind = "Gaussian" if policy is nets.Gaussian else "deterministic"
+        raise ValueError(f"network: {name} expects nets.actor_critics with a {kind} policy")
+    count = output.values.shape[-1]
+    if not 0 <= believed <= count:
+        raise ValueError(
+            f"believed_critics={believed}: the network has {count}, expected 0 or some"
+        )
+
+
+def experience(env: types.Environment, config: Any) -> Uniform:
+    """The replay of a member, which normalizes observations where its Config says so."""
+    replay = uniform(
+        env.observation,
+        env.action,
+        capacity=config.capacity,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        time_limit=shortest_limit(env),
+    )
+    return normalize_replay(replay) if config.normalize_observations else replay
+
+
+def assemble(
+    name: str, env: types.Environment, network: Network, config: Any, hypers: Any, functions: Any
+) -> Agent:
+    """The agent of init, act, update, probe, noise and estimate, seeing as its replay does."""
+    *functions, estimate = functions
+    rollout = config.num_envs, config.rollout_length
+    known = {"network": network, "config": config, "estimate": estimate}
+    agent = Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)
+    return act_as_replayed(agent) if config.normalize_observations else agent
+
+
+def optimizers(network: Network, hypers: Any) -> Optimizers:
+    """Adam for the actor and for the critics, with what the network puts around optimizers."""
+
+    def of(critic: bool, rate: Any) -> optax.GradientTransformation:
+        def label(path: Any, leaf: Any) -> bool:
+            return nets.is_critic(path) == critic
+
+        def labels(params: PyTree) -> PyTree:
+            return jax.tree.map_with_path(label, params)
+
+        parts: dict[Any, Any] = {True: optax.adam(rate), False: optax.set_to_zero()}
+        return network.constrain(optax.partition(parts, labels))
+
+    return Optimizers(of(False, hypers.actor_learning_rate), of(True, hypers.critic_learning_rate))
+
+
+def start(key: Key, network: Network, rates: Optimizers) -> Learner:
+    """Fresh parameters."""
+    params = network.init(key)
+    return Learner(params, Optimizers(rates.actor.init(params), rates.critic.init(params)))
+
+
+def descend(
+    which: str,
+    loss: Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]],
+    rates: Optimizers,
+    learner: Learner,
+) -> tuple[Learner, Metrics, Any]:
+    """One gradient step of `which` field of Optimizers, as `replay_learning.descend`."""
+    inner = Learner(learner.params, getattr(learner.opt_state, which))
+    inner, metrics, extra = replay_learning.descend(loss, getattr(rates, which), inner)
+    metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
+    opt_state = learner.opt_state._replace(**{which: inner.opt_state})
+    return Learner(inner.params, opt_state), metrics, extra
+
+
+def critics_fixed(params: PyTree) -> PyTree:
+    """The parameters, of which the critics' have no gradient."""
+    return jax.tree.map_with_path(
+        lambda path, x: jax.lax.stop_gradient(x) if nets.is_critic(path) else x, params
+    )
+
+
+def critic_errors(values: Array, batch: Batch, following: Array) -> tuple[Array, Metrics]:
+    """Mean over the batch of squared errors, summed over critics.
+
+    values: f32[B, M], of actions taken. following: f32[B], of the observations after them.
+    """
+    target = value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
+    errors = jnp.square(values - jax.lax.stop_gradient(target)[:, None])
+    loss = jnp.mean(batch.weight * jnp.sum(errors, axis=-1))
+    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
+
+
+def learn(
+    key: Key,
+    hypers: Any,
+    state: Any,
+    ready: Array,
+    draw: Draw,
+    config: Any,
+    critic_step: Step,
+    actor_step: Step,
+) -> tuple[Any, Metrics]:
+    """The gradient steps of an update, none if not `ready`: state and means of the metrics.
+
+    Both steps are (hypers, state, drawn) -> (state, metrics), without the replay.
+    """
+    groups, size = config.gradient_steps // config.policy_delay, config.batch_size
+    critic_key, actor_key = jax.random.split(key)
+    of_critics = draw(critic_key, hypers, state.replay, (groups, config.policy_delay, size))
+    of_actor = draw(actor_key, hypers, state.replay, (groups, size))
+
+    def group(bare: Any, drawn: tuple[Drawn, Drawn]) -> tuple[Any, Metrics]:
+        bare, of_critic = jax.lax.scan(partial(critic_step, hypers), bare, drawn[0])
+        bare, of_actor = actor_step(hypers, bare, drawn[1])
+        return bare, jax.tree.map(jnp.mean, of_critic) | of_actor
+
+    bare = state._replace(replay=())
+    after, metrics = jax.lax.scan(group, bare, (of_critics, of_actor))
+    means = {name: jnp.where(ready, jnp.mean(x), jnp.nan) for name, x in metrics.items()}
+    return tree.where(ready, after, bare)._replace(replay=state.replay), means
+
+
+def drawing(replay: Uniform, units: Units) -> Draw:
+    """(key, hypers, ring, shape) -> Drawn, leaves [*shape, ...], whose last axis is the batch's."""
+
+    def draw(key: Key, hypers: Any, ring: Any, shape: tuple[int, ...]) -> Drawn:
+        slot_key, noise_key, key = jax.random.split(key, 3)
+        slot = replay.draw(slot_key, ring, math.prod(shape), 1).slot
+        batch = replay.read(ring, slot, 1, hypers.gamma)
+        batch = batch._replace(action=units.inside(batch.action))
+        batch = jax.tree.map(lambda x: jnp.reshape(x, (*shape, *x.shape[1:])), batch)
+        noise = jax.random.normal(noise_key, (*shape, units.size))
+        return Drawn(batch, noise, jax.random.split(key, shape[:-1]))
+
+    return draw

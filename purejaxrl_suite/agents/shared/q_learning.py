@@ -1,0 +1,182 @@
+"""Learning action values from uniform replay: all that C51, QR-DQN, IQN and M-DQN share with DQN.
+
+Each of them is a `Rule`: what its network's output means, what its targets are and how errors
+count. Acting (epsilon-greedy), replay (n-step windows), the target network and the gradient
+steps are here.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.shared import estimates, replay_learning
+from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
+from purejaxrl_suite.buffers import Batch, uniform
+from purejaxrl_suite.core import spaces, types
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Internals,
+    Key,
+    Memory,
+    Network,
+    PyTree,
+    Transition,
+)
+from purejaxrl_suite.envs.common import shortest_limit
+from purejaxrl_suite.ops import exploration, schedules
+from purejaxrl_suite.ops.probe import probe as probe_loss
+
+
+class Rule(NamedTuple):
+    """What one member of the family does in its own way.
+
+    q_values: (hypers, params, obs[B, ...], chance) -> f32[B, A], to act on. `chance` is what the
+        function of that name gave, or None: then nothing is left to chance.
+    targets: (key, hypers, online, target, batch) -> leaves [B, ...], from the parameters of both
+        networks; outside the gradient.
+    errors: (key, hypers, params, batch, targets, taps) -> (f32[B], f32[B], Internals): losses, and
+        the values of the actions that were taken.
+    chance: (key, B) -> leaves [B, ...], random numbers that action values need; () mostly.
+    augment: (key, obs[B, ...]) -> obs, changed before they are learnt from.
+    """
+
+    q_values: Callable[[Any, PyTree, Array, Any], Array]
+    targets: Callable[[Key, Any, PyTree, PyTree, Batch], PyTree]
+    errors: Callable[[Key, Any, PyTree, Batch, PyTree, Any], tuple[Array, Array, Internals]]
+    chance: Callable[[Key, int], PyTree] = lambda key, batch: ()
+    augment: Callable[[Key, Array], Array] = lambda key, obs: obs
+
+
+def check(name: str, env: types.Environment, *, masks: bool = False) -> types.Discrete:
+    """The action space; ValueError unless it is Discrete.
+
+    masks: whether the agent can tell which actions a task has, where tasks differ in them.
+    """
+    if not isinstance(env.action, types.Discrete):
+        raise ValueError(
+            f"{name} needs Discrete actions, environment {env.name!r} has {env.action}"
+        )
+    if env.action.valid and not masks:
+        raise ValueError(f"{name}: the tasks of {env.name} differ in actions, expected all alike")
+    return env.action
+
+
+def check_noiseless(name: str, network: Network) -> None:
+    """Raise ValueError for a noisy network, to which the agent `name` would add no noise."""
+    if nets.is_noisy(network):
+        raise ValueError(f"network: expected one without noisy layers, {name} draws no noise")
+
+
+def taken(values: Array, action: Array) -> Array:
+    """values[i, action[i]]: of f32[B, A, ...] and i32[B], f32[B, ...]."""
+    return jax.vmap(lambda x, a: x[a])(values, action)
+
+
+def q_learning(
+    name: str, env: types.Environment, config: Any, hypers: Any, network: Network, rule: Rule
+) -> Agent:
+    """The agent of a rule.
+
+    config: has the fields that the Configs of the family share. hypers: has those of `DQNHypers`.
+
+    Raises ValueError when the network has a memory or noise, or sizes do not fit.
+    """
+    replay_learning.check_network(name, network)
+    check_noiseless(name, network)
+    replay = uniform(
+        env.observation,
+        env.action,
+        capacity=config.capacity,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        max_n=config.max_n_step,
+        time_limit=shortest_limit(env),
+    )
+
+    def optimizer(hypers: Any) -> optax.GradientTransformation:
+        return network.constrain(optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
+
+    def init(key: Key, hypers: Any) -> ReplayState:
+        return replay_learning.start(network.init(key), optimizer(hypers), replay.init())
+
+    def n_step(hypers: Any) -> Array:
+        return jnp.asarray(hypers.n_step).astype(jnp.int32)
+
+    def ready(hypers: Any, state: ReplayState) -> Array:
+        return replay.ready(state.replay, hypers.min_history, n_step(hypers))
+
+    def epsilon(hypers: Any, state: ReplayState) -> Array:
+        return jnp.where(ready(hypers, state), hypers.epsilon, 1.0)
+
+    def noise(key: Key, batch: int) -> Any:
+        explore_key, chance_key = jax.random.split(key)
+        return exploration.uniform(explore_key, batch), rule.chance(chance_key, batch)
+
+    def act(noise: Any, hypers: Any, state: ReplayState, memory: Memory, obs: Array, explore: bool):
+        uniforms, chance = noise
+        params = state.learner.params
+        q_values = rule.q_values(hypers, params, obs, chance if explore else None)
+        rate = epsilon(hypers, state) if explore else 0.0
+        valid = spaces.valid_actions(env.observation, env.action, obs)
+        return memory, exploration.epsilon_greedy(uniforms, q_values, rate, valid), {}
+
+    def objective(key: Key, hypers: Any, state: ReplayState, size: int):
+        """The loss on a batch of its own: (params, taps) -> (f32[], (metrics, features))."""
+        draw_key, target_key, error_key, *augment_keys = jax.random.split(key, 5)
+        n = n_step(hypers)
+        drawn = replay.draw(draw_key, state.replay, size, n, hypers.recent)
+        batch = replay.read(state.replay, drawn.slot, n, hypers.gamma)
+        obs, next_obs = map(rule.augment, augment_keys, (batch.obs, batch.next_obs))
+        batch = batch._replace(obs=obs, next_obs=next_obs)
+        target = rule.targets(target_key, hypers, state.learner.params, state.target, batch)
+
+        def loss(params: PyTree, taps: Any):
+            errors, q, internals = rule.errors(error_key, hypers, params, batch, target, taps)
+            error = jnp.mean(batch.weight * errors)
+            metrics = {"td_loss": error, "q_value": jnp.mean(q)}
+            return error + internals.aux_loss, (metrics, internals.features)
+
+        return loss
+
+    def update(key: Key, hypers: Any, state: ReplayState, transition: Transition):
+        state = state._replace(replay=replay.add(state.replay, transition))
+
+        def step(key: Key, state: ReplayState):
+            loss = objective(key, hypers, state, config.batch_size)
+            return replay_learning.descend(loss, optimizer(hypers), state.learner)
+
+        follow = Target(hypers.target_update_period, hypers.target_update_rate)
+        keys = jax.random.split(key, config.gradient_steps)
+        state, metrics, _ = replay_learning.learn(keys, state, ready(hypers, state), follow, step)
+        steps = state.steps.astype(jnp.float32)
+        return state, metrics | {"epsilon": epsilon(hypers, state), "gradient_steps": steps}
+
+    def probe(key: Key, hypers: Any, state: ReplayState, transition: Transition) -> types.Probe:
+        """On replayed experience; meaningless before there is any."""
+        loss = objective(key, hypers, state, config.probe_size)
+
+        def features(params: PyTree, taps: Any):
+            total, (_, found) = loss(params, taps)
+            return total, found
+
+        return probe_loss(features, state.learner.params)
+
+    def anneal(hypers: Any, clock: types.Clock) -> Any:
+        """Epsilon as of the steps taken so far; it stays until learning begins."""
+        each, ends = config.num_envs * config.rollout_length, (hypers.epsilon, hypers.final_epsilon)
+        steps, total = (jnp.asarray(x, jnp.float32) * each for x in clock)
+        times = hypers.epsilon_decay * total, hypers.min_history
+        return hypers._replace(epsilon=schedules.linear(steps, *ends, *times))
+
+    def q_values(hypers: Any, state: ReplayState, memory: Memory, obs: Array) -> Array:
+        return rule.q_values(hypers, state.learner.params, obs, None)
+
+    rollout = config.num_envs, config.rollout_length
+    functions = init, act, update, probe, noise, network.memory, anneal, network
+    known = {"config": config, "estimate": estimates.of_q(q_values)}
+    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)

@@ -1,0 +1,1 @@
+"""Populations: sweeps that drop, replace or change configurations while they train."""

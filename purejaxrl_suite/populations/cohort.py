@@ -1,0 +1,248 @@
+"""A population between two rungs: who is in it, when it is trained, and what is kept of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import validate
+from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.populations.selection import Rules, Selection
+from purejaxrl_suite.sweeps import plan
+from purejaxrl_suite.sweeps.axes import CONFIGURATION
+from purejaxrl_suite.sweeps.fleet import Members
+from purejaxrl_suite.sweeps.layout import Layout
+
+
+class Cohort(NamedTuple):
+    """C configurations that are trained from one rung to the next.
+
+    configuration: i32[C], their ids. hypers: {name: f32[C]}, in force. source: i32[C], the place in
+    the cohort before from whose state each went on, where it is not fresh (bool[C]). scores:
+    f32[C before], as these stood (`Standing`); empty in the first cohort.
+    """
+
+    configuration: np.ndarray
+    hypers: dict[str, np.ndarray]
+    source: np.ndarray
+    fresh: np.ndarray
+    scores: np.ndarray
+
+    def record(self) -> dict[str, Any]:
+        """Itself as JSON, from which `of` makes it again to the same bits."""
+        return jax.tree.map(np.ndarray.tolist, self._asdict())
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Cohort":
+        """The cohort that `record` was made of."""
+        return cls(
+            np.asarray(record["configuration"], np.int32),
+            {name: np.asarray(x, np.float32) for name, x in record["hypers"].items()},
+            np.asarray(record["source"], np.int32),
+            np.asarray(record["fresh"], bool),
+            np.asarray(record["scores"], np.float32),
+        )
+
+    def agrees(self, other: "Cohort") -> bool:
+        """Whether both are the same decision, hypers up to rounding."""
+        if not np.array_equal(self.source, other.source):
+            return False
+        close = [np.allclose(x, other.hypers[name], 1e-5, 0) for name, x in self.hypers.items()]
+        return all(close) and np.array_equal(self.fresh, other.fresh)
+
+    def rows_before(self, seeds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where `size` members come from: row i32[B] of the batch before, fresh bool[B].
+
+        A member goes on from the member with its own seed, of S `seeds`. What is past the C * S
+        members repeats the last one, as `Members.chunk` does.
+        """
+        member = np.minimum(np.arange(size), len(self.source) * seeds - 1)
+        place, seed = np.divmod(member, seeds)
+        return self.source[place] * seeds + seed, self.fresh[place]
+
+
+def first_cohort(laid: Layout) -> Cohort:
+    """All configurations of a layout of one group, none of them with a past."""
+    ids = np.arange(laid.configurations, dtype=np.int32)
+    members = laid.groups[0].members.hypers._asdict()
+    hypers = {name: np.asarray(x[:: len(laid.seeds)]) for name, x in members.items()}
+    return Cohort(ids, hypers, ids, np.ones(len(ids), bool), np.zeros(0, np.float32))
+
+
+def lay_out_cohort(laid: Layout, cohort: Cohort) -> Layout:
+    """The layout of its members: one group, one axis with the ids of its configurations."""
+    members, seeds = laid.groups[0].members, np.asarray(laid.seeds, np.uint32)
+    each = {name: np.repeat(x, len(seeds)) for name, x in cohort.hypers.items()}
+    members = members._replace(
+        seeds=np.tile(seeds, len(cohort.configuration)), hypers=type(members.hypers)(**each)
+    )
+    return with_configurations(laid, cohort.configuration, members, cohort.hypers)
+
+
+def with_configurations(
+    laid: Layout, ids: np.ndarray, members: Members, hypers: Mapping[str, np.ndarray]
+) -> Layout:
+    """A layout of these members over one axis of ids, along which what is no default lies."""
+    group = laid.groups[0]._replace(members=members)
+    along = {name: on for name, on in laid.along.items() if on[0] in laid.static}
+    for name, values in hypers.items():
+        if np.any(values != np.float32(getattr(group.agent.hypers, name))):
+            # The shortest number that is the same float32: 0.0003, not 0.0003000000142.
+            along[name] = CONFIGURATION, [float(str(np.float32(x))) for x in values]
+    return laid._replace(groups=(group,), traced={CONFIGURATION: ids.tolist()}, along=along)
+
+
+class Schedule(NamedTuple):
+    """The phases of a population, known before it is trained; prints as one line.
+
+    length: updates of a segment. edges: updates at which phases begin, and the last. window: of a
+    score, in updates. counts: configurations in each phase. sizes: members of its program, of which
+    a device trains `blocks` together. per_update: environment steps of a member.
+    """
+
+    length: int
+    edges: tuple[int, ...]
+    window: int
+    counts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    blocks: tuple[int, ...]
+    per_update: int
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First update of each phase, and the one after its last."""
+        return list(zip(self.edges, self.edges[1:], strict=False))
+
+    def __str__(self) -> str:
+        """How many configurations are trained how long."""
+        trained = sum(c * (b - a) for c, (a, b) in zip(self.counts, self.spans, strict=True))
+        share = trained / (self.counts[0] * self.edges[-1])
+        phases = ", ".join(
+            f"{count} to step {until * self.per_update:,}"
+            for count, (_, until) in zip(self.counts, self.spans, strict=True)
+        )
+        return f"configurations: {phases}; {share:.0%} of the steps of all to the end"
+
+    __repr__ = __str__
+
+
+def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
+    """Check a population and try its rules on equal scores; raises ValueError."""
+    if len(laid.groups) != 1:
+        raise ValueError(
+            f"a population is one group, got {len(laid.groups)} (environments x networks x configs)"
+        )
+    if laid.configurations < 2:
+        raise ValueError(f"hypers: expected 2 or more points, got {laid.configurations}")
+    length, edges = _edges(rules, segments, laid.groups[0].updates)
+    first = first_cohort(laid)
+    hypers, counts = first.hypers, [len(first.configuration)]
+    for rung in range(1, len(edges) - 1):
+        tried = decide(laid, rules, rung, np.zeros(counts[-1], np.float32), hypers)
+        hypers = dict(tried.hypers)
+        counts.append(len(tried.source))
+    devices = len(jax.local_devices())
+    sizes = tuple(-(-count * len(laid.seeds) // devices) * devices for count in counts)
+    group, window = laid.groups[0], length * rules.window
+    each = plan.state_bytes(group)
+    blocks = tuple(plan.choose_block(each, size, None, group.agent.name) for size in sizes)
+    return Schedule(length, edges, window, tuple(counts), sizes, blocks, group.per_update)
+
+
+def decide(
+    laid: Layout, rules: Rules, rung: int, scores: np.ndarray, hypers: dict[str, np.ndarray]
+) -> Selection:
+    """What the rules choose at a rung, its hypers as the agent takes them.
+
+    Where it takes whole numbers, the nearest one is in force. Raises ValueError for what is out of
+    its Range.
+    """
+    chosen, agent = rules.choose(rung, scores, hypers), laid.groups[0].agent
+    kind = type(agent.hypers)
+    whole = {name for name, (_, allowed) in validate.ranges(kind).items() if allowed.integer}
+    new = {name: np.round(x) if name in whole else x for name, x in chosen.hypers.items()}
+    try:
+        return chosen._replace(hypers=validate.columns(kind, new, agent.config))
+    except ValueError as error:
+        raise ValueError(f"select: at rung {rung}, {error}") from None
+
+
+def _edges(rules: Rules, segments: int, updates: int) -> tuple[int, tuple[int, ...]]:
+    """Updates of a segment, and those at which phases begin and the last one ends."""
+    if segments > updates:
+        raise ValueError(f"segments must be between 1 and the {updates} updates, got {segments}")
+    length = -(-updates // segments)
+    last = -(-updates // length)
+    gaps = [b - a for a, b in zip((0, *rules.rungs), rules.rungs, strict=False)]
+    if not gaps or min(gaps) < 1 or rules.rungs[-1] >= last:
+        raise ValueError(
+            f"rungs: expected increasing numbers of segments in 1 .. {last - 1} "
+            f"({updates} updates are {last} segments), got {list(rules.rungs)}"
+        )
+    if not 1 <= rules.window <= min(gaps):
+        raise ValueError(
+            f"window must be 1 .. {min(gaps)} segments, the fewest between rungs, "
+            f"got {rules.window}"
+        )
+    return length, (0, *(length * rung for rung in rules.rungs), updates)
+
+
+class Kept(NamedTuple):
+    """A checkpoint of a phase: the state of its members, and who they are."""
+
+    run: Run
+    hypers: dict[str, np.ndarray]
+    configuration: np.ndarray
+
+
+class Phase:
+    """The store of a phase: what `Chunk` is, for the updates of `span`.
+
+    inner: a Chunk or InMemory. carry: (shapes of the state) -> the state that the phase begins
+    with; None where members are initialised.
+    """
+
+    def __init__(
+        self,
+        inner: Any,
+        span: tuple[int, int],
+        cohort: Cohort,
+        carry: Callable[[Run], Run] | None,
+    ):
+        """Nothing is read or written yet."""
+        self.inner, self.cohort, self.carry = inner, cohort, carry
+        self.first, self.until = span
+        self.clear, self.close = inner.clear, inner.close
+        self.durable = inner.durable
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Rows {metric: f32[B, updates]} of a phase that is trained to its end."""
+        return self.inner.curves(self.until - self.first)
+
+    def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
+        """Keep rows {metric: f32[B, n]} of the updates from `start` on."""
+        self.inner.append(start - self.first, self.until - self.first, length, rows)
+
+    def save(self, update: int, run: Run) -> None:
+        """Keep the state after `update`."""
+        self.inner.save(update, Kept(run, self.cohort.hypers, self.cohort.configuration))
+
+    def restore(self, like: Run, until: int | None = None) -> tuple[int, Run] | None:
+        """The state kept last; else the one to begin with, and whatever is there is forgotten.
+
+        until: the update that it must be of, where another is of no use.
+        """
+        ours = Kept(like, self.cohort.hypers, self.cohort.configuration)
+        found = self.inner.restore(ours, until)
+        if found is None:
+            self.clear()  # rows that no checkpoint counts, perhaps a store without its metadata
+            return None if self.carry is None else (self.first, self.carry(like))
+        update, kept = found
+        same = jax.tree.map(np.array_equal, kept[1:], ours[1:])
+        if not all(jax.tree.leaves(same)):
+            raise ValueError(
+                f"the checkpoint after update {update} is of other configurations than "
+                "the decision before it says: delete it to go back to the one before"
+            )
+        return update, kept.run

@@ -1,0 +1,373 @@
+"""Populations: sweeps that drop, replace or change configurations while they train.
+
+Training is cut into phases at the rungs. A phase is one chunk of a sweep: its configurations as one
+batch, advanced in segments, stored and resumed like any other. Between two phases a pure function
+of the scores decides who goes on (`successive_halving`, `population_based_training`); it can,
+because hyper-parameters are an argument of the program and states are rows of a batch.
+
+A decision is stored before the next phase begins, so going on after kill -9 gives the same bits:
+
+    sweep.json, curves.zarr       as of a sweep
+    group-000/chunk-00P/          phase P: curves and checkpoints, as of a chunk
+    group-000/selection-00P.json  who is in it, with which hyper-parameters, and why
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
+from purejaxrl_suite.core.types import Environment, Run
+from purejaxrl_suite.engine.rollout import counts
+from purejaxrl_suite.populations.cohort import (
+    Cohort,
+    Phase,
+    Schedule,
+    decide,
+    first_cohort,
+    lay_out_cohort,
+    make_schedule,
+)
+from purejaxrl_suite.populations.history import dataset, last_id
+from purejaxrl_suite.populations.selection import Rules, Select, Standing, identities, standing
+from purejaxrl_suite.stats import random_score
+from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps.axes import Points
+from purejaxrl_suite.sweeps.execute import Progress, Settings, Training, make_plan
+from purejaxrl_suite.sweeps.folder import How, begin, choose, enter
+from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of_function
+from purejaxrl_suite.sweeps.interrupt import interruptible
+from purejaxrl_suite.sweeps.layout import Layout, label, lay_out
+from purejaxrl_suite.sweeps.memory import describe_bytes
+from purejaxrl_suite.sweeps.plan import Plan
+from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.store import InMemory, Sweep, claimed
+
+if TYPE_CHECKING:
+    import xarray
+
+Told = Callable[[Progress], None] | None
+
+
+def evolve(
+    builder: Callable[..., Any],
+    env: Environment,
+    *,
+    hypers: Points,
+    seeds: int | Sequence[int],
+    steps: float,
+    select: Select,
+    rungs: Sequence[int],
+    segments: int = 20,
+    metric: str = "episode_return",
+    window: int = 1,
+    selection_seed: int = 0,
+    config: Any = None,
+    network: Any = None,
+    env_params: Any = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    checkpoint_every: int = 1,
+    keep: int = 2,
+    memory: str | int | float | None = None,
+    accept_changes: bool = False,
+    reset_pool: int = 1,
+    announce: Callable[[object], None] = print,
+    on_segment: Told = None,
+) -> Result:
+    """Train configurations, of which `select` decides at each rung who goes on; else as `sweep`.
+
+    select: (key, scores f32[C], hypers {name: f32[C]}) -> Selection, such as
+        `successive_halving()`; how many go on must depend on C only.
+    rungs: after which of the `segments` it is asked.
+    metric, window: a configuration's score is the interquartile mean over its seeds of the mean of
+        the metric over the episodes of so many segments before the rung. One with a member that
+        diverged cannot go on: `select` is told -inf, and the member counts as the worst of all.
+    selection_seed: what `select` draws depends on it and on the rung only.
+
+    A copy goes on from the state of the member with its seed, with the random numbers of that seed.
+    What is fresh gets the start of its seed and the rest of training, schedules included. Returns
+    curves as `dataset` describes them, and the members of the last phase. In `on_segment` a chunk
+    is a phase. Raises what `sweep` does; ValueError for more than one group, or if not all members
+    fit into memory at once, or if nothing is known of anybody's score.
+    """
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    instance("env", env, Environment)
+    if not isinstance(hypers, Points):
+        raise wrong("hypers", "points, such as `random(PPOHypers(), 16, ...)` gives", hypers)
+    if isinstance(env_params, Points):
+        raise wrong("env_params", "values: a population varies hypers only", env_params)
+    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps, reset_pool=reset_pool)
+    rules = Rules(
+        function("select", select, 3, "(key, scores, hypers) -> Selection"),
+        tuple(integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")),
+        instance("metric", metric, str),
+        integer("window", window, 1),
+        integer("selection_seed", selection_seed, 0, 2**32 - 1),
+    )
+    return _evolve(laid, rules, settings, out, resume, announce, on_segment)
+
+
+def _evolve(
+    laid: Layout,
+    rules: Rules,
+    settings: Settings,
+    out: str | Path | None,
+    resume: str | Path | None,
+    announce: Callable[[object], None],
+    on_segment: Told,
+) -> Result:
+    folder = choose(out, resume)
+    how = How(resuming=resume is not None, accept_changes=settings.accept_changes)
+    with claimed(folder):
+        sweep = None if folder is None else Sweep(folder)
+        return _enter(laid, rules, settings, sweep, how, announce, on_segment)
+
+
+def _enter(
+    laid: Layout,
+    rules: Rules,
+    settings: Settings,
+    sweep: Sweep | None,
+    how: How,
+    announce: Callable[[object], None],
+    on_segment: Told,
+) -> Result:
+    schedule = make_schedule(laid, rules, settings.segments)
+    identity = saved = None
+    if sweep is not None:
+        identity = _identity(laid, rules, schedule)
+        saved = enter(sweep, identity, how).sizes
+    if saved is not None:
+        sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
+        schedule = schedule._replace(length=saved["length"][0], sizes=sizes, blocks=blocks)
+    population = Population(laid, rules, schedule, settings, sweep)
+    if saved is not None:
+        population.load()
+    if sweep is not None and sweep.finished():
+        announce(f"{sweep.path} is finished: nothing is left to train")
+        return population.result(sweep.curves())
+    announce(schedule)
+    announce(plan := population.plan())
+    if sweep is not None and identity is not None and saved is None:
+        sizes = {"chunk": list(schedule.sizes), "block": list(schedule.blocks)}
+        sizes["length"] = [schedule.length]
+        begin(sweep, identity, sizes, {"plan": f"{schedule}\n{plan}"}, replaces=False)
+    return population.train(on_segment)
+
+
+def _identity(laid: Layout, rules: Rules, schedule: Schedule) -> dict[str, Any]:
+    """What makes this population this one; no sweep has the same."""
+    population = {
+        "select": {"name": label(rules.select), PROGRAM: digest_of_function(rules.select)},
+        "metric": rules.metric,
+        "selection seed": rules.seed,
+        "rungs, in updates": list(schedule.edges[1:-1]),
+        "window, in updates": schedule.window,
+        "configurations": list(schedule.counts),
+    }
+    return {"sweep": laid.identity(), "population": population}
+
+
+class Population:
+    """The phases of one call, trained one after the other; the last of them is the present one."""
+
+    def __init__(
+        self,
+        laid: Layout,
+        rules: Rules,
+        schedule: Schedule,
+        settings: Settings,
+        sweep: Sweep | None,
+    ):
+        """Nothing is read, compiled or trained yet."""
+        self.laid, self.rules, self.schedule = laid, rules, schedule
+        self.settings, self.sweep = settings, sweep
+        self.cohorts: list[Cohort] = []
+        self.phases: list[Phase] = []
+        self.compiled: Plan | None = None
+        self.resumed = False
+        self.compile_seconds, self.began, self.trained = 0.0, 0.0, 0
+        self._add(first_cohort(laid))
+
+    @property
+    def last(self) -> bool:
+        """Whether the present phase is the last one."""
+        return len(self.cohorts) == len(self.schedule.counts)
+
+    def load(self) -> None:
+        """Take up the decisions that are stored; raises ValueError if `select` now differs."""
+        self.resumed = True
+        while not self.last and (record := self._decided()) is not None:
+            cohort = Cohort.of(files.read_json(record))
+            if not cohort.agrees(self._decide()):
+                raise ValueError(
+                    f"select decides otherwise than it did after update {self.phases[-1].until}: "
+                    "resume with the function and the arguments that the population began with"
+                )
+            self._add(cohort)
+
+    def plan(self) -> Plan:
+        """The plan of the present phase; compiled if its batch is of another size than before."""
+        number = len(self.cohorts) - 1
+        size = self.schedule.sizes[number]
+        if self.compiled is not None and self.compiled.groups[0].chunk == size:
+            return self.compiled
+        # On the first compilation of all it is found out how many would fit.
+        known = number > 0 or self.resumed
+        block = self.schedule.blocks[number]
+        sizes = {"chunk": [size], "block": [block], "length": [self.schedule.length]}
+        saved = sizes if known else None  # chosen else, as the schedule has it
+        checkpoints = self.sweep is not None
+        made = make_plan(self._layout(), self.settings, checkpoints=checkpoints, saved=saved)
+        if made.groups[0].chunk != size:
+            raise ValueError(
+                f"a population is trained at once: {size} members, but {made.groups[0].chunk} fit "
+                f"into {describe_bytes(made.limit)}. Fewer configurations or seeds, or more memory "
+                "would change that"
+            )
+        names = made.groups[0].program.train.out_info[1]
+        if self.rules.metric not in names:
+            raise ValueError(f"metric: {self.rules.metric!r} is none of {', '.join(sorted(names))}")
+        self.compiled = made
+        self.compile_seconds += made.compile_seconds
+        return made
+
+    def train(self, on_segment: Told) -> Result:
+        """Train every phase that is not complete, deciding between them."""
+        self.began = time.perf_counter()
+        with interruptible() as stop:
+            self._phase(on_segment, stop)
+            while not self.last:
+                record, cohort = self._record(), self._decide()
+                self._add(cohort)
+                self.phases[-1].clear()  # of what it might hold, nothing follows from this
+                if record is not None:
+                    files.write_json(record, cohort.record())
+                self._phase(on_segment, stop)
+        parts = [phase.curves() for phase in self.phases]
+        found = dataset(self.laid, self.schedule, self.cohorts, parts, self.compile_seconds)
+        if self.sweep is not None:
+            self.sweep.write_curves(found)
+        return self.result(found)
+
+    def result(self, found: "xarray.Dataset") -> Result:
+        """What is left: curves of all, and the members of the last phase."""
+        self.phases[-1].carry = None  # what is left must not hold the programs
+        return Result(found, self._layout(), self.schedule.sizes[-1:], ((self.phases[-1],),))
+
+    def _phase(self, on_segment: Told, stop: Callable[[], int]) -> None:
+        """Train the present phase to its end."""
+        made, phase = self.plan(), self.phases[-1]
+        told = None if on_segment is None else self._told(on_segment)
+        training = Training(self._layout(), made, ((phase,),), self.settings, told)
+        training.one(0, 0, stop, phase.until)
+        if len(self.phases) > 1:  # from now on this one has states of its own
+            self.phases[-2].inner.drop_states()
+
+    def _decide(self) -> Cohort:
+        """Who follows the present cohort, from its stored curves."""
+        rung, before, found = len(self.cohorts), self.cohorts[-1], self._standing()
+        selection = decide(self.laid, self.rules, rung, found.told, before.hypers)
+        if len(selection.source) != self.schedule.counts[rung]:
+            raise ValueError(
+                f"select: how many go on must not depend on scores, got {len(selection.source)} "
+                f"where equal scores gave {self.schedule.counts[rung]}"
+            )
+        ids = identities(before.configuration, selection, 1 + last_id(self.cohorts))
+        return Cohort(ids, dict(selection.hypers), selection.source, selection.fresh, found.scores)
+
+    def _standing(self) -> Standing:
+        """How the present cohort stands at its end, by the last updates of its stored curves."""
+        metric, env = self.rules.metric, self.laid.groups[0].env
+        stored, seeds = self.phases[-1].curves(), len(self.laid.seeds)
+        count, counted = len(self.cohorts[-1].configuration), counts(env).get(metric)
+
+        def window(name: str) -> np.ndarray:
+            rows = stored[name][: count * seeds, -self.schedule.window :]
+            return rows.reshape(count, seeds, -1)
+
+        episodes = None if counted is None else window(counted)
+        lost = window("diverged")[..., -1] > 0
+        try:
+            return standing(window(metric), episodes, lost, random_score(env.name, metric))
+        except ValueError as error:
+            raise ValueError(
+                f"metric: {metric}: {error}: a longer window, or later rungs, would change that"
+            ) from None
+
+    def _add(self, cohort: Cohort) -> None:
+        number = len(self.cohorts)
+        carry = self._carry if number else None
+        if number:
+            self.phases[-1].carry = None  # complete: it has its own last state, or none at all
+        self.phases.append(Phase(self._store(number), self.schedule.spans[number], cohort, carry))
+        self.cohorts.append(cohort)
+
+    def _store(self, number: int) -> Any:
+        if self.sweep is None:
+            return InMemory()
+        return self.sweep.chunk(0, number, self.settings.keep)
+
+    def _decided(self) -> Path | None:
+        """The decision at the end of the present phase, if it is stored.
+
+        Raises ValueError naming the file where something follows from it, and it is not there.
+        """
+        record = self._record()
+        if self.sweep is None or record is None or record.exists():
+            return record
+        next_one = self.sweep.chunk(0, len(self.cohorts), self.settings.keep)
+        if self.sweep.finished() or next_one.latest() is not None:
+            raise ValueError(f"{record} is missing: the population cannot go on without it")
+        return None
+
+    def _record(self) -> Path | None:
+        """Where the decision at the end of the present phase is stored, if it is."""
+        name = f"selection-{len(self.cohorts):03}.json"
+        return None if self.sweep is None else self.sweep.path / "group-000" / name
+
+    def _layout(self) -> Layout:
+        return lay_out_cohort(self.laid, self.cohorts[-1])
+
+    def _carry(self, like: Run) -> Run:
+        """The state that the present phase begins with, from the end of the one before."""
+        before, (old, new) = self.phases[-2], self.schedule.sizes[len(self.cohorts) - 2 :][:2]
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((old, *x.shape[1:]), x.dtype), like)
+        found = before.restore(shapes, before.until)
+        assert found is not None, "a phase that is over has a state, or restore raised"
+        before.close()
+        rows, fresh = self.cohorts[-1].rows_before(len(self.laid.seeds), new)
+        carried = tree.index(found[1], rows)
+        if not np.any(fresh):
+            return carried
+        members = self._layout().groups[0].members.chunk(0, new)
+        program = self.plan().groups[0].program
+        begun = program.init(members.seeds, members.hypers, members.env_params)
+
+        def pick(begun: np.ndarray, carried: np.ndarray) -> np.ndarray:
+            return np.where(fresh.reshape(-1, *[1] * (begun.ndim - 1)), begun, carried)
+
+        return jax.tree.map(pick, tree.to_host(begun), carried)
+
+    def _told(self, on_segment: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """Told of the present phase, tells of the whole population."""
+        sizes, edges = np.asarray(self.schedule.sizes), self.schedule.edges
+        work = np.concatenate([[0], np.cumsum(sizes * np.diff(edges))])
+        number = len(self.cohorts) - 1
+
+        def tell(progress: Progress) -> None:
+            self.trained += next(iter(progress.history.values())).size
+            done = work[number] + sizes[number] * (progress.update - edges[number])
+            seconds = time.perf_counter() - self.began
+            left = float(seconds * (work[-1] - done) / self.trained)
+            place = {"chunk": number, "chunks": len(sizes), "seconds": seconds, "left": left}
+            on_segment(progress._replace(**place, done=float(done / work[-1])))
+
+        return tell

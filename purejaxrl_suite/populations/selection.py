@@ -1,0 +1,241 @@
+"""Who goes on: successive halving and population-based training as pure functions on the host.
+
+A population has C configurations, all seeds of one together being the unit. At a rung a function
+
+    select(key, scores f32[C], hypers {name: f32[C]}) -> Selection
+
+decides. Scores are the larger the better, -inf for a configuration that cannot go on (`Standing`).
+It may be any function whose number of configurations C' depends on C only; arrays are numpy's.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core.argument import number, wrong
+from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.stats import final_score, iqm, with_diverged
+from purejaxrl_suite.sweeps.axes import Quantile
+
+
+class Selection(NamedTuple):
+    """C' <= C configurations in place of C.
+
+    source: i32[C'], whose state a configuration goes on from. hypers: {name: f32[C']}, in force
+    from now on. fresh: bool[C'], where training starts anew and `source` does not matter.
+    """
+
+    source: Any
+    hypers: Mapping[str, Any]
+    fresh: Any
+
+
+Select = Callable[[Key, np.ndarray, Mapping[str, np.ndarray]], Selection]
+
+
+def successive_halving(keep: float = 0.5, sample: Mapping[str, Quantile] | None = None) -> Select:
+    """Drop all but the best share: Jamieson and Talwalkar 2015 (arXiv 1502.07943).
+
+    keep: the share, in (0, 1); rounded down to whole configurations, at least one.
+    sample: None gives the freed slots back. Ranges by hyper-parameter, as `random` takes them, fill
+        them (and those of all that diverged) with new configurations; hyper-parameters without a
+        range stay what they are in the slot.
+    Raises ValueError for a share or a range that makes no sense.
+    """
+    if not 0.0 < number("keep", keep) < 1.0:
+        raise ValueError(f"keep: expected a share in (0, 1), got {keep}")
+    if sample is not None and not isinstance(sample, Mapping):
+        raise wrong("sample", "{hyper-parameter: uniform(...) or another range}", sample)
+    ranges = dict(sample or {})
+    for name, quantile in ranges.items():
+        if not callable(quantile):
+            raise ValueError(f"sample: {name}: expected such as uniform(...), got {quantile!r}")
+
+    def select(key: Key, scores: np.ndarray, hypers: Mapping[str, np.ndarray]) -> Selection:
+        count = len(scores)
+        best = np.sort(ranking(scores)[: max(1, _part(keep, count))])
+        if not ranges:
+            kept = {name: values[best] for name, values in hypers.items()}
+            return Selection(best, kept, np.zeros(len(best), bool))
+        fresh = ~np.isin(np.arange(count), best) | ~np.isfinite(scores)
+        unit = np.asarray(jax.random.uniform(key, (len(ranges), count)), np.float64)
+        drawn = {name: range_(unit[i]) for i, (name, range_) in enumerate(ranges.items())}
+        new = {name: np.where(fresh, drawn.get(name, x), x) for name, x in hypers.items()}
+        return Selection(np.arange(count), new | _unknown(drawn, hypers), fresh)
+
+    return select
+
+
+def population_based_training(
+    bounds: Mapping[str, tuple[float, float]],
+    *,
+    exploit: float = 0.25,
+    perturb: tuple[float, ...] = (0.8, 1.25),
+) -> Select:
+    """Replace the worst by perturbed copies of the best: Jaderberg et al. 2017 (arXiv 1711.09846).
+
+    Truncation selection: each of the worst `exploit` (and all that diverged) copies state and
+    hyper-parameters of one of the best `exploit`, drawn uniformly. Then each hyper-parameter with
+    bounds is multiplied by one of `perturb`, drawn uniformly, and clipped to its bounds. The share
+    and the factors are our setting.
+
+    bounds: {hyper-parameter: (low, high)}; all others are copied unperturbed.
+    exploit: a share in (0, 1/2], rounded down to whole configurations, at least one.
+    Raises ValueError for bounds, a share or factors that make no sense.
+    """
+    if not 0.0 < number("exploit", exploit) <= 0.5:
+        raise ValueError(f"exploit: expected a share in (0, 0.5], got {exploit}")
+    if not isinstance(perturb, list | tuple) or not perturb:
+        raise wrong("perturb", "positive factors, at least one", perturb)
+    for i, factor in enumerate(perturb):
+        if number(f"perturb[{i}]", factor) <= 0:
+            raise wrong(f"perturb[{i}]", "a positive factor", factor)
+    if not isinstance(bounds, Mapping) or not bounds:
+        raise wrong("bounds", "{hyper-parameter: (low, high)}, at least one to perturb", bounds)
+    for name, ends in bounds.items():
+        if not isinstance(ends, list | tuple) or len(ends) != 2:
+            raise wrong(f"bounds: {name}", "(low, high)", ends)
+        low, high = (number(f"bounds: {name}", end) for end in ends)
+        if not low < high:
+            raise ValueError(f"bounds: {name}: expected low < high, got {low} and {high}")
+    factors, limits = np.asarray(perturb, np.float32), dict(bounds)
+
+    def select(key: Key, scores: np.ndarray, hypers: Mapping[str, np.ndarray]) -> Selection:
+        count, alive, order = len(scores), np.isfinite(scores), ranking(scores)
+        few = min(max(1, _part(exploit, count)), count // 2)
+        best = order[:few][alive[order[:few]]]
+        source, lost = np.arange(count), ~alive | np.isin(np.arange(count), order[count - few :])
+        if len(best) == 0:  # nobody is worth a copy
+            return Selection(source, dict(hypers), np.zeros(count, bool))
+        pick_key, factor_key = jax.random.split(key)
+        pick = np.asarray(jax.random.randint(pick_key, (count,), 0, len(best)))
+        source = np.where(lost, best[pick], source)
+        new = {name: values[source] for name, values in hypers.items()}
+        chosen = np.asarray(jax.random.randint(factor_key, (len(limits), count), 0, len(factors)))
+        for i, (name, (low, high)) in enumerate(limits.items()):
+            if name in new:
+                perturbed = np.clip(new[name] * factors[chosen[i]], low, high)
+                new[name] = np.where(lost, perturbed, new[name])
+        return Selection(source, new | _unknown(limits, hypers), np.zeros(count, bool))
+
+    return select
+
+
+class Rules(NamedTuple):
+    """How it is decided who goes on.
+
+    rungs: after which segments. window: segments before a rung whose values of `metric` count.
+    seed: what is drawn depends on it and on the rung.
+    """
+
+    select: Select
+    rungs: tuple[int, ...]
+    metric: str
+    window: int
+    seed: int
+
+    def choose(self, rung: int, scores: np.ndarray, hypers: dict[str, np.ndarray]) -> Selection:
+        """The decision at a rung, counted from 1; raises ValueError if it cannot be followed."""
+        key = jax.random.fold_in(jax.random.key(self.seed), rung)
+        return checked(self.select(key, scores, dict(hypers)), hypers, len(scores))
+
+
+def ranking(scores: np.ndarray) -> np.ndarray:
+    """Indices i32[C] from the best to the worst; ties in their order, NaN last."""
+    return np.argsort(-np.asarray(scores), kind="stable")
+
+
+def _part(share: float, count: int) -> int:
+    return int(share * count + 1e-9)  # 0.29 * 100 is less than 29
+
+
+def _unknown(given: Mapping[str, Any], hypers: Mapping[str, Any]) -> dict[str, Any]:
+    """What the agent does not have: kept, so that `checked` names it."""
+    return {name: np.zeros(0) for name in given if name not in hypers}
+
+
+def checked(selection: Any, hypers: Mapping[str, np.ndarray], count: int) -> Selection:
+    """The selection with its arrays in their types; ValueError if it cannot be followed.
+
+    hypers: {name: f32[C]} before it. count: C.
+    """
+    if not isinstance(selection, Selection):
+        raise ValueError(f"select must return a Selection, got {type(selection).__name__}")
+    source, fresh = np.asarray(selection.source), np.asarray(selection.fresh)
+    if not (source.ndim == 1 and 1 <= len(source) <= count and fresh.shape == source.shape):
+        raise ValueError(
+            f"select: source and fresh must have 1 to {count} configurations, "
+            f"got {source.shape} and {fresh.shape}"
+        )
+    if not (np.all(source >= 0) and np.all(source < count)):
+        raise ValueError(f"select: source must be in 0 .. {count - 1}, got {source.tolist()}")
+    differing = sorted(set(selection.hypers) ^ set(hypers))
+    if differing:
+        raise ValueError(
+            f"select: hypers must be {', '.join(hypers)}; differing: {', '.join(differing)}"
+        )
+    new = {name: np.asarray(selection.hypers[name], np.float32) for name in hypers}
+    for name, values in new.items():
+        if values.shape != source.shape or not np.all(np.isfinite(values)):
+            raise ValueError(f"select: hypers.{name} must be {len(source)} finite numbers")
+    return Selection(source.astype(np.int32), new, fresh.astype(bool))
+
+
+def identities(ids: np.ndarray, selection: Selection, unused: int) -> np.ndarray:
+    """Ids i32[C'] of the configurations after a selection among those with `ids` i32[C].
+
+    One configuration goes on under the id of each source: the one in the same place, else the
+    first. Another copy takes over the id of what was dropped from its place, as a worker of a
+    population does. What is fresh, or a copy without such a place, gets a new id, from `unused` on.
+    """
+    heirs: dict[int, int] = {}
+    for place, (source, fresh) in enumerate(zip(selection.source, selection.fresh, strict=True)):
+        if not fresh and (source not in heirs or source == place):
+            heirs[int(source)] = place
+    found = np.full(len(selection.source), -1, np.int32)
+    for source, place in heirs.items():
+        found[place] = ids[source]
+    for place in np.flatnonzero(found < 0):
+        if selection.fresh[place] or int(place) in heirs:
+            found[place], unused = unused, unused + 1
+        else:
+            found[place] = ids[place]
+    return found
+
+
+class Standing(NamedTuple):
+    """How configurations stand at a rung.
+
+    scores: f32[C], NaN where nothing is known. out: bool[C], who cannot go on: a configuration with
+    a member that diverged, because its state would be copied along, or without any score.
+    """
+
+    scores: np.ndarray
+    out: np.ndarray
+
+    @property
+    def told(self) -> np.ndarray:
+        """What `Select` is told: the scores f32[C], -inf for who cannot go on."""
+        return np.where(self.out, np.float32(-np.inf), self.scores)
+
+
+def standing(
+    values: np.ndarray, episodes: np.ndarray | None, diverged: np.ndarray, random: float = np.nan
+) -> Standing:
+    """Score each configuration: the interquartile mean over seeds of `final_score` in a window.
+
+    A member that diverged has the worst score of all (`stats.with_diverged`).
+
+    values, episodes: f32[C, S, U], the updates of the window, as of `final_score`. diverged:
+    bool[C, S]. random: score of a random policy, NaN where unknown.
+    Raises ValueError if nothing is known of any configuration without members that diverged.
+    """
+    members = final_score(values, episodes, share=1.0)
+    whole = with_diverged(members[..., None], diverged[..., None], random)[..., 0]
+    found, lost = np.asarray(iqm(whole, axis=1)), np.any(diverged, axis=1)
+    unknown = np.all(np.isnan(np.asarray(members)), axis=1)
+    if not np.all(lost) and np.all(lost | unknown):
+        raise ValueError(f"expected a value before a rung, got none in {values.shape[-1]} updates")
+    return Standing(found, lost | unknown)

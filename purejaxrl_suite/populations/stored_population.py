@@ -1,0 +1,85 @@
+"""A population from its folder: its decisions as they are stored, `select` is not asked again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from purejaxrl_suite.populations.cohort import Cohort, Phase, Schedule, first_cohort, lay_out_cohort
+from purejaxrl_suite.populations.history import dataset
+from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps.folder import settle
+from purejaxrl_suite.sweeps.layout import Layout
+from purejaxrl_suite.sweeps.result import TRAINED, Result
+from purejaxrl_suite.sweeps.store import Sweep
+from purejaxrl_suite.sweeps.stored import Stored
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def stored_population(laid: Layout, folder: str | Path) -> Stored:
+    """Read the folder of a population; its members are those of the last phase with a checkpoint.
+
+    laid: of its first configurations. Raises ValueError naming what differs where the folder is of
+    something else, and if no segment is finished.
+    """
+    settle(Path(folder))
+    sweep = Sweep(Path(folder))
+    told = files.read_json(sweep.path / "sweep.json")["identity"]["population"]
+    sizes = sweep.open({"sweep": laid.identity(), "population": told})
+    edges = (0, *told["rungs, in updates"], laid.groups[0].updates)
+    window, counts = told["window, in updates"], told["configurations"]
+    known = sizes["length"][0], edges, window, counts, sizes["chunk"], sizes["block"]
+    schedule = Schedule(*known, laid.groups[0].per_update)
+    phases = _phases(laid, sweep, schedule)
+    cohorts = [phase.cohort for phase in phases]
+    kept = schedule.sizes[len(phases) - 1], ((phases[-1],),)
+    last = lay_out_cohort(laid, cohorts[-1]), (kept[0],), kept[1]
+    if sweep.finished():
+        return Stored(Result(sweep.curves(), *last), 1.0)
+    found, done = _so_far(laid, schedule, phases)
+    return Stored(Result(found, *last), done)
+
+
+def _so_far(
+    laid: Layout, schedule: Schedule, phases: list[Phase]
+) -> tuple["xarray.Dataset", float]:
+    """Curves up to the last update that was measured, and its share of all that is to be done."""
+    count, edges = len(phases), schedule.edges
+    begun = schedule._replace(
+        edges=edges[: count + 1], counts=schedule.counts[:count], sizes=schedule.sizes[:count]
+    )
+    group = laid.groups[0]._replace(updates=edges[count])
+    cohorts, parts = [phase.cohort for phase in phases], [_rows(phase) for phase in phases]
+    found = dataset(laid._replace(groups=(group,)), begun, cohorts, parts, float("nan"))
+    measured = int(np.flatnonzero(np.isfinite(found["steps_per_second"].values))[-1]) + 1
+    ends = np.minimum(edges[1:], measured)
+    work = np.asarray(schedule.counts) * np.stack([np.diff(edges), np.diff([0, *ends])])
+    steps = int(work[1].sum()) * len(laid.seeds) * schedule.per_update
+    done = float(work[1].sum() / work[0].sum())
+    known = {"environment_steps": steps, TRAINED: done}
+    return found.isel(step=slice(0, measured)).assign_attrs(known), done
+
+
+def _rows(phase: Phase) -> dict[str, np.ndarray]:
+    """As many as its last checkpoint counts; of a phase that has dropped its own, all."""
+    latest = phase.inner.latest()
+    return phase.inner.curves((phase.until if latest is None else latest) - phase.first)
+
+
+def _phases(laid: Layout, sweep: Sweep, schedule: Schedule) -> list[Phase]:
+    """Those that were begun, up to the last one with a checkpoint."""
+    cohorts = [first_cohort(laid)]
+    while (record := _record(sweep, len(cohorts))).exists():
+        cohorts.append(Cohort.of(files.read_json(record)))
+    stores = [sweep.chunk(0, number, keep=1) for number in range(len(cohorts))]
+    begun = [number for number, store in enumerate(stores) if store.latest() is not None]
+    if not begun:
+        raise ValueError(f"{sweep.path}: no segment of this run is finished yet")
+    many = zip(stores, schedule.spans, cohorts, strict=False)
+    return [Phase(store, span, cohort, None) for store, span, cohort in many][: begun[-1] + 1]
+
+
+def _record(sweep: Sweep, number: int) -> Path:
+    return sweep.path / "group-000" / f"selection-{number:03}.json"

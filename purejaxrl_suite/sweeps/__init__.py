@@ -1,0 +1,1 @@
+"""Sweeps: many members of one experiment, planned, trained, stored, resumed, read again."""

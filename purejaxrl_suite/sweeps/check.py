@@ -1,0 +1,214 @@
+"""Checks of what `run`, `sweep`, `plan` and `evolve` are told, before anything is built from it.
+
+All raise ValueError in one sentence, `NAME: expected X, got Y`; see core.argument.
+"""
+
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core.argument import (
+    a,
+    function,
+    instance,
+    integer,
+    integers,
+    number,
+    shown,
+    wrong,
+)
+from purejaxrl_suite.core.parameter import like
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Discrete,
+    Environment,
+    Intervention,
+    Key,
+    PyTree,
+)
+from purejaxrl_suite.sweeps.axes import fields
+from purejaxrl_suite.sweeps.memory import available, describe_bytes
+
+SEEDS = "a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"
+UPDATES = 2**31 - 1
+"""The most updates that a clock of int32 counts."""
+ROWS = 4
+"""Curves that every member has at least."""
+
+HOST = 200
+"""Bytes, about, of what tells a member apart: its seed, hypers and labels, as numbers of Python."""
+
+Named = tuple[list[tuple[str, Any]], dict[str, list[str]]]
+"""[(name, value)], and {axis: names} where there are several."""
+
+
+def seeds(given: Any) -> Sequence[int]:
+    """The seeds themselves: 0 .. n - 1 for a number."""
+    if isinstance(given, list | tuple | range) or getattr(given, "ndim", 0):
+        return integers("seeds", given, 0, 2**32 - 1, SEEDS)
+    try:
+        return range(integer("seeds", given, 1, 2**32))
+    except ValueError:
+        raise wrong("seeds", SEEDS, given) from None
+
+
+def steps(agent: Agent, given: Any) -> int:
+    """Updates in that many environment steps of one member, at least one."""
+    per_update = agent.num_envs * agent.rollout_length
+    update = (
+        f"one update, {agent.num_envs} environments x {agent.rollout_length} steps = {per_update}"
+    )
+    updates = int(number("steps", given, per_update, f" ({update})")) // per_update
+    if updates > UPDATES:
+        most = f"at most {UPDATES * per_update:,} ({UPDATES:,} updates of {per_update:,} steps)"
+        raise wrong("steps", most, given)
+    return updates
+
+
+def declared(builder: Callable[..., Agent]) -> dict[str, type]:
+    """{argument: its type} of a builder, as far as it is annotated with a class (or None)."""
+    function("builder", builder, 4, "(env, config, network, hypers) -> Agent")
+    try:
+        hints = typing.get_type_hints(builder)
+    except (NameError, TypeError):  # not annotated, or with names that are not at hand
+        return {}
+    found = {}
+    for name, hint in hints.items():
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        classes = [kind for kind in kinds if kind is not type(None)]
+        if len(classes) == 1 and isinstance(classes[0], type):
+            found[name] = classes[0]
+    return found
+
+
+def kind(name: str, given: Any, wanted: type | None) -> Any:
+    """The value itself, if it is None or of the type that the agent's builder declares."""
+    if given is not None and wanted is not None and type(given) is not wanted:
+        raise wrong(name, f"{a(wanted)} or points of one", given)
+    return given
+
+
+def environments(env: Any) -> tuple[list[Environment], dict[str, list[str]]]:
+    """The environments, and {axis: their names} where there may be several."""
+    if isinstance(env, Environment):
+        return [env], {}
+    if not isinstance(env, list | tuple) or hasattr(env, "_fields") or not env:
+        raise wrong("env", "an Environment, such as `make` gives, or a list of them", env)
+    found = [instance(f"env[{i}]", one, Environment) for i, one in enumerate(env)]
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):
+        raise wrong("env", "environments with distinct names", names)
+    return found, {"environment": names}
+
+
+def networks(network: Any) -> Named:
+    """Functions of an environment by name, None for the agent's own."""
+
+    def check(name: str, one: Any) -> Any:
+        return function(name, one, 1, "Environment -> Network")
+
+    return _named("network", network, check, "a function Environment -> Network")
+
+
+def interventions(intervention: Any) -> Named:
+    """Interventions by name, None for none."""
+
+    def check(name: str, one: Any) -> Any:
+        return one if one is None else instance(name, one, Intervention)
+
+    return _named("intervention", intervention, check, "an Intervention, None")
+
+
+def _named(name: str, given: Any, check: Callable[[str, Any], Any], what: str) -> Named:
+    """One value under the name "", or those of a mapping, which make an axis."""
+    if given is None:
+        return [("", None)], {}
+    if not isinstance(given, Mapping):
+        try:
+            return [("", check(name, given))], {}
+        except ValueError:
+            raise wrong(name, f"{what} or {{name: one of them}}", given) from None
+    if not given or not all(isinstance(key, str) and _writable(key) for key in given):
+        raise wrong(name, f"{what} or {{name: one of them}}, names being texts", given)
+    found = [(key, check(f"{name}[{key!r}]", one)) for key, one in given.items()]
+    return found, {name: list(given)}
+
+
+def _writable(text: str) -> bool:
+    """Whether a text can be a label in a file: there is some, and UTF-8 has it."""
+    return bool(text) and not any("\ud800" <= x <= "\udfff" for x in text)
+
+
+def params(name: str, given: PyTree, env: Environment) -> PyTree:
+    """Parameters of the environment in the types that its own have."""
+    structure = jax.tree.structure(env.params)
+    if jax.tree.structure(given) != structure:
+        for field, own in fields(env.params).items() if type(given) is type(env.params) else ():
+            one = fields(given)[field]
+            if jax.tree.structure(one) != jax.tree.structure(own):
+                raise wrong(f"{name}.{field}", f"a value like {shown(own)}", one)
+        own, got = (f"{shown(x)}{_fields(x)}" for x in (env.params, given))
+        raise ValueError(f"{name}: expected {own}, as {env.name!r} has, got {got}")
+
+    def leaf(path: Any, own: Any, one: Any) -> Any:
+        return like(name + jax.tree_util.keystr(path), one, own)
+
+    return jax.tree_util.tree_map_with_path(leaf, env.params, given)
+
+
+def _fields(x: Any) -> str:
+    return f" ({', '.join(map(str, fields(x)))})" if fields(x) else ""
+
+
+def room(configurations: int, given: Sequence[int], updates: int) -> None:
+    """Raise ValueError unless memory can hold the curves of so many members."""
+    members, each = configurations * len(given), HOST + 4 * ROWS * updates
+    free = available()
+    if members * each > free:
+        raise ValueError(
+            f"seeds: expected at most {free // each:,} members of {updates:,} updates, which "
+            f"fit into the {describe_bytes(free)} of memory that are free, got "
+            f"{members:,} ({configurations:,} configurations x {len(given):,} seeds)"
+        )
+
+
+def outputs(agent: Agent) -> None:
+    """Raise ValueError unless actions and estimates have the shapes that the spaces ask for.
+
+    What a network gives in another shape shows here, traced and not compiled.
+    """
+    n = 2
+    obs, key = spaces.abstract(agent.observation, n), jax.eval_shape(jax.random.key, 0)
+
+    def ask(key: Key, obs: Array) -> Any:
+        hypers = jax.tree.map(jnp.float32, agent.hypers)
+        state, memory = agent.init(key, hypers), agent.memory(n)
+        _, action, _ = agent.act(agent.noise(key, n), hypers, state, memory, obs, True)
+        known = hypers, state, memory, obs
+        return action, None if agent.estimate is None else agent.estimate(*known, None)
+
+    try:
+        action, told = jax.eval_shape(ask, key, obs)
+    except Exception as error:  # of functions that are not ours, so of any kind
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ValueError(
+            f"network: expected one whose outputs {agent.name} can use, "
+            f"got {type(error).__name__}: {reason}"
+        ) from error
+    wanted = {"actions": (action, spaces.abstract(agent.action, n).shape)}
+    if told is not None:
+        choices = (n, agent.action.n) if isinstance(agent.action, Discrete) else (n,)
+        wanted |= {"values": (told.value, (n,)), "action values": (told.q, choices)}
+        wanted["probabilities"] = told.probabilities, choices
+    for name, (found, shape) in wanted.items():
+        if found is not None and found.shape != shape:
+            raise ValueError(
+                f"network: expected {name} of {n} observations of shape {shape}, for the actions "
+                f"{spaces.describe(agent.action)} of {agent.name}, got {found.shape}"
+            )

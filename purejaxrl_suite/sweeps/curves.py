@@ -1,0 +1,253 @@
+"""Training curves as a labelled xarray.Dataset, and their storage in zarr."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.engine.rollout import counts
+from purejaxrl_suite.stats.inputs import MEAN_OVER
+from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps.layout import Group, Layout, label
+from purejaxrl_suite.sweeps.record import attributes, record_of
+
+if TYPE_CHECKING:
+    import xarray
+
+PACKAGES = ("purejaxrl_suite", "jax", "jaxlib", "flax", "optax", "gymnax", "navix", "distrax")
+RUN = "run"
+"""Attribute of stored curves: the name that sweep.json gives to the run that they are of."""
+EXTRAS = ("brax", "mujoco", "playground")
+UNITS = {
+    "episode_return": "reward",
+    "episode_length": "steps",
+    "entropy": "nats",
+    "steps_per_second": "1/s",
+}
+
+
+class GroupRows(NamedTuple):
+    """What a group measured.
+
+    rows: {metric: f32[C * S, U]}; `diverged` among them says whether the parameters of a member
+    were not finite. steps_per_second: f32[U], of all members that were trained at once.
+    """
+
+    rows: dict[str, np.ndarray]
+    steps_per_second: np.ndarray
+
+
+class Gathered(NamedTuple):
+    """What the chunks of all groups hold. seconds: of training. done: share of all steps."""
+
+    groups: tuple[GroupRows, ...]
+    seconds: float
+    done: float
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that can change a result; of extras where they are in use."""
+    extras = [
+        name for name in EXTRAS if name.replace("playground", "mujoco_playground") in sys.modules
+    ]
+    found = {name: version(name) for name in (*PACKAGES, *extras)}
+    return found | {"python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def made_with() -> dict[str, Any]:
+    """What else can change a result, for the record."""
+    return {"versions": versions(), "device": device(), "XLA_FLAGS": _flags()}
+
+
+def _flags() -> str:
+    """What XLA was told for everything that it compiles; not how many devices, and what to log."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    other = "--xla_force_host_platform_device_count", "--xla_dump"
+    return " ".join(sorted(one for one in given if not one.startswith(other)))
+
+
+def device() -> str:
+    """Kind and number of the devices that programs run on."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def gather(
+    laid: Layout, sizes: Sequence[int], stored: Sequence[Sequence[dict[str, np.ndarray]]]
+) -> Gathered:
+    """Rows of all members from those of the chunks of each group, NaN where one has none (yet).
+
+    sizes: members of a chunk, of each group. stored: {metric: f32[size, U]} of each chunk of each
+    group.
+    """
+    names = sorted({name for parts in stored for part in parts for name in part})
+    groups, trained, total, seconds = [], 0.0, 0.0, 0.0
+    for group, size, parts in zip(laid.groups, sizes, stored, strict=True):
+        rows = {name: _rows(parts, name, size, group.updates) for name in names}
+        rates = rows.pop("steps_per_second")[::size]
+        steps = group.per_update * size
+        seconds += float(np.nansum(steps / rates))
+        trained += float(np.sum(steps * np.isfinite(rates)))
+        total += steps * rates.size
+        lost = np.fmax.reduce(rows["diverged"], axis=1, keepdims=True)
+        rows = {n: x[: len(group.members.seeds)] for n, x in (rows | {"diverged": lost}).items()}
+        groups.append(GroupRows(rows, _mean(rates)))
+    return Gathered(tuple(groups), seconds, trained / total)
+
+
+def _rows(parts: Sequence[dict[str, np.ndarray]], name: str, size: int, updates: int) -> np.ndarray:
+    """f32[chunks * size, updates] of a metric; NaN where a chunk has none."""
+    missing = np.full((size, updates), np.nan, np.float32)
+    rows = [np.broadcast_to(part.get(name, missing), (size, updates)) for part in parts]
+    return np.concatenate(rows)
+
+
+def _mean(rates: np.ndarray) -> np.ndarray:
+    """Over chunks, of those that were measured; NaN where none was."""
+    count = np.sum(np.isfinite(rates), axis=0)
+    return np.where(count > 0, np.nansum(rates, axis=0) / np.maximum(count, 1), np.nan)
+
+
+def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray.Dataset":
+    """Curves of a layout: variables over (static axes ..., traced axes ..., seed, step).
+
+    `step` counts the environment steps of one member at the end of each update; where groups count
+    differently, a group has NaN at the steps of the others. `diverged` says which members ended
+    with parameters that are not finite.
+    """
+    environments = {group.env.name: group.env for group in laid.groups}
+    over = {name: count for env in environments.values() for name, count in counts(env).items()}
+    made = [
+        _one_group(laid, *both, over) for both in zip(laid.groups, gathered.groups, strict=True)
+    ]
+    curves = join(laid, made)
+    agents = dict.fromkeys(group.agent.name for group in laid.groups)
+    total = sum(len(g.members.seeds) * g.updates * g.per_update for g in laid.groups)
+    first = laid.groups[0]
+    return curves.assign_attrs(
+        {
+            "agent": ", ".join(agents),
+            "environment": ", ".join(environments),
+            **attributes(record_of(laid)),
+            "num_envs": first.agent.num_envs,
+            "rollout_length": first.agent.rollout_length,
+            "compile_seconds": compile_seconds,
+            "wall_seconds": gathered.seconds,
+            "steps_per_second": total * gathered.done / gathered.seconds,
+            "device": device(),
+            "versions": json.dumps(versions()),
+        }
+    )
+
+
+def _one_group(
+    laid: Layout, group: Group, made: GroupRows, over: Mapping[str, str]
+) -> "xarray.Dataset":
+    """The curves of a group; over: {metric: the count of what it is a mean over}."""
+    import xarray
+
+    rows = dict(made.rows)
+    diverged = rows.pop("diverged")[:, -1] > 0
+    both = {name: (values, ("step",)) for name, values in rows.items()} | {
+        "diverged": (diverged, ())
+    }
+    taken = {*laid.static, *laid.traced, *laid.along}  # a metric may be called like what is varied
+    names = {name: f"measured_{name}" if name in taken else name for name in both}
+    variables = {
+        names[n]: variable(laid, n, x, dims, **({MEAN_OVER: names[over[n]]} if n in over else {}))
+        for n, (x, dims) in both.items()
+    }
+    rates = made.steps_per_second.astype(np.float32)
+    variables["steps_per_second"] = (("step",), rates, _attributes("steps_per_second"))
+    steps = np.arange(1, group.updates + 1) * group.per_update
+    step = ("step", steps, {"long_name": "environment steps", "units": "steps"})
+    found = xarray.Dataset(variables, coordinates(laid) | {"step": step})
+    return found.expand_dims({axis: [label(x)] for axis, x in group.labels.items()})
+
+
+def coordinates(laid: Layout) -> dict[str, Any]:
+    """The labels of the traced axes, what lies along them, and the seeds."""
+    found = {axis: (axis, _labels(labels), _name(axis)) for axis, labels in laid.traced.items()}
+    for name, (axis, values) in laid.along.items():
+        if axis in laid.traced:
+            found[name] = (axis, _labels(values), _name(name))
+    return found | {"seed": ("seed", np.asarray(laid.seeds), {"long_name": "seed"})}
+
+
+def join(laid: Layout, made: list["xarray.Dataset"]) -> "xarray.Dataset":
+    """One dataset of those of all groups, along the static axes."""
+    import xarray
+
+    if not laid.static:
+        return made[0]
+    nested: Any = list(made)
+    for labels in reversed(list(laid.static.values())[1:]):  # innermost axis first
+        nested = [nested[i : i + len(labels)] for i in range(0, len(nested), len(labels))]
+    joined = xarray.combine_nested(
+        nested,
+        list(laid.static),
+        join="outer",
+        compat="no_conflicts",
+        coords="minimal",
+        data_vars="all",
+        combine_attrs="override",
+    )
+    for name, (axis, values) in laid.along.items():
+        if axis in laid.static:
+            joined = joined.assign_coords({name: (axis, _labels(values), _name(name))})
+    return joined
+
+
+def variable(
+    laid: Layout, name: str, values: np.ndarray, dims: tuple[str, ...], **known: str
+) -> Any:
+    """Values [C * S, ...] as a variable over the traced axes, seeds and `dims`.
+
+    known: attributes that it has beside its name and units.
+    """
+    sizes = [len(labels) for labels in laid.traced.values()]
+    shape = (*sizes, len(laid.seeds), *values.shape[1:])
+    return (*laid.traced, "seed", *dims), values.reshape(shape), _attributes(name) | known
+
+
+def _labels(values: Sequence[Any]) -> np.ndarray:
+    return np.asarray([label(x) for x in values])
+
+
+def _name(name: str) -> dict[str, str]:
+    return {"long_name": name.replace("_", " ")}
+
+
+def _attributes(name: str) -> dict[str, str]:
+    return _name(name) | {"units": UNITS.get(name, "1")}
+
+
+def write(path: str | Path, curves: "xarray.Dataset") -> None:
+    """Store curves in a zarr directory at `path`, which appears when it is complete."""
+    from zarr.storage import LocalStore
+
+    with files.replacing(path) as new:
+        # A store: of a text, zarr would read parts as an address.
+        curves.to_zarr(LocalStore(new), mode="w", consolidated=False)
+        files.seal(new)
+
+
+def read(path: str | Path) -> "xarray.Dataset":
+    """Curves that `write` has stored; ValueError naming the file that is missing or damaged."""
+    import xarray
+    from zarr.storage import LocalStore
+
+    path = files.resolve(path)
+    files.check_seal(path)
+    with xarray.open_zarr(LocalStore(path, read_only=True), consolidated=False) as curves:
+        found = curves.load()
+    for name in files.SEAL:
+        del found.attrs[name]
+    return found

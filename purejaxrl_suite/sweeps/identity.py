@@ -1,0 +1,254 @@
+"""What decides the numbers of an experiment: named parts, and a digest of the program itself.
+
+Named parts can be read and compared (`Layout.identity`). They cannot name what a function does: a
+network's activation, a step of the user's own. So the jaxprs of one member's start and of one
+update, which training traces anyway, are walked in a canonical way and hashed: primitives, shapes,
+parameters, and the bytes of all constants. Names of variables, places in the source, meshes and
+layouts are left out, and sizes of chunks and segments are not in them at all.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from purejaxrl_suite.core.types import Array, Clock, PyTree
+from purejaxrl_suite.engine.train import Single
+from purejaxrl_suite.sweeps.fleet import AXIS, Members
+from purejaxrl_suite.sweeps.layout import Layout
+from purejaxrl_suite.sweeps.record import record_of
+
+PROGRAM = "program"
+"""The part of an identity that is a digest."""
+OF_MEMBERS = "functions of environment, wrappers, network, agent, intervention or metrics differ"
+OF_SELECT = "select is another function, or holds other numbers"
+LONG = 160
+"""Characters of a value in a message."""
+IRRELEVANT = {
+    *("name", "debug_info", "mesh", "ctx_mesh", "concrete_mesh", "sharding", "dst_sharding"),
+    *("out_sharding", "in_shardings", "out_shardings", "in_layouts", "out_layouts", "ft_in"),
+    *("ft_out", "in_tree", "out_tree", "out_trees", "donated_invars", "inline", "keep_unused"),
+    "compiler_options_kvs",
+}
+"""Parameters of primitives that say where and under which name, not what is computed."""
+
+
+def identity_of(laid: Layout) -> dict[str, Any]:
+    """What makes an experiment this one, as JSON: its record, and a digest of each program."""
+    record = record_of(laid)
+    for known, group in zip(record["groups"], laid.groups, strict=True):
+        known[PROGRAM] = digest(group.single, group.members)
+    return record
+
+
+def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: bool) -> str | None:
+    """What tells two identities apart, by name, as a sentence that ends; None if nothing does.
+
+    programs: whether digests are compared, as it makes sense with equal versions on one kind of
+    device; they are looked at last.
+    """
+    theirs, here = flat(saved), flat(ours)
+    opaque = [name for name in here if name.rpartition(".")[2] == PROGRAM]
+    for name in dict.fromkeys((*here, *theirs)):
+        values = [one.get(name, "missing") for one in (theirs, here)]
+        if name not in opaque and values[0] != values[1]:
+            there, now = _shortened(*map(str, values))
+            return f"{_readable(name, here)} is {there} there, {now} here"
+    for name in opaque if programs else ():
+        if theirs.get(name) != here[name]:
+            what = OF_SELECT if "select" in name else OF_MEMBERS
+            return f"all names agree, but {what}"
+    return None
+
+
+def changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, list[str]]:
+    """{package, or device: [there, here]} of what two runs were made with, as far as it differs."""
+    theirs, here = map(_makers, (saved, ours))
+    return {
+        name: [there, here.get(name, "missing")]
+        for name, there in theirs.items()
+        if here.get(name) != there
+    }
+
+
+def _makers(made_with: Mapping[str, Any]) -> dict[str, str]:
+    """Versions and the kind of device; how many there are decides nothing that is not stored."""
+    device, flags = made_with["device"].partition(" x ")[2], made_with.get("XLA_FLAGS", "")
+    return {**made_with["versions"], "device": device, "XLA_FLAGS": flags}
+
+
+def flat(content: Any, name: str = "") -> dict[str, Any]:
+    """Name each value of nested dictionaries and lists of dictionaries: {dotted name: value}."""
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        content = {str(i): entry for i, entry in enumerate(content)}
+    if not isinstance(content, Mapping):
+        return {name: content}
+    found = {}
+    for key, value in content.items():
+        found |= flat(value, f"{name}.{key}" if name else key)
+    return found
+
+
+def _readable(name: str, named: Mapping[str, Any]) -> str:
+    """The name without what goes without saying: that it is of a sweep, and of its only group."""
+    name = name.removeprefix("sweep.")
+    several = any(one.removeprefix("sweep.").startswith("groups.1.") for one in named)
+    return name if several else name.removeprefix("groups.0.")
+
+
+def _shortened(*texts: str) -> list[str]:
+    """As much of each as shows where they begin to differ."""
+    same = len(os.path.commonprefix(texts))
+    start = 0 if max(map(len, texts)) <= LONG else max(0, same - LONG // 4)
+    return [
+        "... " * (start > 0) + text[start : start + LONG] + " ..." * (len(text) > start + LONG)
+        for text in texts
+    ]
+
+
+def digest(single: Single, members: Members) -> str:
+    """32 hexadecimal digits that tell the programs of two experiments apart.
+
+    They are the same in every process with the same versions on the same kind of device.
+    """
+    found = []
+
+    def trace(key: Array, hypers: Any, params: PyTree, clock: Clock) -> Array:
+        *_, update_key = jax.random.split(key, 3)
+        run = single.init(key, hypers, params)
+        found.append(single.init.trace(key, hypers, params).jaxpr)
+        found.append(single.update.trace(update_key, hypers, params, run, clock).jaxpr)
+        return jnp.zeros(())
+
+    # Traced as in `compile_fleet`, on whose devices JAX remembers it: compiling traces no second
+    # time.
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    look = jax.shard_map(trace, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    hypers = jax.tree.map(lambda x: x[0], members.hypers)
+    key = jax.eval_shape(jax.random.key, 0)
+    jax.eval_shape(look, key, hypers, members.params(0), Clock(np.int32(0), np.int32(1)))
+    return digest_of(*found)
+
+
+def digest_of_function(x: Any) -> str:
+    """A digest of a function that runs on the host: its code, and what it holds."""
+    return _Walk().value(x).hex()
+
+
+def digest_of(*jaxprs: core.ClosedJaxpr) -> str:
+    """A digest of what these compute."""
+    walk = _Walk()
+    return _hash(*(walk.jaxpr(one) for one in jaxprs)).hex()
+
+
+def _hash(*parts: bytes) -> bytes:
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little"))
+        found.update(part)
+    return found.digest()
+
+
+class _Walk:
+    """One walk over jaxprs; what occurs several times is walked once."""
+
+    def __init__(self):
+        self.known: dict[int, tuple[Any, bytes]] = {}
+        self.functions: set[types.FunctionType] = set()
+
+    def jaxpr(self, found: Any) -> bytes:
+        """The digest of a jaxpr, closed or open."""
+        if id(found) not in self.known:  # kept with it, so that nothing else gets its id
+            self.known[id(found)] = found, self._jaxpr(found)
+        return self.known[id(found)][1]
+
+    def _jaxpr(self, found: Any) -> bytes:
+        closed = isinstance(found, core.ClosedJaxpr)
+        body = found.jaxpr if closed else found
+        numbers: dict[Any, int] = {}
+        parts = [self.value(found.consts) if closed else b""]
+
+        def name(variable: Any) -> bytes:
+            if isinstance(variable, core.Literal):
+                return b"literal" + _array(variable.val) + _type(variable.aval)
+            return f"{numbers.setdefault(variable, len(numbers))}:".encode() + _type(variable.aval)
+
+        parts += map(name, (*body.constvars, *body.invars))
+        for equation in body.eqns:
+            known = {k: x for k, x in equation.params.items() if k not in IRRELEVANT}
+            parts += [equation.primitive.name.encode(), self.value(known)]
+            parts += [b"from", *map(name, equation.invars), b"to", *map(name, equation.outvars)]
+        return _hash(*parts, b"result", *map(name, body.outvars))
+
+    def value(self, x: Any) -> bytes:
+        """A parameter of a primitive, without what differs from process to process."""
+        if isinstance(x, core.ClosedJaxpr | core.Jaxpr):
+            return self.jaxpr(x)
+        if x is None or isinstance(x, str | bytes | bool | int | float | complex):
+            return repr(x).encode()
+        if isinstance(x, np.ndarray | np.generic | jax.Array):
+            return _array(x)
+        if isinstance(x, np.dtype | type):
+            return str(x).encode()
+        if isinstance(x, Mapping):
+            rows = sorted((str(key), self.value(entry)) for key, entry in x.items())
+            return _hash(*(part for key, entry in rows for part in (key.encode(), entry)))
+        return _hash(type(x).__qualname__.encode(), *self._parts(x))
+
+    def _parts(self, x: Any) -> list[bytes]:
+        """What a composite value is made of; of what is opaque, its name."""
+        if isinstance(x, tuple | list):
+            return [self.value(entry) for entry in x]
+        if isinstance(x, frozenset | set):
+            return sorted(map(self.value, x))
+        if isinstance(x, functools.partial):
+            return [self.value(x.func), self.value(x.args), self.value(x.keywords)]
+        if hasattr(x, "weak_type") and hasattr(x, "shape"):
+            return [_type(x)]
+        if isinstance(x, types.MethodType):
+            return [self.value(x.__func__)]
+        if isinstance(x, types.FunctionType):
+            return self._function(x)
+        if dataclasses.is_dataclass(x):
+            return [self.value(getattr(x, one.name)) for one in dataclasses.fields(x)]
+        name = getattr(x, "__qualname__", None) or getattr(x, "name", None)
+        return [name.encode()] if isinstance(name, str) else []
+
+    def _function(self, x: types.FunctionType) -> list[bytes]:
+        """Name, code and closure of a function that is called back while the program runs."""
+        name = x.__qualname__.encode()
+        if x.__module__.partition(".")[0] in ("jax", "jaxlib") or x in self.functions:
+            return [name]
+        self.functions.add(x)
+        cells = [cell.cell_contents for cell in x.__closure__ or ()]
+        return [name, *_code(x.__code__), self.value((x.__defaults__, x.__kwdefaults__, cells))]
+
+
+def _code(x: types.CodeType) -> list[bytes]:
+    parts = [x.co_code, *(name.encode() for name in x.co_names)]
+    for one in x.co_consts:
+        parts += _code(one) if isinstance(one, types.CodeType) else [repr(one).encode()]
+    return parts
+
+
+def _type(aval: Any) -> bytes:
+    weak = "~" * bool(getattr(aval, "weak_type", False))
+    return f"{getattr(aval, 'dtype', aval)}{getattr(aval, 'shape', '')}{weak}".encode()
+
+
+def _array(x: Any) -> bytes:
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return _hash(str(x.dtype).encode(), _array(jax.random.key_data(x)))
+    plain = np.asarray(x)
+    kind = f"{plain.dtype}{plain.shape}".encode()
+    return _hash(kind, np.ascontiguousarray(plain).tobytes())

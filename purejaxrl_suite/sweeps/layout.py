@@ -1,0 +1,295 @@
+"""From what a user varies to what is compiled: groups of members, and their labels.
+
+Static choices (environment, network, Config) make groups, one compiled program each. Traced ones
+(Hypers, environment parameters, seeds) make the members of every group: a flat axis in the order
+(environment parameters, Hypers, seed), the last varying fastest.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import spaces, validate
+from purejaxrl_suite.core.argument import functions, instance, integer, wrong
+from purejaxrl_suite.core.interventions import observed
+from purejaxrl_suite.core.parameter import like
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
+from purejaxrl_suite.engine.train import Single, make_single
+from purejaxrl_suite.envs.common import limits
+from purejaxrl_suite.sweeps import axes, check
+from purejaxrl_suite.sweeps.axes import Points
+from purejaxrl_suite.sweeps.fleet import Members
+
+
+class Group(NamedTuple):
+    """What shares one compiled program.
+
+    labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
+    of them, C x S. updates: of each member. single: the training of one of them. reset_pool:
+    start states per environment and rollout. intervention: what is done, and measured, in training.
+    """
+
+    labels: Mapping[str, Any]
+    config: Any
+    agent: Agent
+    env: Environment
+    members: Members
+    updates: int
+    single: Single
+    reset_pool: int = 1
+    intervention: Intervention | None = None
+
+    @property
+    def per_update(self) -> int:
+        """Environment steps of one member in one update."""
+        return self.agent.num_envs * self.agent.rollout_length
+
+
+class Layout(NamedTuple):
+    """A sweep, laid out.
+
+    static: {axis: labels} of the groups, in their order. traced: {axis: labels} of the C
+    configurations. along: {name: (axis, labels)}, what else is known of the points on an axis.
+    seeds: S. steps: as asked for.
+    """
+
+    groups: tuple[Group, ...]
+    static: Mapping[str, Sequence[Any]]
+    traced: Mapping[str, Sequence[Any]]
+    along: Mapping[str, tuple[str, Sequence[Any]]]
+    seeds: tuple[int, ...]
+    steps: float
+
+    @property
+    def configurations(self) -> int:
+        """C, the traced configurations of a group."""
+        return math.prod(len(labels) for labels in self.traced.values())
+
+    def only(self, number: int) -> "Layout":
+        """The layout of one of its groups."""
+        group = self.groups[number]
+        static = {axis: [value] for axis, value in group.labels.items()}
+        along = {name: x for name, x in self.along.items() if x[0] not in static}
+        return self._replace(groups=(group,), static=static, along=along)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this sweep this sweep, as JSON: compared before anything is resumed."""
+        from purejaxrl_suite.sweeps.identity import identity_of  # made of layouts, so later
+
+        return identity_of(self)
+
+
+def lay_out(
+    builder: Callable[..., Agent],
+    env: Environment | Sequence[Environment],
+    *,
+    hypers: Any,
+    config: Any,
+    network: Any,
+    env_params: Any,
+    seeds: int | Sequence[int],
+    steps: float,
+    intervention: Any = None,
+    metrics: Sequence[Metric] = (),
+    measure_every: int = 10,
+    reset_pool: int = 1,
+) -> Layout:
+    """Build every agent and list all members; raises ValueError for what makes no sense."""
+    declared = check.declared(builder)
+    networks, static_network = check.networks(network)
+    interventions, static_intervention = check.interventions(intervention)
+    environments, static_env = check.environments(env)
+    configs, static_config, along = _configs(config, declared.get("config"))
+    static = {**static_env, **static_network, **static_intervention, **static_config}
+    hyper_points = hypers if isinstance(hypers, Points) else Points(hypers)
+    check.kind("hypers", hyper_points.base, declared.get("hypers"))
+    chosen = check.seeds(seeds)
+    metrics = functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
+    integer("measure_every", measure_every, 1)
+    integer("reset_pool", reset_pool, 0)  # 0: exact resets
+    groups = []
+    for environment, (name, build), (what, done), (settings, one) in itertools.product(
+        environments, networks, interventions, configs
+    ):
+        made = build(environment) if build else None
+        if build:
+            here = f"network[{name!r}]" if name else "network"
+            if made is None:
+                raise wrong(here, "a function that returns a network", None)
+            instance(here, made, declared.get("network", object))
+        params = _env_points(env_params, environment)
+        if len(environments) > 1 and params.dims:
+            params = params._replace(base=environment.params)  # each keeps its own defaults
+        built = builder(_bounded(environment, params), one, made, hyper_points.base)
+        agent = instance("builder", built, Agent)
+        check.kind("hypers", hyper_points.base, type(agent.hypers))
+        both = observed(done, metrics, measure_every)
+        single = make_single(agent, environment, reset_pool=reset_pool, intervention=both)
+        labels = {"environment": environment.name, "network": name, "intervention": what} | settings
+        updates = check.steps(agent, steps)
+        check.room(params.count * hyper_points.count, chosen, updates)
+        members = _members(agent, params, hyper_points, chosen)
+        if made is not None or not declared:  # else it has the network of its own
+            check.outputs(agent)
+        here = {axis: labels[axis] for axis in static}
+        parts = here, one, agent, environment, members, updates, single
+        groups.append(Group(*parts, reset_pool, both))
+    traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
+    _check_names(static, traced, along | traced_along)
+    return Layout(tuple(groups), static, traced, along | traced_along, tuple(chosen), steps)
+
+
+def label(x: Any) -> Any:
+    """What stands for a value in a coordinate or a file: numbers and texts themselves."""
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, bool | int | float | str) or x is None:
+        return x
+    return getattr(x, "__qualname__", None) or str(x)
+
+
+def check_hypers(agent: Agent, hypers: Points) -> dict[str, np.ndarray]:
+    """Every field of the points as float32, one value or one for each point, within its Range.
+
+    Raises ValueError naming field, range and value; so it does for two values of an axis that are
+    one and the same to the program.
+    """
+    kind = type(agent.hypers)
+    given = {name: [x] for name, x in hypers.base._asdict().items()} | dict(hypers.values)
+    found = validate.columns(kind, given, agent.config)
+    for name, values in hypers.alternatives().items():
+        _distinct(f"hypers.{name}", values, np.float32)
+    return found
+
+
+def _configs(
+    config: Any, wanted: type | None
+) -> tuple[list[tuple[dict[str, Any], Any]], dict[str, Any], dict[str, Any]]:
+    """[(labels, Config)], {axis: labels}, what else is known along an axis."""
+    given = config if isinstance(config, list) else [getattr(config, "base", config)]
+    for one in given:
+        check.kind("config", one, wanted)
+    if isinstance(config, Points):
+        rows = itertools.product(*config.dims.values())
+        settings = [dict(zip(config.dims, row, strict=True)) for row in rows]
+        labelled = list(zip(settings, config.settings(), strict=True))
+        extra = {n: (a, v) for n, (a, v) in _along(config).items()}
+        return labelled, dict(config.dims), extra
+    if not isinstance(config, list):
+        return [({}, config)], {}, {}
+    alike = all(hasattr(one, "_fields") and type(one) is type(config[0]) for one in config)
+    if not config or not alike or any(one in config[:i] for i, one in enumerate(config)):
+        raise wrong("config", "distinct Configs of one type", config)
+    columns = {name: [getattr(one, name) for one in config] for name in config[0]._fields}
+    differing = {n: ("config", xs) for n, xs in columns.items() if any(x != xs[0] for x in xs)}
+    return (
+        [({"config": i}, one) for i, one in enumerate(config)],
+        {"config": range(len(config))},
+        differing,
+    )
+
+
+def _env_points(env_params: Any, env: Environment) -> Points:
+    """Points of this environment's parameters, of which each environment keeps its own defaults."""
+    if env_params is None:
+        return Points(env.params)
+    if not isinstance(env_params, Points):
+        return Points(check.params("env_params", env_params, env))
+    return env_params._replace(base=check.params("env_params", env_params.base, env))
+
+
+def _bounded(env: Environment, points: Points) -> Environment:
+    """The environment with the shortest time limit of all points: replay keeps cuts by that."""
+    known = limits(env, axes.replace(points.base, _columns(points)))
+    if known is None:
+        return env
+    if known[0] < 1:
+        raise ValueError(f"env_params: expected time limits of at least 1 step, got {known[0]}")
+    return env._replace(time_limit=known[0])
+
+
+def _columns(points: Points) -> dict[str, np.ndarray]:
+    """{environment parameter: its values, in the type that it has}."""
+    own = axes.fields(points.base)
+    return {
+        name: np.stack([np.asarray(like(f"env_params.{name}", x, own[name])) for x in values])
+        for name, values in points.values.items()
+    }
+
+
+def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[int]) -> Members:
+    if hypers.base is None:
+        hypers = hypers._replace(base=agent.hypers)
+    repeat, count = len(seeds), hypers.count
+    each = {
+        name: np.tile(np.repeat(np.broadcast_to(x, count), repeat), env_points.count)
+        for name, x in check_hypers(agent, hypers).items()
+    }
+    inner = count * repeat
+    columns = {name: np.repeat(x, inner, axis=0) for name, x in _columns(env_points).items()}
+    for name, values in env_points.alternatives().items():
+        _distinct(f"env_params.{name}", values, columns[name].dtype)
+    varied = jax.tree.map(lambda _: False, env_points.base)
+    return Members(
+        np.tile(np.asarray(seeds, np.uint32), env_points.count * count),
+        type(agent.hypers)(**each),
+        axes.replace(env_points.base, columns),
+        axes.replace(varied, dict.fromkeys(columns, True)),
+    )
+
+
+def _distinct(what: str, values: Sequence[Any], dtype: Any) -> None:
+    """Raise ValueError for two values that are equal in the dtype of the program."""
+    seen: dict[bytes, Any] = {}
+    for value in values:
+        bits = np.asarray(value).astype(dtype).tobytes()
+        if bits in seen:
+            raise ValueError(
+                f"{what}: expected values that differ as {np.dtype(dtype)}, "
+                f"got {label(seen[bits])!r} and {label(value)!r}"
+            )
+        seen[bits] = value
+
+
+def _traced(env_points: Points, hypers: Points) -> tuple[dict[str, Any], dict[str, Any]]:
+    both = set(env_points.dims) & set(hypers.dims)
+    if both:
+        raise ValueError(
+            f"hypers and env_params both have the axis {', '.join(sorted(both))}: make one a grid"
+        )
+    dims = {**env_points.dims, **hypers.dims}
+    return dims, _along(env_points) | _along(hypers)
+
+
+def _along(points: Points) -> dict[str, tuple[str, Sequence[Any]]]:
+    """Values of fields that are no axis themselves, and the axis they lie on."""
+    if not points.dims or axes.CONFIGURATION not in points.dims:
+        return {}
+    found = {name: (axes.CONFIGURATION, values) for name, values in points.values.items()}
+    if points.varied:
+        found["varied"] = (axes.CONFIGURATION, points.varied)
+    return found
+
+
+def _check_names(static: Any, traced: Any, along: Any) -> None:
+    names = [*static, *traced, *along, "seed", "step"]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two axes are called {', '.join(twice)}: vary each thing in one place")
+
+
+def structure(agent: Agent, env: Environment) -> dict[str, Any]:
+    """What a stored state fits to, as JSON: the agent, its spaces and its parameters' shapes."""
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
+    leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
+    return {
+        "agent": agent.name,
+        "environment": env.name,
+        "observation": spaces.describe(agent.observation),
+        "action": spaces.describe(agent.action),
+        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
+    }

@@ -1,0 +1,221 @@
+"""What a sweep will need, known before it runs: programs, members, bytes, chunks.
+
+Bytes come from the compiled programs themselves (XLA's memory analysis), device memory from the
+backend, on CPU from what the system has left.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from purejaxrl_suite.core.types import Agent
+from purejaxrl_suite.sweeps import fleet
+from purejaxrl_suite.sweeps.fleet import Program
+from purejaxrl_suite.sweeps.layout import Group
+from purejaxrl_suite.sweeps.memory import available, describe_bytes, parse_bytes, resident
+
+SAFETY = 0.9
+"""Share of the memory found that a plan may use; a limit given by the user is used whole."""
+COPIES = 2.5
+"""Copies of the state that the host holds while checkpoints are written (measured, see
+benchmarks/sweeps.py: 2 where most of it compresses to nothing, 3 where nothing does)."""
+
+
+class GroupPlan(NamedTuple):
+    """One compiled group of a sweep.
+
+    labels: its static choices. parameters: {namespace: parameters of one member}. updates: of each
+    member. program: the compiled programs, for `chunk` members at once, in `chunks` turns.
+    bytes_per_member: on its device, at the peak. predicted: bytes of the whole process on CPU, of
+    each device elsewhere.
+    """
+
+    labels: Mapping[str, Any]
+    parameters: dict[str, int]
+    updates: int
+    chunk: int
+    chunks: int
+    bytes_per_member: int
+    predicted: int
+    program: Program
+
+
+class Plan(NamedTuple):
+    """A sweep before it runs; prints as a text of a few lines.
+
+    configurations: traced ones, in each group. seeds: of each. limit: bytes the sweep may use, in
+    the sense of `GroupPlan.predicted`. steps: environment steps of each member.
+    """
+
+    groups: tuple[GroupPlan, ...]
+    configurations: int
+    seeds: int
+    devices: str
+    limit: int
+    steps: float
+    compile_seconds: float
+
+    @property
+    def members(self) -> int:
+        """Members of the whole sweep."""
+        return len(self.groups) * self.configurations * self.seeds
+
+    def __str__(self) -> str:
+        """What a user wants to know before starting."""
+        lines = [
+            f"{self.members:,} members = {len(self.groups)} groups (one program each) x "
+            f"{self.configurations} configurations x {self.seeds} seeds; "
+            f"{self.steps:,.0f} steps each",
+            f"{self.devices}; limit {describe_bytes(self.limit)}; "
+            f"compiled in {self.compile_seconds:.1f} s",
+        ]
+        return "\n".join(lines + [_line(group) for group in self.groups])
+
+    __repr__ = __str__
+
+
+def _line(group: GroupPlan) -> str:
+    name = ", ".join(f"{key}={value}" for key, value in group.labels.items()) or "all members"
+    return (
+        f"  {name}: {describe_parameters(group.parameters)}; "
+        f"{describe_bytes(group.bytes_per_member)} a member; {group.chunk:,} at once in "
+        f"{group.chunks} chunk{'s' * (group.chunks > 1)}, peak {describe_bytes(group.predicted)}"
+    )
+
+
+def describe_parameters(counts: Mapping[str, int]) -> str:
+    """Numbers of parameters by namespace for people: `9,155 parameters (heads 195, ...)`."""
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f"{sum(counts.values()):,} parameters ({parts})"
+
+
+def memory_limit(memory: str | int | float | None) -> int:
+    """Bytes a sweep may use: `memory` if given, else what the backend or the system has to give."""
+    if memory is not None:
+        return parse_bytes(memory)
+    stats = [device.memory_stats() for device in jax.local_devices()]
+    if all(stat and "bytes_limit" in stat for stat in stats):
+        return int(SAFETY * min(stat["bytes_limit"] for stat in stats if stat))
+    return resident() + int(SAFETY * available())
+
+
+def on_host() -> bool:
+    """Whether the devices are the host itself, so that they share its memory."""
+    return jax.local_devices()[0].platform == "cpu"
+
+
+def predict(program: Program, chunks: int, checkpoints: bool) -> int:
+    """Bytes at the peak: of each device, or of the whole process where the host is the device.
+
+    There the states that the host holds count too: those of a checkpoint while the next segment
+    runs, or without a folder the final ones of all chunks.
+    """
+    if not on_host():
+        return program.bytes
+    need, state = program.bytes, program.state_bytes
+    if checkpoints:
+        need += int(COPIES * state)
+    else:
+        need = max(need, 2 * state) + (chunks - 1) * state
+    return resident() + len(jax.local_devices()) * need
+
+
+def state_bytes(group: Group) -> int:
+    """Bytes of one member's state, found without compiling."""
+    members = group.members.chunk(0, 1)
+    run = fleet.abstract_run(group.single, members)
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
+
+
+def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) -> int:
+    """Members of a chunk that a device trains together: as stored, or what suits this machine.
+
+    Raises ValueError where the members that each device here would have are no whole blocks.
+    """
+    share = chunk // len(jax.local_devices())
+    if stored is None:
+        return fleet.block_size(state_bytes, share)
+    if share % stored:
+        raise ValueError(
+            f"{what}: the sweep trains {stored} members together, expected a number of devices "
+            f"that divides its {chunk // stored} blocks, got {len(jax.local_devices())}"
+        )
+    return stored
+
+
+def parameters(agent: Agent) -> dict[str, int]:
+    """Parameters of one member by namespace of its network."""
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
+    params = state.learner.params
+    parts = params if isinstance(params, dict) else {"all": params}
+    return {name: sum(x.size for x in jax.tree.leaves(part)) for name, part in parts.items()}
+
+
+def choose_chunk(
+    compile_at: Callable[[int], Program],
+    members: int,
+    limit: int,
+    *,
+    fixed: int | None,
+    state_bytes: int,
+    checkpoints: bool,
+    what: str,
+) -> tuple[Program, int]:
+    """Compile for as many members as fit at once: (program, bytes predicted).
+
+    fixed: how many, if that is not to be chosen. state_bytes: of one member, for a first guess.
+    Chunks are made equal in size, so that no member is computed more often than needed.
+    Raises ValueError if a single member per device cannot fit.
+    """
+    devices = len(jax.local_devices())
+
+    def predicted(program: Program) -> int:
+        return predict(program, -(-members // program.size), checkpoints)
+
+    if fixed is not None:
+        if fixed % devices:
+            raise ValueError(
+                f"{what}: the sweep has chunks of {fixed} members, expected a number of devices "
+                f"that divides them, got {devices}"
+            )
+        program = compile_at(fixed)
+        need = predicted(program)
+        if need > limit:
+            raise ValueError(_too_large(what, need, limit))
+        return program, need
+    best, too_many = None, members + devices
+    room = limit // (4 * state_bytes)
+    for _ in range(6):
+        share = -(-members // jax.process_count())  # every process has a chunk to train
+        size = _even(members, min(room, too_many - devices, share), devices)
+        if best is not None and size < 1.2 * best[0].size:
+            break
+        program = compile_at(size)
+        need = predicted(program)
+        base = resident() if on_host() else 0
+        room = int(0.97 * size * max(limit - base, 0) / max(need - base, 1))
+        if need <= limit:
+            best = program, need
+        elif size <= devices:
+            raise ValueError(_too_large(what, need, limit))
+        else:
+            too_many = size
+    if best is None:
+        raise ValueError(_too_large(what, need, limit))
+    return best
+
+
+def _too_large(what: str, need: int, limit: int) -> str:
+    return (
+        f"{what} does not fit: it needs {describe_bytes(need)} with the fewest members at once, "
+        f"the limit is {describe_bytes(limit)}. Fewer environments, a shorter rollout, a smaller "
+        "network or replay, or more memory would change that"
+    )
+
+
+def _even(members: int, room: int, devices: int) -> int:
+    """A size of about `room` at most (a multiple of `devices`) that splits the members evenly."""
+    chunks = math.ceil(members / max(room, 1))
+    return math.ceil(math.ceil(members / chunks) / devices) * devices

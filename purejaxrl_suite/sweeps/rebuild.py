@@ -1,0 +1,159 @@
+"""The layout of a run from its record: `record.record_of` the other way round.
+
+A record names functions and does not hold them: whoever asks gives them (`Parts`). Whether they are
+the right ones is found out after that, by comparing identities.
+"""
+
+import ast
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
+from purejaxrl_suite.engine.train import make_single
+from purejaxrl_suite.sweeps import check
+from purejaxrl_suite.sweeps.fleet import Members
+from purejaxrl_suite.sweeps.layout import Group, Layout, structure
+from purejaxrl_suite.sweeps.record import plain
+
+Known = Mapping[str, Any]
+"""What a record says of a group."""
+
+
+class Parts(NamedTuple):
+    """What a record only names.
+
+    builder: (env, config, network, hypers) -> Agent. config: has the values that a record cannot
+    hold; None for an agent without. env, network, intervention: of a group; network None is the
+    agent's own, intervention is all that is done and measured.
+    """
+
+    builder: Callable[..., Agent]
+    config: Any
+    env: Callable[[Known], Environment]
+    network: Callable[[Known], Callable[[Environment], Network] | None]
+    intervention: Callable[[Known], Intervention | None]
+
+
+def layout_of(record: Mapping[str, Any], parts: Parts) -> Layout:
+    """The layout that a record was made of, with these parts.
+
+    Raises ValueError naming what the record does not hold, and the argument that gives it.
+    """
+    groups = tuple(_group(known, record, parts) for known in record["groups"])
+    along = {name: (axis, values) for name, (axis, values) in record["values on axes"].items()}
+    axes = record["static axes"], record["traced axes"], along
+    return Layout(groups, *axes, tuple(record["seeds"]), record["steps"])
+
+
+def _group(known: Known, record: Mapping[str, Any], parts: Parts) -> Group:
+    env, config = parts.env(known), _config(known["config"], parts.config)
+    network = parts.network(known)
+    agent = parts.builder(env, config, None if network is None else network(env), None)
+    _check_network(structure(agent, env)["parameters"], known["parameters"])
+    pool, intervention = known["reset_pool"], parts.intervention(known)
+    single = make_single(agent, env, reset_pool=pool, intervention=intervention)
+    members = _members(known, record, agent, env)
+    made = known["labels"], config, agent, env, members, known["updates"]
+    return Group(*made, single, pool, intervention)
+
+
+def _check_network(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    for name in dict.fromkeys((*theirs, *ours)):
+        there, here = theirs.get(name, "none"), ours.get(name, "none")
+        if there != here:
+            raise ValueError(f"network: {name} is {there} there, {here} here: pass network=")
+
+
+def _config(told: Mapping[str, Any], own: Any) -> Any:
+    """The Config of a record; what `own` has, where that is what the record says."""
+    if own is None:
+        return None
+    if set(told) != set(own._fields):
+        names = ", ".join(sorted(set(told) ^ set(own._fields)))
+        raise ValueError(f"config: {type(own).__name__} of this version differs in {names}")
+    return own._replace(**{name: _field(name, getattr(own, name), told[name]) for name in told})
+
+
+def _field(name: str, own: Any, told: Any) -> Any:
+    if plain(own) == told:
+        return own
+    if isinstance(told, list):
+        return tuple(_field(name, None, one) for one in told)
+    if hasattr(own, "_fields"):
+        return own._replace(**_fields(name, told))
+    if isinstance(own, float) and isinstance(told, str):  # inf and nan
+        return float(told)
+    if not isinstance(told, str) or own is None or isinstance(own, str):
+        return told
+    raise ValueError(f"config.{name}: no folder holds {told}: pass config= with it")
+
+
+def _fields(name: str, told: str) -> dict[str, Any]:
+    """Fields of a NamedTuple of plain values, from its text: `Switches(first=True)`."""
+    try:
+        call: Any = ast.parse(told, mode="eval").body
+        return {one.arg: ast.literal_eval(one.value) for one in call.keywords}
+    except (SyntaxError, ValueError, AttributeError):
+        raise ValueError(f"config.{name}: no folder holds {told}: pass config= with it") from None
+
+
+def _members(known: Known, record: Mapping[str, Any], agent: Agent, env: Environment) -> Members:
+    seeds, axes = record["seeds"], record["traced axes"]
+    count, repeat = math.prod(len(labels) for labels in axes.values()), len(seeds)
+    names = {*axes, *(name for name, (axis, _) in record["values on axes"].items() if axis in axes)}
+    columns = [
+        np.repeat(np.broadcast_to(np.asarray(told, np.float32), count), repeat)
+        for _, _, told in _leaves("hypers", agent.hypers, known["hypers"])
+    ]
+    params, varied = [], []
+    for name, own, told in _leaves("env_params", env.params, known["env_params"]):
+        varied.append(name.partition(".")[0] in names)
+        many = count, repeat
+        params.append(_column(name, own, told, *many) if varied[-1] else _param(name, own, told))
+    made = jax.tree.structure(env.params)
+    return Members(
+        np.tile(np.asarray(seeds, np.uint32), count),
+        jax.tree.unflatten(jax.tree.structure(agent.hypers), columns),
+        jax.tree.unflatten(made, params),
+        jax.tree.unflatten(made, varied),
+    )
+
+
+def _leaves(what: str, own: PyTree, told: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """[(name, leaf, what the record says of it)]."""
+    leaves = tree.named(own)
+    if set(leaves) != set(told):
+        names = ", ".join(sorted(set(told) ^ set(leaves)))
+        raise ValueError(f"{what}: those of this run differ in {names}")
+    return [(name, leaf, told[name]) for name, leaf in leaves.items()]
+
+
+def _param(name: str, own: Any, told: Any) -> Any:
+    """A parameter of the environment that all members share."""
+    if plain(own) == told:
+        return own
+    return check.like(f"env_params.{name}", _value(name, told, own), own)
+
+
+def _value(name: str, told: Any, own: Any) -> Any:
+    """A number, or an array in the dtype of the environment's own."""
+    try:
+        if isinstance(told, list):
+            return np.asarray(told).astype(np.asarray(own).dtype)
+        return float(told) if isinstance(told, str) else told  # inf and nan are texts
+    except ValueError:
+        what = f"an array that no folder holds ({told})"
+        raise ValueError(f"env_params.{name}: it is {what}: pass env= with these params") from None
+
+
+def _column(name: str, own: Any, told: Any, count: int, repeat: int) -> np.ndarray:
+    """A parameter that varies, of all members: one value for each of `count` configurations."""
+    several = isinstance(told, list) and np.ndim(told) > np.ndim(own)
+    values = told if several else [told] * count
+    rows = [np.asarray(check.like(f"env_params.{name}", _value(name, x, own), own)) for x in values]
+    return np.repeat(np.stack(rows), repeat, axis=0)

@@ -1,0 +1,122 @@
+"""What ran, in words and numbers: made from the layout, whoever asked for it and however.
+
+The same record is compared before a run goes on (`engine.identity`), stands in config.json and in
+the attributes of the curves, and is shown by the page and by every export.
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Agent
+from purejaxrl_suite.envs.recipe import told
+from purejaxrl_suite.sweeps import axes
+from purejaxrl_suite.sweeps.layout import Group, Layout, structure
+
+SETTINGS = (
+    *("jax_default_prng_impl", "jax_threefry_partitionable", "jax_random_seed_offset"),
+    *("jax_enable_x64", "jax_default_matmul_precision"),
+)
+"""Settings of JAX that change random numbers or precision, some of which are in no jaxpr."""
+FEW = 16
+"""Entries of an array that are written out; of a longer one its checksum is."""
+
+
+def record_of(laid: Layout) -> dict[str, Any]:
+    """All that was chosen for a layout, as JSON.
+
+    A value that the C configurations of a group share is written once, else as a list of C.
+    """
+    return {
+        "static axes": {name: plain(list(xs)) for name, xs in laid.static.items()},
+        "traced axes": {name: plain(list(xs)) for name, xs in laid.traced.items()},
+        "values on axes": {n: [axis, plain(list(xs))] for n, (axis, xs) in laid.along.items()},
+        "seeds": plain(list(laid.seeds)),
+        "groups": [_group(group, len(laid.seeds)) for group in laid.groups],
+        "steps": float(laid.steps),
+        "settings": {name: plain(getattr(jax.config, name)) for name in SETTINGS},
+    }
+
+
+def _group(group: Group, seeds: int) -> dict[str, Any]:
+    env, members = group.env, group.members
+    config = axes.fields(group.agent.config) or axes.fields(group.config)
+    known = structure(group.agent, env)
+    return known | {
+        "parameter counts": _counts(known["parameters"]),
+        "recipe": list(env.recipe),
+        "tasks": list(env.tasks),
+        "time limit": env.time_limit,
+        "env_params": {
+            name: _column(x, seeds if varied else None)
+            for (name, x), varied in zip(
+                tree.named(members.env_params).items(), jax.tree.leaves(members.varied), strict=True
+            )
+        },
+        "config": {name: plain(x) for name, x in config.items()},
+        "hypers": {name: _column(x, seeds) for name, x in tree.named(members.hypers).items()},
+        "labels": {name: plain(x) for name, x in group.labels.items()},
+        "layers": _layers(group.agent),
+        "intervention": None if group.intervention is None else group.intervention.name,
+        "reset_pool": group.reset_pool,
+        "updates": group.updates,
+        "environment steps per update": group.per_update,
+    }
+
+
+def attributes(record: dict[str, Any]) -> dict[str, Any]:
+    """What curves say of how they came about: the record, and what is often asked of it.
+
+    hypers: those that all members of the first group share.
+    """
+    first = record["groups"][0]
+    hypers = {name: x for name, x in first["hypers"].items() if not isinstance(x, list)}
+    return {"record": json.dumps(record), "hypers": json.dumps(hypers)}
+
+
+def plain(x: Any) -> Any:
+    """A value as JSON that equals itself when it is read back; of functions the name."""
+    if isinstance(x, np.generic):
+        return plain(float(str(x)) if x.dtype == np.float32 else x.item())
+    if isinstance(x, float) and not math.isfinite(x):
+        return str(x)
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    if isinstance(x, np.ndarray | jax.Array) and not jnp.issubdtype(x.dtype, jax.dtypes.extended):
+        found = np.asarray(x)
+        if found.ndim == 0:
+            return plain(found[()])
+        return told(found) if found.size > FEW else [plain(one) for one in found]
+    if isinstance(x, list | tuple | range) and not hasattr(x, "_fields"):
+        return [plain(one) for one in x]
+    return told(x)
+
+
+def _column(x: Any, seeds: int | None) -> Any:
+    """A value of all members, of which `seeds` neighbours share it; None: all of them do."""
+    if seeds is None:
+        return plain(x)
+    values = [plain(one) for one in np.asarray(x)[::seeds]]
+    return values[0] if all(value == values[0] for value in values) else values
+
+
+def _counts(parameters: dict[str, list[int]]) -> dict[str, int]:
+    """{namespace: parameters of one member}, from the shapes of all leaves."""
+    counts: dict[str, int] = {}
+    for path, shape in parameters.items():
+        name = (re.findall(r"^\['(.+?)'\]", path) or ["all"])[0]
+        counts[name] = counts.get(name, 0) + math.prod(shape)
+    return counts
+
+
+def _layers(agent: Agent) -> dict[str, int]:
+    """{hidden layer: its units}, as the wiring has them."""
+    if agent.network is None:
+        return {}
+    return {edge.layer: edge.units for edge in agent.network.wiring}

@@ -1,0 +1,174 @@
+"""What a run or a sweep leaves behind: labelled curves, and members to evaluate and to act with."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Agent, Environment, Run
+from purejaxrl_suite.engine.evaluate import make_evaluate
+from purejaxrl_suite.envs.common import limits
+from purejaxrl_suite.sweeps import curves as labelled
+from purejaxrl_suite.sweeps import fleet, plan, summary
+from purejaxrl_suite.sweeps.layout import Group, Layout, label
+from purejaxrl_suite.sweeps.policy import Policy
+
+if TYPE_CHECKING:
+    import xarray
+
+TRAINED = "trained"
+"""Attribute of the curves of a run that is not finished: the share of it that is trained."""
+
+
+class Result(NamedTuple):
+    """A run or sweep; of one that is not finished what there is so far.
+
+    curves: xarray.Dataset over (what was varied ..., seed, step). layout: its groups and members.
+    sizes: members that were trained at once, of each group. chunks: where their states are.
+    """
+
+    curves: "xarray.Dataset"
+    layout: Layout
+    sizes: tuple[int, ...]
+    chunks: tuple[tuple[Any, ...], ...]
+
+    def __repr__(self) -> str:
+        """A few lines: what was trained, how it ended, where it is."""
+        return summary.describe(self.curves, summary.place(self.chunks))
+
+    __str__ = __repr__
+
+    @property
+    def agent(self) -> Agent:
+        """The agent; of several groups, that of the first."""
+        return self.layout.groups[0].agent
+
+    @property
+    def env(self) -> Environment:
+        """The environment; of several groups, that of the first."""
+        return self.layout.groups[0].env
+
+    @property
+    def parameters(self) -> "xarray.DataArray":
+        """Parameters of one member, i64 over (static axes ..., namespace) of its network.
+
+        0 where a network has no such namespace; the sum over namespaces is all of them.
+        """
+        import xarray
+
+        counts = [plan.parameters(group.agent) for group in self.layout.groups]
+        names = list(dict.fromkeys(name for one in counts for name in one))
+        axes = {axis: [label(x) for x in found] for axis, found in self.layout.static.items()}
+        rows = np.asarray([[one.get(name, 0) for name in names] for one in counts])
+        table = np.reshape(rows, (*(len(found) for found in axes.values()), len(names)))
+        return xarray.DataArray(table, axes | {"namespace": names}, (*axes, "namespace"))
+
+    def state(self, group: int = 0, chunk: int = 0) -> Run:
+        """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding.
+
+        Of a run that is not finished it is the last one that was stored.
+        Raises ValueError naming the checkpoint if it is missing or damaged.
+        """
+        found, size = self.layout.groups[group], self.sizes[group]
+        members = found.members.chunk(0, size)
+        shape = fleet.abstract_run(found.single, members)
+        until = None if TRAINED in self.curves.attrs else found.updates
+        kept = self.chunks[group][chunk].restore(shape, until)
+        if kept is None:
+            raise ValueError(f"chunk {chunk} of group {group} has no checkpoint yet: nobody to act")
+        return tree.from_host(shape, kept[1])
+
+    def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
+        """One member, ready to act: `result.policy({"learning_rate": 3e-4}, seed=2)`.
+
+        config: a value for each axis that was varied, as the coordinates of `curves` have them.
+        Raises ValueError, naming what there is, if that is not one member.
+        """
+        group, member = self._find(config or {}, seed)
+        found = self.layout.groups[group]
+        chunk, row = divmod(member, self.sizes[group])
+        state = tree.index(self.state(group, chunk).agent, row)
+        hypers = tree.index(found.members.hypers, member)
+        # On the device, where it acts: else every call would take it there.
+        state, hypers = jax.device_put((state, hypers))
+        return Policy(found.agent, found.env, state, hypers, found.members.params(member))
+
+    def evaluate(
+        self, episodes: int = 128, *, explore: bool = False, steps: int | None = None
+    ) -> "xarray.Dataset":
+        """Evaluate every member: variables over (what was varied ..., seed, episode).
+
+        See `make_evaluate`.
+        """
+        import xarray
+
+        made = []
+        for number, group in enumerate(self.layout.groups):
+            rows = self._evaluate(number, group, episodes, explore, steps)
+            variables = {
+                name: labelled.variable(self.layout, name, x, ("episode",))
+                for name, x in rows.items()
+            }
+            found = xarray.Dataset(variables, labelled.coordinates(self.layout))
+            made.append(found.expand_dims({axis: [label(x)] for axis, x in group.labels.items()}))
+        return labelled.join(self.layout, made)
+
+    def _evaluate(
+        self, number: int, group: Group, episodes: int, explore: bool, steps: int | None
+    ) -> dict[str, np.ndarray]:
+        """{name: [C * S, episodes]} of one group."""
+        known = limits(group.env, group.members.env_params)
+        steps = known[1] if steps is None and known else steps
+        evaluate = make_evaluate(
+            group.agent, group.env, episodes=episodes, explore=explore, steps=steps
+        )
+        in_axes = fleet.in_axes(group.members)
+
+        @jax.jit
+        def evaluate_all(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
+            keys = jax.vmap(jax.random.key)(seeds)
+            # 2**31 is no update: these keys are not among those of training.
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys)
+            return jax.vmap(evaluate, (0, 0, in_axes, 0))(keys, hypers, params, states)
+
+        size, parts = self.sizes[number], []
+        for chunk in range(len(self.chunks[number])):
+            members = group.members.chunk(chunk * size, size)
+            states = self.state(number, chunk).agent
+            found = evaluate_all(members.seeds, members.hypers, members.env_params, states)
+            found = found._asdict() | found.info
+            parts.append({name: np.asarray(x) for name, x in found.items() if name != "info"})
+        count = len(group.members.seeds)
+        return {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
+
+    def _find(self, config: Mapping[str, Any], seed: int) -> tuple[int, int]:
+        """Group and member of a configuration and a seed."""
+        axes = {**self.layout.static, **self.layout.traced}
+        unknown = sorted(set(config) - set(axes))
+        if unknown:
+            raise ValueError(
+                f"config: {', '.join(unknown)} was not varied; "
+                f"the axes are: {', '.join(axes) or 'none'}"
+            )
+        group = _position(self.layout.static, config)
+        row = _position(self.layout.traced, config)
+        seeds = self.layout.seeds
+        if seed not in seeds:
+            raise ValueError(f"seed {seed} was not trained, these were: {list(seeds)}")
+        return group, row * len(seeds) + seeds.index(seed)
+
+
+def _position(axes: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    """Index of a point in the product of the axes."""
+    position = 0
+    for name, labels in axes.items():
+        known = [label(x) for x in labels]
+        if name not in config and len(known) > 1:
+            raise ValueError(f"config: {name} is not given, expected one of {known}")
+        wanted = label(config.get(name, known[0]))
+        if wanted not in known:
+            raise ValueError(f"config: {name}={wanted!r} was not trained, expected one of {known}")
+        position = position * len(known) + known.index(wanted)
+    return position

@@ -1,0 +1,98 @@
+"""A tree of arrays in a folder, with a record of what they are of: how policies are saved.
+
+policy.json    the record, shapes and dtypes of all arrays, checksums
+arrays.npz     the arrays by name, to be read with numpy alone if need be
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import place
+from purejaxrl_suite.core.types import PyTree
+from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps.curves import made_with
+from purejaxrl_suite.sweeps.identity import PROGRAM, changes, flat
+
+RECORD, ARRAYS = "policy.json", "arrays.npz"
+
+
+def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
+    """Write arrays (of jax) to a folder, new or empty, which appears when it is complete.
+
+    Raises ValueError where there is something already, or where nothing can be written.
+    """
+    path = files.resolve(place("path", path, "a folder"))
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ValueError(f"expected a new or empty folder, got {path}: something is there already")
+    files.check_writable(path.parent)
+    named = tree.named(tree.to_host(arrays))
+    with files.replacing(path) as new:
+        new.mkdir()
+        np.savez_compressed(new / ARRAYS, **named)
+        content = {"arrays": _describe(named), "files": files.manifest(new)}
+        files.write_json(new / RECORD, {**record, **content})
+
+
+def read(
+    path: str | Path,
+    expected: Mapping[str, Any],
+    like: Mapping[str, PyTree],
+    program: Callable[[], str],
+) -> Any:
+    """What `write` wrote, as arrays on the device in the structure of `like`.
+
+    expected: what its record must say, compared first. like: arrays or their shapes; of those
+    called `env_params` the dtypes are as they were saved. program: gives the digest of what it is
+    loaded for, compared where versions and kind of device are those that saved it.
+    Raises ValueError naming the first part that differs, or the file that is missing or damaged.
+    """
+    path = files.resolve(place("path", path, "a saved policy"))
+    if not (path / RECORD).exists():
+        raise ValueError(f"expected a saved policy, got {path}: {_instead(path)}")
+    saved = files.read_json(path / RECORD)
+    for name, ours in flat(expected).items():
+        theirs = flat(saved).get(name, "missing")
+        if theirs != ours:
+            raise ValueError(f"{path} was saved with {name} {theirs}, here it is {ours}")
+    shapes = jax.eval_shape(tree.key_data, like)
+    _compare(path, saved["arrays"], _describe(tree.named(shapes)))
+    if not changes(saved, made_with()) and saved[PROGRAM] != program():
+        raise ValueError(
+            f"{path} was saved by another program: all names agree, but functions of agent, "
+            "network or environment differ"
+        )
+    files.verify(path, saved["files"])
+    with np.load(path / ARRAYS) as stored:
+        # numpy knows no bfloat16: it reads bytes, whose dtype the record knows
+        leaves = [_typed(stored[name], saved["arrays"][name]) for name in tree.named(shapes)]
+    found = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return jax.tree.map(jax.numpy.asarray, tree.from_host(like, found))
+
+
+def _instead(path: Path) -> str:
+    if not path.exists():
+        return "there is no such folder"
+    if (path / "sweep.json").exists():
+        return "it is the folder of a run, pjs.load reads those"
+    return f"{path / RECORD} is missing"
+
+
+def _describe(named: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{x.dtype}{list(x.shape)}" for name, x in named.items()}
+
+
+def _typed(array: np.ndarray, description: str) -> np.ndarray:
+    return array.view(jax.numpy.dtype(description.partition("[")[0]))
+
+
+def _compare(path: Path, saved: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    for name in dict.fromkeys((*saved, *ours)):
+        there, here = saved.get(name, "missing"), ours.get(name, "missing")
+        free = name.startswith("env_params") and "missing" not in (there, here)  # in dtype
+        if there.partition("[")[2] != here.partition("[")[2] if free else there != here:
+            raise ValueError(f"{path} was saved with {name} {there}, here it is {here}")

@@ -1,0 +1,74 @@
+"""A folder is one process's, from the first question to the last write."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from purejaxrl_suite.sweeps.curves import read
+from purejaxrl_suite.sweeps.store import claimed
+
+RACE = Path(__file__).with_name("race.py")
+ROOT = RACE.parents[2]
+
+
+def start(folder, go):
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
+    }
+    command = [sys.executable, str(RACE), str(folder), str(go)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_of_two_processes_at_once_one_trains_and_the_other_says_why_not(tmp_path):
+    folder, go, now = tmp_path / "runs" / "x", tmp_path / "go", tmp_path / "now"
+    both = [start(folder, go), start(folder, go)]
+    deadline = time.monotonic() + 300
+    while all(one.poll() is None for one in both) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (loser,) = [one for one in both if one.poll() is not None]
+    (winner,) = [one for one in both if one is not loser]
+    assert loser.returncode == 1
+    assert loser.communicate()[1] == f"{folder.resolve()} is being trained by another process\n"
+    go.touch()
+    now.touch()
+    for one in (winner, start(tmp_path / "alone", now)):
+        said = one.communicate(timeout=300)[1]
+        assert one.returncode == 0, said[-2000:]
+    ours, expected = (read(path / "curves.zarr") for path in (folder, tmp_path / "alone"))
+    np.testing.assert_array_equal(ours.value_loss, expected.value_loss)
+    assert [path.name for path in folder.parent.iterdir()] == ["x"]
+
+
+def test_a_claim_ends_with_its_process_however_that_ends(tmp_path):
+    hold = (
+        "import sys, time; from pathlib import Path\n"
+        "from purejaxrl_suite.sweeps.store import claimed\n"
+        "with claimed(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(600)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", hold, str(tmp_path / "x")]
+    other = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="x is being trained by another"), claimed(tmp_path / "x"):
+        pass
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    with claimed(tmp_path / "x"), claimed(tmp_path / "y"), claimed(None):
+        assert not (tmp_path / "x").exists(), "a claim lies beside the folder"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ValueError, match="expected a folder to write to, got .*/file/x"),
+        claimed(tmp_path / "file" / "x"),
+    ):
+        pass

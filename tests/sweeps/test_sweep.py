@@ -1,0 +1,362 @@
+"""Sweeps: labels, groups, chunks, folders that survive, and what is refused."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+from purejaxrl_suite.envs import probes
+from purejaxrl_suite.sweeps import fleet, plan
+from purejaxrl_suite.sweeps.interrupt import Interrupted
+from purejaxrl_suite.sweeps.layout import lay_out
+from purejaxrl_suite.sweeps.memory import describe_bytes, parse_bytes
+from purejaxrl_suite.sweeps.store import claimed
+
+CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
+STEPS = CONFIG.num_envs * CONFIG.rollout_length
+RATES = [1e-3, 3e-3]
+HYPERS = pjs.grid(PPOHypers(), learning_rate=RATES)
+
+
+def network(env):
+    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+
+
+@pytest.fixture(scope="module")
+def env():
+    return probes.delayed_reward()
+
+
+@pytest.fixture(scope="module")
+def cartpole():
+    return pjs.make("CartPole-v1")
+
+
+def sweep(env, **changes):
+    arguments = {"hypers": HYPERS, "config": CONFIG, "network": network, "seeds": 3} | {
+        "steps": 6 * STEPS,
+        "segments": 3,
+        "announce": lambda what: None,
+    }
+    return pjs.sweep(ppo, env, **(arguments | changes))
+
+
+@pytest.fixture(scope="module")
+def whole(env):
+    return sweep(env)
+
+
+def assert_same(a, b):
+    """Curves but for their speed, and all final states, to the last bit."""
+    keep = a.curves.drop_vars("steps_per_second"), b.curves.drop_vars("steps_per_second")
+    assert keep[0].assign_attrs(keep[1].attrs).identical(keep[1])
+    for g, chunks in enumerate(a.chunks):
+        for k in range(len(chunks)):
+            jax.tree.map(np.testing.assert_array_equal, a.state(g, k).agent, b.state(g, k).agent)
+
+
+def test_curves_are_labelled_by_what_was_varied(cartpole):
+    result = sweep(
+        cartpole,
+        hypers=pjs.grid(PPOHypers(), learning_rate=RATES, gamma=[0.9, 0.99]),
+        config=pjs.grid(CONFIG, epochs=[1, 2]),
+        env_params=pjs.grid(cartpole.params, gravity=[9.8, 15.0]),
+    )
+    curves = result.curves
+    axes = ("epochs", "gravity", "learning_rate", "gamma", "seed")
+    assert curves.episode_return.dims == (*axes, "step") and curves.diverged.dims == axes
+    assert curves.sel(learning_rate=3e-3, epochs=2).gamma.values.tolist() == [0.9, 0.99]
+    assert curves.steps_per_second.dims == ("epochs", "step")
+    policy = result.policy({"learning_rate": 3e-3, "gamma": 0.9, "gravity": 15.0, "epochs": 2}, 1)
+    assert policy.hypers.learning_rate == np.float32(3e-3) and policy.env_params.gravity == 15.0
+    evaluation = result.evaluate(2, steps=5)
+    assert evaluation.episode_return.dims == (*axes, "episode")
+    with pytest.raises(ValueError, match="config: gamma is not given, expected one of"):
+        result.policy({"learning_rate": 3e-3, "gravity": 15.0, "epochs": 2})
+    with pytest.raises(ValueError, match="config: epochs=3 was not trained"):
+        result.policy({"epochs": 3, "learning_rate": 3e-3, "gravity": 15.0, "gamma": 0.9})
+    with pytest.raises(ValueError, match="clip_range was not varied"):
+        result.policy({"clip_range": 0.1})
+
+
+def test_every_axis_changes_the_numbers_and_defaults_are_the_same_everywhere(cartpole):
+    # Six members each: equal batch shapes, so what is equal must be equal to the last bit.
+    losses = sweep(cartpole).curves.value_loss
+    gravity = pjs.grid(cartpole.params, gravity=[9.8, 30.0])
+    other = sweep(cartpole, hypers=PPOHypers(learning_rate=RATES[0]), env_params=gravity)
+    ours, theirs = losses.isel(learning_rate=0), other.curves.value_loss
+    np.testing.assert_array_equal(ours, theirs.isel(gravity=0))
+    assert not np.array_equal(ours, theirs.isel(gravity=1))
+    assert not np.array_equal(ours, losses.isel(learning_rate=1))
+
+
+def test_a_sweep_equals_plain_seeds(env, whole):
+    agent = ppo(env, CONFIG, network(env), PPOHypers(learning_rate=RATES[1]))
+    plain = pjs.run(agent, env, seeds=3, steps=6 * STEPS)
+    swept = whole.curves.sel(learning_rate=RATES[1])
+    np.testing.assert_allclose(plain.curves.value_loss, swept.value_loss, rtol=1e-3)
+    np.testing.assert_array_equal(plain.curves.episodes, swept.episodes)
+
+
+def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, monkeypatch):
+    gravity = pjs.grid(cartpole.params, gravity=[9.8, 30.0])
+    together = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
+    monkeypatch.setattr(fleet, "CACHE", 1)
+    by_one = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: 2)
+    by_two = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
+    for found in (by_one, by_two):
+        np.testing.assert_allclose(found.value_loss, together.value_loss, rtol=1e-3)
+        np.testing.assert_array_equal(found.episodes, together.episodes)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
+def test_a_block_divides_the_members_and_fits_the_caches(monkeypatch):
+    def block(size, kilobytes, cores):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+        return fleet.block_size(1024 * kilobytes, size)
+
+    assert [block(64, 110, 1), block(64, 720, 1), block(64, 9_000, 1)] == [8, 1, 1]
+    assert [block(64, 110, 2), block(60, 110, 1), block(13, 110, 1), block(3, 1, 1)] == [
+        16,
+        6,
+        1,
+        3,
+    ]
+
+
+def test_environments_networks_and_drawn_points(env):
+    others = [env, probes.constant_reward()]
+    drawn = pjs.random(PPOHypers(), 2, learning_rate=pjs.log_uniform(1e-4, 1e-2))
+    small = lambda env: nets.actor_critic(env.observation, env.action, hidden=(4,))  # noqa: E731
+    networks = {"plain": network, "other": small}
+    result = sweep(others, hypers=drawn, network=networks, steps=2 * STEPS, segments=1)
+    assert result.curves.entropy.dims == ("environment", "network", "configuration", "seed", "step")
+    assert result.curves.learning_rate.dims == ("configuration",)
+    assert len(result.layout.groups) == 4
+    policy = result.policy({"environment": others[1].name, "network": "other", "configuration": 1})
+    assert policy.env.name == others[1].name
+    counts = result.parameters
+    assert counts.dims == ("environment", "network", "namespace")
+    for name, made in networks.items():
+        found = counts.sel(environment=env.name, network=name).to_series().to_dict()
+        assert found | {"": sum(found.values())} == nets.parameter_count(made(env))
+
+
+def test_groups_of_unequal_updates_share_one_axis_of_steps(env):
+    result = sweep(env, config=[CONFIG, CONFIG._replace(num_envs=8)], steps=4 * STEPS, segments=1)
+    assert result.curves.step.values.tolist() == [STEPS * i for i in (1, 2, 3, 4)]
+    assert result.curves.num_envs.values.tolist() == [4, 8]
+    assert np.isnan(result.curves.entropy.isel(config=1).sel(step=STEPS)).all()
+    assert np.isfinite(result.curves.entropy.isel(config=1).sel(step=2 * STEPS)).all()
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(count):
+    def told(progress):
+        told.left -= 1
+        if not told.left:
+            raise Stop
+
+    told.left = count
+    return told
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_resuming_gives_the_bits_of_the_uninterrupted_sweep(env, whole, tmp_path, count):
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "x", on_segment=stop_after(count))
+    resumed = sweep(env, resume=tmp_path / "x")
+    assert_same(whole, resumed)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
+def test_a_machine_with_other_cores_goes_on_with_the_same_bits(env, tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet, "CACHE", 2 * plan.state_bytes(lay_out_group(env)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1))
+    whole = sweep(env, out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    plans = []
+    resumed = sweep(env, resume=tmp_path / "x", announce=plans.append)
+    assert plans[0].groups[0].program.block == 2 and plans[0].groups[0].chunk == 6
+    assert_same(whole, resumed)
+    sizes = json.loads((tmp_path / "x" / "sweep.json").read_text())["sizes"]
+    assert sizes == {"chunk": [6], "block": [2], "length": [2]}
+
+
+def lay_out_group(env):
+    choices = {"hypers": HYPERS, "config": CONFIG, "network": network, "env_params": None}
+    return lay_out(ppo, env, **choices, seeds=3, steps=6 * STEPS).groups[0]
+
+
+def test_other_devices_take_whole_blocks_or_are_refused(monkeypatch):
+    def block(devices, stored):
+        monkeypatch.setattr(jax, "local_devices", lambda: [None] * devices)
+        return plan.choose_block(1, 12, stored, "ppo on Some")
+
+    assert [block(1, 3), block(2, 3), block(4, 3)] == [3, 3, 3]
+    with pytest.raises(ValueError, match="ppo on Some: .* expected .* divides its 4 blocks, got 3"):
+        block(3, 3)
+
+
+def test_two_processes_do_not_train_one_folder(env, whole, tmp_path):
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
+    with claimed(tmp_path / "x"), pytest.raises(ValueError, match="x is being trained by another"):
+        sweep(env, resume=tmp_path / "x")
+    assert_same(whole, sweep(env, resume=tmp_path / "x"))
+    assert not list(tmp_path.glob(".*")), "what claims a folder is gone with the claim"
+
+
+def test_control_c_finishes_the_segment_saves_and_stops(env, whole, tmp_path):
+    def press(progress):
+        if progress.update == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="stopped at update"):
+        sweep(env, out=tmp_path / "x", on_segment=press, checkpoint_every=100)
+    told = []
+    resumed = sweep(env, resume=tmp_path / "x", on_segment=told.append)
+    assert [p.update for p in told] == [6], "what was computed before is not computed again"
+    assert_same(whole, resumed)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_sweep_is_left_alone(env, whole, tmp_path):
+    sweep(env, out=tmp_path / "x")
+    before = (tmp_path / "x" / "curves.zarr" / "zarr.json").stat().st_mtime_ns
+    said, told = [], []
+    again = sweep(env, resume=tmp_path / "x", announce=said.append, on_segment=told.append)
+    assert "is finished" in str(said[0]) and not told
+    assert (tmp_path / "x" / "curves.zarr" / "zarr.json").stat().st_mtime_ns == before
+    assert_same(whole, again)
+    assert_same(whole, sweep(env, out=tmp_path / "x", on_segment=told.append))
+    assert not told
+
+
+def test_foreign_and_damaged_folders_are_refused_by_name(env, tmp_path):
+    folder = tmp_path / "x"
+    with pytest.raises(ValueError, match="holds no sweep"):
+        sweep(env, resume=folder)
+    with pytest.raises(Stop):
+        sweep(env, out=folder, on_segment=stop_after(3))
+    for changes, message in (
+        ({"config": CONFIG._replace(epochs=2)}, "config.epochs is 1 there, 2 here"),
+        ({"seeds": 4}, r"seeds is \[0, 1, 2\] there"),
+        ({"steps": 7 * STEPS}, "x is another experiment: updates is 6 there, 7 here"),
+        ({"hypers": pjs.grid(PPOHypers(), gamma=[0.9])}, "gamma is missing there, .0.9. here"),
+        ({"hypers": pjs.grid(PPOHypers(clip_range=0.1), learning_rate=RATES)}, "clip_range is 0.2"),
+        ({"network": None}, "parameters"),
+        ({"env": probes.recall()}, "environment is .*delay.* there, .*recall.* here"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sweep(**({"env": env, "resume": folder} | changes))
+    chunk = folder / "group-000" / "chunk-000" / "checkpoints"
+    meta = max(chunk.glob("*/meta/metadata"))
+    content = json.loads(meta.read_text())
+    content["update"] += 1
+    original = meta.read_text()
+    meta.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="meta/metadata is damaged"):
+        sweep(env, resume=folder)
+    meta.write_text(original[: len(original) // 2])
+    with pytest.raises(ValueError, match="meta/metadata is damaged: it is no JSON text"):
+        sweep(env, resume=folder)
+
+
+def test_members_that_diverge_are_flagged_and_harm_nobody(env, whole):
+    result = sweep(env, hypers=pjs.grid(PPOHypers(), learning_rate=[RATES[0], 1e38]))
+    assert result.curves.diverged.values.tolist() == [[False] * 3, [True] * 3]
+    np.testing.assert_array_equal(
+        result.curves.value_loss.isel(learning_rate=0),
+        whole.curves.value_loss.isel(learning_rate=0),
+    )
+
+
+def test_a_full_disk_loses_nothing(env, whole, tmp_path, monkeypatch):
+    from purejaxrl_suite.sweeps.store import Chunk
+
+    append = Chunk.append
+
+    def full(self, start, *rest):
+        if start >= 4:
+            raise OSError(28, "No space left on device")
+        append(self, start, *rest)
+
+    monkeypatch.setattr(Chunk, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweep(env, out=tmp_path / "x")
+    monkeypatch.undo()
+    told = []
+    resumed = sweep(env, resume=tmp_path / "x", on_segment=told.append)
+    assert [p.update for p in told] == [6]
+    assert_same(whole, resumed)
+
+
+def test_one_program_per_group_whatever_the_segments(env):
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    sweep(env, config=pjs.grid(CONFIG, epochs=[1, 2]), segments=6)
+    assert len(compiled) == 5, "init and train of each group, and a check of the environment"
+
+
+def test_a_segment_is_an_update_at_least(env):
+    told = []
+    sweep(env, seeds=1, segments=20, on_segment=told.append)
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"segments": 0}, "segments: expected an integer of at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every: expected an integer of at least 1"),
+        ({"memory": "lots"}, "memory: expected bytes such as '8GiB'"),
+        ({"memory": "1 KiB"}, "does not fit: it needs .* the limit is 1e\\+03 B|does not fit"),
+        ({"hypers": pjs.grid(PPOHypers(), gamma=[0.9, float("inf")])}, "hypers.gamma: expected"),
+        ({"config": []}, "config: expected distinct Configs"),
+        ({"config": [CONFIG, CONFIG]}, "config: expected distinct Configs"),
+        ({"network": {}}, "network: expected a function"),
+        ({"out": "a", "resume": "b"}, "out and resume: expected one of them"),
+        ({"env": []}, "env: expected an Environment, such as"),
+        (
+            {"hypers": HYPERS, "config": pjs.grid(CONFIG, epochs=[1]), "seeds": 0},
+            "seeds: expected a number",
+        ),
+    ],
+)
+def test_bad_input_is_refused(env, changes, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(**({"env": env} | changes))
+
+
+def test_environment_parameters_are_checked(cartpole):
+    steps = pjs.grid(cartpole.params, max_steps_in_episode=[100, 200.5])
+    with pytest.raises(
+        ValueError, match="max_steps_in_episode: expected a value of type int32, got 200.5"
+    ):
+        sweep(cartpole, env_params=steps)
+    with pytest.raises(
+        ValueError,
+        match="env_params: expected an EnvParams .* as 'Acrobot-v1' has, got",
+    ):
+        sweep(pjs.make("Acrobot-v1"), env_params=pjs.grid(cartpole.params, gravity=[9.8]))
+
+
+def test_bytes_are_read_and_written():
+    assert [parse_bytes(x) for x in ("8GiB", "1.5 MB", 4096, "10")] == [2**33, 3 * 2**19, 4096, 10]
+    assert [describe_bytes(x) for x in (10, 2**20, 3 * 2**29)] == ["10 B", "1 MiB", "1.5 GiB"]
