@@ -1,4 +1,4 @@
-"""docs/api.md shows every public name, and every public name says what it is."""
+"""The pages of docs/api show every public name, and every public name says what it is."""
 
 import ast
 import re
@@ -10,14 +10,14 @@ import purejaxrl_suite as pjs
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "purejaxrl_suite"
-PAGE = (ROOT / "docs" / "api.md").read_text()
+PAGE = "\n".join(page.read_text() for page in sorted((ROOT / "docs" / "api").glob("*.md")))
 SHOWN = {
     module: members.split(", ") if members else None
     for module, members in re.findall(
         r"^::: ([\w.]+)$(?:\n    options:\n      members: \[([\w, ]+)\])?", PAGE, re.M
     )
 }
-"""{module: its names on the page, None for all}."""
+"""{module: its names on its page, None for all}."""
 
 
 def homes(package):
@@ -53,7 +53,7 @@ def docstrings(module):
 
 
 @pytest.mark.parametrize("package", ["", *pjs._PACKAGES])
-def test_every_public_name_is_documented_and_on_the_page(package):
+def test_every_public_name_is_documented_and_on_a_page(package):
     undocumented, missing = [], []
     for name, home in homes(package).items():
         if (PACKAGE / package / f"{name}.py").exists() and home == f"purejaxrl_suite.{package}":
@@ -66,7 +66,7 @@ def test_every_public_name_is_documented_and_on_the_page(package):
     assert not missing, missing
 
 
-def test_what_the_page_shows_is_there():
+def test_what_the_pages_show_is_there():
     assert len(SHOWN) == PAGE.count("\n::: ")
     for module, names in SHOWN.items():
         said = docstrings(module)
