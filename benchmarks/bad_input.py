@@ -112,19 +112,27 @@ def python_kinds(seed: int = 0) -> list[Kind]:
     base = pjs.PPOHypers()
     listed = [[], [1.0, 1.0], "0.9", 3, None, {}, {"a": 1}, range(10**9), [[1], [1]]]
     points = [
-        lambda x=x, f=f: f(base, gamma=x) for x in listed for f in (pjs.grid, pjs.one_at_a_time)
+        lambda x=x, f=f: f(base, gamma=x)
+        for x in listed
+        for f in (pjs.search.grid, pjs.search.one_at_a_time)
     ]
     points += [
-        lambda x=x: pjs.random(base, x, gamma=pjs.uniform(0, 1)) for x in (0, -1, "8", 1.5, 10**8)
+        lambda x=x: pjs.search.random(base, x, gamma=pjs.search.uniform(0, 1))
+        for x in (0, -1, "8", 1.5, 10**8)
     ]
     points += [
-        lambda x=x: pjs.sobol(base, x, gamma=pjs.uniform(0, 1)) for x in (0, -1, "8", 1.5, 10**8)
+        lambda x=x: pjs.search.sobol(base, x, gamma=pjs.search.uniform(0, 1))
+        for x in (0, -1, "8", 1.5, 10**8)
     ]
-    points += [lambda x=x: pjs.random(base, 8, gamma=x) for x in (3, [0.1], "0.9", None)]
-    points += [lambda: pjs.random(base, 8), lambda: pjs.grid(base, gama=[1]), lambda: pjs.choice(3)]
-    points += [lambda x=x: pjs.uniform(*x) for x in ((1, 0), (1, 1), (0, float("nan")))]
-    points += [lambda x=x: pjs.log_uniform(*x) for x in ((0, 1), (-1, 1), (1, 0.5))]
-    points += [lambda: pjs.grid(base, **{n: range(1, 99) for n in base._fields})]
+    points += [lambda x=x: pjs.search.random(base, 8, gamma=x) for x in (3, [0.1], "0.9", None)]
+    points += [
+        lambda: pjs.search.random(base, 8),
+        lambda: pjs.search.grid(base, gama=[1]),
+        lambda: pjs.search.choice(3),
+    ]
+    points += [lambda x=x: pjs.search.uniform(*x) for x in ((1, 0), (1, 1), (0, float("nan")))]
+    points += [lambda x=x: pjs.search.log_uniform(*x) for x in ((0, 1), (-1, 1), (1, 0.5))]
+    points += [lambda: pjs.search.grid(base, **{n: range(1, 99) for n in base._fields})]
     strange = [
         "CartPole",
         "",
@@ -367,7 +375,7 @@ def try_python(change: dict[str, Any]) -> list[tuple[str, Callable[[], Any]]]:
     config = pjs.PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
     shared = {"env": env, "seeds": 1, "steps": 640, "announce": lambda what: None}
     varied = shared | {"builder": pjs.ppo, "config": config}
-    points = pjs.grid(pjs.PPOHypers(), gamma=[0.9, 0.99])
+    points = pjs.search.grid(pjs.PPOHypers(), gamma=[0.9, 0.99])
     rules = {"hypers": points, "select": pjs.successive_halving(), "rungs": [1]}
     (name,) = change
     if name == "points":

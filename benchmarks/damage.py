@@ -136,7 +136,7 @@ def make_cases(folder: Path) -> list[Case]:
     agent, env = make_agent()
     builder, quiet = lambda *_: agent, {"announce": lambda what: None}
     common = quiet | {
-        "hypers": pjs.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
+        "hypers": pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
         "seeds": 1,
         "steps": 32 * 6,
         "segments": 3,

@@ -55,7 +55,7 @@ def make_sweep() -> Any:
         pjs.sweep,
         lambda *_: agent,
         env,
-        hypers=pjs.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
+        hypers=pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
         seeds=2,
         steps=32 * 12,
         segments=6,

@@ -81,8 +81,8 @@ def sweep(folder: Path) -> Any:
         return pjs.sweep(
             pjs.ppo,
             _env(),
-            hypers=pjs.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
-            config=pjs.grid(config, normalize_advantages=[True, False]),
+            hypers=pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
+            config=pjs.search.grid(config, normalize_advantages=[True, False]),
             network=_network,
             seeds=3,
             steps=32 * 7,
@@ -101,7 +101,7 @@ def population(folder: Path) -> Any:
     return pjs.evolve(
         pjs.ppo,
         _env(),
-        hypers=pjs.grid(pjs.PPOHypers(), learning_rate=[1e-3, 3e-3, 1e-2, 3e-2]),
+        hypers=pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 3e-3, 1e-2, 3e-2]),
         config=config,
         network=_network,
         seeds=2,

@@ -42,7 +42,7 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
         builder, config, hypers = dqn, DQNConfig(**task["config"]), DQNHypers()
         network = lambda env: nets.q_network(env.observation, env.action, hidden=hidden)  # noqa: E731
     if task["rates"]:
-        hypers = pjs.grid(hypers, learning_rate=task["rates"])
+        hypers = pjs.search.grid(hypers, learning_rate=task["rates"])
     plans = []
     result = pjs.sweep(
         builder,

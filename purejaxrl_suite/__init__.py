@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         ops,
         plasticity,
         populations,
+        presets,
         report,
+        search,
         stats,
         studies,
         sweeps,
@@ -43,7 +45,17 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.cli.load import load
-    from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, Network
+    from purejaxrl_suite.core.types import (
+        Agent,
+        Box,
+        Clock,
+        Discrete,
+        Environment,
+        Intervention,
+        Network,
+        TimeStep,
+        Transition,
+    )
     from purejaxrl_suite.engine.evaluate import make_evaluate
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
@@ -52,15 +64,6 @@ if TYPE_CHECKING:
         Selection,
         population_based_training,
         successive_halving,
-    )
-    from purejaxrl_suite.sweeps.axes import (
-        choice,
-        grid,
-        log_uniform,
-        one_at_a_time,
-        random,
-        sobol,
-        uniform,
     )
     from purejaxrl_suite.sweeps.execute import Progress
     from purejaxrl_suite.sweeps.plan import Plan
@@ -82,17 +85,18 @@ _HOMES = {
     "agents.sac": ("SACConfig", "SACHypers", "sac"),
     "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
     "cli.load": ("load",),
-    "core.types": ("Agent", "Box", "Clock", "Discrete", "Environment", "Network"),
-    "engine.evaluate": ("make_evaluate",),
-    "sweeps.axes": (
-        "choice",
-        "grid",
-        "log_uniform",
-        "one_at_a_time",
-        "random",
-        "sobol",
-        "uniform",
+    "core.types": (
+        "Agent",
+        "Box",
+        "Clock",
+        "Discrete",
+        "Environment",
+        "Intervention",
+        "Network",
+        "TimeStep",
+        "Transition",
     ),
+    "engine.evaluate": ("make_evaluate",),
     "sweeps.execute": ("Progress",),
     "sweeps.plan": ("Plan",),
     "populations.population": ("evolve",),
@@ -114,7 +118,9 @@ _PACKAGES = (
     "ops",
     "plasticity",
     "populations",
+    "presets",
     "report",
+    "search",
     "stats",
     "studies",
     "sweeps",

@@ -15,6 +15,7 @@ LEVELS = (
     {"ops", "nets", "envs", "buffers", "stats"},
     {"plasticity", "agents", "engine"},
     {"sweeps", "presets"},
+    {"search"},
     {"populations"},
     {"studies"},
     {"report"},

@@ -65,20 +65,21 @@ def varied(
 
 
 def _grids(bases: _Bases, texts: Sequence[str]) -> "dict[str, Points]":
-    from purejaxrl_suite.sweeps import axes
+    from purejaxrl_suite import search
+    from purejaxrl_suite.sweeps.axes import fields
 
     values: dict[str, dict[str, list[Any]]] = {}
     for name, text in _pairs("--grid", texts).items():
         home, field = bases.home("--grid", name)
-        default = axes.fields(getattr(bases, home))[field]
+        default = fields(getattr(bases, home))[field]
         values.setdefault(home, {})[field] = [
             _value(f"--grid: {name}", part, default, home) for part in text.split(",")
         ]
-    return {home: axes.grid(getattr(bases, home), **fields) for home, fields in values.items()}
+    return {home: search.grid(getattr(bases, home), **varied) for home, varied in values.items()}
 
 
 def _sample(bases: _Bases, texts: Sequence[str], *, method: str, seed: int) -> "dict[str, Points]":
-    from purejaxrl_suite.sweeps import axes
+    from purejaxrl_suite import search
 
     if not texts:
         return {}
@@ -97,7 +98,7 @@ def _sample(bases: _Bases, texts: Sequence[str], *, method: str, seed: int) -> "
             f"Config compiles a program per value and belongs in --grid; got {' '.join(ranges)}"
         )
     (home,) = homes
-    draw = {"random": axes.random, "sobol": axes.sobol}[method]
+    draw = {"random": search.random, "sobol": search.sobol}[method]
     return {home: draw(getattr(bases, home), int(count), seed=seed, **quantiles)}
 
 
@@ -115,14 +116,14 @@ def _pairs(flag: str, texts: Sequence[str]) -> Mapping[str, str]:
 
 def _range(what: str, text: str) -> Any:
     """Of `1e-5:1e-2:log`, `0.9:0.999` or `0.9,0.99`."""
-    from purejaxrl_suite.sweeps import axes
+    from purejaxrl_suite import search
 
     if ":" not in text:
-        return axes.choice([_number(what, part) for part in text.split(",")])
+        return search.choice([_number(what, part) for part in text.split(",")])
     low, high, *log = text.split(":")
     if log not in ([], ["log"]):
         raise ValueError(f"{what}: expected LOW:HIGH or LOW:HIGH:log, got {text!r}")
-    make = axes.log_uniform if log else axes.uniform
+    make = search.log_uniform if log else search.uniform
     return make(_number(what, low), _number(what, high))
 
 

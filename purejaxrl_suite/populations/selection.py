@@ -16,8 +16,8 @@ import numpy as np
 
 from purejaxrl_suite.core.argument import number, wrong
 from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.search import Quantile
 from purejaxrl_suite.stats import final_score, iqm, with_diverged
-from purejaxrl_suite.sweeps.axes import Quantile
 
 
 class Selection(NamedTuple):

@@ -23,6 +23,7 @@ import numpy as np
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
+from purejaxrl_suite.search import one_at_a_time
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
@@ -40,7 +41,6 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import normalized_scores
-from purejaxrl_suite.sweeps.axes import one_at_a_time
 
 SHORT = 0.25
 """Share of the steps in the smaller amount of data."""

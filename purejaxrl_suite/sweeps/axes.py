@@ -1,27 +1,17 @@
 """What a sweep varies: labelled points in the space of a NamedTuple's fields.
 
-`grid`, `random`, `sobol` and `one_at_a_time` make `Points` from default values and the fields that
-vary. Points of Hypers or of environment parameters become members of one program; points of a
-Config become groups, which are compiled one by one.
+`search` makes `Points` from default values and the fields that vary. Points of Hypers or of
+environment parameters become members of one program; points of a Config become groups, which are
+compiled one by one.
 """
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
-
-from purejaxrl_suite.core.argument import integer, number, wrong
 
 CONFIGURATION = "configuration"
 """The axis of points that do not form a grid."""
-
-MOST = 2**20
-"""The most points of one object: each is made, checked and labelled by itself."""
-
-Quantile = Callable[[np.ndarray], np.ndarray]
 
 
 class Points(NamedTuple):
@@ -64,74 +54,6 @@ class Points(NamedTuple):
         return [replace(self.base, row) for row in rows]
 
 
-def grid(base: Any, /, **values: Iterable[Any]) -> Points:
-    """Every combination of the values, one axis per field: `grid(PPOHypers(), gamma=[0.9, 0.99])`.
-
-    Raises ValueError for a field that `base` does not have, and for no or repeated values.
-    """
-    axes = {name: _distinct(base, name, options) for name, options in values.items()}
-    _check_count("grid", math.prod(map(len, axes.values())))
-    rows = list(itertools.product(*axes.values()))
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(axes)}
-    return Points(base, columns, axes)
-
-
-def one_at_a_time(base: Any, /, **values: Iterable[Any]) -> Points:
-    """The defaults, then each field varied by itself: how sensitivity is usually measured.
-
-    A value equal to the default is not repeated; the first point is the defaults.
-    """
-    axes = {name: _distinct(base, name, options) for name, options in values.items()}
-    rows, varied = [{}], [""]
-    for name, options in axes.items():
-        default = fields(base)[name]
-        rows += [{name: option} for option in options if option != default]
-        varied += [name] * (len(rows) - len(varied))
-    columns = {name: [row.get(name, fields(base)[name]) for row in rows] for name in axes}
-    return Points(base, columns, {CONFIGURATION: range(len(rows))}, varied)
-
-
-def uniform(low: float, high: float) -> Quantile:
-    """Values spread evenly over [low, high], for `random` and `sobol`."""
-    _check_ends("uniform", low, high)
-    return lambda u: low + u * (high - low)
-
-
-def log_uniform(low: float, high: float) -> Quantile:
-    """Values whose logarithm is spread evenly over [log low, log high]."""
-    _check_ends("log_uniform", low, high)
-    if low <= 0:
-        raise ValueError(f"log_uniform: expected 0 < low < high, got {low} and {high}")
-    return lambda u: low * (high / low) ** u
-
-
-def choice(options: Sequence[Any]) -> Quantile:
-    """One of the options, each with the same probability."""
-    if isinstance(options, str) or not hasattr(options, "__len__") or not len(options):
-        raise wrong("choice", "a list of options, at least one", options)
-    return lambda u: np.asarray(options)[
-        np.minimum((u * len(options)).astype(int), len(options) - 1)
-    ]
-
-
-def random(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
-    """Independent draws: `random(PPOHypers(), 64, learning_rate=log_uniform(1e-5, 1e-2))`."""
-    _check_draw(base, count, seed, ranges)
-    return _drawn(base, np.random.default_rng(seed).random((count, len(ranges))), ranges)
-
-
-def sobol(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
-    """`count` points of a scrambled Sobol sequence: more even than `random`, best for 2^k points.
-
-    Owen scrambling, from scipy.stats.qmc.
-    """
-    from scipy.stats import qmc
-
-    _check_draw(base, count, seed, ranges)
-    sequence = qmc.Sobol(len(ranges), scramble=True, rng=seed)
-    return _drawn(base, sequence.random_base2(math.ceil(math.log2(count)))[:count], ranges)
-
-
 def fields(base: Any) -> dict[str, Any]:
     """The fields of a NamedTuple, dataclass or mapping with their values."""
     if hasattr(base, "_asdict"):
@@ -148,67 +70,3 @@ def replace(base: Any, changes: Mapping[str, Any]) -> Any:
     if dataclasses.is_dataclass(base):
         return dataclasses.replace(base, **changes)  # pyright: ignore[reportArgumentType]
     return {**base, **changes} if changes else base
-
-
-def _check_field(base: Any, name: str) -> None:
-    if isinstance(base, type):
-        raise wrong("base", f"settings to vary, such as {base.__name__}()", base)
-    known = fields(base)
-    if name not in known:
-        raise ValueError(
-            f"{name!r} is not a field of {type(base).__name__}, "
-            f"which has: {', '.join(known) or 'none'}"
-        )
-
-
-def _distinct(base: Any, name: str, given: Iterable[Any]) -> list[Any]:
-    _check_field(base, name)
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise wrong(name, "a list of distinct values, at least one", given)
-    options = list(itertools.islice(given, MOST + 1))
-    _check_count(name, len(options))
-    try:
-        distinct = len(set(options)) == len(options)
-    except TypeError:  # arrays, and what else has no hash
-        distinct = not any(_same(one, two) for one, two in itertools.combinations(options, 2))
-    if not options or not distinct:
-        raise wrong(name, "distinct values, at least one", options)
-    return options
-
-
-def _same(one: Any, two: Any) -> bool:
-    return bool(np.array_equal(np.asarray(one), np.asarray(two)))
-
-
-def _check_ends(name: str, low: float, high: float) -> None:
-    """In float32, as programs are given what is drawn."""
-    number(f"{name}: low", low, -math.inf), number(f"{name}: high", high, -math.inf)
-    ends = np.clip([low, high], -1e39, 1e39)
-    with np.errstate(over="ignore"):
-        first, last = ends.astype(np.float32)
-    if not (np.isfinite(first) and np.isfinite(last) and first < last):
-        raise ValueError(f"{name}: expected finite low < high, got {low} and {high}")
-
-
-def _check_count(name: str, count: int) -> None:
-    """Raise ValueError for more points than can be looked at one by one."""
-    if count > MOST:
-        raise ValueError(f"{name}: expected at most {MOST:,} configurations, got {count:,}")
-
-
-def _check_draw(base: Any, count: int, seed: int, ranges: Mapping[str, Quantile]) -> None:
-    _check_count("count", integer("count", count, 1))
-    integer("seed", seed, 0)
-    if not ranges:
-        raise ValueError("expected at least one range, such as gamma=uniform(0.9, 1.0), got none")
-    for name, quantile in ranges.items():
-        _check_field(base, name)
-        if not callable(quantile):
-            raise ValueError(
-                f"{name}: expected uniform(...), log_uniform(...) or choice(...), got {quantile!r}"
-            )
-
-
-def _drawn(base: Any, unit: np.ndarray, ranges: Mapping[str, Quantile]) -> Points:
-    values = {name: ranges[name](unit[:, i]).tolist() for i, name in enumerate(ranges)}
-    return Points(base, values, {CONFIGURATION: range(len(unit))})

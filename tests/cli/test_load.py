@@ -40,9 +40,9 @@ def points():
     return laid(
         pjs.ppo,
         env,
-        env_params=pjs.grid(env.params, gravity=[9.0, 10.1], force_mag=[7.0]),
-        hypers=pjs.random(pjs.PPOHypers(), 3, gamma=pjs.uniform(0.9, 1.0)),
-        config=pjs.grid(CONFIG, epochs=[1, 2], normalize_rewards=[False, True]),
+        env_params=pjs.search.grid(env.params, gravity=[9.0, 10.1], force_mag=[7.0]),
+        hypers=pjs.search.random(pjs.PPOHypers(), 3, gamma=pjs.search.uniform(0.9, 1.0)),
+        config=pjs.search.grid(CONFIG, epochs=[1, 2], normalize_rewards=[False, True]),
     )
 
 
@@ -54,7 +54,7 @@ LAID = {
     "environments": lambda: laid(
         pjs.pqn,
         [probes.delayed_reward(), wrappers.scale_reward(probes.recall(), 2.0)],
-        hypers=pjs.one_at_a_time(pjs.PQNHypers(), gamma=[0.5, 0.9]),
+        hypers=pjs.search.one_at_a_time(pjs.PQNHypers(), gamma=[0.5, 0.9]),
         config=pjs.PQNConfig(num_envs=4, minibatches=4),
         reset_pool=0,
     ),
@@ -93,7 +93,7 @@ def test_every_agent_is_made_again_by_its_name():
 def sweep(tmp_path_factory):
     """(folder, result) of a sweep of the suite's own parts."""
     out, env = tmp_path_factory.mktemp("runs") / "own", probes.delayed_reward()
-    hypers = pjs.grid(pjs.PPOHypers(), gamma=[0.9, 0.99])
+    hypers = pjs.search.grid(pjs.PPOHypers(), gamma=[0.9, 0.99])
     arguments = {"hypers": hypers, "config": CONFIG, "announce": lambda text: None}
     return out, pjs.sweep(pjs.ppo, env, seeds=2, steps=64, segments=2, out=out, **arguments)
 

@@ -10,7 +10,7 @@ from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import ENDED, Clock
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.presets import PRESETS
-from purejaxrl_suite.sweeps.axes import grid
+from purejaxrl_suite.search import grid
 from purejaxrl_suite.sweeps.layout import check_hypers
 from tests.contract.agents import ends
 from tests.contract.test_agents import build, each_agent

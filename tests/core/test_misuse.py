@@ -4,12 +4,11 @@ import jax
 import pytest
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite import plasticity
+from purejaxrl_suite import plasticity, search
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.envs.continual import continual, label_shuffle
 from purejaxrl_suite.envs.multi_task import family, multi_task, only
 from purejaxrl_suite.nets import actor_critic
-from purejaxrl_suite.sweeps import axes
 
 ENV = probes.action_reward()
 TWO = [ENV, ENV._replace(name="other")]
@@ -22,8 +21,8 @@ def policy():
 
 
 CALLS = {
-    "base": lambda: pjs.grid(pjs.PPOHypers, gamma=[0.9]),
-    "uniform: low": lambda: axes.uniform("a", 1),
+    "base": lambda: pjs.search.grid(pjs.PPOHypers, gamma=[0.9]),
+    "uniform: low": lambda: search.uniform("a", 1),
     "keep": lambda: pjs.successive_halving("a"),
     "sample": lambda: pjs.successive_halving(sample=3),
     "bounds": lambda: pjs.population_based_training([1]),
@@ -48,7 +47,7 @@ CALLS = {
     "folder": lambda: pjs.load(None),
     "path": lambda: pjs.load_policy(3, AGENT, ENV),
     "agent": lambda: pjs.load_policy("x", ENV, AGENT),
-    "hypers": lambda: pjs.run(AGENT, ENV, seeds=1, steps=1e4, hypers=pjs.grid(AGENT.hypers)),
+    "hypers": lambda: pjs.run(AGENT, ENV, seeds=1, steps=1e4, hypers=pjs.search.grid(AGENT.hypers)),
     "network": lambda: pjs.sweep(pjs.ppo, ENV, seeds=1, steps=1e4, network=lambda env: None),
     "batch": lambda: policy().memory(2.5),
     "key": lambda: policy().evaluate(1, key="x"),

@@ -25,6 +25,9 @@ def homes(package):
     if package == "":
         found = {name: f"purejaxrl_suite.{home}" for name, home in pjs._HOME_OF.items()}
         return found | {name: homes("envs")[name] for name in pjs._HOMES["envs"]}
+    if not (PACKAGE / package).is_dir():  # a module
+        home = f"purejaxrl_suite.{package}"
+        return {name: home for name in docstrings(home) if name and not name.startswith("_")}
     body = ast.parse((PACKAGE / package / "__init__.py").read_text()).body
     (public,) = [ast.literal_eval(x.value) for x in body if isinstance(x, ast.Assign)] or [[]]
     found = {

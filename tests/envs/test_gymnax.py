@@ -14,7 +14,7 @@ from purejaxrl_suite.core.check import sample
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import Box, Discrete
 from purejaxrl_suite.envs.multi_task import family, multi_task
-from purejaxrl_suite.sweeps.axes import grid
+from purejaxrl_suite.search import grid
 
 KEY = jax.random.key(3)
 

@@ -50,7 +50,9 @@ def test_halving_keeps_the_best_in_their_order():
 
 
 def test_halving_fills_the_freed_slots():
-    select = successive_halving(sample={"gamma": pjs.uniform(10, 20), "rate": pjs.choice([7, 8])})
+    select = successive_halving(
+        sample={"gamma": pjs.search.uniform(10, 20), "rate": pjs.search.choice([7, 8])}
+    )
     old = {"gamma": [0, 1, 2, 3], "rate": [0, 1, 2, 3], "other": [0, 1, 2, 3]}
     found = decide(select, [1, 5, 5, 2], **old)
     assert found.source[[1, 2]].tolist() == [1, 2]
@@ -89,7 +91,7 @@ def test_pbt_copies_the_best_over_the_worst_and_perturbs_the_copies():
 
 def test_perturbed_whole_numbers_stay_whole():
     env = probes.delayed_reward()
-    points = pjs.grid(DQNHypers(), n_step=[2.0, 3.0])
+    points = pjs.search.grid(DQNHypers(), n_step=[2.0, 3.0])
     what = {"config": DQNConfig(max_n_step=4), "network": None, "env_params": None}
     laid = lay_out(dqn, env, hypers=points, **what, seeds=1, steps=64)
     old = first_cohort(laid).hypers
@@ -174,7 +176,7 @@ def test_scores_are_trimmed_means_over_the_episodes_of_the_window():
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = CONFIG.num_envs * CONFIG.rollout_length
-HYPERS = pjs.grid(PPOHypers(), learning_rate=RATES)
+HYPERS = pjs.search.grid(PPOHypers(), learning_rate=RATES)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +270,7 @@ def test_halving_trains_ever_smaller_batches(train, sweep, compiled):
 
 def test_survivors_are_bitwise_those_of_a_sweep_where_slots_are_filled(train, sweep, compiled):
     compiled.clear()
-    select = successive_halving(sample={"learning_rate": pjs.log_uniform(1e-4, 1e-1)})
+    select = successive_halving(sample={"learning_rate": pjs.search.log_uniform(1e-4, 1e-1)})
     result = train(select)
     curves = result.curves
     assert compiled == [8], "one program for all phases"
@@ -322,7 +324,7 @@ def test_copies_share_state_and_random_numbers_and_obey_their_own_hypers(train):
 
 def test_what_is_fresh_begins_at_the_start_of_its_seed(train):
     # At a learning rate of 0 parameters stay what they were at the start.
-    hypers = pjs.grid(PPOHypers(), learning_rate=[0.0, 1e-2, 1e-1, 1.0])
+    hypers = pjs.search.grid(PPOHypers(), learning_rate=[0.0, 1e-2, 1e-1, 1.0])
     fresh = [False, True, False, False]
     changes = {"rungs": [2], "hypers": hypers, "seeds": [3, 4]}
     result = train(always([0, 1, 1, 3], fresh, learning_rate=np.zeros(4)), **changes)
@@ -349,7 +351,7 @@ def assert_same(a, b):
     ("select", "stops"),
     [
         (successive_halving(), (1, 2, 3, 6)),
-        (successive_halving(sample={"learning_rate": pjs.log_uniform(1e-4, 1e-1)}), (5,)),
+        (successive_halving(sample={"learning_rate": pjs.search.log_uniform(1e-4, 1e-1)}), (5,)),
         (population_based_training({"learning_rate": (1e-4, 1.0)}), (3, 4)),
     ],
     ids=["halving", "replacing", "pbt"],
@@ -482,7 +484,7 @@ def test_a_population_that_does_not_fit_at_once(train, monkeypatch):
 
 
 def test_diverged_configurations_are_dropped_and_flagged(train):
-    hypers = pjs.grid(PPOHypers(), learning_rate=[3e38, 1e-3, 1e-2, 3e-2])
+    hypers = pjs.search.grid(PPOHypers(), learning_rate=[3e38, 1e-3, 1e-2, 3e-2])
     curves = train(successive_halving(), hypers=hypers, rungs=[2]).curves
     assert curves.score[0, 0] <= curves.score[:, 0].min() and curves.diverged[0].all()
     assert not curves.diverged[1:].any()
@@ -534,7 +536,7 @@ def test_rules_refuse_what_makes_no_sense(build, message):
         ({"hypers": PPOHypers()}, "hypers: expected points, such as .*, got a PPOHypers"),
         ({"config": [CONFIG, CONFIG._replace(epochs=2)]}, "one group, got 2"),
         (
-            {"env_params": pjs.grid({"a": 1}, a=[1, 2])},
+            {"env_params": pjs.search.grid({"a": 1}, a=[1, 2])},
             "env_params: expected values: a population varies hypers",
         ),
         ({"metric": "speed"}, "metric: 'speed' is none of .*episode_return"),

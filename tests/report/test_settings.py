@@ -46,9 +46,9 @@ def env():
 def swept(env):
     return curves_of(
         env,
-        hypers=pjs.grid(PPOHypers(clip_range=0.3), gamma=[0.9, 0.99]),
-        env_params=pjs.grid(env.params, gravity=[9.8, 3.0]),
-        config=pjs.grid(CONFIG, epochs=[1, 2]),
+        hypers=pjs.search.grid(PPOHypers(clip_range=0.3), gamma=[0.9, 0.99]),
+        env_params=pjs.search.grid(env.params, gravity=[9.8, 3.0]),
+        config=pjs.search.grid(CONFIG, epochs=[1, 2]),
     )
 
 

@@ -12,6 +12,7 @@ from purejaxrl_suite import stats
 from purejaxrl_suite.cli.study import studies
 from purejaxrl_suite.core.types import Learner
 from purejaxrl_suite.envs import brax, probes
+from purejaxrl_suite.search import one_at_a_time
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies import (
     dormant_neurons,
@@ -31,7 +32,6 @@ from purejaxrl_suite.studies.outcome import SHIPPED
 from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED
 from purejaxrl_suite.studies.run import laid_out
-from purejaxrl_suite.sweeps.axes import one_at_a_time
 from tests.counted import counted
 from tests.plasticity.looks import look_at_network
 from tests.studies.tiny import gates_of

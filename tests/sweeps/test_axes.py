@@ -14,7 +14,7 @@ BASE = pjs.PPOHypers()
 
 
 def test_a_grid_is_every_combination_with_the_last_axis_fastest():
-    points = pjs.grid(BASE, gamma=[0.9, 0.99], learning_rate=[1.0, 2.0, 3.0])
+    points = pjs.search.grid(BASE, gamma=[0.9, 0.99], learning_rate=[1.0, 2.0, 3.0])
     settings = points.settings()
     assert points.count == 6
     assert [(s.gamma, s.learning_rate) for s in settings[:4]] == [
@@ -27,11 +27,11 @@ def test_a_grid_is_every_combination_with_the_last_axis_fastest():
 
 
 def test_no_axis_is_one_point():
-    assert pjs.grid(BASE).settings() == [BASE]
+    assert pjs.search.grid(BASE).settings() == [BASE]
 
 
 def test_one_at_a_time_starts_with_the_defaults_and_does_not_repeat_them():
-    points = pjs.one_at_a_time(BASE, gamma=[0.9, BASE.gamma], clip_range=[0.1, 0.3])
+    points = pjs.search.one_at_a_time(BASE, gamma=[0.9, BASE.gamma], clip_range=[0.1, 0.3])
     assert points.settings() == [
         BASE,
         BASE._replace(gamma=0.9),
@@ -43,11 +43,11 @@ def test_one_at_a_time_starts_with_the_defaults_and_does_not_repeat_them():
 
 def test_draws_lie_in_their_ranges_and_follow_the_seed():
     ranges = {
-        "learning_rate": pjs.log_uniform(1e-5, 1e-2),
-        "gamma": pjs.uniform(0.9, 1.0),
-        "clip_range": pjs.choice([0.1, 0.2]),
+        "learning_rate": pjs.search.log_uniform(1e-5, 1e-2),
+        "gamma": pjs.search.uniform(0.9, 1.0),
+        "clip_range": pjs.search.choice([0.1, 0.2]),
     }
-    for draw in (pjs.random, pjs.sobol):
+    for draw in (pjs.search.random, pjs.search.sobol):
         points = draw(BASE, 256, seed=1, **ranges)
         rate, gamma = np.array(points.values["learning_rate"]), np.array(points.values["gamma"])
         assert points.count == 256 and 1e-5 <= rate.min() < rate.max() <= 1e-2
@@ -61,26 +61,29 @@ def test_draws_lie_in_their_ranges_and_follow_the_seed():
 
 def test_sobol_is_more_even_than_random():
     # Each of 64 equal cells holds exactly one of 64 points of a Sobol sequence.
-    gamma = np.array(pjs.sobol(BASE, 64, gamma=pjs.uniform(0.0, 1.0)).values["gamma"])
+    gamma = np.array(pjs.search.sobol(BASE, 64, gamma=pjs.search.uniform(0.0, 1.0)).values["gamma"])
     assert sorted((gamma * 64).astype(int)) == list(range(64))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: pjs.grid(BASE, gama=[1]), "'gama' is not a field of PPOHypers, which has: learn"),
-        (lambda: pjs.grid(BASE, gamma=[]), "gamma: expected distinct values, at least one"),
-        (lambda: pjs.grid(BASE, gamma=[1.0, 1.0]), "gamma: expected distinct values"),
         (
-            lambda: pjs.random(BASE, 0, gamma=pjs.uniform(0, 1)),
+            lambda: pjs.search.grid(BASE, gama=[1]),
+            "'gama' is not a field of PPOHypers, which has: learn",
+        ),
+        (lambda: pjs.search.grid(BASE, gamma=[]), "gamma: expected distinct values, at least one"),
+        (lambda: pjs.search.grid(BASE, gamma=[1.0, 1.0]), "gamma: expected distinct values"),
+        (
+            lambda: pjs.search.random(BASE, 0, gamma=pjs.search.uniform(0, 1)),
             "count: expected an integer",
         ),
-        (lambda: pjs.random(BASE, 4, gamma=[0.1, 0.2]), "gamma: expected uniform"),
-        (lambda: pjs.log_uniform(0.0, 1.0), "expected 0 < low < high"),
-        (lambda: pjs.uniform(1.0, 1.0), "expected finite low < high"),
-        (lambda: pjs.uniform(1.0, 1.0 + 1e-9), "expected finite low < high"),
-        (lambda: pjs.log_uniform(1.0, 1e39), "expected finite low < high"),
-        (lambda: pjs.choice([]), "choice: expected a list of options"),
+        (lambda: pjs.search.random(BASE, 4, gamma=[0.1, 0.2]), "gamma: expected uniform"),
+        (lambda: pjs.search.log_uniform(0.0, 1.0), "expected 0 < low < high"),
+        (lambda: pjs.search.uniform(1.0, 1.0), "expected finite low < high"),
+        (lambda: pjs.search.uniform(1.0, 1.0 + 1e-9), "expected finite low < high"),
+        (lambda: pjs.search.log_uniform(1.0, 1e39), "expected finite low < high"),
+        (lambda: pjs.search.choice([]), "choice: expected a list of options"),
     ],
 )
 def test_bad_axes_are_refused(make, message):
@@ -91,13 +94,22 @@ def test_bad_axes_are_refused(make, message):
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (pjs.grid(BASE, gamma=[0.9, 0.9 + 1e-9]), "differ as float32, got 0.9 and 0.900000001"),
-        (pjs.one_at_a_time(BASE, gamma=[BASE.gamma + 1e-9]), "got 0.99 and 0.990000001"),
-        (pjs.grid(BASE, gamma=[0.9, 1.1]), r"hypers.gamma: expected a number in \[0, 1\], got 1.1"),
-        (pjs.grid(BASE, gamma=["0.9"]), "hypers.gamma: expected .*, got '0.9'"),
-        (pjs.grid(BASE._replace(clip_range=0.0)), "hypers.clip_range: expected a number above 0"),
         (
-            pjs.random(BASE, 64, gamma=pjs.uniform(0.5, 1.5)),
+            pjs.search.grid(BASE, gamma=[0.9, 0.9 + 1e-9]),
+            "differ as float32, got 0.9 and 0.900000001",
+        ),
+        (pjs.search.one_at_a_time(BASE, gamma=[BASE.gamma + 1e-9]), "got 0.99 and 0.990000001"),
+        (
+            pjs.search.grid(BASE, gamma=[0.9, 1.1]),
+            r"hypers.gamma: expected a number in \[0, 1\], got 1.1",
+        ),
+        (pjs.search.grid(BASE, gamma=["0.9"]), "hypers.gamma: expected .*, got '0.9'"),
+        (
+            pjs.search.grid(BASE._replace(clip_range=0.0)),
+            "hypers.clip_range: expected a number above 0",
+        ),
+        (
+            pjs.search.random(BASE, 64, gamma=pjs.search.uniform(0.5, 1.5)),
             r"gamma: expected .* 1\], got 1.",
         ),
     ],
@@ -110,7 +122,7 @@ def test_points_are_checked_as_the_program_will_see_them(points, message):
 
 def test_draws_may_repeat_a_value():
     agent = pjs.ppo(probes.delayed_reward())
-    points = pjs.random(BASE, 16, gamma=pjs.choice([0.9, 0.99]))
+    points = pjs.search.random(BASE, 16, gamma=pjs.search.choice([0.9, 0.99]))
     assert set(check_hypers(agent, points)["gamma"]) == set(np.float32([0.9, 0.99]))
 
 
@@ -119,9 +131,9 @@ def test_hypers_without_ranges_need_to_be_finite_only():
         speed: float = -3.0
 
     agent = pjs.ppo(probes.delayed_reward())._replace(hypers=Own(), config=())
-    assert check_hypers(agent, pjs.grid(Own(), speed=[1e9]))["speed"] == np.float32(1e9)
+    assert check_hypers(agent, pjs.search.grid(Own(), speed=[1e9]))["speed"] == np.float32(1e9)
     with pytest.raises(ValueError, match="hypers.speed: expected a finite number, got nan"):
-        check_hypers(agent, pjs.grid(Own(float("nan"))))
+        check_hypers(agent, pjs.search.grid(Own(float("nan"))))
 
 
 def test_fields_of_every_kind_of_base():

@@ -128,7 +128,7 @@ def test_sweep_and_plan(env, function, changes, message):
     ],
 )
 def test_evolve(env, changes, message):
-    points = pjs.grid(PPOHypers(), gamma=[0.9, 0.99])
+    points = pjs.search.grid(PPOHypers(), gamma=[0.9, 0.99])
     settings = {"builder": ppo, "env": env, "config": CONFIG, "seeds": 1, "steps": 20 * STEPS}
     rules = {"hypers": points, "select": pjs.successive_halving(), "rungs": [1]}
     refused(pjs.evolve, settings | rules | changes, message)

@@ -56,7 +56,7 @@ def ppo_whose_first_worker_dies(folder):
 @pytest.mark.filterwarnings("ignore")
 def test_groups_are_ray_tasks_that_survive_their_workers(local_ray, tmp_path):
     arguments = {
-        "config": pjs.grid(CONFIG, epochs=[1, 2]),
+        "config": pjs.search.grid(CONFIG, epochs=[1, 2]),
         "network": network,
         "seeds": 2,
         "steps": 32 * 4,

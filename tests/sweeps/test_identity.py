@@ -106,11 +106,11 @@ def test_a_difference_is_named(ours, changes, named):
 
 
 def test_every_value_of_a_grid_counts(ours):
-    grid = pjs.grid(PPOHypers(), gamma=[0.9, 0.99])
+    grid = pjs.search.grid(PPOHypers(), gamma=[0.9, 0.99])
     assert difference(ours, hypers=grid) == "traced axes.gamma is missing there, [0.9, 0.99] here"
     there = identity_of(hypers=grid)
     assert there["groups"][0]["hypers"]["gamma"] == [0.9, 0.99]
-    other = pjs.grid(PPOHypers(clip_range=0.1), gamma=[0.9, 0.99])
+    other = pjs.search.grid(PPOHypers(clip_range=0.1), gamma=[0.9, 0.99])
     assert difference(there, hypers=other) == "hypers.clip_range is 0.2 there, 0.1 here"
 
 
@@ -127,7 +127,7 @@ def test_parameters_of_the_environment_count(cartpole):
         option
         == "recipe is [\"make('CartPole-v1')\"] there, [\"make('CartPole-v1', length=2.0)\"] here"
     )
-    swept = identity_of(cartpole, env_params=pjs.grid(cartpole.params, gravity=[9.8, 3.0]))
+    swept = identity_of(cartpole, env_params=pjs.search.grid(cartpole.params, gravity=[9.8, 3.0]))
     assert swept["groups"][0]["env_params"]["gravity"] == [9.8, 3.0]
     assert identity_of(cartpole)["groups"][0]["time limit"] == 500
 

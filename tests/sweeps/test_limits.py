@@ -13,7 +13,7 @@ from purejaxrl_suite.envs import probes, wrappers
 from purejaxrl_suite.envs.common import limits, shortest_limit
 from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.multi_task import family, multi_task, only
-from purejaxrl_suite.sweeps.axes import grid
+from purejaxrl_suite.search import grid
 from purejaxrl_suite.sweeps.layout import lay_out
 
 CARTPOLE = envs.make("CartPole-v1", max_steps_in_episode=5)

@@ -39,7 +39,7 @@ def test_a_run_prints_what_was_trained_and_how_it_ended():
 
 def test_a_sweep_says_what_was_varied_and_a_plan_is_its_text(tmp_path):
     env, told = probes.delayed_reward(), []
-    hypers = pjs.grid(PPOHypers(), gamma=[0.9, 0.99])
+    hypers = pjs.search.grid(PPOHypers(), gamma=[0.9, 0.99])
     varied = {"hypers": hypers, "config": CONFIG, "network": network}
     how = {"seeds": 2, "steps": 64, "out": tmp_path / "sweep", "announce": told.append}
     text = str(pjs.sweep(ppo, env, **varied, **how))

@@ -21,7 +21,7 @@ from purejaxrl_suite.sweeps.store import claimed
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = CONFIG.num_envs * CONFIG.rollout_length
 RATES = [1e-3, 3e-3]
-HYPERS = pjs.grid(PPOHypers(), learning_rate=RATES)
+HYPERS = pjs.search.grid(PPOHypers(), learning_rate=RATES)
 
 
 def network(env):
@@ -64,9 +64,9 @@ def assert_same(a, b):
 def test_curves_are_labelled_by_what_was_varied(cartpole):
     result = sweep(
         cartpole,
-        hypers=pjs.grid(PPOHypers(), learning_rate=RATES, gamma=[0.9, 0.99]),
-        config=pjs.grid(CONFIG, epochs=[1, 2]),
-        env_params=pjs.grid(cartpole.params, gravity=[9.8, 15.0]),
+        hypers=pjs.search.grid(PPOHypers(), learning_rate=RATES, gamma=[0.9, 0.99]),
+        config=pjs.search.grid(CONFIG, epochs=[1, 2]),
+        env_params=pjs.search.grid(cartpole.params, gravity=[9.8, 15.0]),
     )
     curves = result.curves
     axes = ("epochs", "gravity", "learning_rate", "gamma", "seed")
@@ -88,7 +88,7 @@ def test_curves_are_labelled_by_what_was_varied(cartpole):
 def test_every_axis_changes_the_numbers_and_defaults_are_the_same_everywhere(cartpole):
     # Six members each: equal batch shapes, so what is equal must be equal to the last bit.
     losses = sweep(cartpole).curves.value_loss
-    gravity = pjs.grid(cartpole.params, gravity=[9.8, 30.0])
+    gravity = pjs.search.grid(cartpole.params, gravity=[9.8, 30.0])
     other = sweep(cartpole, hypers=PPOHypers(learning_rate=RATES[0]), env_params=gravity)
     ours, theirs = losses.isel(learning_rate=0), other.curves.value_loss
     np.testing.assert_array_equal(ours, theirs.isel(gravity=0))
@@ -105,7 +105,7 @@ def test_a_sweep_equals_plain_seeds(env, whole):
 
 
 def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, monkeypatch):
-    gravity = pjs.grid(cartpole.params, gravity=[9.8, 30.0])
+    gravity = pjs.search.grid(cartpole.params, gravity=[9.8, 30.0])
     together = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
     monkeypatch.setattr(fleet, "CACHE", 1)
     by_one = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
@@ -133,7 +133,7 @@ def test_a_block_divides_the_members_and_fits_the_caches(monkeypatch):
 
 def test_environments_networks_and_drawn_points(env):
     others = [env, probes.constant_reward()]
-    drawn = pjs.random(PPOHypers(), 2, learning_rate=pjs.log_uniform(1e-4, 1e-2))
+    drawn = pjs.search.random(PPOHypers(), 2, learning_rate=pjs.search.log_uniform(1e-4, 1e-2))
     small = lambda env: nets.actor_critic(env.observation, env.action, hidden=(4,))  # noqa: E731
     networks = {"plain": network, "other": small}
     result = sweep(others, hypers=drawn, network=networks, steps=2 * STEPS, segments=1)
@@ -256,8 +256,14 @@ def test_foreign_and_damaged_folders_are_refused_by_name(env, tmp_path):
         ({"config": CONFIG._replace(epochs=2)}, "config.epochs is 1 there, 2 here"),
         ({"seeds": 4}, r"seeds is \[0, 1, 2\] there"),
         ({"steps": 7 * STEPS}, "x is another experiment: updates is 6 there, 7 here"),
-        ({"hypers": pjs.grid(PPOHypers(), gamma=[0.9])}, "gamma is missing there, .0.9. here"),
-        ({"hypers": pjs.grid(PPOHypers(clip_range=0.1), learning_rate=RATES)}, "clip_range is 0.2"),
+        (
+            {"hypers": pjs.search.grid(PPOHypers(), gamma=[0.9])},
+            "gamma is missing there, .0.9. here",
+        ),
+        (
+            {"hypers": pjs.search.grid(PPOHypers(clip_range=0.1), learning_rate=RATES)},
+            "clip_range is 0.2",
+        ),
         ({"network": None}, "parameters"),
         ({"env": probes.recall()}, "environment is .*delay.* there, .*recall.* here"),
     ):
@@ -277,7 +283,7 @@ def test_foreign_and_damaged_folders_are_refused_by_name(env, tmp_path):
 
 
 def test_members_that_diverge_are_flagged_and_harm_nobody(env, whole):
-    result = sweep(env, hypers=pjs.grid(PPOHypers(), learning_rate=[RATES[0], 1e38]))
+    result = sweep(env, hypers=pjs.search.grid(PPOHypers(), learning_rate=[RATES[0], 1e38]))
     assert result.curves.diverged.values.tolist() == [[False] * 3, [True] * 3]
     np.testing.assert_array_equal(
         result.curves.value_loss.isel(learning_rate=0),
@@ -310,7 +316,7 @@ def test_one_program_per_group_whatever_the_segments(env):
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
     )
-    sweep(env, config=pjs.grid(CONFIG, epochs=[1, 2]), segments=6)
+    sweep(env, config=pjs.search.grid(CONFIG, epochs=[1, 2]), segments=6)
     assert len(compiled) == 5, "init and train of each group, and a check of the environment"
 
 
@@ -327,14 +333,17 @@ def test_a_segment_is_an_update_at_least(env):
         ({"checkpoint_every": 0}, "checkpoint_every: expected an integer of at least 1"),
         ({"memory": "lots"}, "memory: expected bytes such as '8GiB'"),
         ({"memory": "1 KiB"}, "does not fit: it needs .* the limit is 1e\\+03 B|does not fit"),
-        ({"hypers": pjs.grid(PPOHypers(), gamma=[0.9, float("inf")])}, "hypers.gamma: expected"),
+        (
+            {"hypers": pjs.search.grid(PPOHypers(), gamma=[0.9, float("inf")])},
+            "hypers.gamma: expected",
+        ),
         ({"config": []}, "config: expected distinct Configs"),
         ({"config": [CONFIG, CONFIG]}, "config: expected distinct Configs"),
         ({"network": {}}, "network: expected a function"),
         ({"out": "a", "resume": "b"}, "out and resume: expected one of them"),
         ({"env": []}, "env: expected an Environment, such as"),
         (
-            {"hypers": HYPERS, "config": pjs.grid(CONFIG, epochs=[1]), "seeds": 0},
+            {"hypers": HYPERS, "config": pjs.search.grid(CONFIG, epochs=[1]), "seeds": 0},
             "seeds: expected a number",
         ),
     ],
@@ -345,7 +354,7 @@ def test_bad_input_is_refused(env, changes, message):
 
 
 def test_environment_parameters_are_checked(cartpole):
-    steps = pjs.grid(cartpole.params, max_steps_in_episode=[100, 200.5])
+    steps = pjs.search.grid(cartpole.params, max_steps_in_episode=[100, 200.5])
     with pytest.raises(
         ValueError, match="max_steps_in_episode: expected a value of type int32, got 200.5"
     ):
@@ -354,7 +363,7 @@ def test_environment_parameters_are_checked(cartpole):
         ValueError,
         match="env_params: expected an EnvParams .* as 'Acrobot-v1' has, got",
     ):
-        sweep(pjs.make("Acrobot-v1"), env_params=pjs.grid(cartpole.params, gravity=[9.8]))
+        sweep(pjs.make("Acrobot-v1"), env_params=pjs.search.grid(cartpole.params, gravity=[9.8]))
 
 
 def test_bytes_are_read_and_written():

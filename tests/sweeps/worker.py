@@ -17,7 +17,7 @@ def main(folder: str, port: str = "", number: str = "0") -> None:
     result = pjs.sweep(
         pjs.ppo,
         probes.delayed_reward(),
-        hypers=pjs.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
+        hypers=pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
         config=config,
         network=lambda env: nets.actor_critic(env.observation, env.action, hidden=(8,)),
         seeds=5,
