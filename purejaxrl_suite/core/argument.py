@@ -3,6 +3,7 @@
 import inspect
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -60,14 +61,25 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def number(
-    name: str, value: Any, low: float = -math.inf, what: str = "", high: float = math.inf
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    what: str = "",
+    high: float = math.inf,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> Any:
-    """The finite number itself, in low .. high; `what` says what it is of."""
+    """The finite number itself, in low .. high, both inside, and between above and below, both not.
+
+    what: says what it is of.
+    """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     finite = whole or (isinstance(value, float | np.floating) and math.isfinite(value))
-    if not finite or not low <= value <= high:
+    if not finite or not (low <= value <= high and above < value < below):
         least = "" if low == -math.inf else f" of at least {low}"
         span = least if high == math.inf else f" in {low} .. {high}"
+        span += f" above {above}" * (above > -math.inf) + f" and below {below}" * (below < math.inf)
         raise wrong(name, f"a finite number{span}{what}", value)
     return value
 
@@ -131,13 +143,13 @@ def integers(name: str, values: Any, low: int, high: int, expected: str) -> Sequ
 
 
 def path(name: str, value: Any, what: str) -> str | None:
-    """A path as text, None for None; `what` it is to be, such as "a folder"."""
+    """A path as text, `~` being the user's home, None for None; `what` it is to be: "a folder"."""
     text = value.__fspath__() if hasattr(value, "__fspath__") else value
     if text is None:
         return None
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise wrong(name, f"the path of {what}", value)
-    return text
+    return os.path.expanduser(text)
 
 
 def place(name: str, value: Any, what: str) -> str:

@@ -24,13 +24,15 @@ from purejaxrl_suite.core.types import (
 )
 
 Condition = Callable[[Clock, Learner, Look], Array]
+METRIC = "(learner, probe, look) -> {name: f32[]}"
 Outcome = tuple[Learner, PyTree, Mapping[str, Array]]
 
 
 def chain(*interventions: Intervention) -> Intervention:
     """One after the other; each sees what those before it have left.
 
-    Raises ValueError, when it is traced, if two of them record something of the same name.
+    Raises ValueError, when it is traced and so before it is compiled, if two of them record
+    something of the same name.
     """
 
     instances("interventions", interventions, Intervention, least=0)
@@ -41,11 +43,11 @@ def chain(*interventions: Intervention) -> Intervention:
     def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
         keys = jax.random.split(key, max(len(interventions), 1))
         states, metrics = [], {}
-        for one, key, inner in zip(interventions, keys, state, strict=False):
+        for i, (one, key, inner) in enumerate(zip(interventions, keys, state, strict=False)):
             learner, inner, found = one.apply(key, clock, inner, learner, look)
-            metrics = join(metrics, found)
+            metrics[f"interventions[{i}] ({one.name})"] = found
             states.append(inner)
-        return learner, tuple(states), metrics
+        return learner, tuple(states), joined(metrics)
 
     return Intervention(f"chain({', '.join(one.name for one in interventions)})", init, apply)
 
@@ -89,7 +91,8 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
     """
     function("condition", condition, 3, "(clock, learner, look) -> bool[]")
     instance("intervention", intervention, Intervention)
-    text = name or f"when({condition.__qualname__}, {intervention.name})"
+    called = getattr(condition, "__qualname__", type(condition).__name__)
+    text = f"when({called}, {intervention.name})" if name is None else instance("name", name, str)
 
     def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
         def act(learner: Learner, state: PyTree) -> Outcome:
@@ -107,18 +110,38 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
 
 
 def record(*metrics: Metric) -> Intervention:
-    """Measure, and change nothing; all metrics share one probe."""
+    """Measure, and change nothing; all metrics share one probe.
 
-    functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
+    Raises ValueError for a metric that is given twice, and as `chain` does.
+    """
+    functions("metrics", metrics, 3, METRIC)
+    names = [getattr(metric, "__name__", "?") for metric in metrics]
+    _check_once(metrics, names)
 
     def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
-        probe, found = look.probe(learner), {}
-        for metric in metrics:
-            found = join(found, metric(learner, probe, look))
-        return learner, state, found
+        probe = look.probe(learner)
+        found = {
+            f"metrics[{i}] ({names[i]})": metric(learner, probe, look)
+            for i, metric in enumerate(metrics)
+        }
+        return learner, state, joined(found)
 
-    names = ", ".join(getattr(metric, "__name__", "?") for metric in metrics)
-    return Intervention(f"record({names})", lambda network, learner: (), apply)
+    return Intervention(f"record({', '.join(names)})", lambda network, learner: (), apply)
+
+
+def _check_once(metrics: Sequence[Metric], names: Sequence[str]) -> None:
+    """Raise ValueError for one metric twice: one function, or two made alike, `dormant(0.1)`.
+
+    Functions inside functions can be called alike and record other things.
+    """
+    seen: dict[object, int] = {}
+    for i, metric in enumerate(metrics):
+        module, name = (getattr(metric, x, "<?>") for x in ("__module__", "__qualname__"))
+        first = seen.setdefault(id(metric) if "<" in name else (module, name), i)
+        if first != i:
+            raise ValueError(
+                f"metrics: expected each once, got {names[i]} as metrics[{first}] and metrics[{i}]"
+            )
 
 
 def observed(
@@ -130,15 +153,23 @@ def observed(
     Raises ValueError unless measure_every is positive.
     """
     integer("measure_every", measure_every, 1)
+    functions("metrics", metrics, 3, METRIC)
+    if intervention is not None:
+        instance("intervention", intervention, Intervention)
     if not metrics:
         return intervention
     measured = every(measure_every, record(*metrics))
     return measured if intervention is None else chain(measured, intervention)
 
 
-def join(some: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Both dictionaries in one; ValueError if a name is in both."""
-    twice = sorted(set(some) & set(more))
-    if twice:
-        raise ValueError(f"two things are recorded under one name: {', '.join(twice)}")
-    return {**some, **more}
+def joined(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """{name: value} of all parts, {who: {name: value}}; ValueError if two have the same name."""
+    found: dict[str, Any] = {}
+    owner: dict[str, str] = {}
+    for who, values in parts.items():
+        for name, value in values.items():
+            if name in found:
+                text = f"{name}, by {owner[name]} and by {who}"
+                raise ValueError(f"two things are recorded under one name: {text}")
+            found[name], owner[name] = value, who
+    return found

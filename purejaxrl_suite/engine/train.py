@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.interventions import join, observed
+from purejaxrl_suite.core.interventions import joined, observed
 from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.types import (
     Agent,
@@ -139,7 +139,8 @@ def make_single(
             kept = run.intervention
             learner, kept, found = plasticity.apply(key, clock, kept, state.learner, look)
         state = state._replace(learner=learner)
-        return acted._replace(agent=state, intervention=kept), join(row, found)
+        row = joined({"the agent": row, "what is measured or done": found})
+        return acted._replace(agent=state, intervention=kept), row
 
     return traced_once(init, update)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import number
 from purejaxrl_suite.core.types import (
     Array,
     Clock,
@@ -26,7 +27,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.plasticity import surgery
 from purejaxrl_suite.plasticity.names import sums
 from purejaxrl_suite.plasticity.recycling import counts, recyclable, replace
-from purejaxrl_suite.plasticity.surgery import Draw
+from purejaxrl_suite.plasticity.surgery import Draw, check_draw
 
 Units = dict[str, Array]
 
@@ -57,11 +58,10 @@ def continual_backprop(
     maturity: updates before a unit may be replaced. decay: of utilities. Defaults are the paper's,
     where they count gradient steps. Raises ValueError for what is out of range.
     """
-    if not (0.0 <= rate <= 1.0 and 0.0 <= decay < 1.0 and maturity >= 0.0):
-        raise ValueError(
-            "continual_backprop: expected rate in [0, 1], maturity >= 0, decay in [0, 1), got "
-            f"rate={rate}, maturity={maturity}, decay={decay}"
-        )
+    number("rate", rate, 0, high=1)
+    number("maturity", maturity, 0)
+    number("decay", decay, 0, below=1)
+    check_draw(draw)
 
     def init(network: Network, learner: Learner) -> Utilities:
         edges = recyclable(network)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import instance, instances, wrong
 from purejaxrl_suite.core.types import (
     Array,
     Clock,
@@ -37,9 +38,11 @@ def injectable(network: Network, parts: tuple[str, ...] = ("trunk", "heads")) ->
     those of the copy that learns. Raises ValueError for a recurrent network, and for parts that it
     does not have.
     """
+    instance("network", network, Network)
+    parts = instances("parts", parts, str)
     shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
-    if not parts or not set(parts) <= set(shapes):
-        raise ValueError(f"parts={parts}: expected some of {', '.join(shapes)}")
+    if not set(parts) <= set(shapes):
+        raise wrong("parts", f"some of {', '.join(shapes)}", parts)
     if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
         raise ValueError("network: expected one without a memory, copies would need one each")
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import integer, number
 from purejaxrl_suite.core.types import Array, Learner, Look, Metric, Network, Probe, PyTree
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity.names import by_layer, named
@@ -21,6 +22,8 @@ def tangent_kernel(samples: int = 32, threshold: float = 0.01) -> Metric:
     of eigenvalues above a share of the largest, as in Dopamine's code for mixtures of experts,
     whose gradients are of losses.
     """
+    integer("samples", samples, 1)
+    number("threshold", threshold, 0, high=1)
 
     def metric(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
         gradients = jax.tree.leaves(output_gradients(look, learner.params, samples))
@@ -41,6 +44,8 @@ def nullspace_ratio(samples: int = 64, entries: int = 100) -> Metric:
     entries of each layer's incoming parameters, scaled to unit length for each observation; the
     number of singular values below 1e-5 of the largest, over the number of observations.
     """
+    integer("samples", samples, 1)
+    integer("entries", entries, 1)
 
     def metric(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
         gradients = output_gradients(look, learner.params, samples)

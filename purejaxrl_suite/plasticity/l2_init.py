@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from purejaxrl_suite.core.argument import instance, number
 from purejaxrl_suite.core.types import Array, Network
 
 
@@ -24,8 +25,8 @@ def l2_init(network: Network, strength: float = 1e-4) -> Network:
     Its gradient is added to those of the loss at every gradient step, before they are clipped.
     Raises ValueError for a negative strength.
     """
-    if strength < 0:
-        raise ValueError(f"strength={strength}: expected 0 or more")
+    instance("network", network, Network)
+    number("strength", strength, 0)
 
     def init(params: Any) -> Initial:
         return Initial(tuple(map(jnp.copy, jax.tree.leaves(params))))

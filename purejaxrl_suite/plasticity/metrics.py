@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import number
 from purejaxrl_suite.core.types import Array, Learner, Look, Metric, Probe, PyTree
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores
@@ -26,12 +27,12 @@ def dormant(tau: float = 0.1) -> Metric:
 
     Sokar et al. 2023, arXiv 2302.12902; tau is 0, 0.025 or 0.1 in the literature.
     """
-    return _share(f"dormant_{tau:g}", scores.activation, tau)
+    return _share("dormant", scores.activation, "tau", tau)
 
 
 def dormant_of_sum(tau: float = 0.0) -> Metric:
     """D2: like D1, relative to the layer's sum (Dopamine's DQN with mixtures of experts)."""
-    return _share(f"dormant_of_sum_{tau:g}", scores.activation_share, tau)
+    return _share("dormant_of_sum", scores.activation_share, "tau", tau)
 
 
 def low_variance(threshold: float = 0.01) -> Metric:
@@ -39,7 +40,7 @@ def low_variance(threshold: float = 0.01) -> Metric:
 
     Dopamine's Rainbow with mixtures of experts counts them at 0, 0.001 and 0.01.
     """
-    return _share(f"low_variance_{threshold:g}", scores.variance, threshold)
+    return _share("low_variance", scores.variance, "threshold", threshold)
 
 
 def inactive(tau: float = 0.01) -> Metric:
@@ -47,15 +48,18 @@ def inactive(tau: float = 0.01) -> Metric:
 
     GraMa as in its text, arXiv 2505.24061.
     """
-    return _share(f"inactive_{tau:g}", scores.feature_gradient, tau)
+    return _share("inactive", scores.feature_gradient, "tau", tau)
 
 
 def inactive_as_released(tau: float = 0.01) -> Metric:
     """D4 as released: by the gradient of incoming weights; layers are modules, norms among them."""
-    return _share(f"inactive_as_released_{tau:g}", scores.weight_gradient, tau)
+    return _share("inactive_as_released", scores.weight_gradient, "tau", tau)
 
 
-def _share(name: str, score: Score, threshold: float) -> Metric:
+def _share(kind: str, score: Score, argument: str, threshold: float) -> Metric:
+    """Metric of the share of units whose score is at most the threshold, the given argument."""
+    name = f"{kind}_{number(argument, threshold):g}"
+
     def metric(learner: Learner, probe: Probe, look: Look) -> Found:
         return fractions(name, below(score(learner, probe, look), threshold))
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import number
 from purejaxrl_suite.core.types import (
     Array,
     Clock,
@@ -35,6 +36,7 @@ def overlap(tau: float = 0.1) -> Intervention:
     been dormant at any look before; NaN where one of the sets is empty. Changes nothing; put it
     inside `every`.
     """
+    number("tau", tau)
 
     def init(network: Network, learner: Learner) -> Seen:
         # Not one tree twice: a buffer that is in the state twice cannot be donated.

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from purejaxrl_suite.core.argument import instance, number
 from purejaxrl_suite.core.types import Array, Network, PyTree
 
 
@@ -30,8 +31,11 @@ def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Ne
     Entries that never started anew keep their updates to the last bit. The optimizer's epsilon,
     which is scaled as well, counts for more in young entries than it would.
 
-    b1, b2: Adam's.
+    b1, b2: Adam's. Raises ValueError unless they are in [0, 1).
     """
+    instance("network", network, Network)
+    number("b1", b1, 0, below=1)
+    number("b2", b2, 0, below=1)
 
     def wrap(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
         def init(params: PyTree) -> Ages:

@@ -9,6 +9,7 @@ random numbers do not depend on the choice.
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import function, instance
 from purejaxrl_suite.core.types import Array, Clock, Edge, Intervention, Key, Learner, Look, Network
 from purejaxrl_suite.plasticity import surgery
 from purejaxrl_suite.plasticity.names import check_scores, sums
@@ -35,6 +36,10 @@ def recycle_by(
 
     A score that is not f32[H] raises ValueError when it is first traced.
     """
+    instance("name", name, str)
+    function("score", score, 3, "(learner, probe, look) -> {layer: f32[H]}")
+    instance("selection", selection, Selection)
+    surgery.check_draw(draw, reset_count)
 
     def init(network: Network, learner: Learner) -> Settings:
         return {key: jnp.float32(value) for key, value in selection.settings.items()}

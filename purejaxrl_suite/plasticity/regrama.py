@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.types import Clock, Intervention, Key, Learner, Look, Network
 from purejaxrl_suite.plasticity import scores, surgery
 from purejaxrl_suite.plasticity.names import sums
@@ -22,7 +23,7 @@ def regrama(
     selection: `threshold(0.01)` by default; `lowest` takes a share, `capped` (0.05 in the paper's
         Humanoid) both. The paper's period is 1,000 gradient steps: put it inside `every`.
     """
-    rule = selection or threshold(0.01)
+    rule = threshold(0.01) if selection is None else selection
     score = scores.feature_gradient
     return recycle_by("regrama", score, rule, draw=draw, reset_count=reset_count)
 
@@ -35,7 +36,8 @@ def regrama_as_released(selection: Selection | None = None) -> Intervention:
     weights and the optimizer's moments are kept. Unlike there, output layers are left alone, and
     there is no pending gradient step to be undone.
     """
-    rule = selection or threshold(0.01)
+    rule = threshold(0.01) if selection is None else selection
+    instance("selection", rule, Selection)
 
     def init(network: Network, learner: Learner) -> Settings:
         return {key: jnp.float32(value) for key, value in rule.settings.items()}

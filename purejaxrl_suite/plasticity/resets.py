@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core.argument import instances, number
 from purejaxrl_suite.core.types import Array, Clock, Intervention, Key, Learner, Look, Network
 from purejaxrl_suite.ops import perturb
 from purejaxrl_suite.ops.perturb import Factors
@@ -21,7 +22,7 @@ def reset_layers(
     parts: namespaces or paths in the parameters, such as `trunk/dense_0`. draw: fresh parameters.
     Moments of these parts become zero; put it inside `every`.
     """
-    options = {"draw": draw, "reset_count": reset_count}
+    parts, options = instances("parts", parts, str), {"draw": draw, "reset_count": reset_count}
     return _towards_fresh(f"reset_layers({', '.join(parts)})", Factors(0.0, 1.0), parts, **options)
 
 
@@ -38,6 +39,9 @@ def shrink_and_perturb(
     The factors are those of SR-SPR's encoder. parts: as in `reset_layers`, all by default. Moments
     of these parts become zero, and the optimizer's count of steps with them.
     """
+    number("shrink", shrink, 0, high=1)
+    number("perturb", perturb, 0)
+    parts = None if parts is None else instances("parts", parts, str)
     where = "" if parts is None else f", {', '.join(parts)}"
     name = f"shrink_and_perturb({shrink:g}, {perturb:g}{where})"
     return _towards_fresh(name, Factors(shrink, perturb), parts, draw=draw, reset_count=reset_count)
@@ -46,6 +50,8 @@ def shrink_and_perturb(
 def _towards_fresh(
     name: str, factors: Factors, parts: tuple[str, ...] | None, *, draw: Draw, reset_count: bool
 ) -> Intervention:
+    surgery.check_draw(draw, reset_count)
+
     def init(network: Network, learner: Learner) -> Factors:
         chosen = learner.params if parts is None else parts
         for part in chosen:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.argument import number
+from purejaxrl_suite.core.argument import instance, number
 from purejaxrl_suite.core.types import Array, Key
 
 Settings = Mapping[str, Array]
@@ -31,7 +31,7 @@ def threshold(tau: float) -> Selection:
 
 def lowest(fraction: float) -> Selection:
     """The lowest share of each layer, rounded down; of equal scores those of lower index."""
-    _check_share("fraction", fraction)
+    number("fraction", fraction, 0, high=1)
 
     def choose(key: Key, settings: Settings, scores: Array) -> Array:
         return _place(scores) < jnp.floor(settings["fraction"] * scores.shape[0])
@@ -51,6 +51,7 @@ def capped(tau: float, fraction: float) -> Selection:
 
 def at_random(selection: Selection) -> Selection:
     """As many units as `selection` takes, but any: the control that shows what scores are worth."""
+    instance("selection", selection, Selection)
 
     def choose(key: Key, settings: Settings, scores: Array) -> Array:
         key_inner, key_place = jax.random.split(key)
@@ -58,11 +59,6 @@ def at_random(selection: Selection) -> Selection:
         return _place(jax.random.uniform(key_place, scores.shape)) < count
 
     return selection._replace(name=f"at random like {selection.name}", choose=choose)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name}={value}: expected a share between 0 and 1")
 
 
 def _place(scores: Array) -> Array:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core.argument import instance, instances, wrong
 from purejaxrl_suite.core.types import Array, Internals, Network, Path, PyTree
 
 ITERATIONS = 8
@@ -22,12 +23,12 @@ def spectral_normalization(network: Network, layers: tuple[str, ...] | None = No
     fixed vector, so that the network stays a function of its parameters. Raises ValueError for a
     layer that the network does not have.
     """
+    instance("network", network, Network)
     known = {edge.layer: edge for edge in network.wiring}
     last = [n for n, edge in known.items() if any(path[0] == "heads" for path in edge.outgoing)]
-    chosen = tuple(last) if layers is None else layers
-    unknown = sorted(set(chosen) - set(known))
-    if unknown or not chosen:
-        raise ValueError(f"layers: {unknown or 'none'}, expected some of {', '.join(known)}")
+    chosen = tuple(last) if layers is None else instances("layers", layers, str)
+    if not chosen or not set(chosen) <= set(known):
+        raise wrong("layers", f"some of {', '.join(known)}", chosen)
     kernels = [path for n in chosen for path in known[n].incoming if path[-1] == "kernel"]
 
     def apply(params: PyTree, *arguments: Any, **more: Any) -> tuple[Any, Internals]:

@@ -12,16 +12,24 @@ optimizer's count of steps can be dealt with in three ways:
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import boolean, function
 from purejaxrl_suite.core.types import Array, Edge, Key, Learner, Network, Path, PyTree
 
 Masks = Mapping[Path, Array]
 Draw = Callable[[Key, Network], PyTree]
 Initializer = Callable[[Key, tuple[int, ...]], Array]
+
+
+def check_draw(draw: Any, reset_count: Any = False) -> None:
+    """Raise ValueError unless these are what most interventions take by these names."""
+    function("draw", draw, 2, "(key, network) -> parameters")
+    boolean("reset_count", reset_count)
 
 
 def recycle(

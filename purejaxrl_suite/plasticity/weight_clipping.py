@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from purejaxrl_suite.core.argument import instance, number
 from purejaxrl_suite.core.types import Array, Network, PyTree
 
 
@@ -16,8 +17,8 @@ def weight_clipping(network: Network, factor: float = 2.0) -> Network:
     1 / sqrt(inputs of the unit) is the range of the uniform initialisation that the paper uses.
     Norms, and what else has no kernel, stay free. Raises ValueError unless the factor is positive.
     """
-    if factor <= 0:
-        raise ValueError(f"factor={factor}: expected a positive number")
+    instance("network", network, Network)
+    number("factor", factor, above=0)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         def clip(step: Array, x: Array, bound: float) -> Array:

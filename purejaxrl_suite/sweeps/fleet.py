@@ -185,14 +185,15 @@ def compile_fleet(single: Single, members: Members, *, length: int, block: int) 
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
 
     arguments = members.seeds, members.hypers, members.env_params
-    start = jax.jit(shard(_init(single, axes), (each, each, env_specs))).lower(*arguments).compile()
+    start = jax.jit(shard(_init(single, axes), (each, each, env_specs))).lower(*arguments)
     sharding = NamedSharding(mesh, each)
     run = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), start.out_info
     )
     go = jax.jit(shard(advance, (each, each, env_specs, each, all_alike)), donate_argnums=3)
     clock = Clock(np.int32(0), np.int32(1))
-    go = go.lower(*arguments, run, clock).compile()
+    go = go.lower(*arguments, run, clock)  # what makes no sense is told before a program compiles
+    start, go = start.compile(), go.compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
     return Program(start, go, len(members.seeds), length, block, sharding, peak, size // mesh.size)

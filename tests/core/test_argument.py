@@ -97,7 +97,11 @@ def test_distinct_integers():
     )
 
 
-def test_paths_and_names():
+def test_paths_and_names(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert argument.path("out", "~/x", "a folder") == argument.place("p", Path("~/x"), "")
+    assert argument.path("out", "~/x", "a folder") == "/home/me/x"
+    assert argument.path("out", "a/~", "a folder") == "a/~"
     assert (
         argument.path("out", Path("a"), "a folder") == "a" and argument.path("x", None, "") is None
     )

@@ -1,5 +1,8 @@
 """Small constructors name the argument that makes no sense, before anything is built from it."""
 
+import inspect
+import math
+
 import jax
 import pytest
 
@@ -59,3 +62,45 @@ CALLS = {
 def test_the_argument_is_named(name):
     with pytest.raises(ValueError, match=f"^{name}: expected .*, got "):
         CALLS[name]()
+
+
+GIVEN = {
+    "network": AGENT.network,
+    "intervention": plasticity.redo(),
+    "condition": lambda clock, learner, look: True,
+    "metrics": (),
+    "measure_every": 10,
+    "period": 2,
+    "update": 2,
+    "name": "mine",
+    "score": lambda learner, probe, look: {},
+    "selection": plasticity.threshold(0.1),
+    "tau": 0.1,
+    "fraction": 0.1,
+}
+"""Arguments that builders of plasticity cannot do without."""
+BUILDERS = {
+    name: inspect.signature(getattr(plasticity, name)).parameters
+    for name in plasticity.__all__
+    if inspect.isfunction(getattr(plasticity, name))
+    and not {"learner", "key"} & set(inspect.signature(getattr(plasticity, name)).parameters)
+}
+"""What is neither a metric nor a draw itself."""
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_builders_of_plasticity_check_every_argument(name):
+    build, parameters = getattr(plasticity, name), BUILDERS[name]
+    needed = {n: GIVEN[n] for n, x in parameters.items() if x.default is x.empty and n in GIVEN}
+    for argument, parameter in parameters.items():
+        for wrong in (object(), "a", math.nan, [-1.5]):
+            if (name, argument, wrong) in ALLOWED:
+                continue
+            with pytest.raises(ValueError, match=rf"^{argument}(\[0\])?: expected .*, got "):
+                if parameter.kind is parameter.VAR_POSITIONAL:
+                    build(wrong)
+                else:
+                    build(**needed | {argument: wrong})
+
+
+ALLOWED = [("recycle_by", "name", "a"), ("when", "name", "a")]

@@ -1,5 +1,7 @@
 """What acts at every gradient step, around any optimizer; and copies of parts."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,7 +103,7 @@ def test_spectral_normalization_divides_the_kernels_it_names():
     np.testing.assert_allclose(
         outputs(normalised, params, obs), outputs(normalised, other, obs), rtol=1e-4
     )
-    with pytest.raises(ValueError, match="layers: .'tail'., expected some of trunk/dense_0"):
+    with pytest.raises(ValueError, match="layers: expected some of trunk/dense_0.*, got .'tail'"):
         plasticity.spectral_normalization(network, ("tail",))
 
 
@@ -153,12 +155,11 @@ def test_what_makes_no_sense_is_refused():
     network = nets.q_network(Box((3,)), Discrete(2), hidden=(4,), memory_units=2)
     with pytest.raises(ValueError, match="expected one without a memory"):
         plasticity.injectable(network)
-    with pytest.raises(ValueError, match="parts=.'tail',.: expected some of"):
+    with pytest.raises(ValueError, match="parts: expected some of .*, got .'tail'"):
         plasticity.injectable(network, ("tail",))
-    with pytest.raises(ValueError, match="strength=-1"):
-        plasticity.l2_init(network, -1)
-    with pytest.raises(ValueError, match="factor=0"):
-        plasticity.weight_clipping(network, 0)
+    for wrong in (0, math.nan):
+        with pytest.raises(ValueError, match="factor: expected a finite number above 0, got"):
+            plasticity.weight_clipping(network, wrong)
     with pytest.raises(ValueError, match="crelu doubles outputs"):
         nets.impala(activation=nets.crelu)
 

@@ -196,7 +196,7 @@ def test_selections_by_hand():
     assert chosen(plasticity.capped(0.1, 0.34)) == [1, 4]
     assert chosen(plasticity.capped(0.0, 0.9)) == [1, 4]
     assert len(chosen(plasticity.at_random(plasticity.threshold(0.1)))) == 3
-    with pytest.raises(ValueError, match="fraction=1.5: expected a share"):
+    with pytest.raises(ValueError, match="fraction: expected a finite number in 0 .. 1, got 1.5"):
         plasticity.lowest(1.5)
 
 
@@ -231,7 +231,7 @@ def test_utilities_by_hand():
         np.testing.assert_allclose(state.utility["a"], running * np.array([3.0, 8.0]), rtol=1e-6)
         found = corrected(state, "a")
         np.testing.assert_allclose(found, mean * np.array([3.0, 8.0]), rtol=1e-5)
-    with pytest.raises(ValueError, match="decay in .0, 1., got rate=0.5, maturity=1, decay=1.0"):
+    with pytest.raises(ValueError, match="decay: expected .* of at least 0 and below 1, got 1.0"):
         plasticity.continual_backprop(rate=0.5, maturity=1, decay=1.0)
 
 

@@ -12,6 +12,7 @@ from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes
+from purejaxrl_suite.sweeps import execute
 
 CONFIG = PQNConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 32
@@ -162,7 +163,7 @@ def test_looking_at_a_replay_does_not_copy_it(env):
     assert watched < plain + 0.2
 
 
-def test_what_makes_no_sense_is_refused(agent, env):
+def test_what_makes_no_sense_is_refused(agent, env, monkeypatch):
     def refused(match, agent=agent, **options):
         with pytest.raises(ValueError, match=match):
             pjs.run(agent, env, seeds=1, steps=STEPS, **options)
@@ -174,7 +175,13 @@ def test_what_makes_no_sense_is_refused(agent, env):
     refused("parts: the network has no 'tail'", intervention=plasticity.reset_layers(("tail",)))
     refused("expected an injectable one", intervention=plasticity.inject())
     twice = plasticity.chain(plasticity.redo(0.1), plasticity.redo(0.2))
-    refused("two things are recorded under one name: redo_recycled", intervention=twice)
+    by = r"redo_recycled, by interventions.0. .redo.tau=0.1.. and by interventions.1. .redo.tau=0.2"
+    with monkeypatch.context() as patch:  # before a program of training is compiled
+        patch.setattr(execute, "check_quickly", lambda env: None)
+        patch.setattr(jax.stages.Lowered, "compile", pytest.fail)
+        refused(f"two things are recorded under one name: {by}", intervention=twice)
+    again = plasticity.dormant(0.1), plasticity.dead, plasticity.dormant(0.1)
+    refused("expected each once, got dormant_0.1 as metrics.0. and metrics.2.", metrics=again)
     with pytest.raises(ValueError, match="period: expected an integer of at least 1, got 0"):
         plasticity.every(0, plasticity.redo())
     with pytest.raises(ValueError, match="intervention: expected an Intervention"):
