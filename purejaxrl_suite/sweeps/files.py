@@ -21,6 +21,8 @@ from typing import Any
 SEAL = "files", "checksum"
 """Attributes of a zarr store that `seal` adds."""
 
+DROPPINGS = ".DS_Store", "Thumbs.db", "desktop.ini"
+"""What desktops put into any folder that somebody looks at: nobody's data."""
 _SHORT = 32  # characters of a name that are kept in the names beside it: 255 bytes are the limit
 
 
@@ -41,6 +43,11 @@ def resolve(path: str | Path) -> Path:
     return found
 
 
+def content(folder: Path) -> list[Path]:
+    """What a folder holds, but for what desktops put there."""
+    return [path for path in folder.iterdir() if path.name not in DROPPINGS]
+
+
 def check_writable(folder: str | Path) -> None:
     """Create, write and remove a file in a folder, so that a mistake is known before training.
 
@@ -49,7 +56,7 @@ def check_writable(folder: str | Path) -> None:
     """
     folder = resolve(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
-    probe = folder / f"{uuid.uuid4().hex}.partial"
+    probe = folder / f"{uuid.uuid4().hex[:8]}.{_process()}.partial"
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +173,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     killed leaves behind for `clean`. After an error nothing is left, and `path` is as it was.
     """
     path = resolve(path)
-    partial = path.with_name(f"{path.name[:_SHORT]}.{_host()}-{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name[:_SHORT]}.{_process()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with naming(path):
@@ -226,7 +233,7 @@ def _aside(path: Path) -> Path:
 
 
 def clean(folder: Path) -> None:
-    """Remove `.partial` folders that dead processes of this machine left of, or in, a run folder.
+    """Remove what dead processes of this machine left of, or in, a run folder: `.partial`.
 
     Those of a process that lives, and those of other machines, stay.
     """
@@ -238,6 +245,13 @@ def clean(folder: Path) -> None:
         owner, _, process = path.stem.rpartition(".")[2].rpartition("-")
         if owner == _host() and process.isdigit() and not _lives(int(process)):
             shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):  # what `check_writable` wrote is a file
+                path.unlink(missing_ok=True)
+
+
+def _process() -> str:
+    """Who writes what is not complete yet, as `clean` reads it."""
+    return f"{_host()}-{os.getpid()}"
 
 
 def _host() -> str:

@@ -113,7 +113,7 @@ def settle(path: str | Path) -> None:
 def _holds(path: Path, known: tuple[str, ...]) -> list[str]:
     """Names in the folder, and one below in its figures and groups, that are none of these."""
     parents = [path, *path.glob("figures"), *path.glob("group-*")]
-    found = [one for parent in parents if parent.is_dir() for one in parent.iterdir()]
+    found = [one for parent in parents if parent.is_dir() for one in files.content(parent)]
     names = sorted(one.relative_to(path).as_posix() for one in found)
     return [name for name in names if not any(fnmatch(name, pattern) for pattern in known)]
 

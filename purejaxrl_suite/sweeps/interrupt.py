@@ -9,8 +9,8 @@ ASKING = signal.SIGINT, signal.SIGTERM
 """Signals that ask for an end: Ctrl-C, and what clusters send before they kill."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """Training stopped because it was asked to, with everything up to here saved.
+class Stopped(KeyboardInterrupt):
+    """Training stopped at once, because it was asked to for the second time.
 
     number: of the signal that asked.
     """
@@ -19,6 +19,15 @@ class Interrupted(KeyboardInterrupt):
         """A KeyboardInterrupt, so that what does not know this class stops too."""
         super().__init__(text)
         self.number = number
+
+
+class Interrupted(Stopped):
+    """Training stopped because it was asked to, with everything up to here saved."""
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """What a command ends with, as shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 @contextmanager
@@ -31,7 +40,7 @@ def interruptible() -> Iterator[Callable[[], int]]:
 
     def remember(number: int, frame: object) -> None:
         if asked:
-            raise KeyboardInterrupt
+            raise Stopped("stopped at once", number)
         asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():

@@ -27,7 +27,7 @@ def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
     Raises ValueError where there is something already, or where nothing can be written.
     """
     path = files.resolve(place("path", path, "a folder"))
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if path.exists() and not (path.is_dir() and not files.content(path)):
         raise ValueError(f"expected a new or empty folder, got {path}: something is there already")
     files.check_writable(path.parent)
     named = tree.named(tree.to_host(arrays))

@@ -17,7 +17,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +51,7 @@ class Sweep:
         for path in self.path.glob("group-*/chunk-*/curves.zarr/c/0/0/*.partial"):  # zarr's
             path.unlink(missing_ok=True)
 
-    def open(self, identity: dict[str, Any]) -> dict[str, Any]:
+    def open(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """The sizes `create` was told; raises ValueError naming what differs from `identity`.
 
         Digests of programs are compared where versions and the kind of device are those here.
@@ -140,6 +140,8 @@ def claimed(folder: Path | None) -> Iterator[None]:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
+        if not place.exists():  # nobody holds it: it cannot be made, as in /proc
+            files.check_writable(path)
         raise ValueError(f"{path} is being trained by another process") from None
     except OSError:
         if (path / "curves.zarr").exists():  # finished, and kept where nobody can write: is read

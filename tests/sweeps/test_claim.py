@@ -72,3 +72,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         claimed(tmp_path / "file" / "x"),
     ):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no such place")
+def test_a_place_where_no_lock_can_be_made_is_nobodys():
+    match = "^expected a folder to write to, got /proc/x: No such file or directory$"
+    with pytest.raises(ValueError, match=match), claimed(Path("/proc/x")):
+        pass

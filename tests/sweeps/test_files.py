@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ import xarray as xr
 from benchmarks import damage
 from purejaxrl_suite.report import export
 from purejaxrl_suite.sweeps import curves, files
+from purejaxrl_suite.sweeps.folder import LEFT
 from purejaxrl_suite.sweeps.store import Chunk
 
 # What some reader of addresses, patterns or options would take for more than a name.
@@ -209,6 +211,7 @@ def test_what_dead_processes_began_is_removed_and_no_more(tmp_path):
             (folder / name).mkdir(parents=True)
     begun = tmp_path.with_name(f"{tmp_path.name}.{host}-{process.pid}.partial")
     begun.mkdir()  # to take the folder's place
+    (tmp_path / f"probe.{host}-{process.pid}.partial").touch()  # of `check_writable`
     files.clean(tmp_path)
     assert not begun.exists()
     for folder in (tmp_path, tmp_path / "group-000" / "chunk-000"):
@@ -224,6 +227,8 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_cause(tmp_path, monkey
         files.check_writable(tmp_path / ("x" * 256))
 
     def full(number):
+        (probe,) = os.listdir(tmp_path / "new" / "run")
+        assert fnmatch(probe, *LEFT), "killed here, its folder is still a new one"
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)

@@ -8,7 +8,7 @@ import pytest
 from purejaxrl_suite.cli.train import _stopped
 from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, choose, enter, settle
-from purejaxrl_suite.sweeps.interrupt import Interrupted, interruptible
+from purejaxrl_suite.sweeps.interrupt import Interrupted, Stopped, interruptible
 from purejaxrl_suite.sweeps.store import Sweep, claimed
 
 SIZES = {"chunk": [3]}
@@ -86,11 +86,15 @@ def test_the_first_signal_is_remembered_the_second_obeyed(number, code, tmp_path
         assert stop() == 0
         signal.raise_signal(number)
         assert stop() == number
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Stopped) as second:
             signal.raise_signal(number)
     assert signal.getsignal(number) is before
-    assert _stopped(Interrupted("stopped at 1 of 2", number), tmp_path, training=True) == code
-    assert "stopped at 1 of 2; everything is saved" in capsys.readouterr().err
+    out = tmp_path / "my run"
+    assert _stopped(Interrupted("stopped at 1 of 2", number), out, training=True) == code
+    said = capsys.readouterr().err
+    assert "stopped at 1 of 2; everything is saved" in said and f"resume '{out}'` goes" in said
+    assert _stopped(second.value, out, training=True) == code
+    assert "stopped at once; what the last" in capsys.readouterr().err
 
 
 def test_a_reader_takes_nothing_back_while_a_process_replaces_it(sweep):

@@ -58,8 +58,11 @@ def test_names_alone_make_no_run_that_is_replaced(tmp_path, name):
 
 
 def test_a_run_is_replaced_also_if_one_of_its_records_is_damaged(tmp_path):
+    put(tmp_path / "x" / "Thumbs.db")  # a desktop's: nobody's data
+    enter(Sweep(tmp_path / "x"), IDENTITY, How())
     start(tmp_path / "x")
-    for name in ("figures/success.png", "curves.csv", "curves.csv.json"):
+    desktops = ".DS_Store", "figures/desktop.ini", "group-000/.DS_Store"
+    for name in ("figures/success.png", "curves.csv", "curves.csv.json", *desktops):
         put(tmp_path / "x" / name)
     for _ in range(2):
         entered = enter(Sweep(tmp_path / "x"), {"agent": "dqn"}, How(overwrite=True))
