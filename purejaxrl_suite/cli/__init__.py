@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code.
 
     0: done. 1: something failed on the way. 2: a mistake in the arguments. 130: Ctrl-C.
+    143: SIGTERM.
     """
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
@@ -48,9 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        from purejaxrl_suite.sweeps.interrupt import exit_code
+
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return 130
+        return exit_code(stop)
 
 
 def _help() -> str:

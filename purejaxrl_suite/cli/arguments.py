@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ def fill(form: Any, command: str, arguments: Sequence[str], description: str | N
 
     how: Any = {"prog": f"{PROGRAM} {command}", "description": description}
     return _read(lambda: tyro.cli(form, args=list(arguments), **how), arguments)
+
+
+def told(*words: Any) -> str:
+    """A command of the suite to be typed, whatever characters its words have."""
+    return shlex.join([PROGRAM, *map(str, words)])
 
 
 def output_file(flag: str, path: Path | None, endings: Sequence[str]) -> Path | None:

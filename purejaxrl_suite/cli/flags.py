@@ -44,6 +44,10 @@ class Fleet:
     intervene_every: int = 100
     """Updates from one intervention to the next."""
 
+    def __post_init__(self):
+        """Shells leave the home in `--out=~/x` to the program."""
+        self.out = None if self.out is None else self.out.expanduser()
+
 
 class NetworkFlags(NamedTuple):
     """The network, where it is not the one of the agent or preset; 0 or nothing keeps that.

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def read_command(folder: Path) -> tuple[str, list[str]]:
     match known.get("command"):
         case [str(), str(command), *words] if all(isinstance(word, str) for word in words):
             return command, words
-    raise ValueError(f"{folder} was not written by `{PROGRAM} train` or `sweep`, but from Python")
+    raise ValueError(
+        f"{folder} was not written by `{PROGRAM} train` or `sweep`, but from Python, where the "
+        "same call goes on with it"
+    )
 
 
 def show(
@@ -80,9 +84,33 @@ def show(
     write_figures(folder, curves, metric, pair)
 
 
-def unfinished(folder: Path, done: float) -> str:
-    """What is said of a run that is not finished."""
-    return f"{folder} is not finished: {done:.0%} is trained"
+def read(folder: Path, reader: Callable[..., Any]) -> tuple[Any, str]:
+    """What `load` or `curves` reads of a run; and a note on what is missing, which is printed.
+
+    Raises ValueError where nothing can be read, or functions are needed that no command knows.
+    """
+    notes: list[str] = []
+    try:
+        found = reader(folder, announce=notes.append)
+    except ValueError as error:
+        if "pass " not in str(error):
+            raise
+        raise ValueError(
+            f"{error}; no command can: in Python `pjs.load({str(folder)!r}, ...)` takes them, and "
+            "`report` has functions that do what commands do"
+        ) from None
+    print(*notes, sep="\n", end="\n" * bool(notes))
+    return found, ". ".join(notes)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ValueError where a command cannot write, before it draws, and say what would help."""
+    from purejaxrl_suite.sweeps import files
+
+    try:
+        files.check_writable(folder)
+    except ValueError as error:
+        raise ValueError(f"{error}; --out names another place") from None
 
 
 def write_figures(

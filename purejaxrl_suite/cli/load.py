@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import xarray
+
     from purejaxrl_suite.core.types import Agent, Environment, Metric
     from purejaxrl_suite.sweeps.layout import Layout
     from purejaxrl_suite.sweeps.rebuild import Parts
@@ -68,13 +70,54 @@ def load(
     if other := _other_versions(path):
         announce(f"{path} was trained with {other}: functions were not compared")
     if found.done < 1:
-        announce(f"{path} is not finished: {found.done:.0%} of it is trained")
+        announce(_unfinished(path, found.done))
     return found.result
+
+
+def curves(folder: Path, *, announce: Callable[[str], None] = print) -> "xarray.Dataset":
+    """The curves of a run, sweep or population from its folder, as far as it is trained.
+
+    Nobody acts, so networks, interventions and metrics need not be known, and are not compared.
+    Raises ValueError as `load` does.
+    """
+    from purejaxrl_suite.populations.stored_population import stored_population
+    from purejaxrl_suite.sweeps.rebuild import layout_of
+    from purejaxrl_suite.sweeps.record import attributes
+    from purejaxrl_suite.sweeps.stored import stored
+
+    identity = _identity(folder)
+    record = dict(identity.get("sweep", identity))
+    if _typed(folder):
+        laid = _of_command(folder)
+    else:
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("env", "network", "builder", "config", "intervention", "metrics")
+        )
+        parts = _parts(_names(record), nothing, 1)
+        parts = parts._replace(network=lambda known: None, intervention=lambda known: None)
+        laid = layout_of(record, parts, acting=False)
+    found = (stored_population if "population" in identity else stored)(laid, folder, identity)
+    if found.done < 1:
+        announce(_unfinished(folder, found.done))
+    record["groups"] = [
+        {name: x for name, x in known.items() if name != "program"} for known in record["groups"]
+    ]
+    return found.result.curves.assign_attrs(attributes(record))
+
+
+def _unfinished(path: Path, done: float) -> str:
+    return f"{path} is not finished: {done:.0%} of it is trained"
+
+
+def _names(record: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(known["agent"] for known in record["groups"]))
 
 
 def _identity(path: Path) -> dict[str, Any]:
     from purejaxrl_suite.sweeps import files
+    from purejaxrl_suite.sweeps.folder import settle
 
+    settle(path)
     if not (path / "sweep.json").exists():
         saved = "; `load_policy` reads saved policies" * (path / "policy.json").exists()
         there = "holds no run (no sweep.json)" if path.exists() else "is no folder"
@@ -110,8 +153,7 @@ def _of_record(record: Mapping[str, Any], given: Mapping[str, Any], every: int) 
     """From what the run was, and the functions that were given."""
     from purejaxrl_suite.sweeps.rebuild import layout_of
 
-    names = list(dict.fromkeys(known["agent"] for known in record["groups"]))
-    return layout_of(record, _parts(names, given, every))
+    return layout_of(record, _parts(_names(record), given, every))
 
 
 def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts":

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from purejaxrl_suite.cli import experiment, folder
+from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.arguments import call, output_file
-from purejaxrl_suite.cli.flags import use_compilation_cache
 from purejaxrl_suite.core.argument import integer
-
-if TYPE_CHECKING:
-    from purejaxrl_suite.sweeps.result import Result
 
 
 def render(arguments: list[str]) -> int:
@@ -30,7 +26,7 @@ def render(arguments: list[str]) -> int:
         Of brax it is an HTML page with brax's viewer, of the first of them.
 
         Args:
-            run: a folder that `train` or `sweep` has written; it may still be running.
+            run: the folder of a run or sweep; it may still be running.
             config: of a sweep, NAME=VALUE ... of what was varied; the best of all that fit is
                 shown.
             seeds: how many members.
@@ -39,13 +35,15 @@ def render(arguments: list[str]) -> int:
             out: the file to write; policy.gif or policy.html in the folder by default.
         """
         from purejaxrl_suite import report
+        from purejaxrl_suite.cli.load import load
 
         integer("--seeds", seeds, 1)
         integer("--steps", steps, 1)
         output_file("--out", out, (".gif", ".html"))
-        result = trained(run)
+        result, _ = folder.read(run, load)
         chosen = _choose(result.curves, config)
         shown = result.layout.seeds[:seeds]
+        folder.check_writable(run if out is None else out.parent)
         policies = [result.policy(chosen.at, seed) for seed in shown]
         if report.has_viewer(policies[0].env.name):
             path = out or run / "policy.html"
@@ -59,18 +57,6 @@ def render(arguments: list[str]) -> int:
 
     call(command, "render", arguments)
     return 0
-
-
-def trained(run: Path) -> "Result":
-    """What a folder holds, so far if it is not finished; ValueError if there is nothing to act."""
-    from purejaxrl_suite.sweeps.stored import stored
-
-    given = experiment.stored(run)
-    use_compilation_cache()
-    found = stored(experiment.lay_out(given), run)
-    if found.done < 1:
-        print(folder.unfinished(run, found.done))
-    return found.result
 
 
 def _choose(curves: Any, wanted: Sequence[str]) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from purejaxrl_suite.cli import experiment, folder
+from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.arguments import FIGURES, call, output_file
 from purejaxrl_suite.cli.study import RUNS
 
@@ -22,19 +22,20 @@ def report(arguments: list[str]) -> int:
         ranking: Path | None = None,
         layers: Path | None = None,
         page: Path | None = None,
+        out: Path | None = None,
         metric: str = "episode_return",
         pair: tuple[str, str] | None = None,
     ) -> None:
         """Compare runs in one table; write a page with curves, scores, settings and plan.
 
         Args:
-            runs: folders that `train`, `sweep` or `study run` has written; they may still be
-                running.
+            runs: folders of runs, sweeps and studies; they may still be running.
             figure: where to write learning curves (png, pdf or svg); none by default.
             ranking: where to write final scores with intervals, best first; none by default.
             layers: where to write maps of the metric in each layer; none by default.
-            page: where to write the page; report.html in the folder of a single run by default,
-                none for several.
+            page: where to write the page; report.html in `out` by default.
+            out: the folder for figures and the page; that of a single run by default, none for
+                several.
             metric: what the figures show, and the configurations of a sweep are ordered by.
             pair: two names that a sweep varied, for a map of both in its folder.
         """
@@ -50,10 +51,13 @@ def report(arguments: list[str]) -> int:
         alone = len(runs) == 1 and _is_run(runs[0])
         if pair is not None and not alone:
             raise ValueError("--pair: expected the folder of one sweep")
-        if alone:
+        where = out or (runs[0] if len(runs) == 1 else None)
+        if where is not None and (alone or page is None):
+            folder.check_writable(where)
+        if alone and where is not None:
             (curves,) = found.curves.values()
-            folder.show(runs[0], curves, metric, pair)
-            print(f"Written to {runs[0]}")
+            folder.show(where, curves, metric, pair)
+            print(f"Written to {where}")
         else:
             print_table(report.table(found.curves))
         figures = (report.learning_curves, figure), (report.ranked, ranking)
@@ -61,8 +65,8 @@ def report(arguments: list[str]) -> int:
             if path is not None:
                 draw(found.curves, metric, path)
                 print(f"Figure: {path}")
-        if page is not None or len(runs) == 1:
-            path = page or runs[0] / "report.html"
+        path = page or (where / "report.html" if where else None)
+        if path is not None:
             title = ", ".join(run.name for run in runs)
             report.page(found.curves, path, title=title, metric=metric, **found.known())
             print(f"Page: {path}")
@@ -83,7 +87,7 @@ def export(arguments: list[str]) -> int:
         """Write the curves of a run in a format that other programs read.
 
         Args:
-            run: a folder that `train` or `sweep` has written; it may still be running.
+            run: the folder of a run or sweep; it may still be running.
             to: event files (a folder per member), or one file of all.
             out: the file or folder to write, which must be new; in the run folder by default.
         """
@@ -98,6 +102,7 @@ def export(arguments: list[str]) -> int:
         }
         write, name = names[to]
         path = out or run / name
+        folder.check_writable(path.parent)
         write(_read(run)[0], path)
         print(f"Written to {path}")
 
@@ -180,14 +185,11 @@ def _is_run(run: Path) -> bool:
 
 def _read(run: Path) -> tuple[Any, str]:
     """The curves of a run, of an unfinished one what there is; and a note on what is missing."""
+    from purejaxrl_suite.cli.load import curves
     from purejaxrl_suite.sweeps import curves as storage
     from purejaxrl_suite.sweeps.store import Sweep
-    from purejaxrl_suite.sweeps.stored import stored
 
     if (run / "curves.zarr").exists():
         alone = not (run / "sweep.json").exists()
         return storage.read(run / "curves.zarr") if alone else Sweep(run).curves(), ""
-    found = stored(experiment.lay_out(experiment.stored(run)), run)
-    note = folder.unfinished(run, found.done)
-    print(note)
-    return found.result.curves, note
+    return folder.read(run, curves)

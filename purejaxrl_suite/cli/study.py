@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from purejaxrl_suite.cli import folder
-from purejaxrl_suite.cli.arguments import PROGRAM, call_one
+from purejaxrl_suite.cli.arguments import PROGRAM, call_one, told
 from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import use_compilation_cache
 
@@ -119,7 +119,7 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     from purejaxrl_suite.report import findings
     from purejaxrl_suite.report.studies import study_figure
     from purejaxrl_suite.studies import outcome, run_study, write
-    from purejaxrl_suite.sweeps.interrupt import Interrupted
+    from purejaxrl_suite.sweeps.interrupt import Interrupted, exit_code
 
     chosen, out = _find(name), runs / name / preset
     use_compilation_cache()
@@ -128,9 +128,11 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     try:
         found = run_study(name, chosen, preset, out, **how)
     except Interrupted as stop:
-        again = f"`{PROGRAM} study run {name} --preset {preset}` goes on"
-        print(f"{PROGRAM}: {stop}; everything is saved, {again}", file=sys.stderr)
-        return 130
+        places = {"--runs": runs if runs != RUNS else None, "--results": results}
+        words = [word for flag, x in places.items() if x is not None for word in (flag, x)]
+        again = told("study", "run", name, "--preset", preset, *words)
+        print(f"{PROGRAM}: {stop}; everything is saved, `{again}` goes on", file=sys.stderr)
+        return exit_code(stop)
     for place in [out, *([results / name] if results else [])]:
         path = write(found, place)
         study_figure(found, path.with_suffix(".png"))

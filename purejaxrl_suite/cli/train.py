@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import logging
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from purejaxrl_suite.cli import experiment, folder
-from purejaxrl_suite.cli.arguments import PROGRAM, call
+from purejaxrl_suite.cli.arguments import PROGRAM, call, told
 from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
 
@@ -72,21 +71,21 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
 
     use_compilation_cache()
     laid, settings = experiment.lay_out(given), experiment.settings(given)
-    told: list[Any] = []
+    announced: list[Any] = []
     try:
         with _quiet_writers(), progress_bar(f"{given.name} on {', '.join(given.flags.env)}") as bar:
 
             def announce(what: Any) -> None:
-                told.append(what)
+                announced.append(what)
                 bar.announce(what)
 
             how: Any = {"overwrite": overwrite, "announce": announce, "on_segment": bar.show}
             how["record"] = folder.record(given)
             result = execute(laid, settings, out, **how)
     except KeyboardInterrupt as stop:
-        return _stopped(stop, out, training=bool(told))
+        return _stopped(stop, out, training=bool(announced))
     except (OSError, ValueError) as error:
-        if not told:
+        if not announced:
             raise
         return _failed(error, out)
     folder.show(out, result.curves)
@@ -109,9 +108,9 @@ def _quiet_writers() -> Iterator[None]:
 
 
 def _stopped(stop: KeyboardInterrupt, out: Path, *, training: bool) -> int:
-    from purejaxrl_suite.sweeps.interrupt import Interrupted
+    from purejaxrl_suite.sweeps.interrupt import Interrupted, exit_code
 
-    again = f"`{PROGRAM} resume {out}` goes on"
+    again = f"`{told('resume', out)}` goes on"
     if isinstance(stop, Interrupted):
         text = f"{stop}; everything is saved, {again}"
     elif training:
@@ -119,7 +118,7 @@ def _stopped(stop: KeyboardInterrupt, out: Path, *, training: bool) -> int:
     else:
         text = "stopped before training; nothing has changed"
     print(f"{PROGRAM}: {text}", file=sys.stderr)
-    return 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT)
+    return exit_code(stop)
 
 
 def _failed(error: Exception, out: Path) -> int:
@@ -130,7 +129,7 @@ def _failed(error: Exception, out: Path) -> int:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "space left" in reason
     then = "Once the disk has free space" if full else "Once the cause is gone"
     if (out / "sweep.json").exists():
-        again = f"`{PROGRAM} resume {out}` goes on from the last complete checkpoints."
+        again = f"`{told('resume', out)}` goes on from the last complete checkpoints."
         print(f"Nothing of what they hold is lost. {then}, {again}", file=sys.stderr)
     else:
         print("Nothing was trained yet.", file=sys.stderr)

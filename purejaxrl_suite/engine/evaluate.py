@@ -5,7 +5,7 @@ long ones, and nothing is reset. The budget of `Policy.evaluate` and `Result.eva
 largest time limit among the members, within which every episode ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +30,16 @@ class Evaluation(NamedTuple):
     episode_length: Array
     completed: Array
     info: dict[str, Array]
+
+
+def refuse(unknown: Mapping[str, Any], *more: str) -> None:
+    """Raise ValueError for arguments of `evaluate` that it does not have; more: others it has."""
+    if unknown:
+        names = ", ".join(("episodes", *more, "explore", "steps"))
+        raise ValueError(
+            f"{', '.join(unknown)}: expected no such argument of evaluate, which has {names}; "
+            "other parameters of the environment are given by policy._replace(env_params=...)"
+        )
 
 
 def make_evaluate(

@@ -9,6 +9,7 @@ import inspect
 from types import ModuleType
 from typing import Any
 
+from purejaxrl_suite.core.argument import wrong
 from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import gymnax
 from purejaxrl_suite.envs.multi_task import multi_task
@@ -41,6 +42,8 @@ def make(id: str, **options: Any) -> Environment:
         ValueError: the id is unknown (the nearest are named), or an option unknown or malformed.
     """
     if "+" in str(id):
+        if not all(one.strip() for one in id.split("+")):
+            raise wrong("id", "ids of environments with a + between each two", id)
         return multi_task([make(one, **options) for one in id.split("+")])
     family = _family(id)
     if id in family.ids() or id in getattr(family, "REFUSED", {}):

@@ -1,7 +1,8 @@
 """A population from its folder: its decisions as they are stored, `select` is not asked again."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
     import xarray
 
 
-def stored_population(laid: Layout, folder: str | Path) -> Stored:
+def stored_population(
+    laid: Layout, folder: str | Path, identity: Mapping[str, Any] | None = None
+) -> Stored:
     """Read the folder of a population; its members are those of the last phase with a checkpoint.
 
-    laid: of its first configurations. Raises ValueError naming what differs where the folder is of
-    something else, and if no segment is finished.
+    laid: of its first configurations. identity: as of `stored`. Raises ValueError naming what
+    differs where the folder is of something else, and if no segment is finished.
     """
     settle(Path(folder))
     sweep = Sweep(Path(folder))
     told = files.read_json(sweep.path / "sweep.json")["identity"]["population"]
-    sizes = sweep.open({"sweep": laid.identity(), "population": told})
+    sizes = sweep.open(identity or {"sweep": laid.identity(), "population": told})
     edges = (0, *told["rungs, in updates"], laid.groups[0].updates)
     window, counts = told["window, in updates"], told["configurations"]
     known = sizes["length"][0], edges, window, counts, sizes["chunk"], sizes["block"]

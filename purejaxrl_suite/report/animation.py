@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import place
 from purejaxrl_suite.core.types import ENDED, Agent, Array, Environment, Key, PyTree
 from purejaxrl_suite.sweeps.policy import Policy
 
@@ -75,7 +76,8 @@ def animate(
     count = int(jnp.max(episode.time)) + 1
     film = _Film(env, params, episode, names)
     sampled = film.frames(np.linspace(0, count - 1, min(count, SAMPLES)).astype(int))
-    _write(Path(path), film.frames(np.arange(count)), _palette(list(sampled)))
+    where = Path(place("path", path, "a file"))
+    _write(where, film.frames(np.arange(count)), _palette(list(sampled)))
     return np.asarray(episode.total[-1])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from purejaxrl_suite.core.argument import place
 from purejaxrl_suite.report import settings
 from purejaxrl_suite.report.configurations import Configuration, configurations, describe
 from purejaxrl_suite.sweeps.files import replacing
@@ -52,8 +53,8 @@ def frame(curves: Any) -> "pandas.DataFrame":
     for one in _found(curves):
         part = one.curves.reset_coords(drop=True).to_dataframe().reset_index()
         names = {"run": one.run, "environment": one.environment, **one.settings}
-        for place, (name, value) in enumerate(names.items()):
-            part.insert(place, name, value)
+        for column, (name, value) in enumerate(names.items()):
+            part.insert(column, name, value)
         parts.append(part)
     whole = pandas.concat(parts, ignore_index=True)
     whole.attrs["records"] = records(curves)
@@ -71,7 +72,8 @@ def to_csv(curves: Any, path: str | Path) -> None:
 
     What the text has no place for, the records of what ran, is a file beside it: PATH.json.
     """
-    beside = Path(path).with_name(f"{Path(path).name}.json")
+    path = Path(place("path", path, "a file"))
+    beside = path.with_name(f"{path.name}.json")
     with _new(path) as new, _new(beside) as records_at:
         frame(curves).to_csv(new, index=False)
         records_at.write_text(json.dumps(records(curves), indent=2) + "\n", encoding="utf-8")
@@ -212,9 +214,10 @@ def _inside(name: str) -> str:
 
 def _new(path: str | Path) -> AbstractContextManager[Path]:
     """Where to write what appears at `path` when it is complete; nothing may stand there."""
-    if Path(path).exists():
+    new = Path(place("path", path, "a file or a folder"))
+    if new.exists():
         raise ValueError(f"path: {path} exists already; choose another or remove it")
-    return replacing(path)
+    return replacing(new)
 
 
 def _load(module: str, extra: str) -> Any:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from purejaxrl_suite.core.argument import place
 from purejaxrl_suite.report.configurations import Configuration, configurations
 from purejaxrl_suite.report.plain import without_formulas
 from purejaxrl_suite.report.ranking import shortlist
@@ -70,8 +71,9 @@ def save(figure: Figure, path: str | Path | None) -> None:
     """Finish a figure; write it, and the folder that it is in, where there is a path."""
     without_formulas(figure)
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        where = Path(place("path", path, "a file"))
+        where.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(where)
 
 
 def axis_label(attributes: Mapping[str, str], metric: str) -> str:

@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from purejaxrl_suite.core.argument import place
+
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -105,5 +107,6 @@ def details(summary: str, *content: str, open_: bool = False) -> str:
 
 def write(path: str | Path, page: str) -> None:
     """Write a page, and the folder that it is in."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(page, encoding="utf-8")
+    where = Path(place("path", path, "a file"))
+    where.parent.mkdir(parents=True, exist_ok=True)
+    where.write_text(page, encoding="utf-8")

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import place
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.envs import brax
 from purejaxrl_suite.report.animation import player
@@ -41,6 +42,7 @@ def view(
     episode = play(key, policy.hypers, policy.env_params, policy.state)
     count = int(np.max(episode.time)) + 1
     page = brax.page(env.name, tree.index(episode.states, slice(count)))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(page)
+    where = Path(place("path", path, "a file"))
+    where.parent.mkdir(parents=True, exist_ok=True)
+    where.write_text(page)
     return float(episode.total[-1])

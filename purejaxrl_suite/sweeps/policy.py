@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.argument import instance, integer
 from purejaxrl_suite.core.types import Agent, Array, Box, Environment, Key, Memory, PyTree
-from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
+from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate, refuse
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.envs.multi_task import only
 from purejaxrl_suite.sweeps import acting, saved
@@ -101,8 +101,10 @@ class Policy(NamedTuple):
         key: Key | int = 0,
         explore: bool = False,
         steps: int | None = None,
+        **unknown: Never,
     ) -> Evaluation:
         """One episode in each of `episodes` environments; see `make_evaluate`."""
+        refuse(unknown, "key")
         key = acting.check_key(jax.random.key(key) if isinstance(key, int) else key)
         if steps is None and (known := limits(self.env, self.env_params)):
             steps = known[1]

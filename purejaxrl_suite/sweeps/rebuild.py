@@ -39,22 +39,24 @@ class Parts(NamedTuple):
     intervention: Callable[[Known], Intervention | None]
 
 
-def layout_of(record: Mapping[str, Any], parts: Parts) -> Layout:
+def layout_of(record: Mapping[str, Any], parts: Parts, *, acting: bool = True) -> Layout:
     """The layout that a record was made of, with these parts.
 
+    acting: whether members are to act; else networks are not compared.
     Raises ValueError naming what the record does not hold, and the argument that gives it.
     """
-    groups = tuple(_group(known, record, parts) for known in record["groups"])
+    groups = tuple(_group(known, record, parts, acting) for known in record["groups"])
     along = {name: (axis, values) for name, (axis, values) in record["values on axes"].items()}
     axes = record["static axes"], record["traced axes"], along
     return Layout(groups, *axes, tuple(record["seeds"]), record["steps"])
 
 
-def _group(known: Known, record: Mapping[str, Any], parts: Parts) -> Group:
+def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) -> Group:
     env, config = parts.env(known), _config(known["config"], parts.config)
     network = parts.network(known)
     agent = parts.builder(env, config, None if network is None else network(env), None)
-    _check_network(structure(agent, env)["parameters"], known["parameters"])
+    if acting:
+        _check_network(structure(agent, env)["parameters"], known["parameters"])
     pool, intervention = known["reset_pool"], parts.intervention(known)
     single = make_single(agent, env, reset_pool=pool, intervention=intervention)
     members = _members(known, record, agent, env)

@@ -1,14 +1,14 @@
 """What a run or a sweep leaves behind: labelled curves, and members to evaluate and to act with."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Environment, Run
-from purejaxrl_suite.engine.evaluate import make_evaluate
+from purejaxrl_suite.engine.evaluate import make_evaluate, refuse
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import curves as labelled
 from purejaxrl_suite.sweeps import fleet, plan, summary
@@ -96,7 +96,12 @@ class Result(NamedTuple):
         return Policy(found.agent, found.env, state, hypers, found.members.params(member))
 
     def evaluate(
-        self, episodes: int = 128, *, explore: bool = False, steps: int | None = None
+        self,
+        episodes: int = 128,
+        *,
+        explore: bool = False,
+        steps: int | None = None,
+        **unknown: Never,
     ) -> "xarray.Dataset":
         """Evaluate every member: variables over (what was varied ..., seed, episode).
 
@@ -104,6 +109,7 @@ class Result(NamedTuple):
         """
         import xarray
 
+        refuse(unknown)
         made = []
         for number, group in enumerate(self.layout.groups):
             rows = self._evaluate(number, group, episodes, explore, steps)

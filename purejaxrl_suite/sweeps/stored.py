@@ -1,5 +1,6 @@
 """Runs from their folders: finished ones, and of those that are not what there is so far."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,15 +25,16 @@ class Stored(NamedTuple):
     done: float
 
 
-def stored(laid: Layout, folder: str | Path) -> Stored:
+def stored(laid: Layout, folder: str | Path, identity: Mapping[str, Any] | None = None) -> Stored:
     """Read the folder of a run; states are read when they are asked for.
 
-    laid: as it was trained. Raises ValueError naming what differs where the folder is of something
+    laid: as it was trained. identity: what the folder must be of, that of `laid` by default, which
+    traces its programs. Raises ValueError naming what differs where the folder is of something
     else, and if no segment is finished.
     """
     settle(Path(folder))
     sweep = Sweep(Path(folder))
-    sizes = sweep.open(laid.identity())["chunk"]
+    sizes = sweep.open(laid.identity() if identity is None else identity)["chunk"]
     chunks = chunks_of(laid, sizes, sweep, keep=1)
     if sweep.finished():
         found = sweep.curves()

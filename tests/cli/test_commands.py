@@ -76,6 +76,15 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
     assert command(f"export {out} --to csv") == 2
     assert "curves.csv exists already" in capsys.readouterr().err
 
+    for words in (f"report {out} --out /dev/null/x", f"export {out} --to csv --out /dev/null/x/y"):
+        assert command(words) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert said[-1].endswith("/dev/null/x: Not a directory; --out names another place")
+    elsewhere = tmp_path / "elsewhere"
+    assert command(f"report {out} --out {elsewhere}") == 0
+    assert f"Page: {elsewhere / 'report.html'}" in capsys.readouterr().out
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["figures", "report.html"]
+
     assert command(f"resume {out}") == 0
     said = capsys.readouterr().out
     assert "nothing is left to train" in said and "2 seeds x 400 steps" in said
@@ -101,7 +110,7 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train sac --env CartPole-v1 --network.bridge pool", "the network of sac has none"),
         ("envs CartPool", "CartPole-v1"),
         ("report", "expected run folders"),
-        ("render nowhere", "there is no such folder"),
+        ("render nowhere", "which is no folder"),
         ("export nowhere --to csv", "expected run folders"),
     ],
 )

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite import nets, plasticity
+from purejaxrl_suite import cli, nets, plasticity
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
+from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.flags import agents
-from purejaxrl_suite.cli.load import _of_record
+from purejaxrl_suite.cli.load import _of_record, curves
 from purejaxrl_suite.envs import probes, wrappers
+from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.record import record_of
 
@@ -108,6 +110,9 @@ def test_a_finished_sweep_is_loaded_whole(sweep):
     for part in ("state", "hypers", "env_params"):
         both = getattr(mine, part), getattr(theirs, part)
         jax.tree.map(np.testing.assert_array_equal, *both)
+    for one in (found, mine):
+        with pytest.raises(ValueError, match="^gravity: expected no such argument of evaluate"):
+            one.evaluate(1, gravity=3)
     assert found.evaluate(2).episode_return.equals(ours.evaluate(2).episode_return)
 
 
@@ -153,20 +158,38 @@ def test_an_agent_of_the_users_own_is_asked_for(tmp_path):
 
 
 def test_an_unfinished_run_is_loaded_as_far_as_it_is(tmp_path):
+    """Its curves, also by commands, whatever network and metrics it has."""
+
     def stop(progress):
         if progress.update == 2:
             raise KeyboardInterrupt
 
     out, env = tmp_path / "run", probes.delayed_reward()
     how = {"config": CONFIG, "announce": lambda text: None, "segments": 4, "out": out}
+    own = {"network": small, "metrics": [plasticity.dormant()], "measure_every": 1}
     with pytest.raises(KeyboardInterrupt):
-        pjs.sweep(pjs.ppo, env, seeds=2, steps=64, on_segment=stop, **how)
+        pjs.sweep(pjs.ppo, env, seeds=2, steps=64, on_segment=stop, **how, **own)
     told = []
-    found = pjs.load(out, announce=told.append)
+    found = pjs.load(out, announce=told.append, **own)
+    assert curves(out, announce=told.append).identical(found.curves)
+    assert told.pop() == told[0]
     assert told == [f"{out} is not finished: 50% of it is trained"]
     assert found.curves.step.values.tolist() == [16, 32]
     assert np.isfinite(found.policy(seed=1).value(np.zeros((1,), np.float32)))
     assert "50% of it is trained" in str(found)
+    assert (
+        cli.main(["report", str(out)]) == 0 and cli.main(["export", str(out), "--to", "csv"]) == 0
+    )
+    assert "50% of it is trained" in (out / "report.html").read_text()
+    assert len((out / "curves.csv").read_text().splitlines()) == 1 + 2 * 2
+
+
+def test_a_command_that_needs_functions_says_how_python_reads_them(tmp_path):
+    def ask(*_, **__):
+        raise ValueError("network: ...: pass network=")
+
+    with pytest.raises(ValueError, match=r"pass network=; no command can: in Python `pjs.load\('"):
+        folder.read(tmp_path, ask)
 
 
 def test_what_is_no_run_says_so(tmp_path):
@@ -177,6 +200,12 @@ def test_what_is_no_run_says_so(tmp_path):
     (tmp_path / "policy.json").write_text("{}")
     with pytest.raises(ValueError, match="`load_policy` reads saved policies"):
         pjs.load(tmp_path)
+
+
+def test_what_was_killed_while_it_was_replaced_is_loaded(sweep):
+    out, ours = sweep
+    out.rename(files._aside(out))  # between the two renames of `replace_folder`
+    assert pjs.load(out).curves.identical(ours.curves)
 
 
 def test_damage_is_named(sweep):

@@ -1,11 +1,14 @@
 """Studies on the command line."""
 
+import signal
+
 import pytest
 import rich
 
-from purejaxrl_suite import cli
+from purejaxrl_suite import cli, studies
 from purejaxrl_suite.cli import study
 from purejaxrl_suite.studies import outcome
+from purejaxrl_suite.sweeps.interrupt import Interrupted
 from tests.studies.tiny import STUDY
 
 
@@ -59,6 +62,16 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch)
     assert "gallery.html: 1 studies" in capsys.readouterr().out
     assert command("study list") == 0
     assert "1 NOT TESTED" in capsys.readouterr().out
+
+
+def test_a_study_that_is_stopped_says_how_it_goes_on(command, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise Interrupted("stopped at update 1 of 2", signal.SIGTERM)
+
+    monkeypatch.setattr(studies, "run_study", stop)
+    assert cli.main(["study", "run", "tiny", "--runs", "my runs"]) == 143
+    again = "`purejaxrl-suite study run tiny --preset quick --runs 'my runs'` goes on"
+    assert f"everything is saved, {again}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

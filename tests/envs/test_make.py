@@ -35,6 +35,8 @@ def test_refusals_say_why():
         envs.make("MNISTBandit-bsuite")
     with pytest.raises(ValueError, match="see ids"):
         envs.make("?")
+    with pytest.raises(ValueError, match="^id: expected ids .* a . between .*, got 'CartPole-v1.'"):
+        envs.make("CartPole-v1+")
     with pytest.raises(ValueError, match="there is no environment None"):
         envs.make(None)  # type: ignore[arg-type]
 
