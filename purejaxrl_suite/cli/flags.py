@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from purejaxrl_suite.cli import plasticity
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.bridges import bridge
+from purejaxrl_suite.cli.plugins import builder, called
 from purejaxrl_suite.core.argument import integer, one_of, wrong
+from purejaxrl_suite.core.plugins import AGENTS, find, installed, is_reference
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Network
@@ -36,11 +38,12 @@ class Fleet:
     reset_pool: int = 1
     """Start states per environment and rollout; 0 computes an exact reset at every step."""
     metrics: tuple[str, ...] = ()
-    """Plasticity metrics to record: cheap, costly, or both."""
+    """Plasticity metrics to record: cheap, costly, or package.module:function of your own."""
     measure_every: int = 10
     """Updates from one measurement of these metrics to the next."""
     intervention: str | None = None
-    """What is done to learners between updates, such as redo; docs/plasticity.md has the names."""
+    """What is done to learners between updates: redo (docs/plasticity.md has the names), or
+    package.module:function, which returns it."""
     intervene_every: int = 100
     """Updates from one intervention to the next."""
 
@@ -66,14 +69,15 @@ class NetworkFlags(NamedTuple):
 class AgentEntry(NamedTuple):
     """What the command line needs to know of an agent.
 
-    network: (environment, config, **what `NetworkFlags` changes) -> Network. recurrent: it may have
-    a memory. bridged: it may have another bridge than its own.
+    network: (environment, config, **what `NetworkFlags` changes) -> Network; None of an agent whose
+    network flags do not change. recurrent: it may have a memory. bridged: it may have another
+    bridge than its own.
     """
 
     build: Callable[..., "Agent"]
     config: Any
     hypers: Any
-    network: Callable[..., Any]
+    network: Callable[..., Any] | None
     recurrent: bool = False
     bridged: bool = False
 
@@ -96,7 +100,8 @@ class Given(NamedTuple):
     network: Callable[["Environment"], "Network"] | None
 
     def make(self, id: str) -> "Environment":
-        """The environment, with the options that were given."""
+        """The environment, or that of `package.module:function`, with the options given."""
+        from purejaxrl_suite.core.types import Environment
         from purejaxrl_suite.envs import make
 
         options = [_option(text) for text in self.fleet.options]
@@ -104,6 +109,8 @@ class Given(NamedTuple):
             raise wrong("--options", "each NAME once", " ".join(self.fleet.options))
         if "id" in dict(options):
             raise wrong("--options", "what the environment is made with", "id")
+        if is_reference(id):
+            return called("--env", id, Environment, **dict(options))
         return make(id, **dict(options))
 
     @property
@@ -209,14 +216,19 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
 
 
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
-    """The agent that the arguments begin with."""
-    known = agents()
+    """The agent that the arguments begin with: by its name, or as `package.module:function`."""
+    known: dict[str, Any] = installed(AGENTS) | agents()
     if list(arguments[:1]) in (["-h"], ["--help"]):
         print(f"usage: {PROGRAM} {command} {{{','.join(known)}}} ...")
         raise SystemExit(0)
     if not arguments:
         raise ValueError(f"{command}: expected an agent ({', '.join(known)}) first, got nothing")
-    return one_of("agent", arguments[0], known), known[arguments[0]]
+    name = arguments[0] if is_reference(arguments[0]) else one_of("agent", arguments[0], known)
+    found = known.get(name, name)
+    if isinstance(found, str):
+        build = find(f"agent {name}", found)
+        found = AgentEntry(*builder(f"agent {name}", build), network=None)
+    return name, found
 
 
 def use_compilation_cache() -> None:
@@ -250,13 +262,16 @@ def _network(
     changed = {field: x for field, x in given.network._asdict().items() if x}
     if not changed:
         return None
+    build = entry.network
+    if build is None:
+        raise ValueError(f"--network: no flags change the network of {name}")
     if "memory_units" in changed and not entry.recurrent:
         raise ValueError(f"--network.memory-units: {name} replays single steps, it has no memory")
     if "bridge" in changed:
         if not entry.bridged:
             raise ValueError(f"--network.bridge: the network of {name} has none to change")
         changed["bridge"] = bridge(changed["bridge"])
-    return lambda env: entry.network(env, given.config, **changed)
+    return lambda env: build(env, given.config, **changed)
 
 
 def _option(text: str) -> tuple[str, Any]:

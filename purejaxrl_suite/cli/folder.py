@@ -24,7 +24,8 @@ def default(given: Given, prefix: str = "") -> Path:
     settings = {name: x for name, x in flags.items() if name not in HOW}
     text = json.dumps([settings, *(one._asdict() for one in parts)], sort_keys=True, default=_name)
     unique = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return Path("runs") / "-".join([*filter(None, [prefix]), given.name, *given.flags.env, unique])
+    words = [*filter(None, [prefix]), given.name, *given.flags.env, unique]
+    return Path("runs") / "-".join(words).replace(":", ".")
 
 
 def _name(x: Any) -> str:

@@ -3,8 +3,14 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from purejaxrl_suite.cli.plugins import called
+from purejaxrl_suite.core.argument import functions, one_of
+from purejaxrl_suite.core.plugins import find, is_reference
+
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Intervention, Metric
+
+FORM = "(learner, probe, look) -> {name: f32[]}"
 
 
 def metric_sets() -> dict[str, tuple["Metric", ...]]:
@@ -34,18 +40,28 @@ def arguments(fleet: Any) -> dict[str, Any]:
 
     Raises ValueError for a name that there is not.
     """
-    sets, known = metric_sets(), interventions()
-    for flag, given, names in (
-        ("--metrics", fleet.metrics, sets),
-        ("--intervention", (fleet.intervention,) if fleet.intervention else (), known),
-    ):
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            raise ValueError(f"{flag}: expected some of {', '.join(names)}, got {unknown[0]!r}")
     found = None
     if fleet.intervention:
         from purejaxrl_suite.plasticity import every
 
-        found = every(fleet.intervene_every, known[fleet.intervention]())
-    metrics = tuple(metric for name in dict.fromkeys(fleet.metrics) for metric in sets[name])
+        found = every(fleet.intervene_every, _intervention(fleet.intervention))
+    metrics = tuple(x for name in dict.fromkeys(fleet.metrics) for x in _metrics(name))
     return {"intervention": found, "metrics": metrics, "measure_every": fleet.measure_every}
+
+
+def _intervention(name: str) -> "Intervention":
+    if is_reference(name):
+        from purejaxrl_suite.core.types import Intervention
+
+        return called("--intervention", name, Intervention)
+    known = interventions()
+    return known[one_of("--intervention", name, known)]()
+
+
+def _metrics(name: str) -> "tuple[Metric, ...]":
+    """A set by its name, or the function or tuple of functions that a reference names."""
+    if not is_reference(name):
+        known = metric_sets()
+        return known[one_of("--metrics", name, known)]
+    found = find("--metrics", name)
+    return functions("--metrics", found if isinstance(found, tuple) else (found,), 3, FORM)

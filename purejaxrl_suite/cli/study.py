@@ -9,6 +9,8 @@ from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.arguments import PROGRAM, call_one, told
 from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import use_compilation_cache
+from purejaxrl_suite.core.argument import instance
+from purejaxrl_suite.core.plugins import find, is_reference
 
 if TYPE_CHECKING:
     from purejaxrl_suite.studies.outcome import Outcome
@@ -80,7 +82,7 @@ def study(arguments: list[str]) -> int:
         """Train the arms of a study, judge its claims, draw its figure; run again to go on with it.
 
         Args:
-            name: of the study, as `study list` prints it.
+            name: of the study, as `study list` prints it; or package.module:STUDY of your own.
             preset: quick takes minutes on two CPU cores and judges nothing, standard up to three
                 hours there, full needs a GPU.
             runs: where it trains, in NAME/PRESET; its result is PRESET.json and PRESET.png there.
@@ -92,7 +94,7 @@ def study(arguments: list[str]) -> int:
         """Print what a study asks, claims and trains, and what it has found.
 
         Args:
-            name: of the study, as `study list` prints it.
+            name: of the study, as `study list` prints it; or package.module:STUDY of your own.
             runs: as of `study list`.
         """
         return _show(name, runs)
@@ -121,7 +123,9 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     from purejaxrl_suite.studies import outcome, run_study, write
     from purejaxrl_suite.sweeps.interrupt import Interrupted, exit_code
 
-    chosen, out = _find(name), runs / name / preset
+    asked = name
+    name, chosen = _find(asked)
+    out = runs / name / preset
     use_compilation_cache()
     looks = outcome.seen(name, outcome.SHIPPED, runs, *([results] if results else []))
     how: Any = {"looks": looks, "commit": folder.commit(), "watch": progress_bar}
@@ -130,7 +134,7 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     except Interrupted as stop:
         places = {"--runs": runs if runs != RUNS else None, "--results": results}
         words = [word for flag, x in places.items() if x is not None for word in (flag, x)]
-        again = told("study", "run", name, "--preset", preset, *words)
+        again = told("study", "run", asked, "--preset", preset, *words)
         print(f"{PROGRAM}: {stop}; everything is saved, `{again}` goes on", file=sys.stderr)
         return exit_code(stop)
     for place in [out, *([results / name] if results else [])]:
@@ -147,7 +151,7 @@ def _show(name: str, runs: Path) -> int:
 
     from purejaxrl_suite.report import findings
 
-    chosen = _find(name)
+    name, chosen = _find(name)
     print(f"{(chosen.text or '').strip()}\n")
     print_table(findings.claims(chosen))
     print_table(findings.conditions(chosen))
@@ -168,11 +172,16 @@ def _found(name: str, runs: Path) -> "dict[str, Outcome]":
     return {preset: outcome.read(file) for preset, file in files.items()}
 
 
-def _find(name: str) -> "Study":
-    """The study of that name; ValueError naming the nearest ones."""
+def _find(name: str) -> "tuple[str, Study]":
+    """The study of that name, or of a reference, and what it is called; ValueError if none is."""
+    if is_reference(name):
+        from purejaxrl_suite.studies import Study
+
+        module = name.partition(":")[0].rpartition(".")[2]
+        return module, instance(f"study: {name}", find("study", name), Study)
     known = studies()
     if name in known:
-        return known[name]
+        return name, known[name]
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(nearest)}?" if nearest else f"known: {', '.join(known)}"
     raise ValueError(f"study: there is no study {name!r}; {hint}")

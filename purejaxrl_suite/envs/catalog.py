@@ -9,10 +9,12 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-from purejaxrl_suite.core.argument import wrong
+from purejaxrl_suite.core.argument import instance, wrong
+from purejaxrl_suite.core.plugins import ENVIRONMENTS, find, installed
 from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import gymnax
 from purejaxrl_suite.envs.multi_task import multi_task
+from purejaxrl_suite.envs.recipe import called
 
 _FAMILIES = {
     "Navix-": "navix",
@@ -23,9 +25,9 @@ _FAMILIES = {
 
 
 def ids() -> tuple[str, ...]:
-    """Every id that `make` takes, family by family."""
+    """Every id that `make` takes, family by family; those of installed plugins are the last."""
     families = [gymnax, *(_load(name) for name in _FAMILIES.values())]
-    return tuple(id for family in families for id in family.ids())
+    return (*(id for family in families for id in family.ids()), *installed(ENVIRONMENTS))
 
 
 def make(id: str, **options: Any) -> Environment:
@@ -34,7 +36,8 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
             (`"MiniGrid-DoorKey-8x8-v0"`), or one of the extras: `"Brax-ant"`,
-            `"Playground-CartpoleSwingup"`.
+            `"Playground-CartpoleSwingup"`; or the name of an entry point of an installed package,
+            in the group `purejaxrl_suite.environments`, whose value is a function that returns one.
             Several joined by "+" are the tasks of one environment (`multi_task`).
         **options: what the environment may be made with; see `make` of its family.
 
@@ -45,6 +48,9 @@ def make(id: str, **options: Any) -> Environment:
         if not all(one.strip() for one in id.split("+")):
             raise wrong("id", "ids of environments with a + between each two", id)
         return multi_task([make(one, **options) for one in id.split("+")])
+    if id in (others := installed(ENVIRONMENTS)):
+        made = instance(f"id: {id}", find(f"id: {id}", others[id])(**options), Environment)
+        return made if made.recipe else made._replace(recipe=(called("make", id, **options),))
     family = _family(id)
     if id in family.ids() or id in getattr(family, "REFUSED", {}):
         _refuse_unknown(id, options, family)

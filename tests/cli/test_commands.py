@@ -97,8 +97,8 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
         ("train", "expected an agent"),
         ("train a3c --env CartPole-v1", "'a3c'"),
         ("train ppo --env CartPole-v7", "CartPole-v1"),
-        ("train ppo --env CartPole-v1 --metrics all", "--metrics: expected some of cheap, costly"),
-        ("train ppo --env CartPole-v1 --intervention undo", "expected some of continual-backprop"),
+        ("train ppo --env CartPole-v1 --metrics all", "--metrics: expected one of cheap, costly"),
+        ("train ppo --env CartPole-v1 --intervention undo", "expected one of continual-backprop"),
         ("train ppo --env CartPole-v1 --options 3", "NAME=VALUE"),
         ("train ppo --env CartPole-v1 --steps 1", "steps: expected a finite number of at least"),
         (

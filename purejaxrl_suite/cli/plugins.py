@@ -1,0 +1,61 @@
+"""Agents, environments and metrics that users wrote, as the command line needs them."""
+
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from purejaxrl_suite.core.argument import a, shown, wrong
+from purejaxrl_suite.core.plugins import find
+
+
+def builder(flag: str, build: Any) -> tuple[Callable[..., Any], Any, Any]:
+    """A builder of agents with the defaults of its Config and Hypers.
+
+    They are those that its annotations name: `def sarsa(env, config: SarsaConfig | None = None,
+    network=None, hypers: SarsaHypers | None = None) -> Agent`.
+    Raises ValueError where they are no NamedTuples all of whose fields have defaults.
+    """
+    if not callable(build):
+        raise wrong(flag, "a function (env, config, network, hypers) -> Agent", build)
+    try:
+        hints = typing.get_type_hints(build)
+    except (NameError, TypeError) as error:
+        raise ValueError(
+            f"{flag}: the annotations of {shown(build)} mean nothing: {error}"
+        ) from None
+    return build, *(_defaults(flag, name, hints.get(name)) for name in ("config", "hypers"))
+
+
+def _defaults(flag: str, name: str, hint: Any) -> Any:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = [
+        kind for kind in (typing.get_args(hint) if union else [hint]) if kind is not type(None)
+    ]
+    if len(kinds) != 1 or not hasattr(kinds[0], "_fields"):
+        raise ValueError(
+            f"{flag}: expected its argument `{name}` to be annotated with a NamedTuple, from which "
+            f"flags are made, got {hint}"
+        )
+    try:
+        return kinds[0]()
+    except TypeError:
+        raise ValueError(
+            f"{flag}: expected a default for every field of {kinds[0].__name__}"
+        ) from None
+
+
+def called(flag: str, text: str, kind: type, **options: Any) -> Any:
+    """What the function `package.module:function` returns, if it is of that type."""
+    make = find(flag, text)
+    if isinstance(make, kind):
+        return make
+    if not callable(make):
+        raise wrong(f"{flag}: {text}", f"a function that returns {a(kind)}", make)
+    try:
+        found = make(**options)
+    except TypeError as error:
+        raise ValueError(f"{flag}: {text}: {error}") from error
+    if not isinstance(found, kind):
+        raise ValueError(f"{flag}: expected {text} to return {a(kind)}, got {shown(found)}")
+    return found
