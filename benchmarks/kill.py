@@ -57,18 +57,18 @@ def command(words: str) -> None:
 
 def train(folder: Path) -> Any:
     """The command `train`, and what it left."""
-    from purejaxrl_suite.cli.render import trained
+    from purejaxrl_suite.cli.load import load
 
     command(f"{COMMAND} --out {folder}")
-    return trained(folder)
+    return load(folder)
 
 
 def overwrite(folder: Path) -> Any:
     """The command over a finished run of another experiment; until it begins, that is whole."""
-    from purejaxrl_suite.cli.render import trained
+    from purejaxrl_suite.cli.load import load
 
     command(f"{COMMAND} --hypers.gamma {OVERWRITING} --overwrite --out {folder}")
-    return trained(folder)
+    return load(folder)
 
 
 def sweep(folder: Path) -> Any:
@@ -341,7 +341,7 @@ def _judge(job: str, run: Path, expected: str, old: str) -> str:
 def old_or_new(folder: Path, old: str) -> bool:
     """Whether who reads sees the old run, whole, or a folder of the new one."""
     from purejaxrl_suite.cli import experiment
-    from purejaxrl_suite.cli.render import trained
+    from purejaxrl_suite.cli.load import load
 
     if experiment.stored(folder).hypers.gamma == OVERWRITING:
         return not (folder / "curves.zarr").exists() or digest(trained(folder)) != old
