@@ -1,8 +1,8 @@
 """Scores to numbers: aggregates over seeds and tasks, after Agarwal et al. 2021 (arXiv 2108.13264).
 
 Scores are f32[S, tasks], seeds first; more axes than two count as more tasks. NaN marks a missing
-score and never counts. Where runs are missing, every task still weighs the same, except in `iqm`,
-which pools all runs. What nothing is known of is NaN. Every function may be jitted and vmapped.
+score and never counts. Where runs are missing, every task still weighs the same. What nothing is
+known of is NaN. Every function may be jitted and vmapped.
 """
 
 import jax
@@ -24,21 +24,26 @@ def iqm(x: ArrayLike, axis: int | None = None) -> Array:
 
     x: f32[...]. NaN marks a missing value, neither counted nor cut: n valid values lose
         floor(n / 4) at each end (up to three are simply averaged), no valid value gives NaN.
-    axis: the axis to reduce, or None for all values at once (as published for seeds x tasks).
+    axis: the axis to reduce, or None for all values at once (as published for seeds x tasks). Then
+        x is f32[S, ...], and where tasks miss runs, each run of a task counts for more the fewer
+        there are: pooled alike, arms that miss runs of other tasks would seem to differ.
     Returns f32 with the axis removed, equal to scipy.stats.trim_mean(x, 0.25, axis) where nothing
     is missing.
     """
     x = jnp.asarray(x, jnp.float32)
     if axis is None:
-        x, axis = jnp.ravel(x), 0
-    x = _sorted(jnp.moveaxis(x, axis, -1))
+        weights = _of_equal_tasks(x)
+        x, weights = _sorted(jnp.ravel(x), jnp.ravel(weights))
+    else:
+        x = _sorted(jnp.moveaxis(x, axis, -1))[0]
+        weights = jnp.where(jnp.isnan(x), 0.0, 1.0)
     valid = jnp.sum(~jnp.isnan(x), axis=-1, keepdims=True)
-    cut = valid // 4
-    rank = jnp.expand_dims(jnp.arange(x.shape[-1]), tuple(range(x.ndim - 1)))
-    kept = (rank >= cut) & (rank < valid - cut)
-    total = jnp.sum(jnp.where(kept, x, 0.0), axis=-1)
+    cut = (valid // 4).astype(jnp.float32)
+    reached = jnp.clip(jnp.cumsum(weights, axis=-1), cut, valid - cut)
+    kept = reached - jnp.concatenate([cut, reached[..., :-1]], axis=-1)
+    total = jnp.sum(jnp.where(kept > 0, kept * x, 0.0), axis=-1)
     count = jnp.sum(kept, axis=-1)
-    return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), jnp.nan)
 
 
 def mean(x: ArrayLike, axis: int | None = None) -> Array:
@@ -105,7 +110,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
         raise ValueError(f"x, y: expected [Sx, tasks] and [Sy, tasks], got {x.shape} and {y.shape}")
 
     def of_task(x: Array, y: Array) -> Array:
-        y = _sorted(y)  # NaN comes last, above everything that is looked up
+        (y,) = _sorted(y)  # NaN comes last, above everything that is looked up
         beaten = jnp.searchsorted(y, x, side="left") + jnp.searchsorted(y, x, side="right")
         return jnp.nanmean(jnp.where(jnp.isnan(x), jnp.nan, beaten / (2 * jnp.sum(~jnp.isnan(y)))))
 
@@ -143,7 +148,7 @@ def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FI
     left = jnp.cumsum(run[..., ::-1], axis=-1)[..., ::-1]  # updates from this one to the last
     window = left <= jnp.maximum(1, jnp.round(share * left[..., :1]))
     weights = _weights(curves, jnp.where(window, episodes, 0.0))
-    return _ratio(jnp.sum(_known(curves) * weights, axis=-1), jnp.sum(weights, axis=-1))
+    return _ratio(jnp.sum(_counted(curves, weights), axis=-1), jnp.sum(weights, axis=-1))
 
 
 def window_means(curves: ArrayLike, episodes: ArrayLike | None, windows: int = WINDOWS) -> Array:
@@ -171,7 +176,7 @@ def window_means(curves: ArrayLike, episodes: ArrayLike | None, windows: int = W
         found = jax.ops.segment_sum(rows, part, part[-1] + 1, indices_are_sorted=True)
         return jnp.moveaxis(found, 0, -1)
 
-    return _ratio(sums(_known(curves) * weights), sums(weights))
+    return _ratio(sums(_counted(curves, weights)), sums(weights))
 
 
 def area_under_curve(
@@ -260,8 +265,9 @@ def _weights(curves: Array, episodes: Array) -> Array:
     return jnp.where(jnp.isnan(curves) | jnp.isnan(episodes), 0.0, episodes)
 
 
-def _known(curves: Array) -> Array:
-    return jnp.where(jnp.isnan(curves), 0.0, curves)
+def _counted(curves: Array, weights: Array) -> Array:
+    """Sums over episodes; 0 and not inf * 0 where an infinite return does not count."""
+    return jnp.where(weights == 0.0, 0.0, curves * weights)
 
 
 def _ratio(total: Array, number: Array) -> Array:
@@ -284,15 +290,24 @@ def _parts(points: int, windows: int) -> np.ndarray:
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
-def _sorted(x: Array) -> Array:
-    """x f32[..., N] in order, NaN last.
+def _of_equal_tasks(x: Array) -> Array:
+    """What each run of f32[S, ...] counts: every task the same, 1 where none misses a run."""
+    runs = jnp.reshape(x, (x.shape[0], -1)) if x.ndim else jnp.reshape(x, (1, 1))
+    known = ~jnp.isnan(runs)
+    each = jnp.sum(known, axis=0)
+    share = jnp.sum(each) / jnp.maximum(jnp.sum(each > 0), 1)
+    return jnp.where(known, share / jnp.maximum(each, 1), 0.0)
+
+
+def _sorted(x: Array, *others: Array) -> tuple[Array, ...]:
+    """x f32[..., N] in order, NaN last, and what belongs to it in the same order.
 
     As integers in the same order: XLA on a CPU sorts those five times faster than floats, and
     sorting is most of a bootstrap (`benchmarks/statistics.py`).
     """
     bits = jax.lax.bitcast_convert_type(jnp.where(jnp.isnan(x), jnp.nan, x), jnp.int32)
-    bits = jnp.sort(_mirrored(bits), axis=-1)
-    return jax.lax.bitcast_convert_type(_mirrored(bits), jnp.float32)
+    bits, *others = jax.lax.sort((_mirrored(bits), *others), num_keys=1)
+    return jax.lax.bitcast_convert_type(_mirrored(bits), jnp.float32), *others
 
 
 def _mirrored(bits: Array) -> Array:

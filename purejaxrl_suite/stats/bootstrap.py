@@ -29,6 +29,7 @@ from scipy import special
 
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats.aggregate import iqm
+from purejaxrl_suite.stats.inputs import numbers
 from purejaxrl_suite.stats.resample import (
     Arms,
     Draw,
@@ -176,6 +177,15 @@ def rliable_compare(
     return _bootstrap(key, groups, comparison, confidence, resamples, _RLIABLES)
 
 
+def fewest_seeds(scores: ArrayLike) -> int:
+    """The smallest number of seeds that a column of f32[S, ...] has, of those that count.
+
+    These are what `estimate` is of: an effect that is made of an estimate has so many.
+    """
+    scores = _seeds_first("scores", scores)
+    return int(_fewest(_without_lone_seeds([(scores.reshape(len(scores), -1),)])))
+
+
 class _Method(NamedTuple):
     """draw: which rows. exact: the quarter of `iqm`. ends: (resampled, tail, seeds) -> interval."""
 
@@ -218,6 +228,7 @@ _OURS = _Method(whole_rows, True, widened)
 _RLIABLES = _Method(within_columns, False, _percentiles)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # infinite scores have no interval
 def _bootstrap(
     key: Key,
     groups: Sequence[Arms],
@@ -274,7 +285,8 @@ def _answer(question: _Question, groups: Sequence[Arms], tasks: tuple[int, ...])
 
 def _without_lone_seeds(groups: Sequence[Arms]) -> list[Arms]:
     """NaN in columns that have fewer than two seeds, unless an arm has but one in all."""
-    least = 1 if any(len(arms[0]) == 1 for arms in groups) else 2
+    known = (np.any(~np.isnan(arms[0]), axis=1) for arms in groups)
+    least = 1 if any(np.sum(rows) == 1 for rows in known) else 2
     enough = np.all([_valid(arms) >= least for arms in groups], axis=0)
     return [tuple(np.where(enough, arm, np.nan) for arm in arms) for arms in groups]
 
@@ -308,7 +320,7 @@ def _arms(x: ArrayLike, y: ArrayLike, paired: bool) -> tuple[Arms, ...]:
 
 
 def _seeds_first(name: str, scores: ArrayLike) -> np.ndarray:
-    scores = np.asarray(scores, np.float32)
+    scores = numbers(name, scores)
     if scores.ndim == 0 or scores.size == 0:
         raise ValueError(
             f"{name}: expected [seeds, ...] with at least one entry, got {scores.shape}"

@@ -26,17 +26,27 @@ def matrix(scores: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
     Raises ValueError for a mapping without tasks and for shapes that do not fit.
     """
     if not isinstance(scores, Mapping):
-        array = np.asarray(scores, np.float32)
+        array = numbers("scores", scores)
         if array.ndim == 0:
             raise ValueError(f"scores: expected [S] or [S, tasks], got the number {array}")
         return array[:, None] if array.ndim == 1 else array
-    columns = {task: np.asarray(column, np.float32) for task, column in scores.items()}
+    columns = {task: numbers(f"scores[{task!r}]", column) for task, column in scores.items()}
     if not columns:
         raise ValueError("scores: expected at least one task, got none")
     shapes = {task: column.shape for task, column in columns.items()}
     if not all(shapes.values()) or len({shape[1:] for shape in shapes.values()}) > 1:
         raise ValueError(f"scores: expected [runs, ...] with one shape of the rest, got {shapes}")
     return _padded(list(columns.values()))
+
+
+def numbers(name: str, values: Any) -> np.ndarray:
+    """An array f32[...] of numbers, NaN where it is masked; ValueError naming the argument."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(np.float32).filled(np.nan)
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected an array of numbers, but {error}") from error
 
 
 def matrices(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -45,10 +45,16 @@ def page(key: Key, scores: ArrayLike, permutations: int = 9999) -> Trend:
         a block. A block with a missing score is left out; without any, everything is NaN.
     Permutations shuffle the scores within each block. Ties get the mean of their ranks, and blocks
     of nothing but ties p = 1 by permutation (z = 0).
-    Raises ValueError for fewer than two settings or permutations < 1.
+    Raises ValueError for fewer than two settings, permutations < 1, or so many scores that the
+    statistic does not fit into int32 (six million blocks of ten settings, 6,000 of a hundred).
     """
     scores = jnp.asarray(scores, jnp.float32)
     _check(scores, permutations)
+    settings = scores.shape[-1]
+    if scores.size * (settings**2 - 1) // 3 >= 2**31:  # where every block grows
+        raise ValueError(
+            f"scores: expected fewer blocks of {settings} settings, got {scores.shape}"
+        )
     return _page(key, scores, permutations)
 
 

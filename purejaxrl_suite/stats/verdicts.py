@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy import special
 
 from purejaxrl_suite.stats.bootstrap import Effect
@@ -45,7 +46,8 @@ def verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
     A claim that X is less than Y is the claim that Y is more than X: swap the arms.
     An effect without an interval (NaN), or of fewer than `MINIMUM_SEEDS` seeds, is INCONCLUSIVE;
     `reason` says which.
-    Raises ValueError for an effect that is not one number or a smallest effect below 0.
+    Raises ValueError for an effect that is not one number with its interval and a whole number of
+    seeds, or a smallest effect below 0.
     """
     _, low, high = _numbers(effect, smallest)
     if reason(effect):
@@ -81,9 +83,11 @@ def equivalent(effect: Effect, smallest: float = SMALLEST) -> bool:
 
     With a 95 % interval this is stricter than two one-sided tests at 5 %, which ask it of the 90 %
     interval (confidence=0.9). False where `reason` says that nothing can be judged. Raises
-    ValueError as `verdict` does.
+    ValueError as `verdict` does, and for a smallest effect of 0: nothing is within it.
     """
     _, low, high = _numbers(effect, smallest)
+    if smallest == 0.0:
+        raise ValueError("smallest: expected more than 0, within which X and Y are equal, got 0")
     return not reason(effect) and -smallest < low and high < smallest
 
 
@@ -92,7 +96,7 @@ def equivalence_verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
 
     CONFIRMED where they are `equivalent`, REFUTED where the whole interval is at least `smallest`
     away from 0, on either side; else, and as in `verdict`, INCONCLUSIVE. Raises ValueError as
-    `verdict` does.
+    `equivalent` does.
     """
     _, low, high = _numbers(effect, smallest)
     if equivalent(effect, smallest):
@@ -118,12 +122,15 @@ def p_value(effect: Effect, confidence: float = 0.95) -> float:
 
     It is below 1 - confidence exactly where the interval excludes 0: the side towards 0 is read as
     that of Student's t with seeds - 1 degrees of freedom. NaN without an interval.
+    Raises ValueError as `verdict` does, and for a confidence outside (0, 1).
     """
     value, low, high = _numbers(effect, 0.0)
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
     side = value - low if value > 0.0 else high - value
     if math.isnan(side):
         return math.nan
-    if side == 0.0:
+    if side <= 0.0:  # less where a value that was rounded lies outside of its interval
         return 0.0 if value else 1.0
     reach = _student(int(effect.seeds), 1.0 - confidence)
     return 2.0 * float(special.stdtr(int(effect.seeds) - 1, -reach * abs(value) / side))
@@ -139,6 +146,7 @@ def holm(effects: Sequence[Effect], confidence: float = 0.95) -> list[Adjusted]:
 
     effects: of all claims, judged or not, in any order; `confidence` is that of their intervals.
     Returns one entry per effect, in that order. What has no interval counts and stays NaN.
+    Raises ValueError as `p_value` does.
     """
     plain = [p_value(effect, confidence) for effect in effects]
     order = sorted(range(len(plain)), key=lambda i: (math.isnan(plain[i]), plain[i]))
@@ -190,8 +198,10 @@ def _seeds_until(
 def _numbers(effect: Effect, smallest: float) -> tuple[float, float, float]:
     if not smallest >= 0.0:
         raise ValueError(f"smallest: expected at least 0, got {smallest}")
-    ends = effect.value, effect.low, effect.high
-    if any(getattr(x, "ndim", 0) for x in ends):
-        raise ValueError(f"effect: expected one number and its interval, got {effect}")
-    value, low, high = map(float, ends)
+    if any(np.ndim(x) for x in effect) or np.isnan(effect.seeds) or effect.seeds % 1:
+        expected = "one number, its interval and a whole number of seeds"
+        raise ValueError(f"effect: expected {expected}, got {effect}")
+    value, low, high = (float(x) for x in effect[:3])
+    if low > high:
+        raise ValueError(f"effect: expected low <= high, got {low} and {high}")
     return value, low, high

@@ -87,6 +87,8 @@ def _iqm(
         order = order[~np.isnan(x.ravel()[order])]
         values, places = x.ravel()[order], order // x.shape[1] if count.shape[2] == 1 else order
         drawn = np.take(count.reshape(len(count), -1), places, axis=1)
+        if len(order) < x.size:
+            drawn = drawn * np.take(_of_equal_tasks(x, count), order % x.shape[1], axis=1)
     else:
         values = np.take_along_axis(x, order, 0)
         shared = count.shape[2] == 1
@@ -97,11 +99,24 @@ def _iqm(
     return middle_mean(finite, drawn, whole)
 
 
+def _of_equal_tasks(x: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """What each run of a task counts for, so that all tasks count the same: f64[B, C]."""
+    runs = _known_runs(x, count).astype(np.float64)
+    share = runs.sum(axis=1) / np.maximum((runs > 0).sum(axis=1), 1)
+    return share[:, None] / np.maximum(runs, 1.0)
+
+
+def _known_runs(x: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """How many known runs were drawn of each column, [B, C]."""
+    known = ~np.isnan(x)
+    return count[:, :, 0] @ known if count.shape[2] == 1 else np.einsum("bsc,sc->bc", count, known)
+
+
 def middle_mean(values: np.ndarray, drawn: np.ndarray, whole: bool) -> np.ndarray:
     """Average the middle half of sorted values [V, ...], counted drawn [B, V, ...]: [B, ...]."""
     reached = np.cumsum(drawn, axis=1)
     total = reached[:, -1:].copy()
-    low = np.floor(total / 4) if whole else total / 4
+    low = np.floor(np.round(total, 6) / 4) if whole else total / 4
     high = total - low
     kept = np.diff(np.clip(reached, low, high, out=reached), axis=1, prepend=low)
     with np.errstate(invalid="ignore"):  # nothing drawn
@@ -166,14 +181,13 @@ def _improvement(arms: Sequence[np.ndarray], counts: Sequence[np.ndarray]) -> np
 
 def _column_means(x: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Means over seeds [B, C], NaN where nothing was drawn of a column."""
-    known = ~np.isnan(x)
-    values = np.where(known, x, 0.0)
+    values = np.where(np.isnan(x), 0.0, x)
     if count.shape[2] == 1:
-        total, number = count[:, :, 0] @ values, count[:, :, 0] @ known
+        total = count[:, :, 0] @ values
     else:
-        total, number = (np.einsum("bsc,sc->bc", count, each) for each in (values, known))
+        total = np.einsum("bsc,sc->bc", count, values)
     with np.errstate(invalid="ignore"):
-        return total / number
+        return total / _known_runs(x, count)
 
 
 def _over_tasks(means: np.ndarray) -> np.ndarray:

@@ -67,6 +67,27 @@ def test_probability_of_improvement_is_rliables(both):
     np.testing.assert_allclose(improvement(x, x), 0.5, **close)
 
 
+def of_equal_tasks(runs):
+    """The interquartile mean of n runs of which all of a task count for n / tasks."""
+    n = sum(map(len, runs))
+    counted = sorted((x, n / len(runs) / len(column)) for column in runs for x in column)
+    total, mass, seen = 0.0, 0.0, 0.0
+    for x, weight in counted:
+        kept = min(seen + weight, n - n // 4) - max(seen, n // 4)
+        total, mass, seen = total + max(kept, 0.0) * x, mass + max(kept, 0.0), seen + weight
+    return total / mass if runs else np.nan
+
+
+def test_who_misses_runs_of_a_task_is_still_measured_on_it():
+    """Two runs of 1 weigh as much as four of 0: 1.5 each, of which one is cut at each end."""
+    x = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, np.nan], [0.0, np.nan]])
+    assert stats.iqm(x) == 0.5 and stats.iqm(x[:2]) == 0.5
+    apart = np.random.default_rng(0).normal([0.0, 1.0], 0.01, size=(16, 2))
+    fewer = np.where(np.arange(16)[:, None] < [16, 8], apart, np.nan)
+    effect = stats.difference(jax.random.key(0), apart, fewer, paired=False, resamples=200)
+    assert effect.low < 0.0 < effect.high and abs(effect.value) < 0.01
+
+
 @plain
 @given(grid((8, 4), missing=True), grid((4, 4), missing=True))
 def test_missing_runs_are_as_if_they_had_not_been_made(x, y):
@@ -79,9 +100,10 @@ def test_missing_runs_are_as_if_they_had_not_been_made(x, y):
     def gap(gamma):
         return over_tasks(lambda column: gamma - np.mean(np.minimum(column, gamma)))
 
-    pooled = metrics.aggregate_iqm(np.concatenate(runs)) if runs else np.nan
-    found = over_tasks(np.mean), over_tasks(np.mean, np.median), pooled, gap(1), gap(0.25)
-    np.testing.assert_allclose(numbers(x), found, **close)
+    mean, median, middle, *gaps = numbers(x)
+    found = over_tasks(np.mean), over_tasks(np.mean, np.median), gap(1), gap(0.25)
+    np.testing.assert_allclose([mean, median, *gaps], found, **close)
+    np.testing.assert_allclose(middle, of_equal_tasks(runs), rtol=0, atol=1e-5)
     profile = [over_tasks(lambda column, tau=tau: np.mean(column > tau)) for tau in TAUS]
     np.testing.assert_allclose(profiles(x)[0], profile, **close)
     pairs = [(a[~np.isnan(a)], b[~np.isnan(b)]) for a, b in zip(x.T, y.T, strict=True)]
@@ -100,6 +122,13 @@ def test_an_axis_is_reduced_as_numpy_does_it():
         np.testing.assert_allclose(stats.median(x, axis), np.median(x, axis), atol=1e-6)
         gap = 1 - np.minimum(x, 1).mean(axis)
         np.testing.assert_allclose(stats.optimality_gap(x, axis=axis), gap, atol=1e-6)
+
+
+def test_an_infinite_return_counts_where_it_is():
+    curve, episodes = np.array([np.inf, 1.0, 3.0]), np.ones(3)
+    assert stats.final_score(curve, episodes, share=0.7) == 2.0
+    np.testing.assert_array_equal(stats.window_means(curve, [0.0, 1.0, 1.0], 2), [1.0, 3.0])
+    assert stats.final_score(curve, episodes, share=1.0) == np.inf
 
 
 def test_nothing_known_is_nan():

@@ -116,9 +116,18 @@ def test_one_seed_gives_a_value_and_no_interval(seeds):
     effect = stats.difference(KEY, x, y, paired=False)
     np.testing.assert_allclose(effect.value, stats.iqm(x) - stats.iqm(y), rtol=1e-5)
     assert np.isnan(effect.low) and np.isnan(effect.high) and effect.seeds == 1
-    estimate = stats.estimate(KEY, x)
-    np.testing.assert_allclose(estimate.value, stats.iqm(x))
-    assert np.isnan(estimate.low) and np.isnan(estimate.high)
+    with_nothing = np.concatenate([x, np.full((3, 2), np.nan)])
+    for scores in (x, with_nothing):  # seeds that nothing is known of are none
+        estimate = stats.estimate(KEY, scores)
+        np.testing.assert_allclose(estimate.value, stats.iqm(x))
+        assert np.isnan(estimate.low) and np.isnan(estimate.high)
+
+
+def test_infinite_scores_have_no_interval():
+    x = np.full((8, 2), np.inf)
+    effect = stats.difference(KEY, x, np.zeros((8, 2)), paired=False)
+    assert effect.value == np.inf and np.isnan(effect.low)
+    assert stats.verdict(effect) == "INCONCLUSIVE" and stats.reason(effect) == "no interval"
 
 
 def test_all_missing_is_nan():
