@@ -13,6 +13,7 @@ from rich.text import Text as RichText
 
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import engineering, unlike
+from purejaxrl_suite.stats import MINIMUM_SEEDS
 from purejaxrl_suite.studies.outcome import Checked, Finding, Outcome, Ruling
 from purejaxrl_suite.studies.protocol import Arm, Budget, Study, Text
 from purejaxrl_suite.studies.run import laid_out
@@ -163,16 +164,28 @@ def required(one: Any) -> str:
 
 
 def interval(one: Any) -> str:
-    """Such as `0.123 [0.05, 0.2]`; a number alone where nothing else is known of it."""
-    ends = "" if one.low == one.value == one.high else f" [{one.low:.3g}, {one.high:.3g}]"
-    return f"{one.value:.3g}{ends}"
+    """Such as `0.123 [0.05, 0.2]`; a number alone where it is one without an interval."""
+    return f"{one.value:.3g}" if one.low == one.value == one.high else _numbers(one)
 
 
 def effect(one: Finding, unit: str = "") -> str:
-    """Such as `0.123 [0.05, 0.2]`, what else than seeds was counted, how many would decide."""
+    """Such as `0.123 [0.05, 0.2]`, what else than seeds was counted, how many would decide.
+
+    And that too few seeds have a score, where no verdict fell for want of them.
+    """
+    few = one.verdict == Ruling.INCONCLUSIVE and one.seeds < MINIMUM_SEEDS
+    lacking = f"; only {one.seeds} {one.counted or 'seeds'} have a score" * few
     counted = f"; {one.seeds} {one.counted}" if one.counted not in ("seeds", "") else ""
     needed = f"; about {one.needed} {one.counted} would decide" if one.needed is not None else ""
-    return f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}] {unit}".strip() + counted + needed
+    return f"{_numbers(one)} {unit}".strip() + counted + lacking + needed
+
+
+def _numbers(one: Any) -> str:
+    """Such as `0.123 [0.05, 0.2]`, or what is not known of it."""
+    if one.value != one.value:
+        return "unknown"
+    known = one.low == one.low and one.high == one.high
+    return f"{one.value:.3g}" + (f" [{one.low:.3g}, {one.high:.3g}]" if known else ", no interval")
 
 
 def adjusted(one: Finding) -> str:

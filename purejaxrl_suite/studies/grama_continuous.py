@@ -119,8 +119,8 @@ def arms(budget: Budget) -> dict[str, Arm]:
 def progress(curves: Curves, treatment: str) -> Array:
     """Final returns f32[S, environments] where untreated agents begin at 0 and end at 1.
 
-    A member that diverged has the worst final return of all treatments, at most that of a random
-    policy where it is known; NaN where untreated agents have learnt nothing.
+    A member that diverged has the worst final return in all arms of the study, at most that of a
+    random policy where it is known; NaN where untreated agents have learnt nothing.
     """
     known = [str(name) for name in curves["intervention"].values]
     final = returns(curves)  # [S, interventions, environments]
@@ -190,7 +190,8 @@ def learnt(key: Key, curves: Curves) -> Effect:
     """
     plain = curves.sel(intervention="none")
     gained = returns(plain) - measured(plain, measure=_beginning)
-    return estimated(key, gained / jnp.std(gained, axis=0, ddof=1, keepdims=True), smallest_mean)
+    deviation = jnp.nanstd(gained, axis=0, ddof=1, keepdims=True)
+    return estimated(key, gained / deviation, smallest_mean)
 
 
 def _gates(agent: str, arm: str) -> tuple[Gate, Gate]:

@@ -25,6 +25,7 @@ from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.search import one_at_a_time
 from purejaxrl_suite.stats import Effect, Estimate
+from purejaxrl_suite.stats.bootstrap import fewest_seeds
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
@@ -150,7 +151,7 @@ def below_chance(hyperparameter: str) -> Callable[[Key, Curves], Effect]:
 
 
 def _over_seeds(found: Estimate, scores: Array) -> Effect:
-    return Effect(*found, jnp.int32(scores.shape[0]))
+    return Effect(*found, jnp.int32(fewest_seeds(scores)))
 
 
 def plain(curves: Curves) -> Array:

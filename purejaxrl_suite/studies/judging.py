@@ -21,7 +21,10 @@ def measured(key: Key, what: Claim | Gate, curves: Mapping[str, Curves]) -> Any:
     if missing:
         raise ValueError(f"over: expected arms ({', '.join(curves)}), got {', '.join(missing)}")
     measure = what.effect if isinstance(what, Claim) else what.measure
-    return measure(key, *(curves[name] for name in what.over))
+    found = measure(key, *(curves[name] for name in what.over))
+    if isinstance(what, Claim) and not isinstance(found, Effect):
+        raise ValueError(f"effect: expected an Effect of {what.statement!r}, got {found!r}")
+    return found
 
 
 def checked(gate: Gate, found: Any) -> Checked:
@@ -106,24 +109,34 @@ def _adjusted(study: Study, plain: Sequence[Finding]) -> list[Adjusted]:
     """Intervals and verdicts after Holm; the family is all claims of the study.
 
     A verdict falls where an interval leaves a mark behind it, so claims are ordered by how surely
-    theirs did.
+    theirs did. A wider interval takes a verdict back, and gives no other: what is surely there and
+    surely too small to matter does not begin to matter.
     """
     marks = [_mark(claim, one) for claim, one in zip(study.claims, plain, strict=True)]
     margins = [_shifted(_effect(one), mark) for one, mark in zip(plain, marks, strict=True)]
     made = []
-    for claim, mark, margin in zip(study.claims, marks, holm(margins), strict=True):
+    for claim, one, mark, margin in zip(study.claims, plain, marks, holm(margins), strict=True):
         wide = _shifted(margin.effect, -mark)
-        verdict = claim.direction.verdict(_shifted(wide, claim.against), claim.smallest)
-        made.append(Adjusted(float(wide.low), float(wide.high), Ruling(verdict)))
+        found = claim.direction.verdict(_shifted(wide, claim.against), claim.smallest)
+        verdict = one.verdict if found == one.verdict else Ruling.INCONCLUSIVE
+        made.append(Adjusted(float(wide.low), float(wide.high), verdict))
     return made
 
 
 def _mark(claim: Claim, found: Finding) -> float:
-    """What the interval has to leave behind for the verdict that it has, in units of the effect."""
-    if claim.direction is EQUAL:
-        return claim.against + math.copysign(claim.smallest, found.value - claim.against)
-    sign = -1.0 if claim.direction is LESS else 1.0
-    return claim.against + sign * claim.smallest * (found.verdict is Ruling.REFUTED)
+    """What the interval has to leave behind for the verdict that it has, in units of the effect.
+
+    Of what is equal that is the end of equality which it has left behind less surely.
+    """
+    if claim.direction is not EQUAL:
+        sign = -1.0 if claim.direction is LESS else 1.0
+        return claim.against + sign * claim.smallest * (found.verdict is Ruling.REFUTED)
+    value = found.value - claim.against
+    if abs(value) < claim.smallest:
+        up = (claim.smallest - value) * (found.value - found.low)
+        down = (claim.smallest + value) * (found.high - found.value)
+        return claim.against + (claim.smallest if up < down else -claim.smallest)
+    return claim.against + math.copysign(claim.smallest, value)
 
 
 def _effect(found: Finding) -> Effect:

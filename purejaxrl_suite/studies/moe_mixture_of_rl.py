@@ -53,6 +53,7 @@ from purejaxrl_suite.studies.scores import (
     estimated,
     late,
     lost,
+    lowest,
     measured,
     scaled,
     scores_of_tasks,
@@ -163,14 +164,22 @@ def phases(curves: Curves, name: str) -> Array:
     """Normalized score at the end of each phase, f32[S, orders, PHASES], of one network.
 
     The mean over the episodes of the last quarter of a phase; a member that diverged has the worst
-    of its order and phase, at most 0.
+    of its order and phase, of all networks, at most 0.
     """
     one = curves.sel(network=name)
     last = measured(one, measure=_of_phases)  # [S, orders, PHASES]
-    streams = [order(str(stream)) for stream in one["environment"].values]
-    known = [ends(stream[p % TASKS]) for stream in streams for p in range(PHASES)]
-    gone = np.repeat(lost(one), PHASES, axis=1)
-    return jnp.reshape(scaled(jnp.reshape(last, gone.shape), gone, known), last.shape)
+    streams = [str(stream) for stream in one["environment"].values]
+    places = [(stream, p) for stream in streams for p in range(PHASES)]
+    known = [ends(order(stream)[p % TASKS]) for stream, p in places]
+    gone, worst = np.repeat(lost(one), PHASES, axis=1), lowest(one, _by_phase, places)
+    return jnp.reshape(scaled(jnp.reshape(last, gone.shape), gone, known, worst), last.shape)
+
+
+def _by_phase(curves: Curves) -> dict[tuple[str, int], Array]:
+    """{(stream, phase): returns of all members}."""
+    last = measured(curves, measure=_of_phases)
+    streams = enumerate(map(str, curves["environment"].values))
+    return {(name, p): last[..., i, p] for i, name in streams for p in range(PHASES)}
 
 
 def _of_phases(values: np.ndarray, episodes: np.ndarray | None) -> Array:
@@ -210,7 +219,8 @@ def order_matters(key: Key, curves: Curves) -> Effect:
 
     Orders are shuffled within each seed; all but 1 % of the shuffles lie below, or above, the ends.
     """
-    scores = jnp.mean(phases(curves, CHOSEN[0]), axis=-1)
+    scores = np.mean(phases(curves, CHOSEN[0]), axis=-1)
+    scores = jnp.asarray(scores[~np.isnan(scores).any(axis=1)])  # seeds that have all
 
     def variance(scores: Array) -> Array:
         return jnp.var(jnp.mean(scores, axis=0))

@@ -46,7 +46,15 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
-from purejaxrl_suite.studies.scores import estimated, lost, measured, scaled, scores_of_tasks
+from purejaxrl_suite.studies.scores import (
+    by_task,
+    estimated,
+    lost,
+    lowest,
+    measured,
+    scaled,
+    scores_of_tasks,
+)
 from purejaxrl_suite.sweeps import axes
 
 TAU = 0.1
@@ -174,8 +182,9 @@ def scores(curves: Curves) -> Array:
     """Final normalized scores f32[S, tasks], the worst, and at most 0, where a member diverged."""
     if any(str(name).startswith(RETURN) for name in curves.data_vars):
         return scores_of_tasks(curves, _ends)
-    ends = [_ends(str(name)) for name in curves["environment"].values]
-    return scaled(measured(curves), lost(curves), ends)
+    names = [str(name) for name in curves["environment"].values]
+    worst = lowest(curves, by_task, names)
+    return scaled(measured(curves), lost(curves), [*map(_ends, names)], worst)
 
 
 def of_seeds(curves: Curves) -> Array:

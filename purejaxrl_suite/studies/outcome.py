@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from purejaxrl_suite.studies.protocol import (
+    JUDGED,
     Budget,
     Heat,
     Interval,
@@ -34,8 +35,10 @@ from purejaxrl_suite.studies.protocol import (
     Panel,
     Text,
 )
+from purejaxrl_suite.sweeps.files import replacing
 
 DIGITS = 6
+PRESETS = ("quick", *JUDGED)
 SHIPPED = Path(str(files("purejaxrl_suite.studies"))) / "results"
 """Results that come with the suite."""
 
@@ -179,13 +182,16 @@ class Outcome(NamedTuple):
 
 
 def write(outcome: Outcome, folder: str | Path) -> Path:
-    """Write FOLDER/PRESET.json, a line per entry; returns its path."""
+    """Write FOLDER/PRESET.json, a line per entry; returns its path.
+
+    What was there stays whole until the new file is.
+    """
     path = Path(folder) / f"{outcome.preset}.json"
     content = {name: _plain(value) for name, value in outcome._asdict().items()}
     content["panels"] = [{_KIND_OF[type(panel)]: _plain(panel)} for panel in outcome.panels]
     parts = (f"{json.dumps(name)}: {_by_line(value)}" for name, value in content.items())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+    with replacing(path) as whole:
+        whole.write_text("{\n" + ",\n".join(parts) + "\n}\n")
     return path
 
 
@@ -193,7 +199,7 @@ def read(path: str | Path) -> Outcome:
     """The outcome that `write` has stored; ValueError if the file holds none."""
     try:
         return _outcome(json.loads(Path(path).read_text()))
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no result of a study: {error!r}") from error
 
 
@@ -205,21 +211,27 @@ def results(folder: str | Path) -> dict[str, Outcome]:
 def find(*folders: str | Path) -> dict[str, dict[str, Path]]:
     """{study: {preset: file}} of results in folders, of which a later one goes before.
 
-    A file is NAME/PRESET.json, or NAME/PRESET/PRESET.json where `study run` trains.
+    A file is NAME/PRESET.json, or NAME/PRESET/PRESET.json where `study run` trains; what else a
+    folder holds is not looked at.
     """
     found: dict[str, dict[str, Path]] = {}
-    for folder in map(Path, folders):
-        inside = [path for path in folder.glob("*/*/*.json") if path.stem == path.parent.name]
-        for path in sorted([*folder.glob("*/*.json"), *inside]):
-            study = path.relative_to(folder).parts[0]
+    for folder in folders:
+        for study, path in _files(Path(folder)):
             found.setdefault(study, {})[path.stem] = path
     return found
 
 
 def seen(study: str, *folders: str | Path) -> tuple[Look, ...]:
-    """What has been looked at of a study, by its results in folders."""
-    paths = (path for folder in folders for path in find(folder).get(study, {}).values())
-    return tuple(sorted({look for path in paths for look in read(path).seen()}))
+    """What has been looked at of a study, by all its results in folders."""
+    found = [path for folder in folders for name, path in _files(Path(folder)) if name == study]
+    return tuple(sorted({look for path in found for look in read(path).seen()}))
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """The results in a folder, each with the name of its study."""
+    inside = [path for path in folder.glob("*/*/*.json") if path.stem == path.parent.name]
+    paths = sorted([*folder.glob("*/*.json"), *inside])
+    return [(path.relative_to(folder).parts[0], path) for path in paths if path.stem in PRESETS]
 
 
 def _plain(value: Any) -> Any:

@@ -53,7 +53,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     line,
 )
-from purejaxrl_suite.studies.scores import lost, scaled
+from purejaxrl_suite.studies.scores import lost, lowest, scaled
 
 CYCLES = 3
 GRADIENT_STEPS = 1000
@@ -214,20 +214,29 @@ def _treated(plain: Arm, base: Base, remedy: Remedy, phase: int, phases: int) ->
 def scores(curves: Curves, cycle: int = CYCLES - 1) -> Array:
     """Normalized scores of every task in a cycle, f32[S, tasks].
 
-    Means over the episodes of a phase; members that diverged have the worst of the task, at most 0.
+    Means over the episodes of a phase; members that diverged have the worst of the task in all
+    arms that play the same, at most 0.
     """
+    found = _by_place(curves, cycle)
+    known = [(REFERENCES[id].random.value, REFERENCES[id].reference.value) for _, _, id in found]
+    streams = [str(name) for name in curves["environment"].values]
+    gone = lost(curves)[:, [streams.index(stream) for stream, _, _ in found]]
+    worst = lowest(curves, partial(_by_place, cycle=cycle), [*found])
+    return scaled(jnp.stack([*found.values()], axis=1), gone, known, worst)
+
+
+def _by_place(curves: Curves, cycle: int) -> dict[tuple[str, int, str], Array]:
+    """{(stream, place in it, task): mean returns f32[S] in a cycle}."""
     _, values, episodes = stats.curves(curves.transpose("seed", "environment", "step"))
     assert episodes is not None
-    columns = []
+    found = {}
     for i, name in enumerate(map(str, curves["environment"].values)):
         ids = [id for id in re.split(r"[(),; ]+", name) if id in REFERENCES]
         shape = len(values), CYCLES, len(ids), -1
         phases = (np.reshape(x[:, i], shape)[:, cycle] for x in (values, episodes))
-        known = [(REFERENCES[id].random.value, REFERENCES[id].reference.value) for id in ids]
-        columns.append(
-            scaled(stats.final_score(*phases, share=1.0), lost(curves)[:, i : i + 1], known)
-        )
-    return jnp.concatenate(columns, axis=1)
+        scores = stats.final_score(*phases, share=1.0)
+        found |= {(name, place, id): scores[:, place] for place, id in enumerate(ids)}
+    return found
 
 
 def names(

@@ -15,6 +15,7 @@ panels. Nothing here trains, judges or draws.
 """
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -233,8 +234,8 @@ class Study:
     so that they show the same numbers.
 
     Raises ValueError for a budget that judges with too few seeds, budgets that share seeds, two
-    claims or gates of one name, a claim that hangs on a gate that is not there, and a gate that
-    asks for equality.
+    claims or gates of one name, a claim that hangs on a gate that is not there, a smallest effect
+    below 0, or of 0 in a claim of equality, and a gate that asks for equality or has no bound.
     """
 
     text: str | None
@@ -263,6 +264,14 @@ class Study:
             raise ValueError(f"gates: expected some of {names}, got {', '.join(sorted(unknown))}")
         if any(gate.direction not in (MORE, LESS) for gate in self.gates):
             raise ValueError("gates: expected MORE or LESS than a bound, got EQUAL")
+        for gate in self.gates:
+            _finite("bound", gate.bound, gate.name)
+        for claim in self.claims:
+            _finite("against", claim.against, claim.statement)
+            _finite("smallest", claim.smallest, claim.statement)
+            if claim.smallest < 0.0 or (claim.direction is EQUAL and claim.smallest == 0.0):
+                expected = "at least 0, of equality more"
+                raise ValueError(f"smallest: expected {expected}, got {claim.smallest}")
 
     @property
     def budgets(self) -> dict[str, Budget]:
@@ -290,6 +299,11 @@ def _differ(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what}: expected different names, got {twice[0]!r} twice")
+
+
+def _finite(argument: str, value: float, of: str) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{argument}: expected a number, got {value} of {of!r}")
 
 
 def row(label: str, found: Estimate | Effect) -> Interval:

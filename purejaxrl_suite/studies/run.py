@@ -15,7 +15,7 @@ from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
 from purejaxrl_suite.studies.outcome import Cost, Curve, Look, Outcome
 from purejaxrl_suite.studies.protocol import Arm, Curves, Study, line
-from purejaxrl_suite.studies.scores import returns, thinned
+from purejaxrl_suite.studies.scores import beside, returns, thinned
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.execute import Progress
 from purejaxrl_suite.sweeps.layout import Layout, lay_out
@@ -104,9 +104,11 @@ def conclude(
 ) -> Outcome:
     """Judge the claims of a study by the curves {arm: dataset} of its finished arms.
 
+    Members that diverged have the worst score of their task in all of them.
+
     sizes: {arm: `Result.parameters`}. looks: at earlier results.
     """
-    key, budget = jax.random.key(0), study.budgets[preset]
+    key, budget, curves = jax.random.key(0), study.budgets[preset], beside(curves)
     gates = tuple(checked(gate, measured(key, gate, curves)) for gate in study.gates)
     effects = [measured(key, claim, curves) for claim in study.claims]
     look = Look(preset, digest(study, budget), budget.first_seed, budget.seeds)

@@ -1,17 +1,23 @@
 """From the curves of an arm to what claims are about, as the effects of studies take them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats import REFERENCES, Effect, Reference, final_score
+from purejaxrl_suite.stats.bootstrap import fewest_seeds
 from purejaxrl_suite.studies.protocol import Curves
 
 RETURN = "episode_return"
+OF_TASK = f"{RETURN}_"
+BESIDE = "beside"
+"""Attribute of curves: those of all arms of the study, this one among them."""
 POINTS = 20
 """Of a curve that is drawn or kept, at most."""
 Measure = Callable[[np.ndarray, np.ndarray | None], Array]
@@ -26,8 +32,9 @@ def normalized_scores(
     """One normalized score per member, f32[S, ..., environments].
 
     curves: of an arm, over (environment, ..., seed, step). measure: of returns. A member that
-    diverged has the worst score of its task in these curves, at most that of a random policy, 0
-    (`stats.with_diverged`); one that finished no episode in the window is missing, NaN.
+    diverged has the worst score of its task in all arms of the study (`beside`), at most that of a
+    random policy, 0 (`stats.with_diverged`); one that finished no episode in the window is missing,
+    NaN.
     Raises ValueError for an environment that `references` does not have.
     """
     found = returns(curves, measure, references)
@@ -42,9 +49,11 @@ def returns(
     references: Mapping[str, Reference] = REFERENCES,
 ) -> Array:
     """A return per member, f32[S, ..., environments]; else as `normalized_scores`."""
-    names = map(str, curves["environment"].values)
+    names = [str(name) for name in curves["environment"].values]
     random = np.array([stats.random_score(name, references=references) for name in names])
-    return stats.with_diverged(measured(curves, RETURN, measure), lost(curves), random)
+    worst = lowest(curves, partial(by_task, measure=measure), names)
+    found = measured(curves, RETURN, measure)
+    return stats.with_diverged(found, lost(curves), np.fmin(random, worst))
 
 
 def scores_of_tasks(curves: Curves, ends: Callable[[str], tuple[float, float]]) -> Array:
@@ -53,16 +62,59 @@ def scores_of_tasks(curves: Curves, ends: Callable[[str], tuple[float, float]]) 
     ends: task -> the returns that count as 0 and as 1. A member that diverged has the worst score
     of each task, at most 0.
     """
-    prefix = f"{RETURN}_"
-    names = [str(name) for name in curves.data_vars if str(name).startswith(prefix)]
+    names = [str(name) for name in curves.data_vars if str(name).startswith(OF_TASK)]
+    tasks = [name.removeprefix(OF_TASK) for name in names]
     found = jnp.concatenate([measured(curves, name) for name in names], axis=-1)
-    return scaled(found, lost(curves), [ends(name.removeprefix(prefix)) for name in names])
+    return scaled(found, lost(curves), [*map(ends, tasks)], lowest(curves, by_task, tasks))
 
 
-def scaled(returns: Array, diverged: Any, ends: Sequence[tuple[float, float]]) -> Array:
-    """Normalized scores f32[S, tasks] of returns, by what counts as 0 and as 1 on each task."""
+def scaled(
+    returns: Array, diverged: Any, ends: Sequence[tuple[float, float]], worst: ArrayLike = np.nan
+) -> Array:
+    """Normalized scores f32[S, tasks] of returns, by what counts as 0 and as 1 on each task.
+
+    worst: f32[tasks], the lowest returns of any member, as `lowest` finds them.
+    """
     low, high = np.asarray(ends, np.float32).T
-    return stats.normalize(stats.with_diverged(returns, diverged, low), low, high)
+    return stats.normalize(stats.with_diverged(returns, diverged, np.fmin(low, worst)), low, high)
+
+
+def beside(arms: Mapping[str, Curves]) -> dict[str, Curves]:
+    """The curves {arm: dataset} of a study, each of which knows all of them.
+
+    Whatever a claim selects of an arm, members that diverged have the worst score of all arms: of
+    an arm in which nobody else did badly they would have a better one.
+    """
+    everyone = tuple(arms.values())
+    return {name: one.assign_attrs({BESIDE: everyone}) for name, one in arms.items()}
+
+
+def lowest(
+    curves: Curves, of: Callable[[Curves], Mapping[Any, Any]], tasks: Sequence[Any]
+) -> np.ndarray:
+    """The lowest finite return on each task of any member in the arms `beside`, f32[tasks].
+
+    of: curves of an arm -> {task: returns of its members [...]}. NaN where nothing is known, and,
+    since nobody asks, where no member of `curves` diverged.
+    """
+    found = dict.fromkeys(tasks, np.nan)
+    everyone = curves.attrs.get(BESIDE, (curves,)) if lost(curves).any() else ()
+    for one in everyone:
+        for task, values in of(one).items():
+            known = np.asarray(values)[np.isfinite(values)]
+            if task in found and known.size:
+                found[task] = np.fmin(found[task], known.min())
+    return np.array([found[task] for task in tasks], np.float32)
+
+
+def by_task(curves: Curves, measure: Measure = final_score) -> dict[str, Array]:
+    """Returns [S, ...] of every environment, and of every one of several tasks in one."""
+    names = [str(name) for name in curves["environment"].values]
+    found = dict(zip(names, jnp.moveaxis(measured(curves, RETURN, measure), -1, 0), strict=True))
+    for name in map(str, curves.data_vars):
+        if name.startswith(OF_TASK):
+            found[name.removeprefix(OF_TASK)] = measured(curves, name, measure)
+    return found
 
 
 def measured(curves: Curves, metric: str = RETURN, measure: Measure = final_score) -> Array:
@@ -94,8 +146,9 @@ def thinned(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:
 
 
 def estimated(key: Key, values: Array, statistic: Callable[[Array], Array] = stats.mean) -> Effect:
-    """A statistic of f32[S, ...] with its interval, as the effect of S seeds."""
-    return Effect(*stats.estimate(key, values, statistic), jnp.int32(values.shape[0]))
+    """A statistic of f32[S, ...] with its interval, as an effect of the seeds that have scores."""
+    found = stats.estimate(key, values, statistic)
+    return Effect(*found, jnp.int32(fewest_seeds(values)))
 
 
 def late(curves: Curves, measured: Any, share: float) -> Array:

@@ -42,7 +42,7 @@ def beyond(measure: Measure, share: float) -> Callable[[Key, Curves, Curves, Cur
         base = measure(none)
         whole = measure(both) - base
         apart = measure(one) - base - share * whole
-        return estimated(key, jnp.where(jnp.mean(whole) > 0, apart, jnp.nan))
+        return estimated(key, jnp.where(jnp.nanmean(whole) > 0, apart, jnp.nan))
 
     return effect
 
