@@ -110,7 +110,9 @@ def lowest(
 def by_task(curves: Curves, measure: Measure = final_score) -> dict[str, Array]:
     """Returns [S, ...] of every environment, and of every one of several tasks in one."""
     names = [str(name) for name in curves["environment"].values]
-    found = dict(zip(names, jnp.moveaxis(measured(curves, RETURN, measure), -1, 0), strict=True))
+    each = jnp.moveaxis(measured(curves, RETURN, measure), -1, 0)
+    found = dict(zip(names, each, strict=True))
+    found |= {name.replace("/", "-"): x for name, x in found.items()}  # as tasks are called
     for name in map(str, curves.data_vars):
         if name.startswith(OF_TASK):
             found[name.removeprefix(OF_TASK)] = measured(curves, name, measure)

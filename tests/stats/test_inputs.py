@@ -18,6 +18,16 @@ from tests.counted import counted
 nan = np.nan
 
 
+def test_what_is_masked_is_missing_and_what_is_no_number_is_named():
+    few = np.ma.array([1.0, 2.0, 100.0], mask=[False, False, True])
+    np.testing.assert_array_equal(stats.matrix({"a": few}), [[1.0], [2.0], [np.nan]])
+    for bad in (["x"], [[1.0, 2.0], [3.0]]):
+        with pytest.raises(ValueError, match=r"^scores\['a'\]: expected an array of numbers"):
+            stats.matrix({"a": bad})
+        with pytest.raises(ValueError, match="^x: expected an array of numbers"):
+            stats.difference(jax.random.key(0), bad, [1.0], paired=False)
+
+
 def test_a_mapping_of_tasks_is_padded():
     found = stats.matrix({"Pong": [1.0, 2.0, 3.0], "Qbert": np.array([4]), "Asterix": [5.0, nan]})
     np.testing.assert_array_equal(found, [[1, 4, 5], [2, nan, nan], [3, nan, nan]])

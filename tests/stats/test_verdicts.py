@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t, ttest_1samp
 
@@ -61,6 +61,7 @@ def test_seeds_to_decide(value, low, high, seeds):
 hundredths = st.integers(-20, 30).map(lambda i: i / 100)
 
 
+@settings(deadline=None)
 @given(hundredths, st.floats(0.01, 0.5), st.floats(0.01, 0.5), st.integers(2, 64))
 def test_with_that_many_seeds_the_scaled_interval_decides(value, below, above, seeds):
     first = Effect(value, value - below, value + above, seeds)
@@ -122,6 +123,7 @@ def test_holm_by_hand():
         np.testing.assert_allclose(one.effect[:3], [value, value - wider, value + wider])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-25, 25).map(lambda i: i / 99), min_size=1, max_size=6))
 def test_adjusted_intervals_exclude_zero_where_adjusted_p_values_are_small(values):
     found = stats.holm(family(values))
@@ -137,6 +139,13 @@ def test_what_has_no_interval_counts_in_its_family():
     alone, beside = stats.holm(family([0.12])), stats.holm([*family([0.12]), nothing])
     np.testing.assert_allclose(beside[0].p, 2 * alone[0].p)
     assert np.isnan(beside[1].p) and np.isnan(beside[1].effect.low)
+
+
+def test_p_values_of_what_was_rounded_and_of_no_confidence():
+    assert stats.p_value(Effect(0.1, 0.1 + 1e-9, 0.3, 8)) == 0.0  # and not above 1
+    for judge in (stats.p_value, lambda effect, c: stats.holm([effect], c)):
+        with pytest.raises(ValueError, match="^confidence: expected a number between 0 and 1"):
+            judge(Effect(0.1, 0.0, 0.2, 8), 95)
 
 
 def test_no_number_of_seeds_settles_nothing():
@@ -161,20 +170,32 @@ def test_equivalence(low, high, expected):
 def test_bad_input_names_the_argument(judge):
     with pytest.raises(ValueError, match="^smallest:"):
         judge(effect(0.1, 0.0, 0.2), smallest=-0.1)
-    with pytest.raises(ValueError, match="^effect:"):
-        judge(Effect(*np.ones((3, 2)), 4))
+    for bad in (
+        Effect(*np.ones((3, 2)), 4),
+        Effect(0.1, 0.2, 0.0, 8),
+        Effect(0.1, 0.0, 0.2, np.nan),
+        Effect(0.1, 0.0, 0.2, 8.5),
+        Effect(0.1, 0.0, 0.2, np.array([8, 9])),
+    ):
+        with pytest.raises(ValueError, match="^effect: expected (one number|low <= high)"):
+            judge(bad)
+
+
+@pytest.mark.parametrize("judge", [stats.equivalence_verdict, stats.seeds_for_equivalence])
+def test_nothing_is_within_a_smallest_effect_of_0(judge):
+    """Arms that are equal to the bit would be refuted."""
+    with pytest.raises(ValueError, match="^smallest: expected more than 0"):
+        judge(Effect(0.0, 0.0, 0.0, 8), smallest=0.0)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-@pytest.mark.parametrize("trials", [1, 7, 128, 10_000])
+@pytest.mark.parametrize("trials", [1, 7, 128, 10_000_000])
 def test_clopper_pearson_is_scipys(trials, confidence):
     successes = np.unique(np.linspace(0, trials, 9).astype(int))
     found = stats.clopper_pearson(successes, trials, confidence)
     theirs = [binomtest(int(k), trials).proportion_ci(confidence) for k in successes]
     np.testing.assert_allclose(found.value, successes / trials, rtol=1e-6)
-    np.testing.assert_allclose(
-        np.stack([found.low, found.high], 1), theirs, atol=5e-5 if trials > 1000 else 3e-6
-    )
+    np.testing.assert_allclose(np.stack([found.low, found.high], 1), theirs, atol=1e-7)
 
 
 def test_clopper_pearson_without_trials_knows_nothing():
@@ -184,7 +205,15 @@ def test_clopper_pearson_without_trials_knows_nothing():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "argument"), [((3, 2), "successes"), ((-1, 2), "successes"), ((1, 2, 95), "conf")]
+    ("arguments", "argument"),
+    [
+        ((3, 2), "successes"),
+        ((-1, 2), "successes"),
+        ((0.5, 2), "successes: expected whole numbers"),
+        ((np.nan, 2), "successes: expected whole numbers"),
+        (([1, 2], [2, 3, 4]), "successes: expected the shape of trials"),
+        ((1, 2, 95), "conf"),
+    ],
 )
 def test_clopper_pearson_names_bad_input(arguments, argument):
     with pytest.raises(ValueError, match=f"^{argument}"):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import studies
+from purejaxrl_suite.report.findings import effect as report_effect
 from purejaxrl_suite.report.studies import study_figure
-from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim
 from purejaxrl_suite.studies.definition import digest
-from purejaxrl_suite.studies.judging import checked, exploratory, judge, ruled
+from purejaxrl_suite.studies.judging import checked, exploratory, judge, measured, ruled
 from purejaxrl_suite.studies.outcome import Look, find, seen
 from purejaxrl_suite.studies.run import Watch, run_study
 from tests.studies.tiny import OVER, STUDY, difference
@@ -114,8 +115,24 @@ def test_the_file_holds_all_of_the_outcome(stopped, tmp_path):
     content = path.read_text()
     assert studies.write(again, path.parent).read_text() == content
     np.testing.assert_allclose(again.curves[1].final, outcome.curves[1].final, rtol=1e-5)
+    for damage in ("", "[]", content[: len(content) // 2], content.replace('"looks": [', '"x": [')):
+        path.write_text(damage)
+        with pytest.raises(ValueError, match="standard.json is no result of a study"):
+            studies.read(path)
     with pytest.raises(ValueError, match="is no result of a study"):
         studies.read(tmp_path / "nothing.json")
+
+
+def test_results_are_found_among_other_files(stopped, tmp_path):
+    """A result beside the folder of a run is a look as that in it is; other runs are none."""
+    path = studies.write(stopped[1]._replace(digest="other"), tmp_path / "tiny")
+    studies.write(stopped[1], tmp_path / "tiny" / "standard")
+    for other in ("tiny/manifest.json", "cartpole/config.json", "cartpole/x/x.json"):
+        (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / other).write_text("{}")
+    assert find(tmp_path) == {"tiny": {"standard": path}}
+    assert {look.digest for look in seen("tiny", tmp_path)} == {"other", stopped[1].digest}
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_another_budget_does_not_go_on_in_its_folder(stopped):
@@ -207,6 +224,38 @@ def test_a_family_has_equal_claims_and_refuted_ones():
     assert unknown.verdict == unknown.adjusted.verdict == "INCONCLUSIVE"
 
 
+def test_a_wider_interval_gives_no_other_verdict():
+    """0.041 to 0.0495 is there and too small; wider, it may be large enough: that is no claim."""
+    found = sixteen(MORE_CLAIMS, [effect(0.045, 0.041, 0.0495)] * 3)
+    assert {one.verdict for one in found} == {"REFUTED"}
+    assert found[0].adjusted.low > 0.0 and found[0].adjusted.high > 0.05
+    assert found[0].adjusted.verdict == "INCONCLUSIVE"
+
+
+def test_an_equal_claim_is_as_sure_as_its_less_sure_end():
+    """The lower end is near -0.05, though the value is nearer to 0.05: it comes last of two."""
+    claims = [Claim(name, OVER, difference, EQUAL) for name in ("Skewed.", "Surely.")]
+    skewed, surely = sixteen(claims, [effect(0.01, -0.049, 0.02), effect(0.0, -0.01, 0.01)])
+    assert skewed.adjusted.verdict == surely.adjusted.verdict == "CONFIRMED"
+    assert skewed.adjusted.low == pytest.approx(-0.049, abs=1e-6)  # the last is not widened
+
+
+def test_an_effect_says_of_how_many_seeds_it_is():
+    curves = {name: None for name in OVER}
+    claim = Claim("It is.", OVER, lambda key, x, y: Estimate(0.1, 0.0, 0.2), MORE)
+    with pytest.raises(ValueError, match="^effect: expected an Effect of 'It is.', got Estimate"):
+        measured(None, claim, curves)
+    few = effect(0.1, 0.05, 0.2)._replace(seeds=jnp.int32(5))
+    (finding,) = sixteen([claim], [few])
+    assert finding.verdict == "INCONCLUSIVE" and finding.seeds == 5
+    assert report_effect(finding) == (
+        "0.1 [0.05, 0.2]; only 5 seeds have a score; about 8 seeds would decide"
+    )
+    assert report_effect(finding._replace(low=NAN, high=NAN, verdict="NOT JUDGED")) == (
+        "0.1, no interval; about 8 seeds would decide"
+    )
+
+
 def test_quick_judges_nothing_whatever_the_seeds():
     for one in sixteen(MORE_CLAIMS, [effect(0.9, 0.8, 1.0)] * 3, preset="quick"):
         assert one.verdict == "NOT JUDGED" and one.adjusted is None and one.value > 0.8
@@ -292,6 +341,22 @@ def test_a_digest_is_of_what_decides_the_question(monkeypatch):
         (
             {"claims": (*MORE_CLAIMS, MORE_CLAIMS[0])},
             "claims: expected different names, got 'Claim 0.'",
+        ),
+        (
+            {"claims": (MORE_CLAIMS[0]._replace(smallest=-0.1),)},
+            "smallest: expected at least 0, of equality more, got -0.1",
+        ),
+        (
+            {"claims": (MORE_CLAIMS[0]._replace(smallest=0.0, direction=EQUAL),)},
+            "smallest: expected at least 0, of equality more, got 0",
+        ),
+        (
+            {"claims": (MORE_CLAIMS[0]._replace(against=NAN),)},
+            "against: expected a number, got nan of 'Claim 0.'",
+        ),
+        (
+            {"gates": (*STUDY.gates[:2], STUDY.gates[2]._replace(bound=NAN))},
+            "bound: expected a number, got nan of 'perfect'",
         ),
         ({"gates": STUDY.gates * 2}, "gates: expected different names, got 'learns' twice"),
         ({"gates": STUDY.gates[:2]}, r"expected some of \['learns', 'still'\], got perfect"),

@@ -32,6 +32,7 @@ from purejaxrl_suite.studies.outcome import SHIPPED
 from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED
 from purejaxrl_suite.studies.run import laid_out
+from purejaxrl_suite.studies.scores import beside, by_task, estimated, lowest, scores_of_tasks
 from tests.counted import counted
 from tests.plasticity.looks import look_at_network
 from tests.studies.tiny import gates_of
@@ -134,6 +135,37 @@ def test_normalized_scores():
     np.testing.assert_allclose(normalized_scores(curves)[:, 0, 1], [-1.0, np.nan, -1.0], rtol=1e-5)
     with pytest.raises(ValueError, match="no reference for Maze"):
         normalized_scores(dataset([[1.0]], ["Maze"]))
+
+
+def test_who_diverged_has_the_worst_score_of_all_arms():
+    """Whatever is selected of an arm, and however its tasks are played."""
+    tasks = ("CartPole-v1", "Catch-bsuite")
+    curves = dataset([[500.0, 400.0], [300.0, 200.0]], tasks)
+    other = dataset([[10.0, -np.inf, np.nan]], tasks[:1])
+    assert np.isnan(lowest(curves, by_task, tasks)).all()  # nobody asks
+    curves["diverged"][0, 0, 0] = True
+    one, _ = beside({"one": curves, "other": other}).values()
+    np.testing.assert_array_equal(lowest(one, by_task, tasks), [10.0, 200.0])
+    alone, among = (normalized_scores(x.isel(configuration=[0])) for x in (curves, one))
+    assert alone[0, 0, 0] == 0.0  # a random policy's
+    np.testing.assert_allclose(among[0, 0, 0], (10.0 - 22.02) / 477.98, rtol=1e-5)
+    np.testing.assert_array_equal(alone[1:], among[1:])
+
+    several = constant({"episode_return_Catch-bsuite": 1.0}, environment=["both"])
+    several["episode_return"] = several["episode_return_Catch-bsuite"]
+    several["diverged"][0, 2] = True
+    worse = dataset([[-1.0, -0.9]], tasks[1:])
+    both, _ = beside({"several": counted(several), "alone": worse}).values()
+    found = scores_of_tasks(both, lambda task: (-0.595, 1.0))
+    np.testing.assert_allclose(found[1:4, 0], [1.0, -0.405 / 1.595, 1.0], rtol=1e-5)
+
+
+def test_an_effect_is_of_the_seeds_that_have_scores():
+    values = np.random.default_rng(0).normal(size=(9, 2))
+    values[2:, 1] = values[0, 0] = np.nan
+    assert estimated(KEY, values).seeds == 2 and estimated(KEY, values[:, :1]).seeds == 8
+    values[1, 1] = np.nan  # a task with one seed does not count
+    assert estimated(KEY, values).seeds == 8
 
 
 def test_the_table_of_values_finds_its_configurations():
