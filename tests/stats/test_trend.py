@@ -17,14 +17,14 @@ few = {"permutations": 9}
 tied = st.integers(0, 4).map(float)
 
 
+def test_what_does_not_fit_into_int32_is_refused():
+    """Each block of 100 settings that grows adds 100 (100^2 - 1) / 3: 6,443 of them fit."""
+    with pytest.raises(ValueError, match="^scores: expected fewer blocks of 100 settings"):
+        stats.page(jax.random.key(0), np.tile(np.arange(100.0), (6_444, 1)), permutations=1)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
-def test_what_does_not_fit_into_int32_is_refused():
-    """6,442 blocks of 100 settings: each adds 100 (100^2 - 1) / 3 where it grows."""
-    with pytest.raises(ValueError, match="^scores: expected fewer blocks of 100 settings"):
-        stats.page(jax.random.key(0), np.tile(np.arange(100.0), (6_443, 1)), permutations=1)
-
-
 def test_page_is_scipys(seed):
     x = np.random.default_rng(seed).normal(size=(6, 4)).astype(np.float32)
     ours, theirs = stats.page(KEY, x, **few), page_trend_test(x, method="asymptotic")
