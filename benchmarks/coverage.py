@@ -36,7 +36,7 @@ from purejaxrl_suite.stats.weighted import form_of, middle_mean
 
 harness.PACKAGES = ("jax", "numpy", "scipy", "purejaxrl_suite")
 SEEDS = (2, 3, 4, 6, 8, 10, 16, 32, 64)
-TASKS = (1, 4, 10)
+TASKS = (1, 4, 10, 26)
 RESAMPLES = 400
 ROUNDS = {2: 400, 3: 400, 4: 400, 6: 400, 8: 2000, 10: 1000, 16: 600, 32: 200, 64: 200}
 TOGETHER = 25
@@ -312,6 +312,7 @@ def _kinds(tasks: int, seeds: int) -> tuple[str, ...]:
 def rows(
     names: Sequence[str],
     seeds: Sequence[int],
+    counts: Sequence[int],
     scale: float,
     seed: int,
     save: Callable[[dict[str, list[Any]]], None],
@@ -321,7 +322,7 @@ def rows(
     for index, population in enumerate(POPULATIONS):
         if population.name not in names:
             continue
-        for tasks in TASKS:
+        for tasks in counts:
             if tasks == 1 and population.name in OF_SEVERAL:
                 continue
             random = np.random.default_rng([seed, index, tasks])
@@ -378,6 +379,7 @@ def parse() -> argparse.Namespace:
     names = [population.name for population in POPULATIONS]
     parser.add_argument("--populations", nargs="+", default=names, choices=names)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, choices=SEEDS)
+    parser.add_argument("--tasks", nargs="+", type=int, default=TASKS, choices=TASKS)
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of simulations")
     parser.add_argument("--seed", type=int, default=0, help="of the scores")
     parser.add_argument("--join", nargs="+", type=Path, help="only put result files together")
@@ -397,7 +399,8 @@ def main() -> None:
         context = parts[0]["context"] | {"command": "python -m benchmarks.coverage, in parts"}
         save(*parts)
     else:
-        rows(arguments.populations, arguments.seeds, arguments.scale, arguments.seed, save)
+        given = arguments.populations, arguments.seeds, arguments.tasks
+        rows(*given, arguments.scale, arguments.seed, save)
 
 
 if __name__ == "__main__":
