@@ -344,8 +344,8 @@ def old_or_new(folder: Path, old: str) -> bool:
     from purejaxrl_suite.cli.load import load
 
     if experiment.stored(folder).hypers.gamma == OVERWRITING:
-        return not (folder / "curves.zarr").exists() or digest(trained(folder)) != old
-    return digest(trained(folder)) == old
+        return not (folder / "curves.zarr").exists() or digest(load(folder)) != old
+    return digest(load(folder)) == old
 
 
 def kill(job: str, run: Path, at: int, delay: float) -> str:
