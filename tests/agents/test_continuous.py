@@ -356,8 +356,7 @@ def trained(kind, env, steps):
     return result, judge
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sac", "td3"])
+@pytest.mark.parametrize("kind", ["sac", pytest.param("td3", marks=pytest.mark.slow)])
 def test_actions_and_their_values_are_learnt(kind):
     """The best action is the observation; Q(o, a) = -(a - o)^2."""
     result, judge = trained(kind, probes.tracking(), 150 * 64)
@@ -367,6 +366,7 @@ def test_actions_and_their_values_are_learnt(kind):
     np.testing.assert_allclose(judge(obs, actions), expected, atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sac", "td3"])
 def test_a_time_limit_is_not_an_end(kind):
     """Reward 1 for ever, cut every 3 steps: worth 1 / (1 - gamma) = 2, and not less."""

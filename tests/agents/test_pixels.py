@@ -32,7 +32,7 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ["navix", pytest.param("pong", marks=pytest.mark.slow)])
 def test_two_updates_from_pixels(name):
     make_env, encoder = TASKS[name]
     env = make_env()

@@ -275,10 +275,10 @@ VARIANTS = (
     "sac-residual",
     "sac-normalized",
 )
-"""Other settings of agents on the list: `make test-all` alone looks at them."""
+"""Other settings of agents on the list."""
 
 SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)
-"""Agents that are rules on a loop that another one on the list has, too."""
+"""Agents that are rules on a loop that another one on the list has, too: for `make test-all`."""
 
 
 def ends(agent):

@@ -13,12 +13,13 @@ from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Discrete
 from purejaxrl_suite.envs import gymnax, minigrid, navix, probes
 
+# Breakout and SpaceInvaders are checked where these games of MinAtar are not.
+LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar")
 # Layouts of one kind each; all ids are in the slow test.
 GRIDS = (
     "Navix-Empty-5x5-v0",
     "Navix-DoorKey-5x5-v0",
     "Navix-Dynamic-Obstacles-5x5-v0",
-    "Navix-KeyCorridorS3R1-v0",
     "MiniGrid-Empty-5x5-v0",
     "MiniGrid-DoorKey-5x5-v0",
     "MiniGrid-DistShift1-v0",
@@ -26,7 +27,13 @@ GRIDS = (
 )
 
 
-@pytest.mark.parametrize("id", gymnax.ids())
+def each(ids, rare):
+    """These ids, and those that take long to compile by `make test-all` alone."""
+    ids = [*ids, *(pytest.param(id, marks=pytest.mark.slow) for id in rare)]
+    return pytest.mark.parametrize("id", ids)
+
+
+@each([id for id in gymnax.ids() if id not in LARGE], LARGE)
 def test_gymnax(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 
@@ -36,7 +43,7 @@ def test_probe(probe):
     check_environment(probe(), jax.random.key(0), steps=16)
 
 
-@pytest.mark.parametrize("id", GRIDS)
+@each(GRIDS, ["Navix-KeyCorridorS3R1-v0"])
 def test_grid(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 

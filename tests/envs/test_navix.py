@@ -31,7 +31,11 @@ def play(env, actions, key=0):
 
 @pytest.mark.parametrize(
     ("env_id", "observation"),
-    [(STOCHASTIC, "symbolic"), (LAVA, "symbolic_first_person"), (MISSION, "symbolic")],
+    [
+        (LAVA, "symbolic_first_person"),
+        pytest.param(STOCHASTIC, "symbolic", marks=pytest.mark.slow),
+        pytest.param(MISSION, "symbolic", marks=pytest.mark.slow),
+    ],
 )
 def test_steps_as_navix_does_until_the_episode_ends(env_id, observation):
     import navix

@@ -21,6 +21,8 @@ VALUES = {
     "action": (probes.action_reward, [0.0], [1.0]),
     "observation-action": (probes.observation_action_reward, [-1.0, 1.0], [1.0, 1.0]),
 }
+WHOLE = ("delayed", "observation-action")
+"""Whoever learns these learns the others, which tell what is wrong with one who does not."""
 
 
 def ppo_with_values(env):
@@ -38,7 +40,9 @@ def pqn_with_values(env):
 
 
 @pytest.mark.parametrize("build", [ppo_with_values, pqn_with_values])
-@pytest.mark.parametrize("probe", VALUES)
+@pytest.mark.parametrize(
+    "probe", [p if p in WHOLE else pytest.param(p, marks=pytest.mark.slow) for p in VALUES]
+)
 def test_values_are_learnt(build, probe):
     make_env, observations, expected = VALUES[probe]
     env = make_env()

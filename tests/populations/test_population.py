@@ -385,6 +385,7 @@ def test_going_on_after_a_stop_gives_the_same_bits(train, tmp_path, select, stop
     assert says == [f"{out} is finished: nothing is left to train"]
 
 
+@pytest.mark.slow
 def test_phases_keep_their_blocks_on_a_machine_with_other_cores(train, tmp_path, monkeypatch):
     def stop(progress):
         if progress.update == 6:

@@ -69,13 +69,37 @@ def test_contract(name):
             assert tuple(arm.seeds) == tuple(budget.seed_numbers)
             tasks = " ".join(env.name for env in arm.environments)
             assert any(id in tasks for id in budget.environments)
-            if budget is not study.standard:  # what it trains, quick or full trains too
-                laid_out(arm)
         sizes.append({label: len(arm.seeds) * arm.steps for label, arm in arms.items()})
     quick, standard, full = sizes
     assert set(standard) <= set(quick) <= set(full)
     assert all(quick[label] < full[label] for label in quick)
     assert all(quick[label] <= standard[label] < full[label] for label in standard)
+
+
+def arms_of(study, preset):
+    """The arms of a budget, one after the other, if what they need is installed."""
+    budget = study.budgets[preset]
+    if set(budget.environments) & set(brax.REFUSED):
+        pytest.skip("brax is not installed")
+    return [*study.arms(budget).values()]
+
+
+@each_study
+def test_arms_are_laid_out(name):
+    """Every arm on one of its environments, every environment with one of the arms."""
+    arms = arms_of(STUDIES[name], "quick")
+    for number, arm in enumerate(arms):
+        known = arm.environments
+        some = known[number :: len(arms)] or [known[number % len(known)]]
+        laid_out(arm._replace(environments=some))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["quick", "full"])  # of which standard trains a part
+@each_study
+def test_every_arm_is_laid_out_on_every_environment(name, preset):
+    for arm in arms_of(STUDIES[name], preset):
+        laid_out(arm)
 
 
 @pytest.mark.parametrize(
