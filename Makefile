@@ -35,11 +35,11 @@ demo: $(STAMP)
 	$(CLI) report $(DEMO)/navix $(DEMO)/minatar --figure $(DEMO)/learning_curves.png
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[brax,cluster,mlflow,playground]"
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

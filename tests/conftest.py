@@ -1,5 +1,6 @@
 """Strict settings for every test: no silent broadcasts, one compilation cache, no accelerator."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -17,6 +18,9 @@ os.environ.setdefault(
 import jax  # noqa: E402
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "jax"
+
+# Traces make many small objects and few cycles: looking for those at every 700 takes long.
+gc.set_threshold(20_000, 20, 20)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(CACHE))

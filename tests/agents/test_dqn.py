@@ -51,6 +51,7 @@ def small(env, updates, config, hypers):
     return jax.jit(jax.vmap(lambda params: network.apply(params, obs)[0]))(params)
 
 
+@pytest.mark.slow
 def test_bootstrapped_values_are_learnt():
     values = small(probes.delayed_reward(), 150, DQNConfig(), DQNHypers())
     np.testing.assert_allclose(values[:, 1:], [[[GAMMA, GAMMA], [1.0, 1.0]]] * 2, atol=0.05)

@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 
+from benchmarks import kill
 from purejaxrl_suite import cli
 from purejaxrl_suite.cli import bar
 from purejaxrl_suite.cli.experiment import Sweep, lay_out
@@ -18,6 +19,13 @@ ARGUMENTS = (
     f"ppo --env CartPole-v1 --seeds 2 --steps 128 --segments 4 --grid learning_rate=1e-3,1e30 "
     f"{TINY} --network.hidden 4 --memory 8GiB"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    """Compiled once: all train the same program."""
+    with kill.shared_programs():
+        yield
 
 
 def command(text):

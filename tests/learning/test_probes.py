@@ -65,7 +65,8 @@ def test_continuous_actions_are_learnt():
     assert result.evaluate(64).episode_return.min() > -0.05
 
 
-@pytest.mark.parametrize("kind", [pytest.param("ppo", marks=pytest.mark.slow), "pqn"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ppo", "pqn"])
 def test_a_memory_recalls(kind):
     env = probes.recall()
     options = {"hidden": (16,), "memory_units": 16}

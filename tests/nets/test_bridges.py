@@ -213,7 +213,7 @@ def test_experts_start_apart_and_a_random_phi_stays():
     assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])
     phi = params["bridge"]["router"]["kernel"]
     assert np.std(phi) == pytest.approx(1 / np.sqrt(16 * 3), rel=0.15)
-    gradient = jax.grad(lambda p: jnp.sum(network.apply(p, obs)[0] ** 2))(params)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(network.apply(p, obs)[0] ** 2)))(params)
     assert not np.any(gradient["bridge"]["router"]["kernel"])
 
 
@@ -357,7 +357,7 @@ def test_experts_that_are_networks():
         .at[:, 0, 0, 0]
         .set(jnp.array([False, True, True, False]))
     )
-    found, internals = network.apply(params, obs)
+    found, internals = jax.jit(network.apply)(params, obs)
     for i in range(2):
         own = {
             "trunk": {s: params["trunk"][s][f"expert_{i}"] for s in ("actor", "critic")},

@@ -108,7 +108,20 @@ TIED = {
 }
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+# Made of parts that are all in another one, too: for `make test-all`.
+COMPOSED = (
+    "no trunk, recurrent",
+    "linear",
+    "dueling",
+    "implicit, mixture",
+    "self-predictive, tokens",
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=pytest.mark.slow) if n in COMPOSED else n for n in NETWORKS],
+)
 def case(request):
     """A network with dense parameters, its unroll with noise, and the layers that are tied."""
     observation, network = NETWORKS[request.param]

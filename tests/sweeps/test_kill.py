@@ -15,7 +15,8 @@ def programs():
 
 
 @pytest.mark.parametrize(
-    "job", ["population", "overwrite", pytest.param("train", marks=pytest.mark.slow)]
+    "job",
+    ["population", *(pytest.param(job, marks=pytest.mark.slow) for job in ("overwrite", "train"))],
 )
 def test_a_run_that_ends_at_a_write(job, tmp_path):
     points = kill.job_points(job, tmp_path, count=3, killed=0, draw=random.Random(7))

@@ -74,7 +74,8 @@ def test_one_program_for_init_and_one_for_training(agent, env):
 
 def test_output_memory_grows_with_updates_not_with_steps(env):
     def bytes_out(length):
-        agent = ppo(env, CONFIG._replace(rollout_length=length))
+        network = nets.actor_critic(env.observation, env.action, hidden=(8,))
+        agent = ppo(env, CONFIG._replace(rollout_length=length), network)
         init, train = pjs.make_train(agent, env, updates_per_call=10)
         key = jax.random.key(0)
         run = jax.eval_shape(init, key, agent.hypers, env.params)

@@ -17,6 +17,7 @@ from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.memory import describe_bytes, parse_bytes
 from purejaxrl_suite.sweeps.store import claimed
+from tests.shared import compiled_once
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = CONFIG.num_envs * CONFIG.rollout_length
@@ -26,6 +27,12 @@ HYPERS = pjs.search.grid(PPOHypers(), learning_rate=RATES)
 
 def network(env):
     return nets.actor_critic(env.observation, env.action, hidden=(8,))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +111,15 @@ def test_a_sweep_equals_plain_seeds(env, whole):
     np.testing.assert_array_equal(plain.curves.episodes, swept.episodes)
 
 
-def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, monkeypatch):
+@pytest.mark.parametrize("block", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, block, monkeypatch):
     gravity = pjs.search.grid(cartpole.params, gravity=[9.8, 30.0])
-    together = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
-    monkeypatch.setattr(fleet, "CACHE", 1)
-    by_one = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
-    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: 2)
-    by_two = sweep(cartpole, hypers=PPOHypers(), env_params=gravity).curves
-    for found in (by_one, by_two):
-        np.testing.assert_allclose(found.value_loss, together.value_loss, rtol=1e-3)
-        np.testing.assert_array_equal(found.episodes, together.episodes)
+    hypers = PPOHypers(learning_rate=RATES[0])
+    together = sweep(cartpole, hypers=hypers, env_params=gravity).curves
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: block)
+    found = sweep(cartpole, hypers=hypers, env_params=gravity).curves
+    np.testing.assert_allclose(found.value_loss, together.value_loss, rtol=1e-3)
+    np.testing.assert_array_equal(found.episodes, together.episodes)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
