@@ -306,8 +306,8 @@ def _sorted(x: Array, *others: Array) -> tuple[Array, ...]:
     sorting is most of a bootstrap (`benchmarks/statistics.py`).
     """
     bits = jax.lax.bitcast_convert_type(jnp.where(jnp.isnan(x), jnp.nan, x), jnp.int32)
-    bits, *others = jax.lax.sort((_mirrored(bits), *others), num_keys=1)
-    return jax.lax.bitcast_convert_type(_mirrored(bits), jnp.float32), *others
+    bits, *beside = jax.lax.sort((_mirrored(bits), *others), num_keys=1)
+    return jax.lax.bitcast_convert_type(_mirrored(bits), jnp.float32), *beside
 
 
 def _mirrored(bits: Array) -> Array:

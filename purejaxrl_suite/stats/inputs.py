@@ -42,7 +42,7 @@ def matrix(scores: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
 def numbers(name: str, values: Any) -> np.ndarray:
     """An array f32[...] of numbers, NaN where it is masked; ValueError naming the argument."""
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float32).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float32), np.nan)
     try:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
