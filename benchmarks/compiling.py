@@ -51,7 +51,7 @@ def measure(name: str) -> dict[str, Any]:
     preset, env_id = PRESETS[name]
     env = make(env_id)
     agent = PUBLISHED[preset].agent(env)
-    init, train = make_train(agent, env, updates_per_call=16)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=16)
     hypers, key = jax.tree.map(jnp.float32, agent.hypers), jax.random.key(0)
     run = jax.eval_shape(init, key, hypers, env.params)
     given = key, hypers, env.params, run, clock(16)

@@ -16,7 +16,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Agent, Clock, Environment, Learner, Network
 from purejaxrl_suite.engine.rollout import rollout, start
-from purejaxrl_suite.engine.train import Train, make_train
+from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.sweeps.fleet import train_members
 
@@ -41,18 +41,18 @@ def ours(
     agent: Agent, env: Environment, updates: int, members: int = 1, reset_pool: int = 1
 ) -> Contestant:
     """Initialise and train; hyper-parameters and clock are traced, as in a sweep."""
-    init, train = make_train(agent, env, updates_per_call=updates, reset_pool=reset_pool)
+    ours = make_train(agent, env, updates_per_call=updates, reset_pool=reset_pool)
 
     def member(key: Array, hypers: Any, params: Any, clock: Clock) -> Any:
-        return train(key, hypers, params, init(key, hypers, params), clock)
+        return ours.train(key, hypers, params, ours.init(key, hypers, params), clock)
 
     def many(key: Array, hypers: Any, params: Any, clock: Clock) -> Any:
         seeds = jax.random.bits(key, members, jnp.uint32)
         hypers = jax.tree.map(lambda x: jnp.full(members, x), hypers)
         keys = jax.vmap(jax.random.key)(seeds)
-        run = jax.vmap(init, (0, 0, None))(keys, hypers, params)
+        run = jax.vmap(ours.init, (0, 0, None))(keys, hypers, params)
         alike = jax.tree.map(lambda _: False, params)
-        return train_members(Train(init, train), alike)(seeds, hypers, params, run, clock)
+        return train_members(ours, alike)(seeds, hypers, params, run, clock)
 
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     clock = Clock(jnp.int32(0), jnp.int32(updates))

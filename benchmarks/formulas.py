@@ -102,7 +102,7 @@ def pqn(name: str, preset: str, env_id: str) -> harness.Contestant:
 
     env = make(env_id)
     agent = PRESETS[preset].agent(env)
-    init, train = make_train(agent, env, updates_per_call=UPDATES)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=UPDATES)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
 
     def member(key: Any, hypers: Any, params: Any, clock: Any) -> Any:

@@ -213,7 +213,7 @@ def shared_programs() -> Iterator[None]:
     """All runs in this context share programs and their digests: files are tried, not compilers."""
     from purejaxrl_suite.sweeps import check, execute, identity, layout, record
 
-    make_single, compile_fleet = layout.make_single, execute.compile_fleet
+    make_train, compile_fleet = layout.make_train, execute.compile_fleet
     trace, structure = identity.digest, record.structure
     singles, programs, digests, structures, checked = {}, {}, {}, {}, {}
     outputs = check.outputs
@@ -221,7 +221,7 @@ def shared_programs() -> Iterator[None]:
     def single(agent: Any, env: Any, **how: Any) -> Any:
         key = (agent.name, env.name, agent.config, str(how))
         if key not in singles:
-            singles[key] = make_single(agent, env, **how)
+            singles[key] = make_train(agent, env, **how)
         return singles[key]
 
     def compiled(one: Any, members: Any, **how: Any) -> Any:
@@ -247,7 +247,7 @@ def shared_programs() -> Iterator[None]:
 
     with (
         _patched(check, "outputs", once),
-        _patched(layout, "make_single", single),
+        _patched(layout, "make_train", single),
         _patched(record, "structure", shapes),
         _patched(execute, "compile_fleet", compiled),
         _patched(identity, "digest", traced),

@@ -44,7 +44,7 @@ def contestants(members: int, envs: int, updates: int) -> list[harness.Contestan
     redo = plasticity.every(period, plasticity.redo())
 
     def one(name: str, **options: Any) -> harness.Contestant:
-        init, train = make_train(agent, env, updates_per_call=updates, **options)
+        init, _, train, *_ = make_train(agent, env, updates_per_call=updates, **options)
 
         def member(key: Any, hypers: Any, params: Any, clock: Any) -> Any:
             return train(key, hypers, params, init(key, hypers, params), clock)

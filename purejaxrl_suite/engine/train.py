@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.interventions import joined, observed
 from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.types import (
@@ -28,44 +29,130 @@ from purejaxrl_suite.engine.rollout import rollout, start
 History = dict[str, Array]
 
 
-class Single(NamedTuple):
-    """One member: how it begins, and one update; each traced once, however often it is used.
+class MemberKeys(NamedTuple):
+    """What the key of a member is split into.
 
-    init: (key, hypers, env_params) -> Run. update: (key, hypers, env_params, run, clock) -> (run,
-    row {name: f32[]}); the key is the third of those that the member's own is split into.
+    agent, environments: how they start. updates: of all of training; fold_in makes those of one
+    update of it, so it must not be used for anything else.
     """
 
-    init: jax.stages.Wrapped
-    update: jax.stages.Wrapped
-
-    def __reduce__(self) -> Any:
-        """Pickled, for another process, as the functions that are traced."""
-        return traced_once, (inspect.unwrap(self.init), inspect.unwrap(self.update))
+    agent: Key
+    environments: Key
+    updates: Key
 
 
-def traced_once(init: Callable[..., Run], update: Callable[..., tuple[Run, History]]) -> Single:
-    """A `Single` of two functions that JAX traces once for all who call them while tracing."""
-    return Single(jax.jit(init, inline=True), jax.jit(update, inline=True))
+class UpdateKeys(NamedTuple):
+    """What the key of an update is split into, whether or not all are used.
+
+    rollout, update: of acting and learning. look, intervention: of what is measured and done after
+    it. start: of episodes that all start anew, where a phase begins.
+    """
+
+    rollout: Key
+    update: Key
+    look: Key
+    intervention: Key
+    start: Key
+
+
+def member_keys(key: Key) -> MemberKeys:
+    """The keys of a member."""
+    return MemberKeys(*jax.random.split(key, len(MemberKeys._fields)))
+
+
+def update_keys(key: Key, clock: Clock) -> UpdateKeys:
+    """The keys of the update at which the clock stands, of a member's own key."""
+    now = jax.random.fold_in(member_keys(key).updates, clock.update)
+    return UpdateKeys(*jax.random.split(now, len(UpdateKeys._fields)))
 
 
 class Train(NamedTuple):
-    """Two pure functions of one member.
+    """The training of one member, as pure functions of it: whoever made it, the engine runs it.
 
-    init: (key, hypers, env_params) -> Run.
-    train: (key, hypers, env_params, run, clock) -> (run, history). Advances by `updates_per_call`
+    An agent in an environment is one (`make_train`), whose `data` are environment parameters;
+    `training` makes one of any two functions, with or without an environment.
+
+    init: (key, hypers, data) -> Run, or another state.
+    update: (key, hypers, data, run, clock) -> (run, row {name: f32[]}). One step, which anyone may
+        scan and differentiate; the key is the member's own at every update, the clock tells them
+        apart.
+    train: (key, hypers, data, run, clock) -> (run, history). Advances by `updates_per_call`
         updates, or by what is left of `clock.updates`; history is {name: f32[updates_per_call]},
-        NaN in rows that were not run. Under vmap the clock stays unbatched.
+        NaN in rows that were not run. Under vmap the clock stays unbatched. How many updates there
+        are is found out while it runs, so it has no reverse derivative: scan `update` for that.
+    updates_per_call: of `train`.
+    params: run -> what is learnt; a member in which that is not finite has diverged.
     """
 
     init: Callable[[Key, Any, PyTree], Run]
+    update: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
     train: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
+    updates_per_call: int
+    params: Callable[[Run], PyTree]
+
+    def __reduce__(self) -> Any:
+        """Pickled, for another process, as the functions that are traced."""
+        traced = map(_untraced, (self.init, self.update))
+        return training, (*traced, self.updates_per_call, self.params)
+
+
+def _untraced(function: Any) -> Any:
+    return inspect.unwrap(function, stop=lambda one: not isinstance(one, jax.stages.Wrapped))
+
+
+def learnt(run: Run) -> PyTree:
+    """The parameters of an agent."""
+    return run.agent.learner.params
+
+
+def training(
+    init: Callable[..., Run],
+    update: Callable[..., tuple[Run, History]],
+    updates_per_call: int = 1,
+    params: Callable[[Run], PyTree] = learnt,
+) -> Train:
+    """The `Train` of two functions; JAX traces each once for all who call it while tracing.
+
+    The arguments are the fields of `Train`. Raises ValueError for fewer than one update per call.
+    """
+    integer("updates_per_call", updates_per_call, 1)
+    once = jax.jit(init, inline=True), jax.jit(update, inline=True)
+    return _repeated(*once, updates_per_call, params)
+
+
+def repeat(train: Train, updates_per_call: int) -> Train:
+    """The same training, by so many updates at a time."""
+    integer("updates_per_call", updates_per_call, 1)
+    return _repeated(train.init, train.update, updates_per_call, train.params)
+
+
+def _repeated(
+    init: Callable[..., Run],
+    update: Callable[..., tuple[Run, History]],
+    updates_per_call: int,
+    params: Callable[[Run], PyTree],
+) -> Train:
+    def train(key: Key, hypers: Any, data: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
+        rows = jax.eval_shape(update, key, hypers, data, run, clock)[1]
+        history = {name: jnp.full(updates_per_call, jnp.nan) for name in rows}
+
+        def body(i: Array, carry: tuple[Run, History]) -> tuple[Run, History]:
+            run, history = carry
+            now = clock._replace(update=clock.update + i)
+            run, row = update(key, hypers, data, run, now)
+            return run, {name: history[name].at[i].set(row[name]) for name in history}
+
+        left = jnp.minimum(updates_per_call, clock.updates - clock.update)
+        return jax.lax.fori_loop(0, left, body, (run, history))
+
+    return Train(init, update, train, updates_per_call, params)
 
 
 def make_train(
     agent: Agent,
     env: Environment,
     *,
-    updates_per_call: int,
+    updates_per_call: int = 1,
     reset_pool: int = 1,
     intervention: Intervention | None = None,
     metrics: Sequence[Metric] = (),
@@ -79,27 +166,6 @@ def make_train(
     After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
     after each update `intervention` is applied. The random numbers of all else stay what they are.
     """
-    single = make_single(
-        agent,
-        env,
-        reset_pool=reset_pool,
-        intervention=intervention,
-        metrics=metrics,
-        measure_every=measure_every,
-    )
-    return repeat(single, updates_per_call)
-
-
-def make_single(
-    agent: Agent,
-    env: Environment,
-    *,
-    reset_pool: int = 1,
-    intervention: Intervention | None = None,
-    metrics: Sequence[Metric] = (),
-    measure_every: int = 10,
-) -> Single:
-    """What `make_train` repeats; the arguments are its own."""
     check_fit(agent, env)
     plasticity = observed(intervention, metrics, measure_every)
     if plasticity is not None and agent.network is None:
@@ -108,8 +174,8 @@ def make_single(
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
 
     def init(key: Key, hypers: Any, params: PyTree) -> Run:
-        agent_key, env_key, _ = jax.random.split(key, 3)
-        run = start(agent, env, env_key, params, agent.init(agent_key, hypers))
+        keys = member_keys(key)
+        run = start(agent, env, keys.environments, params, agent.init(keys.agent, hypers))
         if plasticity is not None and agent.network is not None:
             kept = plasticity.init(agent.network, run.agent.learner)
             run = run._replace(intervention=kept)
@@ -118,55 +184,31 @@ def make_single(
     def update(
         key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
     ) -> tuple[Run, History]:
-        hypers, key = agent.anneal(hypers, clock), jax.random.fold_in(key, clock.update)
-        rollout_key, update_key = jax.random.split(key)
+        hypers, keys = agent.anneal(hypers, clock), update_keys(key, clock)
         acted = run._replace(intervention=())
         if env.phase is not None:
-            acted, params = enter_phase(agent, env, key, params, acted, clock)
+            acted, params = enter_phase(agent, env, keys.start, params, acted, clock)
         acted, transition, episodes = rollout(
-            agent, env, rollout_key, hypers, params, acted, reset_pool=reset_pool
+            agent, env, keys.rollout, hypers, params, acted, reset_pool=reset_pool
         )
         if env.phase is not None:
             transition = leave_phase(env, params, transition, clock)
         with jax.named_scope("update"):
-            state, metrics = agent.update(update_key, hypers, acted.agent, transition)
+            state, metrics = agent.update(keys.update, hypers, acted.agent, transition)
         row = episodes | dict(metrics)
         if plasticity is None:
             return acted._replace(agent=state), row
-        *_, look_key, key = jax.random.split(key, 4)  # the first two are those above
         with jax.named_scope("metrics"):
-            look = look_at(agent, look_key, hypers, acted.agent, state, transition)
+            look = look_at(agent, keys.look, hypers, acted.agent, state, transition)
             kept = run.intervention
-            learner, kept, found = plasticity.apply(key, clock, kept, state.learner, look)
+            learner, kept, found = plasticity.apply(
+                keys.intervention, clock, kept, state.learner, look
+            )
         state = state._replace(learner=learner)
         row = joined({"the agent": row, "what is measured or done": found})
         return acted._replace(agent=state, intervention=kept), row
 
-    return traced_once(init, update)
-
-
-def repeat(single: Single, updates_per_call: int) -> Train:
-    """The training of a member by so many updates at a time."""
-    if updates_per_call < 1:
-        raise ValueError(f"updates_per_call must be at least 1, got {updates_per_call}")
-    init, update = single
-
-    def train(key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
-        # fold_in(key, i) equals split(key)[i]: fold only into a key that nothing else has used.
-        *_, update_key = jax.random.split(key, 3)
-        rows = jax.eval_shape(update, update_key, hypers, params, run, clock)[1]
-        history = {name: jnp.full(updates_per_call, jnp.nan) for name in rows}
-
-        def body(i: Array, carry: tuple[Run, History]) -> tuple[Run, History]:
-            run, history = carry
-            now = clock._replace(update=clock.update + i)
-            run, row = update(update_key, hypers, params, run, now)
-            return run, {name: history[name].at[i].set(row[name]) for name in history}
-
-        left = jnp.minimum(updates_per_call, clock.updates - clock.update)
-        return jax.lax.fori_loop(0, left, body, (run, history))
-
-    return Train(init, train)
+    return training(init, update, updates_per_call)
 
 
 def enter_phase(
@@ -175,10 +217,9 @@ def enter_phase(
     """The run and the parameters of an update; where a phase begins, all episodes start anew."""
     assert env.phase is not None
     params, begins = env.phase(params, clock)
-    start_key = jax.random.split(key, 5)[4]  # the others are those of the update
 
     def anew(run: Run) -> Run:
-        return tree.strong(start(agent, env, start_key, params, run.agent))
+        return tree.strong(start(agent, env, key, params, run.agent))
 
     return jax.lax.cond(begins, anew, lambda run: run, run), params
 

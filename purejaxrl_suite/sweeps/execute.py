@@ -119,7 +119,7 @@ def _plan_group(
 
     def compile_at(size: int) -> Program:
         return compile_fleet(
-            group.single,
+            group.train,
             group.members.chunk(0, size),
             length=stored.get("length", -(-group.updates // settings.segments)),
             block=plan.choose_block(state_bytes, size, stored.get("block"), what),

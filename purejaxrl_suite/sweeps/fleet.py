@@ -24,7 +24,7 @@ from purejaxrl_suite.core.types import (
     PyTree,
     Run,
 )
-from purejaxrl_suite.engine.train import Single, Train, repeat
+from purejaxrl_suite.engine.train import Train, repeat
 
 AXIS = "members"
 CACHE = 2**20
@@ -73,18 +73,18 @@ def _axes(varied: PyTree) -> PyTree:
     return jax.tree.map(lambda varies: 0 if varies else None, varied)
 
 
-def abstract_run(single: Single, members: Members) -> Run:
+def abstract_run(train: Train, members: Members) -> Run:
     """Shapes and dtypes of the state of these members, found without compiling."""
-    init = _init(single, in_axes(members))
+    init = _init(train, in_axes(members))
     return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
 
 
-def _init(single: Single, axes: PyTree) -> Callable[..., Run]:
+def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
     """(seeds, hypers, env_params) -> the states of all members."""
 
     def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
         keys = jax.vmap(jax.random.key)(seeds)
-        return jax.vmap(single.init, (0, 0, axes))(keys, hypers, params)
+        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, params)
 
     return init
 
@@ -163,13 +163,13 @@ class Program(NamedTuple):
     state_bytes: int
 
 
-def compile_fleet(single: Single, members: Members, *, length: int, block: int) -> Program:
+def compile_fleet(train: Train, members: Members, *, length: int, block: int) -> Program:
     """Compile the programs of a fleet like `members`; the local devices must divide them.
 
     length: updates of a segment. block: members that each device trains together, a divisor of
     those that it has.
     """
-    train = repeat(single, length)
+    train = repeat(train, length)
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     each, all_alike = P(AXIS), P()
     axes = in_axes(members)
@@ -178,14 +178,14 @@ def compile_fleet(single: Single, members: Members, *, length: int, block: int) 
     def advance(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
         fleet = train_members(train, members.varied, block)
         run, history = fleet(seeds, hypers, params, run, clock)
-        return run, history, jax.vmap(_finite)(run.agent.learner.params)
+        return run, history, jax.vmap(_finite)(train.params(run))
 
     def shard(function: Any, specs: Any) -> Any:
         # Nothing is replicated but the clock and shared parameters, so there is nothing to check.
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
 
     arguments = members.seeds, members.hypers, members.env_params
-    start = jax.jit(shard(_init(single, axes), (each, each, env_specs))).lower(*arguments)
+    start = jax.jit(shard(_init(train, axes), (each, each, env_specs))).lower(*arguments)
     sharding = NamedSharding(mesh, each)
     run = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), start.out_info

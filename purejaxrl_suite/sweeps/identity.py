@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core.types import Array, Clock, PyTree
-from purejaxrl_suite.engine.train import Single
+from purejaxrl_suite.engine.train import Train
 from purejaxrl_suite.sweeps.fleet import AXIS, Members
 from purejaxrl_suite.sweeps.layout import Layout
 from purejaxrl_suite.sweeps.record import record_of
@@ -47,7 +47,7 @@ def identity_of(laid: Layout) -> dict[str, Any]:
     """What makes an experiment this one, as JSON: its record, and a digest of each program."""
     record = record_of(laid)
     for known, group in zip(record["groups"], laid.groups, strict=True):
-        known[PROGRAM] = digest(group.single, group.members)
+        known[PROGRAM] = digest(group.train, group.members)
     return record
 
 
@@ -116,7 +116,7 @@ def _shortened(*texts: str) -> list[str]:
     ]
 
 
-def digest(single: Single, members: Members) -> str:
+def digest(train: Train, members: Members) -> str:
     """32 hexadecimal digits that tell the programs of two experiments apart.
 
     They are the same in every process with the same versions on the same kind of device.
@@ -124,10 +124,9 @@ def digest(single: Single, members: Members) -> str:
     found = []
 
     def trace(key: Array, hypers: Any, params: PyTree, clock: Clock) -> Array:
-        *_, update_key = jax.random.split(key, 3)
-        run = single.init(key, hypers, params)
-        found.append(single.init.trace(key, hypers, params).jaxpr)
-        found.append(single.update.trace(update_key, hypers, params, run, clock).jaxpr)
+        run = train.init(key, hypers, params)
+        found.append(train.init.trace(key, hypers, params).jaxpr)
+        found.append(train.update.trace(key, hypers, params, run, clock).jaxpr)
         return jnp.zeros(())
 
     # Traced as in `compile_fleet`, on whose devices JAX remembers it: compiling traces no second

@@ -18,7 +18,7 @@ from purejaxrl_suite.core.argument import functions, instance, integer, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
-from purejaxrl_suite.engine.train import Single, make_single
+from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
 from purejaxrl_suite.sweeps.axes import Points
@@ -29,7 +29,7 @@ class Group(NamedTuple):
     """What shares one compiled program.
 
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
-    of them, C x S. updates: of each member. single: the training of one of them. reset_pool:
+    of them, C x S. updates: of each member. train: the training of one of them. reset_pool:
     start states per environment and rollout. intervention: what is done, and measured, in training.
     """
 
@@ -39,7 +39,7 @@ class Group(NamedTuple):
     env: Environment
     members: Members
     updates: int
-    single: Single
+    train: Train
     reset_pool: int = 1
     intervention: Intervention | None = None
 
@@ -128,7 +128,7 @@ def lay_out(
         agent = instance("builder", built, Agent)
         check.kind("hypers", hyper_points.base, type(agent.hypers))
         both = observed(done, metrics, measure_every)
-        single = make_single(agent, environment, reset_pool=reset_pool, intervention=both)
+        train = make_train(agent, environment, reset_pool=reset_pool, intervention=both)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings
         updates = check.steps(agent, steps)
         check.room(params.count * hyper_points.count, chosen, updates)
@@ -136,7 +136,7 @@ def lay_out(
         if made is not None or not declared:  # else it has the network of its own
             check.outputs(agent)
         here = {axis: labels[axis] for axis in static}
-        parts = here, one, agent, environment, members, updates, single
+        parts = here, one, agent, environment, members, updates, train
         groups.append(Group(*parts, reset_pool, both))
     traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
     _check_names(static, traced, along | traced_along)

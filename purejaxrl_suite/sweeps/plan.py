@@ -125,7 +125,7 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
 def state_bytes(group: Group) -> int:
     """Bytes of one member's state, found without compiling."""
     members = group.members.chunk(0, 1)
-    run = fleet.abstract_run(group.single, members)
+    run = fleet.abstract_run(group.train, members)
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
 
 

@@ -73,7 +73,7 @@ class Result(NamedTuple):
         """
         found, size = self.layout.groups[group], self.sizes[group]
         members = found.members.chunk(0, size)
-        shape = fleet.abstract_run(found.single, members)
+        shape = fleet.abstract_run(found.train, members)
         until = None if TRAINED in self.curves.attrs else found.updates
         kept = self.chunks[group][chunk].restore(shape, until)
         if kept is None:

@@ -373,7 +373,7 @@ def test_values_are_learnt_across_resets():
     hypers = hypers._replace(reset_period=64.0 * 50, no_resets_after=64.0 * 150, final_epsilon=0.5)
     both = model(env, atoms=5, hidden=(16,), encoder=nets.cnn((nets.ConvLayer(8),)))
     agent = bbf(env, config, both, hypers)
-    init, advance = make_train(agent, env, updates_per_call=200)
+    init, _, advance, *_ = make_train(agent, env, updates_per_call=200)
     hypers = jax.tree.map(jnp.float32, hypers)
 
     @jax.jit

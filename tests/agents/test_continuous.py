@@ -230,7 +230,7 @@ def test_a_dimension_without_a_choice_stays_at_its_value(build):
     sizes = {"num_envs": 4, "rollout_length": 4, "gradient_steps": 2, "policy_delay": 2}
     config = config(**sizes, batch_size=8, capacity=64)
     agent = build(env, config, network, hypers(min_history=1.0))
-    init, train = make_train(agent, env, updates_per_call=2)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=2)
     key, clock = jax.random.key(0), Clock(np.int32(0), np.int32(2))
     before = jax.jit(init)(key, agent.hypers, env.params)
     run, _ = jax.jit(train)(key, agent.hypers, env.params, before, clock)

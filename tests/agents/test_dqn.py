@@ -27,7 +27,7 @@ GAMMA = 0.5
 
 def train(agent, env, updates, seeds=2):
     """(Run, history) of members that differ in their seed only."""
-    init, advance = make_train(agent, env, updates_per_call=updates)
+    init, _, advance, *_ = make_train(agent, env, updates_per_call=updates)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
 
     @jax.jit

@@ -156,7 +156,7 @@ def test_values_are_learnt_with_all_parts():
     exploration = {"epsilon": 1.0, "final_epsilon": 0.5, "epsilon_decay_steps": 2048.0}
     hypers = hypers._replace(**exploration)  # both actions, also where noise has died away
     agent = rainbow(env, RainbowConfig(atoms=5, **sizes), network, hypers)
-    init, advance = make_train(agent, env, updates_per_call=150)
+    init, _, advance, *_ = make_train(agent, env, updates_per_call=150)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
 
     @jax.jit
@@ -196,7 +196,7 @@ def test_a_fleet_copies_no_replay():
     def memory(capacity):
         config = BBFConfig(2, 4, 2, 4, capacity, atoms=3, jumps=2)
         agent = bbf(env, config, predictive_table(np.zeros((2, 3), np.float32)), BBFHypers())
-        init, advance = make_train(agent, env, updates_per_call=5)
+        init, _, advance, *_ = make_train(agent, env, updates_per_call=5)
         keys = jax.random.split(jax.random.key(0), members)
         run = jax.eval_shape(jax.vmap(init, (0, 0, None)), keys, rows, env.params)
         train = jax.jit(jax.vmap(advance, (0, 0, None, 0, None)), donate_argnums=3)

@@ -52,7 +52,7 @@ def learnt(name, env, updates, **changes):
     build, config, hypers, make_network = AGENTS[name]
     network = make_network(env)
     agent = build(env, config, network, hypers._replace(**changes))
-    init, advance = make_train(agent, env, updates_per_call=updates)
+    init, _, advance, *_ = make_train(agent, env, updates_per_call=updates)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
 
     @jax.jit

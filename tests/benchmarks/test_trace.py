@@ -103,7 +103,7 @@ def test_times_are_added_up_by_phase(gpu):
 def test_training_names_all_its_phases():
     env = make("CartPole-v1")
     agent = ppo(env, PPOConfig(num_envs=2, rollout_length=4, epochs=1, minibatches=2))
-    init, train = make_train(agent, env, updates_per_call=2, metrics=[weight_norm])
+    init, _, train, *_ = make_train(agent, env, updates_per_call=2, metrics=[weight_norm])
 
     def many(keys, hypers):
         def member(key):

@@ -68,7 +68,7 @@ def rows_to_train(agent):
 def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(name):
     """One program: member 0 at the defaults, the last ones without learning."""
     agent, env = build(name)
-    init, train = make_train(agent, env, updates_per_call=4)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=4)
     changed, outer, still = rows_to_train(agent)
     rows = [agent.hypers._replace(**row) for row in ({}, *changed, *outer, still)]
     values = {field: [getattr(row, field) for row in rows] for field in agent.hypers._fields}

@@ -50,7 +50,7 @@ def agents():
 
 
 def fleet(agent, env, seeds, updates=3):
-    init, train = make_train(agent, env, updates_per_call=updates)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=updates)
     now = Clock(jnp.int32(0), jnp.int32(updates))
 
     @jax.jit

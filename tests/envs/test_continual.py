@@ -68,7 +68,7 @@ def small_agent(env):
 def test_a_switch_of_tasks_keeps_all_that_was_learnt():
     env = continual([probes.constant_reward(), probes.recall()], 2)
     agent = small_agent(env)
-    init, train = make_train(agent, env, updates_per_call=2)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=2)
 
     @jax.jit
     def both(key):
@@ -91,7 +91,7 @@ def test_a_stream_in_training():
     tasks = [probes.constant_reward(), counted(probes.recall(), executed)]
     env = continual(tasks, 2)
     agent = small_agent(env)
-    init, train = make_train(agent, env, updates_per_call=7)
+    init, _, train, *_ = make_train(agent, env, updates_per_call=7)
     now = Clock(jnp.int32(0), jnp.int32(7))
 
     @jax.jit

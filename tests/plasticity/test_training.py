@@ -126,7 +126,7 @@ def test_rare_work_stays_rare_in_a_batch_whose_members_differ(agent, env):
 
     options = {"metrics": [counted], "measure_every": 3, "updates_per_call": 7}
     cure = plasticity.every(2, plasticity.redo(0.5))
-    init, train = make_train(agent, env, intervention=cure, **options)
+    init, _, train, *_ = make_train(agent, env, intervention=cure, **options)
     keys, clock = jnp.stack([jax.random.key(0)] * 2), Clock(jnp.int32(0), jnp.int32(7))
 
     @jax.jit
@@ -150,7 +150,7 @@ def test_looking_at_a_replay_does_not_copy_it(env):
     agent = dqn(env, config, network(env), DQNHypers())
 
     def temporary(**options):
-        init, train = make_train(agent, env, updates_per_call=4, **options)
+        init, _, train, *_ = make_train(agent, env, updates_per_call=4, **options)
         key, clock = jax.random.key(0), Clock(jnp.int32(0), jnp.int32(4))
         run = jax.eval_shape(init, key, agent.hypers, env.params)
         arguments = key, agent.hypers, env.params, run, clock

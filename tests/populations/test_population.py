@@ -193,7 +193,7 @@ def agent(env):
 def compiled():
     """Compile each program once for all tests; gives the sizes that were asked for."""
     known, asked, compile_fleet = {}, [], execute.compile_fleet
-    make_single = functools.cache(layout.make_single)
+    make_train = functools.cache(layout.make_train)
 
     def once(single, members, **sizes):
         size = len(members.seeds)
@@ -205,7 +205,7 @@ def compiled():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, "compile_fleet", once)
-        patch.setattr(layout, "make_single", make_single)
+        patch.setattr(layout, "make_train", make_train)
         yield asked
 
 

@@ -76,7 +76,7 @@ def test_output_memory_grows_with_updates_not_with_steps(env):
     def bytes_out(length):
         network = nets.actor_critic(env.observation, env.action, hidden=(8,))
         agent = ppo(env, CONFIG._replace(rollout_length=length), network)
-        init, train = pjs.make_train(agent, env, updates_per_call=10)
+        init, _, train, *_ = pjs.make_train(agent, env, updates_per_call=10)
         key = jax.random.key(0)
         run = jax.eval_shape(init, key, agent.hypers, env.params)
         clock = pjs.Clock(np.int32(0), np.int32(10))
