@@ -23,8 +23,9 @@ from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets import SelfPredictive
-from purejaxrl_suite.ops import perturb, schedules, self_prediction
+from purejaxrl_suite.ops import optimizers, perturb, schedules, self_prediction
 from purejaxrl_suite.ops.augmentation import augmentation
+from purejaxrl_suite.ops.differentiable import run_if
 from purejaxrl_suite.ops.perturb import RESET, Factors
 
 
@@ -124,7 +125,7 @@ def bbf(
     augment = augmentation(env.observation)
 
     def optimizer(hypers: BBFHypers) -> optax.GradientTransformation:
-        adam = optax.adamw(
+        adam = optimizers.adamw(
             hypers.learning_rate,
             eps=hypers.adam_epsilon,
             weight_decay=hypers.weight_decay,
@@ -158,19 +159,20 @@ def bbf(
         return loss
 
     def reset(key: Key, hypers: BBFHypers, state: RainbowState) -> RainbowState:
-        soft = Factors(hypers.shrink, hypers.perturb)
-        factors = {"encoder": soft, "aux/transition": soft, "aux": RESET}
-        factors |= {"bridge": RESET, "trunk": RESET, "heads": RESET}
-
-        def fresh(carry: tuple) -> tuple:
+        def fresh(fixed: tuple[Key, BBFHypers], old: tuple) -> tuple:
+            key, hypers = fixed
+            soft = Factors(hypers.shrink, hypers.perturb)
+            factors = {"encoder": soft, "aux/transition": soft, "aux": RESET}
+            factors |= {"bridge": RESET, "trunk": RESET, "heads": RESET}
             # The target's fresh parameters are its own, as in the paper's code.
-            starts = jax.vmap(model.network.init)(jax.random.split(key))
+            keys = jax.random.split(key)
+            starts = jax.vmap(model.network.init)(keys)
             params, target = (
-                perturb.shrink_and_perturb(old, tree.index(starts, i), factors)
-                for i, old in enumerate((carry[1].params, carry[2]))
+                perturb.shrink_and_perturb(one, tree.index(starts, i), factors)
+                for i, one in enumerate((old[0].params, old[1]))
             )
             learner = Learner(params, optimizer(hypers).init(params))
-            return jnp.zeros((), bool), learner, target, jnp.zeros((), jnp.int32)
+            return learner, target, jnp.zeros((), jnp.int32)
 
         due = schedules.reset_is_due(
             state.updates,
@@ -179,9 +181,8 @@ def bbf(
             hypers.no_resets_after,
             as_released=released.resets,
         )
-        # A loop of one turn or none: unlike a condition, it costs nothing while no member resets.
-        carry = due, state.learner, state.target, state.steps
-        _, learner, target, steps = jax.lax.while_loop(lambda carry: carry[0], fresh, carry)
+        old = state.learner, state.target, state.steps
+        learner, target, steps = run_if(fresh, due, (key, hypers), old)
         return state._replace(learner=learner, target=target, steps=steps)
 
     rule = Rule(

@@ -19,7 +19,7 @@ from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTre
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.envs.multi_task import task_labels
 from purejaxrl_suite.nets.tasks import masked
-from purejaxrl_suite.ops import losses, minibatch, returns, statistics, successors
+from purejaxrl_suite.ops import losses, minibatch, optimizers, returns, statistics, successors
 from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
@@ -121,8 +121,8 @@ def ppo(
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
     def optimizer(hypers: PPOHypers) -> optax.GradientTransformation:
-        clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
-        adam = optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon)
+        clip = optimizers.clip_by_global_norm(hypers.max_gradient_norm)
+        adam = optimizers.adam(hypers.learning_rate, hypers.adam_epsilon)
         return network.constrain(Pooled(*optax.chain(clip, adam)))
 
     def init(key: Key, hypers: PPOHypers) -> PPOState:
@@ -142,10 +142,10 @@ def ppo(
         output, internals = network.unroll(params, obs, memory, starts, {})
         values, seen = output.value, (next_obs, internals.memory)
 
-        def value(successor: tuple[Array, Memory]) -> Array:
+        def value(params: PyTree, successor: tuple[Array, Memory]) -> Array:
             return network.apply(params, *successor, {})[0].value
 
-        following = successors.next_values(value, values, seen, terminated, truncated)
+        following = successors.next_values(value, params, values, seen, terminated, truncated)
         gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
         known = reward, values, following, terminated, done
         advantage = gae(*known, hypers.gamma, hypers.gae_lambda)
@@ -173,7 +173,7 @@ def ppo(
 
     def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
         with jax.named_scope("returns"):
-            batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
+            batch = prepare(hypers, state.learner.params, transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
         objective = partial(loss, hypers)
         learner, metrics = descend(objective, optimizer(hypers), state.learner, batch, index)
@@ -181,7 +181,7 @@ def ppo(
         return PPOState(learner), metrics
 
     def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> types.Probe:
-        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
+        batch = prepare(hypers, state.learner.params, transition)
 
         def objective(params: PyTree, taps: Any):
             total, (_, features) = loss(hypers, params, batch, taps)

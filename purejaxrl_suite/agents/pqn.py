@@ -19,7 +19,7 @@ from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
-from purejaxrl_suite.ops import exploration, minibatch, returns, schedules, successors
+from purejaxrl_suite.ops import exploration, minibatch, optimizers, returns, schedules, successors
 from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
@@ -109,8 +109,8 @@ def pqn(
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
     def optimizer(hypers: PQNHypers) -> optax.GradientTransformation:
-        clip = optax.clip_by_global_norm(hypers.max_gradient_norm)
-        return network.constrain(Pooled(*optax.chain(clip, optax.radam(hypers.learning_rate))))
+        clip = optimizers.clip_by_global_norm(hypers.max_gradient_norm)
+        return network.constrain(Pooled(*optax.chain(clip, optimizers.radam(hypers.learning_rate))))
 
     def init(key: Key, hypers: PQNHypers) -> PQNState:
         params = network.init(key)
@@ -130,11 +130,11 @@ def pqn(
         before, after = extras["memory"]
         done = transition.done
 
-        def value(successor: tuple[Array, Memory]) -> Array:
+        def value(params: PyTree, successor: tuple[Array, Memory]) -> Array:
             return jnp.max(network.apply(params, *successor, {})[0], axis=-1)
 
         following = successors.next_values(
-            value, extras["value"], (next_obs, after), terminated, truncated
+            value, params, extras["value"], (next_obs, after), terminated, truncated
         )
         lambda_returns = jax.vmap(returns.lambda_returns, (1, 1, 1, 1, None, None), 1)
         reward = hypers.reward_scale * reward
@@ -152,13 +152,13 @@ def pqn(
 
     def update(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition):
         with jax.named_scope("returns"):
-            batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
+            batch = prepare(hypers, state.learner.params, transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
         learner, metrics = descend(loss, optimizer(hypers), state.learner, batch, index)
         return PQNState(learner), metrics | {"epsilon": jnp.float32(hypers.epsilon)}
 
     def probe(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition) -> types.Probe:
-        batch = prepare(hypers, jax.lax.stop_gradient(state.learner.params), transition)
+        batch = prepare(hypers, state.learner.params, transition)
 
         def objective(params: PyTree, taps: Any):
             total, (_, features) = loss(params, batch, taps)

@@ -21,6 +21,7 @@ from purejaxrl_suite.agents.shared.rainbow_loss import Rule
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array
 from purejaxrl_suite.core.validate import Range
+from purejaxrl_suite.ops import optimizers
 
 
 class RainbowConfig(NamedTuple):
@@ -114,7 +115,7 @@ def rainbow(
     replay = experience(env, config, config.max_n_step)
 
     def optimizer(hypers: RainbowHypers) -> optax.GradientTransformation:
-        return network.constrain(optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
+        return network.constrain(optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
 
     def schedule(hypers: RainbowHypers, steps: Array) -> tuple[Any, Any]:
         return hypers.n_step, hypers.gamma

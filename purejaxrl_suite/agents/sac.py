@@ -155,7 +155,7 @@ def sac(
         weight = temperatures.weight(state.temperature, task)
 
         def loss(params: PyTree, taps: Any):
-            fixed = continuous_learning.critics_fixed(params)
+            fixed = continuous_learning.critics_of(state.learner.params, params)
             action, log_prob = sample(noise, network.apply(fixed, obs, (), taps)[0].policy)
             values = network.apply(fixed, obs, action=action)[0].values
             total = jnp.mean(weight * log_prob - ensembles.judgement(values, believed))

@@ -133,11 +133,11 @@ def td3(
 
         return loss
 
-    def actor_objective(obs: Array):
+    def actor_objective(state: ReplayState, obs: Array):
         """(params, taps) -> (f32[], (metrics, ())): the first critic alone judges the actor."""
 
         def loss(params: PyTree, taps: Any):
-            fixed = continuous_learning.critics_fixed(params)
+            fixed = continuous_learning.critics_of(state.learner.params, params)
             action = units.hold(jnp.tanh(network.apply(fixed, obs, (), taps)[0].policy))
             total = -jnp.mean(network.apply(fixed, obs, action=action)[0].values[:, 0])
             return total, ({"actor_loss": total}, ())
@@ -150,7 +150,7 @@ def td3(
         return state._replace(learner=learner, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
-        loss, step = actor_objective(drawn.batch.obs), (rates(hypers), state.learner)
+        loss, step = actor_objective(state, drawn.batch.obs), (rates(hypers), state.learner)
         learner, metrics, _ = continuous_learning.descend("actor", loss, *step)
         follow = Target(1, hypers.target_update_rate)
         target = replay_learning.follow(state.target, learner.params, state.steps, follow)
@@ -166,7 +166,7 @@ def td3(
         """Both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
         critic_loss = critic_objective(hypers, state, drawn)
-        actor_loss = actor_objective(drawn.batch.obs)
+        actor_loss = actor_objective(state, drawn.batch.obs)
 
         def features(params: PyTree, taps: Any):
             error, (_, found) = critic_loss(params, taps)

@@ -5,6 +5,7 @@ A draw among 100,000 numbers looks at six rows of FAN, one in each level; an upd
 Sums are added up anew and never corrected by differences, so no error accumulates.
 """
 
+import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array
@@ -47,6 +48,7 @@ def find(pyramid: Pyramid, share: Array) -> Array:
 
     Never the index of a zero, unless all numbers are zero.
     """
+    pyramid = jax.lax.stop_gradient(pyramid)  # an index has no derivative, and `nextafter` none
     rest = share * total(pyramid)
     index = jnp.zeros(share.shape, jnp.int32)
     for level in reversed(pyramid):

@@ -82,6 +82,37 @@ def check_agent(agent: Agent, key: Key) -> None:
         _require_agent(agent, kept, promise)
 
 
+def check_gradients(agent: Agent, key: Key) -> Any:
+    """Check that an update can be differentiated with respect to every hyper-parameter.
+
+    The derivatives of the sum of all numbers of state and metrics after two updates on made-up
+    experience are finite; compiles one program. Returns them, a Hypers of f32[].
+    Raises AssertionError naming the hyper-parameters of which they are not.
+    """
+    hypers = jax.tree.map(jnp.float32, agent.hypers)
+    found = jax.jit(jax.grad(lambda hypers, key: outcome(agent, hypers, key)))(hypers, key)
+    broken = [name for name, x in found._asdict().items() if not np.isfinite(x)]
+    _require_agent(agent, not broken, f"derivatives are finite, not so of {broken}")
+    return found
+
+
+def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Array:
+    """A number of `dtype` that two updates on made-up experience depend on in all they compute."""
+    keys = jax.random.split(key, 4)
+
+    def exact(x: Array) -> Array:
+        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    state = jax.tree.map(exact, agent.init(keys[0], hypers))
+    still = jax.lax.stop_gradient((hypers, state))
+    transition = jax.tree.map(exact, _experience(agent, keys[1], *still))
+    metrics = {}
+    for key in keys[2:]:
+        state, metrics = agent.update(key, hypers, state, transition)
+    numbers = (x for x in jax.tree.leaves((state, metrics)) if jnp.issubdtype(x.dtype, dtype))
+    return jnp.asarray(sum(map(jnp.sum, numbers)))
+
+
 def _experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
     """A rollout of random observations and rewards, with ends of both kinds."""
     n, length = agent.num_envs, agent.rollout_length

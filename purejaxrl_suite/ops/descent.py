@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Learner, PyTree
+from purejaxrl_suite.ops.differentiable import norm
 
 Loss = Callable[[PyTree, Any, Any], tuple[Array, tuple[dict[str, Array], Any]]]
 
@@ -62,7 +63,7 @@ def descend(
         grads = ravel_pytree(grads)[0] if pooled else grads
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
         params = optax.apply_updates(learner.params, updates)
-        metrics = metrics | {"gradient_norm": optax.tree.norm(grads)}
+        metrics = metrics | {"gradient_norm": norm(grads)}
         names[:] = metrics
         # One row, and not a history for each of them: writing to each is a kernel.
         return Learner(params, opt_state), jnp.stack(list(metrics.values()))

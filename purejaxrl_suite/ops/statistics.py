@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.ops.differentiable import sqrt
 
 
 class Left(NamedTuple):
@@ -81,10 +82,10 @@ def standardize(x: Array, group: Array | None = None, groups: int = 1) -> Array:
     group: i32[...] in [0, groups): each group by its own mean and deviation; None takes all as one.
     """
     if group is None:
-        return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
+        return (x - jnp.mean(x)) / (sqrt(jnp.var(x)) + 1e-8)
     member = (jnp.ravel(group)[:, None] == jnp.arange(groups)[None]).astype(jnp.float32)
     # A group that is absent has a sum of zero over one, which is used by no element.
     count, flat = jnp.maximum(jnp.sum(member, axis=0), 1.0), jnp.ravel(x)
     centred = flat - member @ (flat @ member / count)
-    deviation = member @ jnp.sqrt(jnp.square(centred) @ member / count)
+    deviation = member @ sqrt(jnp.square(centred) @ member / count)
     return jnp.reshape(centred / (deviation + 1e-8), x.shape)

@@ -23,6 +23,7 @@ from purejaxrl_suite.core import spaces, tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Network, PyTree
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import value
+from purejaxrl_suite.ops.optimizers import adam
 
 Metrics = dict[str, Array]
 
@@ -115,7 +116,7 @@ def optimizers(network: Network, hypers: Any) -> Optimizers:
         def labels(params: PyTree) -> PyTree:
             return jax.tree.map_with_path(label, params)
 
-        parts: dict[Any, Any] = {True: optax.adam(rate), False: optax.set_to_zero()}
+        parts: dict[Any, Any] = {True: adam(rate), False: optax.set_to_zero()}
         return network.constrain(optax.partition(parts, labels))
 
     return Optimizers(of(False, hypers.actor_learning_rate), of(True, hypers.critic_learning_rate))
@@ -141,10 +142,10 @@ def descend(
     return Learner(inner.params, opt_state), metrics, extra
 
 
-def critics_fixed(params: PyTree) -> PyTree:
-    """The parameters, of which the critics' have no gradient."""
+def critics_of(fixed: PyTree, params: PyTree) -> PyTree:
+    """The parameters with the critics of others, so that they have no gradient."""
     return jax.tree.map_with_path(
-        lambda path, x: jax.lax.stop_gradient(x) if nets.is_critic(path) else x, params
+        lambda path, other, own: other if nets.is_critic(path) else own, fixed, params
     )
 
 
@@ -154,7 +155,7 @@ def critic_errors(values: Array, batch: Batch, following: Array) -> tuple[Array,
     values: f32[B, M], of actions taken. following: f32[B], of the observations after them.
     """
     target = value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
-    errors = jnp.square(values - jax.lax.stop_gradient(target)[:, None])
+    errors = jnp.square(values - target[:, None])
     loss = jnp.mean(batch.weight * jnp.sum(errors, axis=-1))
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 

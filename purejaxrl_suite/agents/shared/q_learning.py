@@ -28,7 +28,7 @@ from purejaxrl_suite.core.types import (
     Transition,
 )
 from purejaxrl_suite.envs.common import shortest_limit
-from purejaxrl_suite.ops import exploration, schedules
+from purejaxrl_suite.ops import exploration, optimizers, schedules
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
 
@@ -99,7 +99,7 @@ def q_learning(
     )
 
     def optimizer(hypers: Any) -> optax.GradientTransformation:
-        return network.constrain(optax.adam(hypers.learning_rate, eps=hypers.adam_epsilon))
+        return network.constrain(optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
 
     def init(key: Key, hypers: Any) -> ReplayState:
         return replay_learning.start(network.init(key), optimizer(hypers), replay.init())

@@ -14,6 +14,7 @@ import optax
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Learner, Network, PyTree
 from purejaxrl_suite.ops import schedules
+from purejaxrl_suite.ops.differentiable import norm
 
 Metrics = dict[str, Array]
 
@@ -71,7 +72,7 @@ def descend(
     grads, (metrics, extra) = jax.grad(loss, has_aux=True)(learner.params, {})
     updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
     params = optax.apply_updates(learner.params, updates)
-    return Learner(params, opt_state), metrics | {"gradient_norm": optax.tree.norm(grads)}, extra
+    return Learner(params, opt_state), metrics | {"gradient_norm": norm(grads)}, extra
 
 
 def follow(target: PyTree, params: PyTree, steps: Array, rule: Target) -> PyTree:

@@ -13,6 +13,7 @@ import optax
 
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.types import Array, Environment
+from purejaxrl_suite.ops import optimizers
 
 
 class Temperature(NamedTuple):
@@ -39,7 +40,7 @@ def tasks(env: Environment, each: bool) -> tuple[int, Callable[[Array], Array]]:
 def start(temperature: Array | float, count: int = 1) -> Temperature:
     """At a positive number, for `count` tasks (K)."""
     log = jnp.full(count, jnp.log(jnp.asarray(temperature, jnp.float32)))
-    return Temperature(log, optax.adam(1.0).init(log))
+    return Temperature(log, optimizers.adam(1.0).init(log))
 
 
 def weight(temperature: Temperature, task: Array) -> Array:
@@ -64,5 +65,5 @@ def adjust(
         return -jnp.mean(jnp.exp(log)[task] * (log_prob + target))
 
     gradient: Any = jax.grad(loss)(old.log)
-    change, opt_state = optax.adam(learning_rate).update(gradient, old.opt_state)
+    change, opt_state = optimizers.adam(learning_rate).update(gradient, old.opt_state)
     return Temperature(optax.tree.add(old.log, change), opt_state)
