@@ -127,7 +127,7 @@ def _init(blueprint: Blueprint, key: Key) -> PyTree:
     key_parts, key_gru, key_heads, key_experts = jax.random.split(key, 4)
     params: dict[str, Any] = {}
     paths = [path for body in blueprint.bodies for path, _ in body.parts]
-    keys = dict(zip(paths, jax.random.split(key_parts, len(paths) + 1), strict=False))
+    keys = dict(zip(paths, jax.random.split(key_parts, len(paths)), strict=True))
     split = jax.random.split(key_heads, len(blueprint.heads))
     keys_heads = dict(zip(blueprint.heads, split, strict=True))
     keys_bodies = jax.random.split(key_experts, len(blueprint.bodies))

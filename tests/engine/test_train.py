@@ -88,9 +88,14 @@ def test_segments_are_made_of_updates():
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-5, 1e-6), *both(clock))
 
 
-def test_no_two_keys_of_a_member_are_alike():
+@pytest.mark.parametrize("prefix", [True, False])
+def test_no_two_keys_of_a_member_are_alike(prefix):
+    """Whether or not the first keys of a split are those of a shorter one."""
     key = jax.random.key(3)
-    keys = [*member_keys(key), *(x for i in range(3) for x in update_keys(key, Clock(i, 3)))]
+    with jax.threefry_partitionable(prefix):
+        pairs = jax.random.split(key, 3)[:2] == jax.random.split(key, 2)
+        keys = [*member_keys(key), *(x for i in range(3) for x in update_keys(key, Clock(i, 3)))]
+    assert pairs.all() == prefix
     assert len({tuple(np.asarray(jax.random.key_data(one))) for one in keys}) == len(keys)
 
 
