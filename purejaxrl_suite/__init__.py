@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         TimeStep,
         Transition,
     )
-    from purejaxrl_suite.engine.evaluate import make_evaluate
+    from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
     from purejaxrl_suite.populations.population import evolve
@@ -96,7 +96,7 @@ _HOMES = {
         "TimeStep",
         "Transition",
     ),
-    "engine.evaluate": ("make_evaluate",),
+    "engine.evaluate": ("Evaluating", "make_evaluate"),
     "sweeps.execute": ("Progress",),
     "sweeps.plan": ("Plan",),
     "populations.population": ("evolve",),

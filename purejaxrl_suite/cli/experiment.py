@@ -102,8 +102,17 @@ def _arguments(given: Given) -> dict[str, Any]:
         "seeds": given.seeds,
         "steps": given.fleet.steps,
         "reset_pool": given.fleet.reset_pool,
+        "evaluate_every": _evaluating(given.fleet),
         **given.plasticity,
     }
+
+
+def _evaluating(fleet: Any) -> Any:
+    from purejaxrl_suite.engine.evaluate import Evaluating
+
+    if fleet.evaluate_every is None:
+        return None
+    return Evaluating(fleet.evaluate_every, fleet.evaluate_episodes, fleet.evaluate_explore)
 
 
 def _check_alike(environments: list[Any]) -> None:

@@ -41,6 +41,12 @@ class Fleet:
     """Plasticity metrics to record: cheap, costly, or package.module:function of your own."""
     measure_every: int = 10
     """Updates from one measurement of these metrics to the next."""
+    evaluate_every: int | None = None
+    """Updates from one evaluation to the next; none by default."""
+    evaluate_episodes: int = 32
+    """Whole episodes of an evaluation."""
+    evaluate_explore: bool = False
+    """Evaluations act as training does at its end; greedily by default."""
     intervention: str | None = None
     """What is done to learners between updates: redo (docs/plasticity.md has the names), or
     package.module:function, which returns it."""

@@ -130,7 +130,8 @@ def write_figures(
 
     figures = folder / "figures"
     end = "" if metric == "episode_return" else in_file_name(f"_{metric}")
-    report.learning_curves(curves, metric, figures / f"learning_curve{end}.png")
+    shown = None if metric == "episode_return" else metric
+    report.learning_curves(curves, shown, figures / f"learning_curve{end}.png")
     if "success" in curves:
         report.learning_curves(curves, "success", figures / "success.png")
     if parameters(configurations(curves)):

@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import instance, integer
-from purejaxrl_suite.core.types import ENDED, Agent, Array, Environment, Key, PyTree
-from purejaxrl_suite.engine.parallel import check_tasks, parallel
+from purejaxrl_suite.core.types import ENDED, Agent, Array, Clock, Environment, Key, PyTree
+from purejaxrl_suite.engine.parallel import by_task, check_fit, check_tasks, parallel
 from purejaxrl_suite.engine.rollout import info_names
-from purejaxrl_suite.engine.train import check_fit
+
+RETURN, SUCCESS = "evaluation_return", "evaluation_success"
+"""Rows of evaluations while training goes on."""
 
 
 class Evaluation(NamedTuple):
@@ -30,6 +32,20 @@ class Evaluation(NamedTuple):
     episode_length: Array
     completed: Array
     info: dict[str, Array]
+
+
+class Evaluating(NamedTuple):
+    """Evaluation while training goes on, which changes no other number.
+
+    every: updates from one evaluation to the next. episodes: whole ones in each of them, in
+    environments of their own. explore: act as training does at its end, instead of greedily.
+    steps: budget of an episode; by default the largest time limit among the members.
+    """
+
+    every: int
+    episodes: int = 32
+    explore: bool = False
+    steps: int | None = None
 
 
 def refuse(unknown: Mapping[str, Any], *more: str) -> None:
@@ -93,3 +109,37 @@ def make_evaluate(
         return jax.lax.scan(step, carry, (noise, step_keys))[0][-1]
 
     return evaluate
+
+
+def make_evaluating(
+    agent: Agent, env: Environment, how: Evaluating
+) -> Callable[[Key, Any, PyTree, Any, Clock], dict[str, Array]]:
+    """A pure function (key, hypers, env_params, agent state, clock) -> row {name: f32[]}.
+
+    `evaluation_return` is the mean over episodes, and so is `evaluation_success` where the
+    environment tells `success`; of several tasks the row has those of each, too. After updates that
+    are none of every `how.every` they are NaN, and nothing is computed.
+    """
+    every = integer("evaluate_every", how.every, 1)
+    episodes, explore, steps = how[1:]
+    evaluate = make_evaluate(agent, env, episodes=episodes, explore=explore, steps=steps)
+
+    def row(key: Key, hypers: Any, params: PyTree, state: Any) -> dict[str, Array]:
+        found = evaluate(key, hypers, params, state)
+        values = {RETURN: found.episode_return}
+        if "success" in found.info:
+            values[SUCCESS] = found.info["success"]
+        means = {name: jnp.mean(x) for name, x in values.items()}
+        for name, x in values.items() if env.tasks else ():
+            each = jnp.mean(by_task(x, len(env.tasks)), axis=0)
+            means |= {f"{name}_{task}": each[i] for i, task in enumerate(env.tasks)}
+        return means
+
+    @jax.named_scope("evaluation")
+    def evaluating(key: Key, hypers: Any, params: PyTree, state: Any, clock: Clock):
+        known = key, hypers, params, state
+        missing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), jax.eval_shape(row, *known))
+        due = (clock.update + 1) % every == 0
+        return jax.lax.cond(due, row, lambda *_: missing, *known)
+
+    return evaluating

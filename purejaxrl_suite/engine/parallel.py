@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Array, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, TimeStep
 
 
 class Parallel(NamedTuple):
@@ -47,6 +47,18 @@ def check_tasks(env: Environment, name: str, n: int) -> None:
         raise ValueError(
             f"{name}={n} must be a multiple of the {len(env.tasks)} tasks of {env.name}"
         )
+
+
+def check_fit(agent: Agent, env: Environment) -> None:
+    """Raise ValueError unless the agent was built for spaces, and tasks, like the environment's."""
+    for name in ("observation", "action"):
+        ours, theirs = getattr(agent, name), getattr(env, name)
+        if ours != theirs:
+            raise ValueError(
+                f"agent {agent.name!r} was built for {name} {spaces.describe(ours)}, environment "
+                f"{env.name!r} has {spaces.describe(theirs)}: build the agent from this environment"
+            )
+    check_tasks(env, "num_envs", agent.num_envs)
 
 
 def _several(env: Environment) -> Parallel:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.interventions import joined, observed
 from purejaxrl_suite.core.look import look_at
@@ -23,7 +23,8 @@ from purejaxrl_suite.core.types import (
     Run,
     Transition,
 )
-from purejaxrl_suite.engine.parallel import check_tasks
+from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
+from purejaxrl_suite.engine.parallel import check_fit
 from purejaxrl_suite.engine.rollout import rollout, start
 
 History = dict[str, Array]
@@ -45,7 +46,7 @@ class UpdateKeys(NamedTuple):
     """What the key of an update is split into, whether or not all are used.
 
     rollout, update: of acting and learning. look, intervention: of what is measured and done after
-    it. start: of episodes that all start anew, where a phase begins.
+    it. start: of episodes that all start anew, where a phase begins. evaluation: of its episodes.
     """
 
     rollout: Key
@@ -53,6 +54,7 @@ class UpdateKeys(NamedTuple):
     look: Key
     intervention: Key
     start: Key
+    evaluation: Key
 
 
 def member_keys(key: Key) -> MemberKeys:
@@ -157,6 +159,7 @@ def make_train(
     intervention: Intervention | None = None,
     metrics: Sequence[Metric] = (),
     measure_every: int = 10,
+    evaluation: Evaluating | None = None,
 ) -> Train:
     """Bind an agent to an environment.
 
@@ -164,12 +167,14 @@ def make_train(
     clock only, so neither segments nor neighbours change them.
 
     After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
-    after each update `intervention` is applied. The random numbers of all else stay what they are.
+    after each update `intervention` is applied; `evaluation` looks at what is there then. The
+    random numbers of all else stay what they are.
     """
     check_fit(agent, env)
     plasticity = observed(intervention, metrics, measure_every)
     if plasticity is not None and agent.network is None:
         raise ValueError(f"agent {agent.name!r} has no network, so there is nothing to measure")
+    evaluate = None if evaluation is None else make_evaluating(agent, env, evaluation)
     if reset_pool < 0:
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
 
@@ -181,11 +186,11 @@ def make_train(
             run = run._replace(intervention=kept)
         return tree.strong(run)
 
-    def update(
-        key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
-    ) -> tuple[Run, History]:
-        hypers, keys = agent.anneal(hypers, clock), update_keys(key, clock)
-        acted = run._replace(intervention=())
+    def learn(
+        keys: UpdateKeys, hypers: Any, params: PyTree, run: Run, clock: Clock
+    ) -> tuple[Run, History, PyTree]:
+        """A rollout, the agent's update, what intervenes; and the parameters in force."""
+        hypers, acted = agent.anneal(hypers, clock), run._replace(intervention=())
         if env.phase is not None:
             acted, params = enter_phase(agent, env, keys.start, params, acted, clock)
         acted, transition, episodes = rollout(
@@ -197,16 +202,24 @@ def make_train(
             state, metrics = agent.update(keys.update, hypers, acted.agent, transition)
         row = episodes | dict(metrics)
         if plasticity is None:
-            return acted._replace(agent=state), row
+            return acted._replace(agent=state), row, params
         with jax.named_scope("metrics"):
             look = look_at(agent, keys.look, hypers, acted.agent, state, transition)
-            kept = run.intervention
-            learner, kept, found = plasticity.apply(
-                keys.intervention, clock, kept, state.learner, look
-            )
+            known = keys.intervention, clock, run.intervention, state.learner, look
+            learner, kept, found = plasticity.apply(*known)
         state = state._replace(learner=learner)
         row = joined({"the agent": row, "what is measured or done": found})
-        return acted._replace(agent=state, intervention=kept), row
+        return acted._replace(agent=state, intervention=kept), row, params
+
+    def update(
+        key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
+    ) -> tuple[Run, History]:
+        keys = update_keys(key, clock)
+        run, row, params = learn(keys, hypers, params, run, clock)
+        if evaluate is None:
+            return run, row
+        found = evaluate(keys.evaluation, hypers, params, run.agent, clock)
+        return run, joined({"training": row, "evaluation": found})
 
     return training(init, update, updates_per_call)
 
@@ -232,15 +245,3 @@ def leave_phase(
     _, ends = env.phase(params, clock._replace(update=clock.update + 1))
     last = transition.truncated[-1] | ends
     return transition._replace(truncated=transition.truncated.at[-1].set(last))
-
-
-def check_fit(agent: Agent, env: Environment) -> None:
-    """Raise ValueError unless the agent was built for spaces, and tasks, like the environment's."""
-    for name in ("observation", "action"):
-        ours, theirs = getattr(agent, name), getattr(env, name)
-        if ours != theirs:
-            raise ValueError(
-                f"agent {agent.name!r} was built for {name} {spaces.describe(ours)}, environment "
-                f"{env.name!r} has {spaces.describe(theirs)}: build the agent from this environment"
-            )
-    check_tasks(env, "num_envs", agent.num_envs)

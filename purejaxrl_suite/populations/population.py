@@ -23,6 +23,7 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
 from purejaxrl_suite.core.types import Environment, Run
+from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.populations.cohort import (
     Cohort,
@@ -77,6 +78,7 @@ def evolve(
     memory: str | int | float | None = None,
     accept_changes: bool = False,
     reset_pool: int = 1,
+    evaluate_every: int | Evaluating | None = None,
     announce: Callable[[object], None] = print,
     on_segment: Told = None,
 ) -> Result:
@@ -92,9 +94,9 @@ def evolve(
 
     A copy goes on from the state of the member with its seed, with the random numbers of that seed.
     What is fresh gets the start of its seed and the rest of training, schedules included. Returns
-    curves as `dataset` describes them, and the members of the last phase. In `on_segment` a chunk
-    is a phase. Raises what `sweep` does; ValueError for more than one group, or if not all members
-    fit into memory at once, or if nothing is known of anybody's score.
+    curves as `dataset` describes them, and the members of the last phase, a chunk in `on_segment`.
+    Raises what `sweep` does; ValueError for more than one group, or if not all members fit into
+    memory at once, or if nothing is known of anybody's score.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
     instance("env", env, Environment)
@@ -102,7 +104,8 @@ def evolve(
         raise wrong("hypers", "points, such as `random(PPOHypers(), 16, ...)` gives", hypers)
     if isinstance(env_params, Points):
         raise wrong("env_params", "values: a population varies hypers only", env_params)
-    arguments = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
+    arguments: Any = {"hypers": hypers, "config": config, "network": network}
+    arguments |= {"env_params": env_params, "evaluate_every": evaluate_every}
     laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps, reset_pool=reset_pool)
     rules = Rules(
         function("select", select, 3, "(key, scores, hypers) -> Selection"),

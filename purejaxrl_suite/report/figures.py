@@ -29,6 +29,7 @@ STYLE: Any = {
     "lines.linewidth": 1.8,
     "savefig.dpi": 200,
 }
+EVALUATED = "evaluation_return"
 FEW = 5
 """Lines that are drawn of more than there are colours for."""
 CHARACTER = 0.075
@@ -36,19 +37,21 @@ CHARACTER = 0.075
 
 
 def learning_curves(
-    curves: Any, metric: str = "episode_return", path: str | Path | None = None
+    curves: Any, metric: str | None = None, path: str | Path | None = None
 ) -> Figure:
     """Plot the interquartile mean over seeds and its 95 % bootstrap interval against experience.
 
     curves: `Result.curves`, or {label: curves}. One panel per environment, one line per
         configuration; of more than seven the best five, by final score.
-    metric: name of a variable of the curves; plotted as means over at most 50 windows.
+    metric: name of a variable of the curves; plotted as means over at most 50 windows. By default
+        `evaluation_return` where all of them have it, else `episode_return`.
     path: where to write the picture, if anywhere (PNG, PDF or SVG by its suffix).
     Raises ValueError for no curves, or a metric that some of them lack.
     """
     found = configurations(curves)
     if not found:
         raise ValueError("curves: expected at least one dataset, got none")
+    metric = metric or shown_first(found)
     panels = shortlist(found, metric, len(COLOURS), FEW)
     labels = list(dict.fromkeys(one.label for few in panels.values() for one in few))
     beside = max(CHARACTER * (len(line_name(one)) - 8) for few in panels.values() for one in few)
@@ -65,6 +68,12 @@ def learning_curves(
             ax.set_title(": ".join(part for part in parts if part))
         save(figure, path)
     return figure
+
+
+def shown_first(found: Sequence[Configuration]) -> str:
+    """The metric of learning curves: returns of evaluations, where there are some of all."""
+    evaluated = all(EVALUATED in one.curves for one in found)
+    return EVALUATED if evaluated else "episode_return"
 
 
 def save(figure: Figure, path: str | Path | None) -> None:

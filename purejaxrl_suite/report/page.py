@@ -8,7 +8,14 @@ from typing import Any
 from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.report import html, interactive, settings
 from purejaxrl_suite.report.configurations import Configuration, configurations, parameters
-from purejaxrl_suite.report.figures import COLOURS, FEW, axis_label, line_name
+from purejaxrl_suite.report.figures import (
+    COLOURS,
+    EVALUATED,
+    FEW,
+    axis_label,
+    line_name,
+    shown_first,
+)
 from purejaxrl_suite.report.gallery import verdicts
 from purejaxrl_suite.report.layers import by_layer
 from purejaxrl_suite.report.ranking import best, rank, remarks, shortlist
@@ -19,6 +26,8 @@ from purejaxrl_suite.studies import Outcome
 
 HINT = "A click on a name hides its curve; with a mouse, drag to zoom, double-click to go back."
 OLD = "These curves are older than the record of what ran: its settings are not known."
+LARGE = EVALUATED, "evaluation_success", "success"
+"""Metrics that have a figure like the one that is shown first."""
 ROWS = 50
 """Configurations of an environment in the table."""
 
@@ -116,7 +125,9 @@ def _seconds(known: Mapping[str, Any], name: str) -> str | None:
 
 
 def _curves(panels: Panels, found: Sequence[Configuration], metric: str) -> Iterator[str]:
-    metrics = dict.fromkeys([metric, *["success"] * any("success" in x.curves for x in found)])
+    known = [name for name in LARGE if any(name in one.curves for one in found)]
+    first = [shown_first(found)] if metric == "episode_return" else []
+    metrics = dict.fromkeys([*first, metric, *known])
     for name in metrics:
         yield html.element("h2", f"Learning curves: {name.replace('_', ' ')}")
         for number, (environment, lines) in enumerate(panels.items()):
@@ -187,7 +198,7 @@ def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
         str(name): x.attrs
         for _, one in lines
         for name, x in one.curves.data_vars.items()
-        if set(x.dims) == {"seed", "step"} and name not in (metric, "success")
+        if set(x.dims) == {"seed", "step"} and name not in (metric, *LARGE)
     }
     apart = {one for name in names for one in layers_of(name, names).values()}
     apart |= {name for name in names if name.startswith(FINISHED)}  # 1, but for the first points

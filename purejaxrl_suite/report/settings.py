@@ -24,6 +24,7 @@ def tables(known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     environment |= {str(i): line for i, line in enumerate(_lines(merged["recipe"]), 1)}
     names = ("intervention", "reset_pool", "updates", "environment steps per update")
     training = {"seeds": _seeds(known["seeds"]), "steps": known["steps"]}
+    training |= _evaluation(merged)
     return {
         "Environment": environment,
         "Environment parameters": _each(merged["env_params"], known),
@@ -55,7 +56,18 @@ def settings(one: Configuration, known: Mapping[str, Any] | None = None) -> dict
     found |= {"recipe": " > ".join(group["recipe"]) or f"own({group['environment']!r})"}
     for name in ("intervention", "reset_pool"):
         found[name] = group[name]
+    found |= _evaluation(group)
     return found | dict(one.settings)
+
+
+def _evaluation(known: Mapping[str, Any]) -> dict[str, str]:
+    """What is evaluated in training, in words; {} for nothing."""
+    how = known.get("evaluation")
+    if not isinstance(how, dict):
+        return {}
+    acts = "sampled" if how["explore"] else "greedy"
+    each = f"{how['episodes']} episodes of {how['steps']} steps at most, {acts}"
+    return {"evaluation": f"every {how['every']} updates, {each}"}
 
 
 def _many(value: Any, known: Mapping[str, Any]) -> bool:

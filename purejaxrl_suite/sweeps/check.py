@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.argument import (
     a,
+    boolean,
     function,
     instance,
     integer,
@@ -32,6 +33,9 @@ from purejaxrl_suite.core.types import (
     Key,
     PyTree,
 )
+from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.parallel import check_tasks
+from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps.axes import fields
 from purejaxrl_suite.sweeps.memory import available, describe_bytes
 
@@ -123,6 +127,28 @@ def interventions(intervention: Any) -> Named:
         return one if one is None else instance(name, one, Intervention)
 
     return _named("intervention", intervention, check, "an Intervention, None")
+
+
+def evaluation(given: Any, env: Environment, params: PyTree) -> Evaluating | None:
+    """What is evaluated of members with these parameters, each of whose episodes comes to its end.
+
+    Raises ValueError where nothing bounds episodes, or tasks do not divide them.
+    """
+    if given is None:
+        return None
+    name = "evaluate_every"
+    how = given if isinstance(given, Evaluating) else Evaluating(integer(name, given, 1))
+    integer(f"{name}.every", how.every, 1), integer(f"{name}.episodes", how.episodes, 1)
+    boolean(f"{name}.explore", how.explore)
+    check_tasks(env, f"{name}.episodes", how.episodes)
+    known = limits(env, params)
+    if how.steps is None and known is None:
+        raise ValueError(
+            f"{name}: expected an environment with a time limit, {env.name!r} has none: "
+            "`envs.wrappers.time_limit` gives it one, `Evaluating(steps=...)` a budget"
+        )
+    steps = known[1] if how.steps is None and known else integer(f"{name}.steps", how.steps, 1)
+    return how._replace(steps=steps)
 
 
 def _named(name: str, given: Any, check: Callable[[str, Any], Any], what: str) -> Named:

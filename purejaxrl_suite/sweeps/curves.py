@@ -27,6 +27,7 @@ RUN = "run"
 EXTRAS = ("brax", "mujoco", "playground")
 UNITS = {
     "episode_return": "reward",
+    "evaluation_return": "reward",
     "episode_length": "steps",
     "entropy": "nats",
     "steps_per_second": "1/s",

@@ -139,6 +139,7 @@ def _plan_group(
         labels=group.labels,
         parameters=plan.parameters(group.agent),
         updates=group.updates,
+        evaluation=plan.describe_evaluation(group),
         chunk=program.size,
         chunks=-(-count // program.size),
         bytes_per_member=program.bytes * len(jax.local_devices()) // program.size,

@@ -18,6 +18,7 @@ from purejaxrl_suite.core.argument import functions, instance, integer, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
+from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
@@ -31,6 +32,7 @@ class Group(NamedTuple):
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
     of them, C x S. updates: of each member. train: the training of one of them. reset_pool:
     start states per environment and rollout. intervention: what is done, and measured, in training.
+    evaluation: of its members while they are trained.
     """
 
     labels: Mapping[str, Any]
@@ -42,6 +44,7 @@ class Group(NamedTuple):
     train: Train
     reset_pool: int = 1
     intervention: Intervention | None = None
+    evaluation: Evaluating | None = None
 
     @property
     def per_update(self) -> int:
@@ -96,6 +99,7 @@ def lay_out(
     intervention: Any = None,
     metrics: Sequence[Metric] = (),
     measure_every: int = 10,
+    evaluate_every: int | Evaluating | None = None,
     reset_pool: int = 1,
 ) -> Layout:
     """Build every agent and list all members; raises ValueError for what makes no sense."""
@@ -109,8 +113,7 @@ def lay_out(
     check.kind("hypers", hyper_points.base, declared.get("hypers"))
     chosen = check.seeds(seeds)
     metrics = functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
-    integer("measure_every", measure_every, 1)
-    integer("reset_pool", reset_pool, 0)  # 0: exact resets
+    integer("measure_every", measure_every, 1), integer("reset_pool", reset_pool, 0)
     groups = []
     for environment, (name, build), (what, done), (settings, one) in itertools.product(
         environments, networks, interventions, configs
@@ -128,16 +131,18 @@ def lay_out(
         agent = instance("builder", built, Agent)
         check.kind("hypers", hyper_points.base, type(agent.hypers))
         both = observed(done, metrics, measure_every)
-        train = make_train(agent, environment, reset_pool=reset_pool, intervention=both)
         labels = {"environment": environment.name, "network": name, "intervention": what} | settings
         updates = check.steps(agent, steps)
         check.room(params.count * hyper_points.count, chosen, updates)
         members = _members(agent, params, hyper_points, chosen)
+        evaluation = check.evaluation(evaluate_every, environment, members.env_params)
+        how: Any = {"reset_pool": reset_pool, "intervention": both, "evaluation": evaluation}
+        train = make_train(agent, environment, **how)
         if made is not None or not declared:  # else it has the network of its own
             check.outputs(agent)
         here = {axis: labels[axis] for axis in static}
         parts = here, one, agent, environment, members, updates, train
-        groups.append(Group(*parts, reset_pool, both))
+        groups.append(Group(*parts, **how))
     traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
     _check_names(static, traced, along | traced_along)
     return Layout(tuple(groups), static, traced, along | traced_along, tuple(chosen), steps)

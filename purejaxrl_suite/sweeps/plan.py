@@ -27,14 +27,15 @@ class GroupPlan(NamedTuple):
     """One compiled group of a sweep.
 
     labels: its static choices. parameters: {namespace: parameters of one member}. updates: of each
-    member. program: the compiled programs, for `chunk` members at once, in `chunks` turns.
-    bytes_per_member: on its device, at the peak. predicted: bytes of the whole process on CPU, of
-    each device elsewhere.
+    member. evaluation: what evaluations in training cost, "" without. program: the compiled
+    programs, for `chunk` members at once, in `chunks` turns. bytes_per_member: on its device, at
+    the peak. predicted: bytes of the whole process on CPU, of each device elsewhere.
     """
 
     labels: Mapping[str, Any]
     parameters: dict[str, int]
     updates: int
+    evaluation: str
     chunk: int
     chunks: int
     bytes_per_member: int
@@ -82,6 +83,21 @@ def _line(group: GroupPlan) -> str:
         f"  {name}: {describe_parameters(group.parameters)}; "
         f"{describe_bytes(group.bytes_per_member)} a member; {group.chunk:,} at once in "
         f"{group.chunks} chunk{'s' * (group.chunks > 1)}, peak {describe_bytes(group.predicted)}"
+        + f"; {group.evaluation}"
+        * bool(group.evaluation)
+    )
+
+
+def describe_evaluation(group: Group) -> str:
+    """What evaluations while it is trained cost; "" where there are none."""
+    how = group.evaluation
+    if how is None or how.steps is None:
+        return ""
+    times = group.updates // how.every
+    share = times * how.episodes * how.steps / (group.updates * group.per_update)
+    return (
+        f"{times:,} evaluations of {how.episodes:,} episodes x {how.steps:,} steps, "
+        f"{share:.0%} of the steps of training on top"
     )
 
 

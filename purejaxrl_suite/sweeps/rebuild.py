@@ -14,6 +14,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
+from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.fleet import Members
@@ -58,10 +59,13 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
     if acting:
         _check_network(structure(agent, env)["parameters"], known["parameters"])
     pool, intervention = known["reset_pool"], parts.intervention(known)
-    train = make_train(agent, env, reset_pool=pool, intervention=intervention)
+    told = known["evaluation"]
+    evaluation = None if told is None else Evaluating(**told)
+    how: Any = {"reset_pool": pool, "intervention": intervention, "evaluation": evaluation}
+    train = make_train(agent, env, **how)
     members = _members(known, record, agent, env)
     made = known["labels"], config, agent, env, members, known["updates"]
-    return Group(*made, train, pool, intervention)
+    return Group(*made, train, **how)
 
 
 def _check_network(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

@@ -64,6 +64,7 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
         "labels": {name: plain(x) for name, x in group.labels.items()},
         "layers": _layers(group.agent),
         "intervention": None if group.intervention is None else group.intervention.name,
+        "evaluation": None if group.evaluation is None else group.evaluation._asdict(),
         "reset_pool": group.reset_pool,
         "updates": group.updates,
         "environment steps per update": group.per_update,

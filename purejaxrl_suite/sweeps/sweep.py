@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from purejaxrl_suite.core.types import Agent, Environment, Metric
+from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
 from purejaxrl_suite.sweeps.execute import Progress, Settings, execute, make_plan
 from purejaxrl_suite.sweeps.folder import choose
@@ -42,6 +43,7 @@ def sweep(
     intervention: Any = None,
     metrics: Sequence[Metric] = (),
     measure_every: int = 10,
+    evaluate_every: int | Evaluating | None = None,
     announce: Callable[[object], None] = print,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Result:
@@ -53,12 +55,11 @@ def sweep(
         members of one program.
     config: a Config, a list of them, or points: a group each. network: a function Environment ->
         Network, or {name: function}, a group each.
-    seeds: how many, or which. A member's random numbers depend on its own seed only, so
-        configurations with equal seeds are paired.
+    seeds: how many, or which; configurations with equal seeds are paired.
     steps: environment steps of each member, rounded down to whole updates.
     intervention: what is done to each member's learner between updates, or {name: that or None}, a
         group each. metrics, measure_every: what is measured of it, and after every how many
-        updates. See `purejaxrl_suite.plasticity`.
+        updates. See `purejaxrl_suite.plasticity`. evaluate_every: updates, or an `Evaluating`.
     out: a folder for curves and checkpoints, new or of this very sweep, which then goes on where it
         stopped; None keeps all in memory. resume: the same, but there must be something.
     segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
@@ -75,7 +76,7 @@ def sweep(
     varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
     watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
     amount = {"seeds": seeds, "steps": steps, "reset_pool": reset_pool}
-    laid = lay_out(builder, env, **varied, **watched, **amount)
+    laid = lay_out(builder, env, **varied, **watched, **amount, evaluate_every=evaluate_every)
     if ray_gpus is not None:
         return execute_on_ray(laid, settings, choose(out, resume), gpus=ray_gpus)
     told = {"announce": announce, "on_segment": on_segment}
@@ -98,11 +99,13 @@ def plan(
     intervention: Any = None,
     metrics: Sequence[Metric] = (),
     measure_every: int = 10,
+    evaluate_every: int | Evaluating | None = None,
 ) -> Plan:
     """The plan of a sweep with these arguments: compiles its programs and runs nothing."""
     settings = Settings(segments=segments, memory=memory)
     varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
     varied["reset_pool"] = reset_pool
     watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
+    watched["evaluate_every"] = evaluate_every
     laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
     return make_plan(laid, settings, checkpoints=True)

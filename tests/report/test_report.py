@@ -78,6 +78,16 @@ def test_members_that_diverged_have_the_worst_score_of_the_task():
     assert "b (1/2 diverged)" in {text.get_text() for text in figure.axes[0].texts}
 
 
+def test_learning_curves_are_of_evaluations_where_there_are_some_of_all():
+    trained, evaluated = curves([[1, 2, 3, 4]]), curves([[1, 2, 3, 4]])
+    evaluated["evaluation_return"] = ("seed", "step"), np.float32([[NAN, 7, NAN, 8]])
+    (axes,) = report.learning_curves(evaluated).axes
+    assert "evaluation return" in axes.get_ylabel()
+    np.testing.assert_array_equal(axes.lines[0].get_data()[1], [NAN, 7, 7, 8])
+    (axes,) = report.learning_curves({"a": trained, "b": evaluated}).axes
+    assert "episode return" in axes.get_ylabel()
+
+
 def test_estimate_encloses_the_interquartile_mean():
     scores = np.random.default_rng(0).normal(size=(12, 2))
     value, low, high = estimate(scores)
