@@ -37,7 +37,9 @@ def norm(values: PyTree) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def run_if(function: Callable[[PyTree, PyTree], PyTree], due: Array, fixed: PyTree, x: PyTree):
+def run_if(
+    function: Callable[[PyTree, PyTree], PyTree], due: Array, fixed: PyTree, x: PyTree
+) -> PyTree:
     """function(fixed, x) where it is due (bool[]), else x: of the same structure and dtypes.
 
     A loop of one turn or none: under `vmap` a condition would compute both, always, and this costs
