@@ -123,7 +123,8 @@ def _same(one: Any, two: Any) -> bool:
 
 def _check_ends(name: str, low: float, high: float) -> None:
     """In float32, as programs are given what is drawn."""
-    number(f"{name}: low", low, -math.inf), number(f"{name}: high", high, -math.inf)
+    number(f"{name}: low", low, -math.inf)
+    number(f"{name}: high", high, -math.inf)
     ends = np.clip([low, high], -1e39, 1e39)
     with np.errstate(over="ignore"):
         first, last = ends.astype(np.float32)

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
@@ -136,6 +137,6 @@ def sampling(key: Key | None, greedy: bool) -> bool:
 def check_key(key: Any) -> Key:
     """The key itself, if it is one."""
     known = getattr(key, "dtype", None)
-    if known is None or not jax.dtypes.issubdtype(known, jax.dtypes.prng_key) or key.shape:
+    if known is None or not jnp.issubdtype(known, jax.dtypes.prng_key) or key.shape:
         raise wrong("key", "a key, such as jax.random.key(0)", key)
     return key

@@ -138,7 +138,8 @@ def evaluation(given: Any, env: Environment, params: PyTree) -> Evaluating | Non
         return None
     name = "evaluate_every"
     how = given if isinstance(given, Evaluating) else Evaluating(integer(name, given, 1))
-    integer(f"{name}.every", how.every, 1), integer(f"{name}.episodes", how.episodes, 1)
+    integer(f"{name}.every", how.every, 1)
+    integer(f"{name}.episodes", how.episodes, 1)
     boolean(f"{name}.explore", how.explore)
     check_tasks(env, f"{name}.episodes", how.episodes)
     known = limits(env, params)

@@ -113,7 +113,8 @@ def lay_out(
     check.kind("hypers", hyper_points.base, declared.get("hypers"))
     chosen = check.seeds(seeds)
     metrics = functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
-    integer("measure_every", measure_every, 1), integer("reset_pool", reset_pool, 0)
+    integer("measure_every", measure_every, 1)
+    integer("reset_pool", reset_pool, 0)
     groups = []
     for environment, (name, build), (what, done), (settings, one) in itertools.product(
         environments, networks, interventions, configs

@@ -193,7 +193,8 @@ def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     others (which can be told under the versions it was saved with). For another environment with
     equal spaces load it for its own, then `policy._replace(env=other, env_params=other.params)`.
     """
-    instance("agent", agent, Agent), instance("env", env, Environment)
+    instance("agent", agent, Agent)
+    instance("env", env, Environment)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), hypers))
     params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, env.params))
