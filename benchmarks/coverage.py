@@ -396,7 +396,9 @@ def main() -> None:
 
     if arguments.join:
         parts = [json.loads(path.read_text()) for path in arguments.join]
-        context = parts[0]["context"] | {"command": "python -m benchmarks.coverage, in parts"}
+        commits = ", ".join(dict.fromkeys(part["context"]["commit"] for part in parts))
+        told = {"command": "python -m benchmarks.coverage, in parts", "commit": commits}
+        context = parts[0]["context"] | told
         save(*parts)
     else:
         given = arguments.populations, arguments.seeds, arguments.tasks

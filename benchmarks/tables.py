@@ -249,15 +249,15 @@ def held(rows: list[Data]) -> str:
 
 
 def experiments(rows: list[Data]) -> str:
-    """How many experiments there are in a cell, and how exact its rate is."""
-    most: dict[int, int] = {}
+    """How many experiments there are in a cell, and how exact the rate of the fewest is."""
+    counts: dict[int, list[int]] = {}
     for row in rows:
-        most[row["seeds"]] = max(row["rounds"], most.get(row["seeds"], 0))
-    told = ", ".join(f"{seeds}: {rounds:,}" for seeds, rounds in sorted(most.items()))
-    off = 100.0 * (0.95 * 0.05 / most[8]) ** 0.5
+        counts.setdefault(row["seeds"], []).append(row["rounds"])
+    told = ", ".join(f"{n}: {min(of):,} to {max(of):,}" for n, of in sorted(counts.items()))
+    off = 100.0 * (0.95 * 0.05 / min(counts[8])) ** 0.5
     return (
-        f"\nExperiments in a cell, by seeds: {told}; of missing runs a quarter of that. A rate "
-        f"of 95 %, of eight seeds, has a standard error of {off:.1f} percentage points.\n"
+        f"\nExperiments in a cell, by seeds: {told}. A rate of 95 % of eight seeds has, where "
+        f"there are fewest, a standard error of {off:.1f} percentage points.\n"
     )
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import xarray
-
     from purejaxrl_suite.core.types import Agent, Environment, Metric
     from purejaxrl_suite.sweeps.layout import Layout
     from purejaxrl_suite.sweeps.rebuild import Parts
@@ -74,7 +72,7 @@ def load(
     return found.result
 
 
-def curves(folder: Path, *, announce: Callable[[str], None] = print) -> "xarray.Dataset":
+def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
     """The curves of a run, sweep or population from its folder, as far as it is trained.
 
     Nobody acts, so networks, interventions and metrics need not be known, and are not compared.

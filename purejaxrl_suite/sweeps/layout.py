@@ -17,7 +17,7 @@ from purejaxrl_suite.core import spaces, validate
 from purejaxrl_suite.core.argument import functions, instance, integer, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric, Network
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
@@ -119,12 +119,7 @@ def lay_out(
     for environment, (name, build), (what, done), (settings, one) in itertools.product(
         environments, networks, interventions, configs
     ):
-        made = build(environment) if build else None
-        if build:
-            here = f"network[{name!r}]" if name else "network"
-            if made is None:
-                raise wrong(here, "a function that returns a network", None)
-            instance(here, made, declared.get("network", object))
+        made = _network(name, build, environment, declared.get("network", object))
         params = _env_points(env_params, environment)
         if len(environments) > 1 and params.dims:
             params = params._replace(base=environment.params)  # each keeps its own defaults
@@ -147,6 +142,16 @@ def lay_out(
     traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
     _check_names(static, traced, along | traced_along)
     return Layout(tuple(groups), static, traced, along | traced_along, tuple(chosen), steps)
+
+
+def _network(name: str, build: Any, environment: Environment, kind: type) -> Network | None:
+    """The network that a user's function builds, which must be of that type; None without one."""
+    if build is None:
+        return None
+    what, made = f"network[{name!r}]" if name else "network", build(environment)
+    if made is None:
+        raise wrong(what, "a function that returns a network", None)
+    return instance(what, made, kind)
 
 
 def label(x: Any) -> Any:

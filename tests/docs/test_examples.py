@@ -204,6 +204,8 @@ def test_commands_are_understood(path, monkeypatch):
         "subcommand_cli_from_dict",
         lambda fs, **options: parsed(several, {k: idle(f) for k, f in fs.items()}, **options),
     )
+    ours = importlib.import_module("purejaxrl_suite.agents.ppo").ppo
+    monkeypatch.setattr("purejaxrl_suite.cli.flags.find", lambda flag, text: ours)  # the reader's
     for line, text in examples(path, "sh"):
         for call in text.replace("\\\n", " ").splitlines():
             name, *words = shlex.split(call, comments=True) or ["#"]
