@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from purejaxrl_suite.cli import plasticity
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.bridges import bridge
-from purejaxrl_suite.cli.plugins import builder, called
+from purejaxrl_suite.cli.plugins import builder
 from purejaxrl_suite.core.argument import integer, one_of, wrong
-from purejaxrl_suite.core.plugins import AGENTS, find, installed, is_reference
+from purejaxrl_suite.core.plugins import AGENTS, called, find, installed, is_reference
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Network
@@ -223,7 +223,9 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
 
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
     """The agent that the arguments begin with: by its name, or as `package.module:function`."""
-    known: dict[str, Any] = installed(AGENTS) | agents()
+    known: dict[str, Any] = dict(agents())
+    if arguments and arguments[0] not in known:
+        known = installed(AGENTS) | known
     if list(arguments[:1]) in (["-h"], ["--help"]):
         print(f"usage: {PROGRAM} {command} {{{','.join(known)}}} ...")
         raise SystemExit(0)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from purejaxrl_suite.cli.plugins import called
 from purejaxrl_suite.core.argument import functions, one_of
-from purejaxrl_suite.core.plugins import find, is_reference
+from purejaxrl_suite.core.plugins import called, find, is_reference
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Intervention, Metric

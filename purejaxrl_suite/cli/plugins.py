@@ -1,12 +1,11 @@
-"""Agents, environments and metrics that users wrote, as the command line needs them."""
+"""Agents that users wrote, as the command line needs them."""
 
 import types
 import typing
 from collections.abc import Callable
 from typing import Any
 
-from purejaxrl_suite.core.argument import a, shown, wrong
-from purejaxrl_suite.core.plugins import find
+from purejaxrl_suite.core.argument import shown, wrong
 
 
 def builder(flag: str, build: Any) -> tuple[Callable[..., Any], Any, Any]:
@@ -43,19 +42,3 @@ def _defaults(flag: str, name: str, hint: Any) -> Any:
         raise ValueError(
             f"{flag}: expected a default for every field of {kinds[0].__name__}"
         ) from None
-
-
-def called(flag: str, text: str, kind: type, **options: Any) -> Any:
-    """What the function `package.module:function` returns, if it is of that type."""
-    make = find(flag, text)
-    if isinstance(make, kind):
-        return make
-    if not callable(make):
-        raise wrong(f"{flag}: {text}", f"a function that returns {a(kind)}", make)
-    try:
-        found = make(**options)
-    except TypeError as error:
-        raise ValueError(f"{flag}: {text}: {error}") from error
-    if not isinstance(found, kind):
-        raise ValueError(f"{flag}: expected {text} to return {a(kind)}, got {shown(found)}")
-    return found

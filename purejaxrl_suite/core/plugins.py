@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import entry_points
 from typing import Any
 
-from purejaxrl_suite.core.argument import wrong
+from purejaxrl_suite.core.argument import a, shown, wrong
 
 AGENTS = "purejaxrl_suite.agents"
 """Entry points whose values build agents."""
@@ -47,3 +47,19 @@ def find(flag: str, text: str) -> Any:
 def installed(group: str) -> dict[str, str]:
     """{name: `package.module:function`} of what installed packages offer; nothing is imported."""
     return {point.name: point.value for point in entry_points(group=group)}
+
+
+def called(flag: str, text: str, kind: type, **options: Any) -> Any:
+    """What the function `package.module:function` returns, if it is of that type."""
+    make = find(flag, text)
+    if isinstance(make, kind):
+        return make
+    if not callable(make):
+        raise wrong(f"{flag}: {text}", f"a function that returns {a(kind)}", make)
+    try:
+        found = make(**options)
+    except TypeError as error:
+        raise ValueError(f"{flag}: {text}: {error}") from error
+    if not isinstance(found, kind):
+        raise ValueError(f"{flag}: expected {text} to return {a(kind)}, got {shown(found)}")
+    return found

@@ -9,8 +9,9 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-from purejaxrl_suite.core.argument import instance, wrong
-from purejaxrl_suite.core.plugins import ENVIRONMENTS, find, installed
+from purejaxrl_suite.core import plugins
+from purejaxrl_suite.core.argument import wrong
+from purejaxrl_suite.core.plugins import ENVIRONMENTS, installed
 from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import gymnax
 from purejaxrl_suite.envs.multi_task import multi_task
@@ -48,13 +49,13 @@ def make(id: str, **options: Any) -> Environment:
         if not all(one.strip() for one in id.split("+")):
             raise wrong("id", "ids of environments with a + between each two", id)
         return multi_task([make(one, **options) for one in id.split("+")])
-    if id in (others := installed(ENVIRONMENTS)):
-        made = instance(f"id: {id}", find(f"id: {id}", others[id])(**options), Environment)
-        return made if made.recipe else made._replace(recipe=(called("make", id, **options),))
     family = _family(id)
     if id in family.ids() or id in getattr(family, "REFUSED", {}):
         _refuse_unknown(id, options, family)
         return family.make(id, **options)
+    if id in (others := installed(ENVIRONMENTS)):
+        made = plugins.called(f"id: {id}", others[id], Environment, **options)
+        return made if made.recipe else made._replace(recipe=(called("make", id, **options),))
     lower = {known.lower(): known for known in ids()}
     nearest = difflib.get_close_matches(str(id).lower(), lower, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(lower[name] for name in nearest)}?" if nearest else "see ids()"
