@@ -9,7 +9,6 @@ import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-from purejaxrl_suite.envs import probes
 from purejaxrl_suite.plasticity import redo
 from purejaxrl_suite.sweeps import check
 from tests.contract.agents import AGENTS
@@ -17,16 +16,6 @@ from tests.contract.agents import AGENTS
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 32
 SEEDS = r"a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"
-
-
-@pytest.fixture(scope="module")
-def env():
-    return probes.delayed_reward()
-
-
-@pytest.fixture(scope="module")
-def cartpole():
-    return pjs.make("CartPole-v1")
 
 
 @pytest.fixture(scope="module")

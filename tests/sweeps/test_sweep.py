@@ -35,16 +35,6 @@ def programs():
         yield
 
 
-@pytest.fixture(scope="module")
-def env():
-    return probes.delayed_reward()
-
-
-@pytest.fixture(scope="module")
-def cartpole():
-    return pjs.make("CartPole-v1")
-
-
 def sweep(env, **changes):
     arguments = {"hypers": HYPERS, "config": CONFIG, "network": network, "seeds": 3} | {
         "steps": 6 * STEPS,
