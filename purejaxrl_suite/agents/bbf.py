@@ -20,7 +20,7 @@ from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
 from purejaxrl_suite.agents.shared.rainbow_loss import Auxiliary, RainbowState, Rule
 from purejaxrl_suite.core import tree, types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, PyTree
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Learner, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.ops import optimizers, perturb, schedules, self_prediction
@@ -100,12 +100,16 @@ def bbf(
     config: BBFConfig | None = None,
     network: SelfPredictive | None = None,
     hypers: BBFHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """BBF for the spaces of `env`; `network` defaults to `nets.self_predictive` for them.
 
     That is one of width 1; BBF's has `encoder=nets.impala(width=4), hidden=(2048,)`. Pixels are
     augmented, small boards are not (`ops.augmentation`). `hypers` default to `BBFHypers()`, for a
     noisy network, such as SPR's, with an epsilon of 0.
+
+    extra_loss: a term of the loss; its target is probabilities f32[B, atoms].
 
     Raises ValueError when actions are not Discrete, the encoder is not convolutional, sizes do not
     fit, or nothing explores: no noise and no epsilon.
@@ -197,4 +201,4 @@ def bbf(
     )
     if released.priorities:
         rule = rule._replace(priorities=bbf_released.priorities)
-    return rainbow_learning("bbf", env, config, hypers, model.network, replay, rule)
+    return rainbow_learning("bbf", env, config, hypers, model.network, replay, rule, extra_loss)

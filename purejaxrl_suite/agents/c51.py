@@ -10,10 +10,10 @@ from typing import Annotated, Any, NamedTuple
 import jax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import distributional
 
@@ -83,11 +83,15 @@ def c51(
     config: C51Config | None = None,
     network: types.Network | None = None,
     hypers: C51Hypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """C51 for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
 
     It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
     has a memory, or sizes do not fit.
+
+    extra_loss: a term of the loss; its target is probabilities f32[B, atoms].
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (C51Config(), C51Hypers()))
@@ -114,6 +118,8 @@ def c51(
         logits, internals = network.apply(params, batch.obs, (), taps)
         chosen = taken(logits, batch.action)
         q = distributional.expectation(chosen, support(hypers))
-        return jax.vmap(distributional.cross_entropy)(target, chosen), q, internals
+        losses = jax.vmap(distributional.cross_entropy)(target, chosen)
+        return Errors(losses, q, logits, internals)
 
-    return q_learning("c51", env, config, hypers, network, Rule(q_values, targets, errors))
+    rule = Rule(q_values, targets, errors)
+    return q_learning("c51", env, config, hypers, network, rule, extra_loss)

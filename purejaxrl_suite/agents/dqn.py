@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, value
@@ -87,8 +87,12 @@ def dqn(
     config: DQNConfig | None = None,
     network: types.Network | None = None,
     hypers: DQNHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """DQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
+
+    extra_loss: a term of the loss; its target is that of the values of actions taken, f32[B].
 
     Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
@@ -112,9 +116,10 @@ def dqn(
         values, internals = network.apply(params, batch.obs, (), taps)
         chosen = taken(values, batch.action)
         off = chosen - target
-        return losses.huber(off) if config.huber else jnp.square(off), chosen, internals
+        size = losses.huber(off) if config.huber else jnp.square(off)
+        return Errors(size, chosen, values, internals)
 
     rule = Rule(q_values, targets, errors)
     if config.augment:
         rule = rule._replace(augment=augmentation(env.observation))
-    return q_learning("dqn", env, config, hypers, network, rule)
+    return q_learning("dqn", env, config, hypers, network, rule, extra_loss)

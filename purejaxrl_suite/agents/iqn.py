@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Internals, Key, Network, PyTree
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Network, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import distributional, value
 
@@ -87,8 +87,12 @@ def iqn(
     config: IQNConfig | None = None,
     network: types.Network | None = None,
     hypers: IQNHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """IQN for the spaces of `env`; `network` defaults to `nets.implicit_quantile_network`.
+
+    extra_loss: a term of the loss; its target is samples f32[B, target_fractions] of the return.
 
     Raises ValueError when actions are not Discrete or sizes do not fit.
     """
@@ -118,7 +122,8 @@ def iqn(
         taus = jax.random.uniform(key, (len(batch.reward), config.fractions))
         return quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
 
-    return q_learning("iqn", env, config, hypers, network, Rule(q_values, targets, errors, chance))
+    rule = Rule(q_values, targets, errors, chance)
+    return q_learning("iqn", env, config, hypers, network, rule, extra_loss)
 
 
 def means(network: Network, params: PyTree, obs: Array, taus: Array | None) -> Array:
@@ -134,9 +139,10 @@ def quantile_errors(
     target: Array,
     kappa: Array | float,
     taps: Any,
-) -> tuple[Array, Array, Internals]:
+) -> Errors:
     """`Rule.errors` of an implicit quantile network at the fractions f32[B, N]."""
     quantiles, internals = network.apply(params, batch.obs, (), taps, taus)
     chosen = taken(quantiles, batch.action)
     loss = jax.vmap(distributional.quantile_huber, (0, 0, 0, None))
-    return loss(chosen, taus, target, kappa), jnp.mean(chosen, axis=-1), internals
+    losses = loss(chosen, taus, target, kappa)
+    return Errors(losses, jnp.mean(chosen, axis=-1), quantiles, internals)

@@ -11,10 +11,10 @@ import jax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import iqn
-from purejaxrl_suite.agents.shared.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Network, PyTree
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Network, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import losses, value
 
@@ -92,11 +92,16 @@ def munchausen(
     config: MunchausenConfig | None = None,
     network: types.Network | None = None,
     hypers: MunchausenHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """M-DQN or M-IQN for the spaces of `env`.
 
-    `network` defaults to `nets.q_network`, or `nets.implicit_quantile_network` for M-IQN. Raises
-    ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
+    `network` defaults to `nets.q_network`, or `nets.implicit_quantile_network` for M-IQN.
+
+    extra_loss: a term of the loss; its target is that of DQN, or of IQN.
+
+    Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (MunchausenConfig(), MunchausenHypers()))
@@ -107,7 +112,7 @@ def munchausen(
     else:
         network = network or nets.q_network(env.observation, action, layer_norm=False)
         rule = _m_dqn(network)
-    return q_learning("munchausen", env, config, hypers, network, rule)
+    return q_learning("munchausen", env, config, hypers, network, rule, extra_loss)
 
 
 def _target(hypers: MunchausenHypers, batch: Batch, q: Array, values: Array, next_q: Array):
@@ -133,7 +138,7 @@ def _m_dqn(network: Network) -> Rule:
     ):
         values, internals = network.apply(params, batch.obs, (), taps)
         chosen = taken(values, batch.action)
-        return losses.huber(chosen - target, hypers.kappa), chosen, internals
+        return Errors(losses.huber(chosen - target, hypers.kappa), chosen, values, internals)
 
     return Rule(q_values, targets, errors)
 

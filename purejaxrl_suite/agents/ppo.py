@@ -13,9 +13,19 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import estimates, normalize
+from purejaxrl_suite.agents.shared import estimates, extra_losses, normalize
 from purejaxrl_suite.core import tree, types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    ExtraLoss,
+    Key,
+    Learner,
+    LossInputs,
+    Memory,
+    PyTree,
+    Transition,
+)
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.envs.multi_task import task_labels
 from purejaxrl_suite.nets.tasks import masked
@@ -85,7 +95,10 @@ class PPOState(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first."""
+    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first.
+
+    reward ... next_obs: for an extra loss; None without one.
+    """
 
     obs: Array
     starts: Array
@@ -96,6 +109,10 @@ class Batch(NamedTuple):
     target: Array
     task: Array | None
     memory: Memory
+    reward: Any = None
+    terminated: Any = None
+    truncated: Any = None
+    next_obs: Any = None
 
 
 def ppo(
@@ -103,12 +120,17 @@ def ppo(
     config: PPOConfig | None = None,
     network: types.Network | None = None,
     hypers: PPOHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """PPO for the spaces of `env`; `network` defaults to `nets.actor_critic` for them.
+
+    extra_loss: a term of the loss; its target is that of the value f32[L, B].
 
     Raises ValueError when the minibatches do not divide the rollout, or there are no tasks to tell.
     """
     validate.parts(env, network, types.Network)
+    extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (PPOConfig(), PPOHypers()))
     spaces = env.observation, env.action
     network = masked(network or nets.actor_critic(*spaces), *spaces)
@@ -151,9 +173,12 @@ def ppo(
         advantage = gae(*known, hypers.gamma, hypers.gae_lambda)
         steps = (obs, starts, transition.action, extras["log_prob"], values, advantage)
         batch = Batch(*steps, advantage + values, labels(done), memory)
+        if extra_loss is not None:
+            ends = {"terminated": terminated, "truncated": truncated}
+            batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
         return batch if recurrent else minibatch.single_steps(batch)
 
-    def loss(hypers: PPOHypers, params: PyTree, batch: Batch, taps: Any):
+    def loss(hypers: PPOHypers, params: PyTree, batch: Batch, taps: Any, key: Any):
         output, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
         policy = distribution(output.policy)
         log_prob, advantage = policy.log_prob(batch.action), batch.advantage
@@ -169,22 +194,27 @@ def ppo(
         metrics = losses.means(samples)
         total = metrics["policy_loss"] + hypers.value_coefficient * metrics["value_loss"]
         total = total - hypers.entropy_coefficient * metrics["entropy"] + internals.aux_loss
+        seen = {"output": output, "internals": internals, "batch": batch, "target": batch.target}
+        inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **seen)
+        total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
         return total, (metrics, internals.features)
 
     def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
         with jax.named_scope("returns"):
             batch = prepare(hypers, state.learner.params, transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
-        objective = partial(loss, hypers)
-        learner, metrics = descend(objective, optimizer(hypers), state.learner, batch, index)
+        keys = extra_losses.own_keys(extra_loss, key, len(index))
+        objective, rule = partial(loss, hypers), optimizer(hypers)
+        learner, metrics = descend(objective, rule, state.learner, batch, index, keys)
         metrics["explained_variance"] = losses.explained_variance(batch.value, batch.target)
-        return PPOState(learner), metrics
+        return PPOState(learner), extra_losses.named(metrics)
 
     def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> types.Probe:
         batch = prepare(hypers, state.learner.params, transition)
+        own = extra_losses.own_key(extra_loss, key)
 
         def objective(params: PyTree, taps: Any):
-            total, (_, features) = loss(hypers, params, batch, taps)
+            total, (_, features) = loss(hypers, params, batch, taps, own)
             return total, features
 
         return probe_loss(objective, state.learner.params)

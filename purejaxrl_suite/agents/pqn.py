@@ -6,6 +6,7 @@ Defaults are purejaxql's for MinAtar; values are bootstrapped through time limit
 are not.
 """
 
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -13,10 +14,20 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import estimates
+from purejaxrl_suite.agents.shared import estimates, extra_losses
 from purejaxrl_suite.agents.shared.q_learning import check_noiseless
 from purejaxrl_suite.core import spaces, tree, types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    ExtraLoss,
+    Key,
+    Learner,
+    LossInputs,
+    Memory,
+    PyTree,
+    Transition,
+)
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import exploration, minibatch, optimizers, returns, schedules, successors
@@ -75,13 +86,20 @@ class PQNState(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first."""
+    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first.
+
+    reward ... next_obs: for an extra loss; None without one.
+    """
 
     obs: Array
     starts: Array
     action: Array
     target: Array
     memory: Memory
+    reward: Any = None
+    terminated: Any = None
+    truncated: Any = None
+    next_obs: Any = None
 
 
 def pqn(
@@ -89,13 +107,18 @@ def pqn(
     config: PQNConfig | None = None,
     network: types.Network | None = None,
     hypers: PQNHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """PQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
+
+    extra_loss: a term of the loss; its target is that of the values of actions taken, f32[L, B].
 
     Raises ValueError when actions are not Discrete, the network is noisy, or the minibatches do not
     divide the rollout.
     """
     validate.parts(env, network, types.Network)
+    extra_losses.check(extra_loss)
     if not isinstance(env.action, types.Discrete):
         raise ValueError(f"pqn needs Discrete actions, environment {env.name!r} has {env.action}")
     config, hypers = validate.settings(config, hypers, (PQNConfig(), PQNHypers()))
@@ -141,27 +164,38 @@ def pqn(
         target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.td_lambda)
         memory = tree.index(before, 0)
         batch = Batch(obs, transition.starts, action, target, memory)
+        if extra_loss is not None:
+            ends = {"terminated": terminated, "truncated": truncated}
+            batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
         return batch if recurrent else minibatch.single_steps(batch)
 
-    def loss(params: PyTree, batch: Batch, taps: Any):
+    def loss(hypers: PQNHypers, params: PyTree, batch: Batch, taps: Any, key: Any):
         q_values, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
         chosen = jnp.take_along_axis(q_values, batch.action[..., None], axis=-1)[..., 0]
         error = 0.5 * jnp.mean(jnp.square(chosen - batch.target))
         metrics = {"td_loss": error, "q_value": jnp.mean(chosen)}
-        return error + internals.aux_loss, (metrics, internals.features)
+        seen = {"output": q_values, "internals": internals, "batch": batch, "target": batch.target}
+        inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **seen)
+        total = error + internals.aux_loss
+        total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
+        return total, (metrics, internals.features)
 
     def update(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition):
         with jax.named_scope("returns"):
             batch = prepare(hypers, state.learner.params, transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
-        learner, metrics = descend(loss, optimizer(hypers), state.learner, batch, index)
-        return PQNState(learner), metrics | {"epsilon": jnp.float32(hypers.epsilon)}
+        keys = extra_losses.own_keys(extra_loss, key, len(index))
+        objective, rule = partial(loss, hypers), optimizer(hypers)
+        learner, metrics = descend(objective, rule, state.learner, batch, index, keys)
+        metrics["epsilon"] = jnp.float32(hypers.epsilon)
+        return PQNState(learner), extra_losses.named(metrics)
 
     def probe(key: Key, hypers: PQNHypers, state: PQNState, transition: Transition) -> types.Probe:
         batch = prepare(hypers, state.learner.params, transition)
+        own = extra_losses.own_key(extra_loss, key)
 
         def objective(params: PyTree, taps: Any):
-            total, (_, features) = loss(params, batch, taps)
+            total, (_, features) = loss(hypers, params, batch, taps, own)
             return total, features
 
         return probe_loss(objective, state.learner.params)

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, PyTree
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import distributional, value
 
@@ -82,11 +82,15 @@ def qr_dqn(
     config: QRDQNConfig | None = None,
     network: types.Network | None = None,
     hypers: QRDQNHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """QR-DQN for the spaces of `env`; `network` puts out quantiles f32[B, A, quantiles].
 
     It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
     has a memory, or sizes do not fit.
+
+    extra_loss: a term of the loss; its target is samples f32[B, quantiles] of the return.
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (QRDQNConfig(), QRDQNHypers()))
@@ -116,6 +120,7 @@ def qr_dqn(
         fractions = distributional.midpoints(config.quantiles)
         loss = jax.vmap(distributional.quantile_huber, (0, None, 0, None))
         sizes = loss(chosen, fractions, target, hypers.kappa)
-        return sizes, jnp.mean(chosen, axis=-1), internals
+        return Errors(sizes, jnp.mean(chosen, axis=-1), quantiles, internals)
 
-    return q_learning("qr_dqn", env, config, hypers, network, Rule(q_values, targets, errors))
+    rule = Rule(q_values, targets, errors)
+    return q_learning("qr_dqn", env, config, hypers, network, rule, extra_loss)

@@ -19,7 +19,7 @@ from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
 from purejaxrl_suite.agents.shared.rainbow_loss import Rule
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array
+from purejaxrl_suite.core.types import Agent, Array, ExtraLoss
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import optimizers
 
@@ -93,12 +93,16 @@ def rainbow(
     config: RainbowConfig | None = None,
     network: types.Network | None = None,
     hypers: RainbowHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """Rainbow for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
 
     It defaults to a dueling, noisy `nets.q_network`. Noisy parameters are made anew for each of the
     N environments when acting, so choose N small for large networks. `hypers` default to
     `RainbowHypers()`, for a network that is not noisy with an epsilon from 1 to 0.01.
+
+    extra_loss: a term of the loss; its target is probabilities f32[B, atoms].
 
     Raises ValueError when actions are not Discrete, the network has a memory, sizes do not fit, or
     nothing explores: no noise and no epsilon.
@@ -121,4 +125,4 @@ def rainbow(
         return hypers.n_step, hypers.gamma
 
     rule = Rule(optimizer, schedule, replay.read, config.double)
-    return rainbow_learning("rainbow", env, config, hypers, network, replay, rule)
+    return rainbow_learning("rainbow", env, config, hypers, network, replay, rule, extra_loss)

@@ -17,12 +17,22 @@ from purejaxrl_suite.agents.shared import (
     action_scaling,
     continuous_learning,
     estimates,
+    extra_losses,
     temperatures,
 )
-from purejaxrl_suite.agents.shared.continuous_learning import Drawn, descend, drawing
+from purejaxrl_suite.agents.shared.continuous_learning import Drawn, descend, drawing, moved_by
 from purejaxrl_suite.agents.shared.temperatures import Temperature
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    ExtraLoss,
+    Key,
+    Learner,
+    Memory,
+    PyTree,
+    Transition,
+)
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import ensembles
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -100,12 +110,19 @@ def sac(
     config: SACConfig | None = None,
     network: types.Network | None = None,
     hypers: SACHypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """SAC for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
+
+    extra_loss: a term of the loss of the critics and of that of the actor, each of which moves its
+        own parameters alone. Its target is that of the critics, f32[B]; None in the actor's loss,
+        whose curves are shown. The temperature is learnt without it.
 
     Raises ValueError unless actions are a Box of one axis with finite bounds and sizes fit.
     """
     validate.parts(env, network, types.Network)
+    extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (SACConfig(), SACHypers()))
     units, believed = continuous_learning.check("sac", env, config), config.believed_critics
     network = network or nets.actor_critics(env.observation, env.action)
@@ -113,6 +130,7 @@ def sac(
     replay = continuous_learning.experience(env, config)
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
+    add_extra = partial(continuous_learning.add_extra, extra_loss, network=network)
     sample = nets.squashed(units.free)
     tasks, task_of = temperatures.tasks(env, config.temperature_of_each_task)
 
@@ -133,7 +151,7 @@ def sac(
         sampled = sample(normal, gaussian)[0]
         return memory, units.outside(jnp.where(ready(hypers, state), sampled, uniform)), {}
 
-    def critic_objective(state: SACState, drawn: Drawn):
+    def critic_objective(hypers: SACHypers, state: SACState, drawn: Drawn):
         """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
         batch, noise, key = drawn
         gaussian = network.apply(state.learner.params, batch.next_obs)[0].policy
@@ -141,37 +159,45 @@ def sac(
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
         soft = ensembles.least(key, values, believed) - weight * log_prob
+        target = continuous_learning.critic_target(batch, soft)
 
         def loss(params: PyTree, taps: Any):
-            output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
-            error, metrics = continuous_learning.critic_errors(output.values, batch, soft)
-            return error + internals.aux_loss, (metrics, internals.features)
+            params = moved_by("critic", params, state.learner.params)
+            seen = network.apply(params, batch.obs, (), taps, action=batch.action)
+            error, metrics = continuous_learning.critic_errors(seen[0].values, batch, target)
+            known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+            own = error + seen[1].aux_loss, metrics
+            total, metrics = add_extra(own, seen=seen, **known)
+            return total, (metrics, seen[1].features)
 
         return loss
 
-    def actor_objective(state: SACState, obs: Array, noise: Array):
+    def actor_objective(hypers: SACHypers, state: SACState, drawn: Drawn):
         """(params, taps) -> (f32[], (metrics, what the temperature is learnt from))."""
+        obs, noise = drawn.batch.obs, drawn.noise
         task = task_of(obs)
         weight = temperatures.weight(state.temperature, task)
 
         def loss(params: PyTree, taps: Any):
-            fixed = continuous_learning.critics_of(state.learner.params, params)
-            action, log_prob = sample(noise, network.apply(fixed, obs, (), taps)[0].policy)
-            values = network.apply(fixed, obs, action=action)[0].values
+            params = moved_by("actor", params, state.learner.params)
+            action, log_prob = sample(noise, network.apply(params, obs, (), taps)[0].policy)
+            values = network.apply(params, obs, action=action)[0].values
             total = jnp.mean(weight * log_prob - ensembles.judgement(values, believed))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
+            known = {"params": params, "drawn": drawn, "hypers": hypers}
+            total, metrics = add_extra((total, metrics), **known)
             return total, (metrics, (log_prob, task))
 
         return loss
 
     def critic_step(hypers: SACHypers, state: SACState, drawn: Drawn):
-        loss = critic_objective(state, drawn)
+        loss = critic_objective(hypers, state, drawn)
         learner, metrics, _ = descend("critic", loss, rates(hypers), state.learner)
         target = optax.incremental_update(learner.params, state.target, hypers.target_update_rate)
         return state._replace(learner=learner, target=target, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: SACHypers, state: SACState, drawn: Drawn):
-        loss = actor_objective(state, drawn.batch.obs, drawn.noise)
+        loss = actor_objective(hypers, state, drawn)
         learner, metrics, seen = descend("actor", loss, rates(hypers), state.learner)
         rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * sum(units.free)
         temperature = temperatures.adjust(state.temperature, seen, rate, wanted)
@@ -182,13 +208,14 @@ def sac(
         state = state._replace(replay=replay.add(state.replay, transition))
         how = ready(hypers, state), draw, config, critic_step, actor_step
         state, metrics = continuous_learning.learn(key, hypers, state, *how)
-        return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
+        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
+        return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
         """Both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
-        critic_loss = critic_objective(state, drawn)
-        actor_loss = actor_objective(state, drawn.batch.obs, drawn.noise)
+        critic_loss = critic_objective(hypers, state, drawn)
+        actor_loss = actor_objective(hypers, state, drawn)
 
         def features(params: PyTree, taps: Any):
             error, (_, found) = critic_loss(params, taps)

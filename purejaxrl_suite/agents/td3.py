@@ -17,12 +17,21 @@ from purejaxrl_suite.agents.shared import (
     action_scaling,
     continuous_learning,
     estimates,
+    extra_losses,
     replay_learning,
 )
-from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing
+from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing, moved_by
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    ExtraLoss,
+    Key,
+    Memory,
+    PyTree,
+    Transition,
+)
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.schedules import counted
@@ -82,13 +91,20 @@ def td3(
     config: TD3Config | None = None,
     network: types.Network | None = None,
     hypers: TD3Hypers | None = None,
+    *,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """TD3 for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
+
+    extra_loss: a term of the loss of the critics and of that of the actor, each of which moves its
+        own parameters alone. Its target is that of the critics, f32[B]; None in the actor's loss,
+        whose curves are shown.
 
     Raises ValueError when actions are not a Box of one axis with finite bounds, or sizes do not
     fit.
     """
     validate.parts(env, network, types.Network)
+    extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (TD3Config(), TD3Hypers()))
     units = continuous_learning.check("td3", env, config)
     network = network or nets.actor_critics(env.observation, env.action, deterministic=True)
@@ -96,6 +112,7 @@ def td3(
     replay = continuous_learning.experience(env, config)
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
+    add_extra = partial(continuous_learning.add_extra, extra_loss, network=network)
 
     def init(key: Key, hypers: TD3Hypers) -> ReplayState:
         learner = continuous_learning.start(key, network, rates(hypers))
@@ -124,23 +141,30 @@ def td3(
         batch = drawn.batch
         action = smoothed(hypers, state.target, batch.next_obs, drawn.noise)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
-        following = jnp.min(values, axis=-1)
+        target = continuous_learning.critic_target(batch, jnp.min(values, axis=-1))
 
         def loss(params: PyTree, taps: Any):
-            output, internals = network.apply(params, batch.obs, (), taps, action=batch.action)
-            error, metrics = continuous_learning.critic_errors(output.values, batch, following)
-            return error + internals.aux_loss, (metrics, internals.features)
+            params = moved_by("critic", params, state.learner.params)
+            seen = network.apply(params, batch.obs, (), taps, action=batch.action)
+            error, metrics = continuous_learning.critic_errors(seen[0].values, batch, target)
+            known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+            own = error + seen[1].aux_loss, metrics
+            total, metrics = add_extra(own, seen=seen, **known)
+            return total, (metrics, seen[1].features)
 
         return loss
 
-    def actor_objective(state: ReplayState, obs: Array):
+    def actor_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         """(params, taps) -> (f32[], (metrics, ())): the first critic alone judges the actor."""
+        obs = drawn.batch.obs
 
         def loss(params: PyTree, taps: Any):
-            fixed = continuous_learning.critics_of(state.learner.params, params)
-            action = units.hold(jnp.tanh(network.apply(fixed, obs, (), taps)[0].policy))
-            total = -jnp.mean(network.apply(fixed, obs, action=action)[0].values[:, 0])
-            return total, ({"actor_loss": total}, ())
+            params = moved_by("actor", params, state.learner.params)
+            action = units.hold(jnp.tanh(network.apply(params, obs, (), taps)[0].policy))
+            total = -jnp.mean(network.apply(params, obs, action=action)[0].values[:, 0])
+            known = {"params": params, "drawn": drawn, "hypers": hypers}
+            total, metrics = add_extra((total, {"actor_loss": total}), **known)
+            return total, (metrics, ())
 
         return loss
 
@@ -150,7 +174,7 @@ def td3(
         return state._replace(learner=learner, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
-        loss, step = actor_objective(state, drawn.batch.obs), (rates(hypers), state.learner)
+        loss, step = actor_objective(hypers, state, drawn), (rates(hypers), state.learner)
         learner, metrics, _ = continuous_learning.descend("actor", loss, *step)
         follow = Target(1, hypers.target_update_rate)
         target = replay_learning.follow(state.target, learner.params, state.steps, follow)
@@ -160,13 +184,14 @@ def td3(
         state = state._replace(replay=replay.add(state.replay, transition))
         how = ready(hypers, state), draw, config, critic_step, actor_step
         state, metrics = continuous_learning.learn(key, hypers, state, *how)
-        return state, metrics | {"gradient_steps": state.steps.astype(jnp.float32)}
+        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
+        return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
         """Both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
         critic_loss = critic_objective(hypers, state, drawn)
-        actor_loss = actor_objective(state, drawn.batch.obs)
+        actor_loss = actor_objective(hypers, state, drawn)
 
         def features(params: PyTree, taps: Any):
             error, (_, found) = critic_loss(params, taps)

@@ -58,7 +58,7 @@ def check_agent(agent: Agent, key: Key) -> None:
     def member(key: Key, hypers: Any) -> dict[str, PyTree]:
         keys = jax.random.split(key, 6)
         state = agent.init(keys[0], hypers)
-        transition = _experience(agent, keys[1], hypers, state)
+        transition = experience(agent, keys[1], hypers, state)
         memory, obs = agent.memory(n), transition.obs[0]
         noise, other = agent.noise(keys[4], n), agent.noise(keys[5], n)
         after, metrics = agent.update(keys[2], hypers, state, transition)
@@ -105,7 +105,7 @@ def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Ar
 
     state = jax.tree.map(exact, agent.init(keys[0], hypers))
     still = jax.lax.stop_gradient((hypers, state))
-    transition = jax.tree.map(exact, _experience(agent, keys[1], *still))
+    transition = jax.tree.map(exact, experience(agent, keys[1], *still))
     metrics = {}
     for key in keys[2:]:
         state, metrics = agent.update(key, hypers, state, transition)
@@ -113,8 +113,11 @@ def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Ar
     return jnp.asarray(sum(map(jnp.sum, numbers)))
 
 
-def _experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
-    """A rollout of random observations and rewards, with ends of both kinds."""
+def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
+    """Make up a rollout [T, N] of random observations and rewards, with ends of both kinds.
+
+    Actions are the agent's own, for a state of it.
+    """
     n, length = agent.num_envs, agent.rollout_length
     obs_key, act_key, reward_key, end_key = jax.random.split(key, 4)
 
@@ -181,7 +184,7 @@ def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> di
     def member(key: Key, hypers: Any) -> Any:
         keys = jax.random.split(key, 5)
         before = agent.init(keys[0], hypers)
-        transition = _experience(agent, keys[1], hypers, before)
+        transition = experience(agent, keys[1], hypers, before)
         after, _ = agent.update(keys[2], hypers, before, transition)
         look = look_at(agent, keys[3], hypers, before, after, transition)
         state = tree.strong(intervention.init(look.network, after.learner))

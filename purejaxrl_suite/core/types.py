@@ -11,7 +11,7 @@ differentiated and resumed.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -238,6 +238,79 @@ class Network(NamedTuple):
     wiring: tuple[Edge, ...]
     memory: Callable[[int], Memory] = lambda batch: ()
     constrain: Callable[[Any], Any] = lambda optimizer: optimizer
+
+
+class Minibatch(Protocol):
+    """What one gradient step learns from, whatever else an agent's own type of it holds.
+
+    Leaves are [L, B, ...], B sequences of L steps, of agents that learn from rollouts (L is 1
+    without a memory), and [B, ...] of agents with replay. reward and next_obs are then those of
+    n steps: the discounted sum, and the observation after the last. obs, next_obs and action are
+    as the network is given them: normalized, augmented, in units of the bounds, as configured.
+    """
+
+    @property
+    def obs(self) -> Array:
+        """What was observed."""
+        ...
+
+    @property
+    def action(self) -> Array:
+        """What was done then."""
+        ...
+
+    @property
+    def reward(self) -> Array:
+        """What was earned, f32[L, B] or f32[B]."""
+        ...
+
+    @property
+    def terminated(self) -> Array:
+        """Whether next_obs has no value: bool, shaped like reward."""
+        ...
+
+    @property
+    def truncated(self) -> Array:
+        """Whether the episode was cut there: bool, shaped like reward."""
+        ...
+
+    @property
+    def next_obs(self) -> Array:
+        """The true successor, also at ends."""
+        ...
+
+
+class LossInputs(NamedTuple):
+    """What an `ExtraLoss` is given: one gradient step, seen from inside the agent's own loss.
+
+    params: the parameters that the gradient is taken with respect to. Of SAC and TD3 those that
+        the step does not move are constants.
+    network: the network that they are parameters of, to apply it to more than the minibatch's obs.
+    output: what it puts out for `batch.obs`, and for `batch.action` if it reads actions.
+    internals: the named features, router and memory of that same forward pass.
+    batch: the minibatch, of the agent's own type; `Minibatch` has the fields that all of them have.
+    target: what the network is to predict for `batch`, as the agent's docstring says it; None in
+        the loss of an actor.
+    hypers: the agent's Hypers in force, as annealed.
+    key: for what is random in the extra loss, another one in every gradient step.
+    """
+
+    params: PyTree
+    network: Network
+    output: PyTree
+    internals: Internals
+    batch: Minibatch
+    target: PyTree
+    hypers: Any
+    key: Key
+
+
+ExtraLoss = Callable[[LossInputs], tuple[Array, Mapping[str, Array]]]
+"""LossInputs -> (f32[], {name: f32[]}): a term to add to an agent's loss, and curves of it.
+
+Its weight is a number of its own, or a function of `hypers`. Its gradient must be finite, also
+where the weight is 0.
+"""
 
 
 class Estimates(NamedTuple):

@@ -9,10 +9,10 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Array, Learner, PyTree
+from purejaxrl_suite.core.types import Array, Key, Learner, PyTree
 from purejaxrl_suite.ops.differentiable import norm
 
-Loss = Callable[[PyTree, Any, Any], tuple[Array, tuple[dict[str, Array], Any]]]
+Loss = Callable[[PyTree, Any, Any, Key | None], tuple[Array, tuple[dict[str, Array], Any]]]
 
 
 class Pooled(optax.GradientTransformation):
@@ -30,12 +30,14 @@ def descend(
     learner: Learner,
     batch: Any,
     indices: Array,
+    keys: Key | None = None,
 ) -> tuple[Learner, dict[str, Array]]:
     """One gradient step for each row of `indices` i32[K, B], from `ops.minibatch.epochs`.
 
-    loss: (params, minibatch, taps) -> (f32[], (metrics, features)).
+    loss: (params, minibatch, taps, key) -> (f32[], (metrics, features)).
     batch: a NamedTuple with leaves [L, sequences, ...], and a field `memory` with leaves
         [sequences, ...]; a minibatch holds B of the sequences.
+    keys: Key[K], one for each step; None where nothing in the loss is random.
 
     Returns the learner and the mean of the metrics and of `gradient_norm`, before clipping.
     """
@@ -57,8 +59,8 @@ def descend(
 
     names: list[str] = []  # of the metrics, known when a step has been traced
 
-    def step(learner: Learner, index: Array) -> tuple[Learner, Array]:
-        given = unravel(learner.params), minibatch(index), {}
+    def step(learner: Learner, drawn: tuple[Array, Key | None]) -> tuple[Learner, Array]:
+        given = unravel(learner.params), minibatch(drawn[0]), {}, drawn[1]
         grads, (metrics, _) = jax.grad(loss, has_aux=True)(*given)
         grads = ravel_pytree(grads)[0] if pooled else grads
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
@@ -68,7 +70,7 @@ def descend(
         # One row, and not a history for each of them: writing to each is a kernel.
         return Learner(params, opt_state), jnp.stack(list(metrics.values()))
 
-    end, rows = jax.lax.scan(step, start, indices)
+    end, rows = jax.lax.scan(step, start, (indices, keys))
     if pooled:
         moments = learner.opt_state, learner.params, unravel
         end = Learner(unravel(end.params), tree.unravel_moments(end.opt_state, *moments))

@@ -11,7 +11,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.shared import temperatures
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
-from purejaxrl_suite.core.check import _experience
+from purejaxrl_suite.core.check import experience
 from purejaxrl_suite.core.types import Box, Clock, Internals, Network, Transition
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import make, probes
@@ -102,7 +102,7 @@ def test_a_head_and_a_temperature_for_each_task():
     key = jax.random.key(0)
     state = jax.eval_shape(agent.init, key, agent.hypers)
     assert state.temperature.log.shape == (2,)
-    transition = jax.eval_shape(lambda s: _experience(agent, key, agent.hypers, s), state)
+    transition = jax.eval_shape(lambda s: experience(agent, key, agent.hypers, s), state)
     jax.eval_shape(agent.update, key, agent.hypers, state, transition)
     params, obs = network.init(key), jnp.eye(5)[3:]  # one observation of each task
 

@@ -8,7 +8,7 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
-from purejaxrl_suite.core.check import _experience
+from purejaxrl_suite.core.check import experience
 from purejaxrl_suite.core.types import Box, Discrete, Network
 from purejaxrl_suite.envs import probes
 from tests.contract.agents import AGENTS, SIBLINGS
@@ -127,7 +127,7 @@ def test_losses_of_the_network_reach_the_loss_of_every_agent(name, monkeypatch):
     def learn(key):
         hypers = jax.tree.map(jnp.float32, agent.hypers)
         state = agent.init(key, hypers)
-        return agent.update(key, hypers, state, _experience(agent, key, hypers, state))
+        return agent.update(key, hypers, state, experience(agent, key, hypers, state))
 
     jax.eval_shape(learn, jax.random.key(0))
     assert seen

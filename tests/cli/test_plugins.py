@@ -48,7 +48,7 @@ def mine(env, config: MineConfig | None = None, network=None, hypers: MineHypers
     config, hypers = config or MineConfig(), hypers or MineHypers()
     settings = pjs.PPOConfig(config.num_envs, 16, epochs=1, minibatches=1)
     network = network or nets.actor_critic(env.observation, env.action, hidden=(4,))
-    inner = pjs.ppo(env, settings, network)
+    inner = pjs.ppo(env, settings, network, extra_loss=small_outputs)
 
     def with_all(function, place):
         def called(*given):
@@ -61,6 +61,11 @@ def mine(env, config: MineConfig | None = None, network=None, hypers: MineHypers
     own |= {"update": with_all(inner.update, 1), "probe": with_all(inner.probe, 1)}
     keep = {"anneal": lambda hypers, clock: hypers, "estimate": None, "config": config}
     return inner._replace(name="mine", hypers=hypers, **own, **keep)
+
+
+def small_outputs(inputs: pjs.LossInputs):
+    size = jnp.mean(jnp.square(inputs.output.value))
+    return 0.1 * size, {"value_size": size}
 
 
 def corridor(length=3):
@@ -104,6 +109,7 @@ def test_the_command_line_trains_what_users_wrote(written, tmp_path, capsys):
     assert command(f"train {written}:mine {parts} {size} {own} --out x") == 0, capsys.readouterr()
     found = curves.read(tmp_path / "x" / "curves.zarr")
     assert found["largest_weight"].dims == ("seed", "step")
+    assert {"extra_loss", "value_size"} <= set(found.data_vars)
     assert command("report x") == 0
     assert "gamma" in (tmp_path / "x" / "report.html").read_text()
     assert pjs.load(tmp_path / "x").curves.equals(found)

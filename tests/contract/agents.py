@@ -65,14 +65,14 @@ def small_implicit(env):
 
 
 def small_ppo(config=PPO, **network):
-    return lambda env: ppo(
-        env, config, nets.actor_critic(env.observation, env.action, hidden=(8,), **network)
+    return lambda env, **more: ppo(
+        env, config, nets.actor_critic(env.observation, env.action, hidden=(8,), **network), **more
     )
 
 
 def small_pqn(**network):
-    return lambda env: pqn(
-        env, PQN, nets.q_network(env.observation, env.action, hidden=(8,), **network)
+    return lambda env, **more: pqn(
+        env, PQN, nets.q_network(env.observation, env.action, hidden=(8,), **network), **more
     )
 
 
@@ -81,14 +81,15 @@ def small_dqn(**config):
     sizes = DQNConfig(num_envs=4, rollout_length=8, gradient_steps=4, batch_size=8, capacity=96)
     hypers = DQNHypers(epsilon_decay=0.5, min_history=32.0, target_update_period=4.0)
     config = sizes._replace(max_n_step=3, probe_size=16, huber=False, **config)
-    return lambda env: dqn(
-        env, config, nets.q_network(env.observation, env.action, hidden=(8,)), hypers
+    return lambda env, **more: dqn(
+        env, config, nets.q_network(env.observation, env.action, hidden=(8,)), hypers, **more
     )
 
 
 def small_value(build, config, hypers, network=small_q, **fields):
     """An agent with replay: `config` and `hypers` are its types, `fields` those of its Hypers."""
-    return lambda env: build(env, config(**REPLAY), network(env), hypers(**(EARLY | fields)))
+    settings = config(**REPLAY), hypers(**(EARLY | fields))
+    return lambda env, **more: build(env, settings[0], network(env), settings[1], **more)
 
 
 RAINBOW = RainbowConfig(**REPLAY, atoms=5)
@@ -112,19 +113,20 @@ BBF_SOON = BBFHypers(
 
 def small_rainbow(config=RAINBOW, **network):
     options = {"hidden": (8,), "atoms": 5, "layer_norm": False} | network
-    return lambda env: rainbow(
+    return lambda env, **more: rainbow(
         env,
         config,
         nets.q_network(env.observation, env.action, **options),
         RainbowHypers(**SOON, final_epsilon=0.01),
+        **more,
     )
 
 
 def small_bbf(config=BBF, hypers=BBF_SOON, **network):
     encoder = nets.cnn((nets.ConvLayer(2),))
     options = {"hidden": (4,), "atoms": 5, "encoder": encoder} | network
-    return lambda env: bbf(
-        env, config, nets.self_predictive(env.observation, env.action, **options), hypers
+    return lambda env, **more: bbf(
+        env, config, nets.self_predictive(env.observation, env.action, **options), hypers, **more
     )
 
 
@@ -134,18 +136,19 @@ SOON_TOO = {"min_history": 16.0, "actor_learning_rate": 1e-2, "critic_learning_r
 
 def small_sac(config=None, **network):
     options = {"hidden": (8,), "critic_hidden": (6,)} | network
-    return lambda env: sac(
+    return lambda env, **more: sac(
         env,
         SACConfig(**CONTINUOUS | (config or {})),
         nets.actor_critics(env.observation, env.action, **options),
         SACHypers(**SOON_TOO, temperature_learning_rate=1e-2),
+        **more,
     )
 
 
-def small_td3(env):
+def small_td3(env, **more):
     network = nets.actor_critics(env.observation, env.action, hidden=(8,), deterministic=True)
     config = TD3Config(**CONTINUOUS, normalize_observations=True)
-    return td3(env, config, network, TD3Hypers(**SOON_TOO))
+    return td3(env, config, network, TD3Hypers(**SOON_TOO), **more)
 
 
 def shown(env, box, show):
@@ -173,11 +176,11 @@ def two_tasks():
     return multi_task([probes.delayed_reward(), probes.recall()._replace(action=Discrete(3))])
 
 
-def ppo_on_tasks(env):
+def ppo_on_tasks(env, **more):
     """PPO with a head for each task."""
     config = PPO._replace(normalize_each_task=True)
     network = nets.actor_critic(env.observation, env.action, hidden=(8,))
-    return ppo(env, config, multi_head(network, env.observation))
+    return ppo(env, config, multi_head(network, env.observation), **more)
 
 
 def on_a_board(env):

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     memory: Array
 
 
-def loss(params, batch, taps):
+def loss(params, batch, taps, key):
     found = batch.x[0] @ params["w"] + params["b"][None] + params["c"]
     error = jnp.mean(jnp.square(found - batch.y[0]))
     return error, ({"error": error, "memory": jnp.mean(batch.memory)}, {})

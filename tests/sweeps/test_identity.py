@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -33,10 +34,14 @@ def network(activation=jnp.tanh):
     return build
 
 
-def identity_of(env=None, **changes):
+def extra(weight):
+    return lambda inputs: (weight * jnp.mean(jnp.square(inputs.output.value)), {})
+
+
+def identity_of(env=None, builder=ppo, **changes):
     given = {"hypers": None, "config": CONFIG, "network": network(), "env_params": None}
     given |= {"seeds": 2, "steps": STEPS} | changes
-    return lay_out(ppo, env or probes.delayed_reward(), **given).identity()
+    return lay_out(builder, env or probes.delayed_reward(), **given).identity()
 
 
 def difference(ours, programs=True, **changes):
@@ -150,6 +155,14 @@ def test_what_has_no_name_counts():
     assert difference(there, programs=False, env=own(lambda reward, state: reward)) is None
 
 
+def test_an_extra_loss_counts(ours):
+    zero, one = (partial(ppo, extra_loss=extra(weight)) for weight in (0.0, 1.0))
+    there = identity_of(builder=zero)
+    assert difference(there, builder=partial(ppo, extra_loss=extra(0.0))) is None
+    assert difference(there, builder=one) == OPAQUE
+    assert difference(ours, builder=zero) == OPAQUE
+
+
 def test_constants_deep_inside_are_hashed_and_names_and_places_are_not():
     def nested(constant, name):
         def inner(x):
@@ -234,10 +247,10 @@ def test_changed_versions_need_a_word_and_are_recorded(ours, tmp_path):
 
 
 def test_a_finished_folder_of_other_parameters_is_refused(cartpole, tmp_path):
-    def train(**changes):
+    def train(builder=ppo, **changes):
         arguments = {"config": CONFIG, "network": network(), "seeds": 1, "steps": STEPS / 4}
         arguments |= {"announce": lambda what: None} | changes
-        return pjs.sweep(ppo, cartpole, **arguments)
+        return pjs.sweep(builder, cartpole, **arguments)
 
     train(out=tmp_path / "x")
     other = cartpole.params.replace(max_steps_in_episode=np.int32(7))
@@ -246,6 +259,8 @@ def test_a_finished_folder_of_other_parameters_is_refused(cartpole, tmp_path):
         train(resume=tmp_path / "x", env_params=other)
     with pytest.raises(ValueError, match="x is another experiment: all names agree"):
         train(resume=tmp_path / "x", network=network(jax.nn.relu))
+    with pytest.raises(ValueError, match="x is another experiment: all names agree"):
+        train(partial(ppo, extra_loss=extra(0.0)), resume=tmp_path / "x")
     assert train(resume=tmp_path / "x").curves.sizes["seed"] == 1
 
 

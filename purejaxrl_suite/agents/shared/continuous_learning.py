@@ -15,12 +15,22 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import action_scaling, replay_learning
+from purejaxrl_suite.agents.shared import action_scaling, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.action_scaling import Units
 from purejaxrl_suite.agents.shared.normalize import act_as_replayed, normalize_replay
 from purejaxrl_suite.buffers import Batch, Uniform, uniform
 from purejaxrl_suite.core import spaces, tree, types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Network, PyTree
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    ExtraLoss,
+    Internals,
+    Key,
+    Learner,
+    LossInputs,
+    Network,
+    PyTree,
+)
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import value
 from purejaxrl_suite.ops.optimizers import adam
@@ -142,19 +152,54 @@ def descend(
     return Learner(inner.params, opt_state), metrics, extra
 
 
-def critics_of(fixed: PyTree, params: PyTree) -> PyTree:
-    """The parameters with the critics of others, so that they have no gradient."""
+def moved_by(step: str, params: PyTree, fixed: PyTree) -> PyTree:
+    """The parameters that a step of the "actor" or the "critic" moves, those of `fixed` elsewhere.
+
+    So its loss has no gradient with respect to the others.
+    """
     return jax.tree.map_with_path(
-        lambda path, other, own: other if nets.is_critic(path) else own, fixed, params
+        lambda path, own, other: own if nets.is_critic(path) == (step == "critic") else other,
+        params,
+        fixed,
     )
 
 
-def critic_errors(values: Array, batch: Batch, following: Array) -> tuple[Array, Metrics]:
+def add_extra(
+    extra_loss: ExtraLoss | None,
+    loss: tuple[Array, Metrics],
+    *,
+    network: Network,
+    params: PyTree,
+    drawn: Drawn,
+    hypers: Any,
+    target: Array | None = None,
+    seen: tuple[nets.ActorCritics, Internals] | None = None,
+) -> tuple[Array, Metrics]:
+    """The loss and metrics of a step, with an extra loss if there is one.
+
+    params: from `moved_by`. target: of the critics, f32[B]. seen: what the network gives for
+    the batch and its actions, if that has been computed.
+    """
+    if extra_loss is None:
+        return loss
+    batch, key = drawn.batch, extra_losses.own_key(extra_loss, drawn.key)
+    # Without taps: in a probe, those of features belong to the loss of the critics.
+    output, internals = seen or network.apply(params, batch.obs, action=batch.action)
+    known = {"output": output, "internals": internals, "batch": batch, "target": target}
+    inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **known)
+    return extra_losses.add(extra_loss, *loss, inputs)
+
+
+def critic_target(batch: Batch, following: Array) -> Array:
+    """What the values of the actions taken should be, f32[B], given those of next_obs, f32[B]."""
+    return value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
+
+
+def critic_errors(values: Array, batch: Batch, target: Array) -> tuple[Array, Metrics]:
     """Mean over the batch of squared errors, summed over critics.
 
-    values: f32[B, M], of actions taken. following: f32[B], of the observations after them.
+    values: f32[B, M], of actions taken. target: f32[B].
     """
-    target = value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
     errors = jnp.square(values - target[:, None])
     loss = jnp.mean(batch.weight * jnp.sum(errors, axis=-1))
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}

@@ -13,15 +13,17 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import estimates, replay_learning
+from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch, uniform
 from purejaxrl_suite.core import spaces, types
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
+    ExtraLoss,
     Internals,
     Key,
+    LossInputs,
     Memory,
     Network,
     PyTree,
@@ -32,6 +34,18 @@ from purejaxrl_suite.ops import exploration, optimizers, schedules
 from purejaxrl_suite.ops.probe import probe as probe_loss
 
 
+class Errors(NamedTuple):
+    """What a forward pass shows of a batch.
+
+    losses: f32[B]. q: f32[B], values of the actions that were taken. output: of the network.
+    """
+
+    losses: Array
+    q: Array
+    output: PyTree
+    internals: Internals
+
+
 class Rule(NamedTuple):
     """What one member of the family does in its own way.
 
@@ -39,15 +53,14 @@ class Rule(NamedTuple):
         function of that name gave, or None: then nothing is left to chance.
     targets: (key, hypers, online, target, batch) -> leaves [B, ...], from the parameters of both
         networks; outside the gradient.
-    errors: (key, hypers, params, batch, targets, taps) -> (f32[B], f32[B], Internals): losses, and
-        the values of the actions that were taken.
+    errors: (key, hypers, params, batch, targets, taps) -> Errors.
     chance: (key, B) -> leaves [B, ...], random numbers that action values need; () mostly.
     augment: (key, obs[B, ...]) -> obs, changed before they are learnt from.
     """
 
     q_values: Callable[[Any, PyTree, Array, Any], Array]
     targets: Callable[[Key, Any, PyTree, PyTree, Batch], PyTree]
-    errors: Callable[[Key, Any, PyTree, Batch, PyTree, Any], tuple[Array, Array, Internals]]
+    errors: Callable[[Key, Any, PyTree, Batch, PyTree, Any], Errors]
     chance: Callable[[Key, int], PyTree] = lambda key, batch: ()
     augment: Callable[[Key, Array], Array] = lambda key, obs: obs
 
@@ -78,16 +91,24 @@ def taken(values: Array, action: Array) -> Array:
 
 
 def q_learning(
-    name: str, env: types.Environment, config: Any, hypers: Any, network: Network, rule: Rule
+    name: str,
+    env: types.Environment,
+    config: Any,
+    hypers: Any,
+    network: Network,
+    rule: Rule,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """The agent of a rule.
 
     config: has the fields that the Configs of the family share. hypers: has those of `DQNHypers`.
+    extra_loss: its target is what `Rule.targets` gives.
 
     Raises ValueError when the network has a memory or noise, or sizes do not fit.
     """
     replay_learning.check_network(name, network)
     check_noiseless(name, network)
+    extra_losses.check(extra_loss)
     replay = uniform(
         env.observation,
         env.action,
@@ -134,12 +155,18 @@ def q_learning(
         obs, next_obs = map(rule.augment, augment_keys, (batch.obs, batch.next_obs))
         batch = batch._replace(obs=obs, next_obs=next_obs)
         target = rule.targets(target_key, hypers, state.learner.params, state.target, batch)
+        own = extra_losses.own_key(extra_loss, key)
 
         def loss(params: PyTree, taps: Any):
-            errors, q, internals = rule.errors(error_key, hypers, params, batch, target, taps)
-            error = jnp.mean(batch.weight * errors)
-            metrics = {"td_loss": error, "q_value": jnp.mean(q)}
-            return error + internals.aux_loss, (metrics, internals.features)
+            found = rule.errors(error_key, hypers, params, batch, target, taps)
+            error = jnp.mean(batch.weight * found.losses)
+            metrics = {"td_loss": error, "q_value": jnp.mean(found.q)}
+            seen = {"output": found.output, "internals": found.internals}
+            known = {"batch": batch, "target": target, "hypers": hypers, "key": own}
+            inputs = LossInputs(params=params, network=network, **seen, **known)
+            total = error + found.internals.aux_loss
+            total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
+            return total, (metrics, found.internals.features)
 
         return loss
 
@@ -153,8 +180,9 @@ def q_learning(
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
         keys = jax.random.split(key, config.gradient_steps)
         state, metrics, _ = replay_learning.learn(keys, state, ready(hypers, state), follow, step)
-        steps = state.steps.astype(jnp.float32)
-        return state, metrics | {"epsilon": epsilon(hypers, state), "gradient_steps": steps}
+        metrics["epsilon"] = epsilon(hypers, state)
+        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
+        return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: Any, state: ReplayState, transition: Transition) -> types.Probe:
         """On replayed experience; meaningless before there is any."""

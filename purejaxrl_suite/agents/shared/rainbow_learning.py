@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import estimates, replay_learning
+from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.rainbow_loss import (
     RainbowState,
     Rule,
@@ -19,7 +19,16 @@ from purejaxrl_suite.agents.shared.rainbow_loss import (
 from purejaxrl_suite.agents.shared.replay_learning import Target
 from purejaxrl_suite.buffers import Prioritised, prioritised
 from purejaxrl_suite.core import tree, types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Memory, Network, PyTree, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    ExtraLoss,
+    Key,
+    Memory,
+    Network,
+    PyTree,
+    Transition,
+)
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, schedules, value
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -57,6 +66,7 @@ def rainbow_learning(
     network: Network,
     replay: Prioritised,
     rule: Rule,
+    extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """The agent of a rule; config and hypers have the fields of `RainbowConfig`, `RainbowHypers`.
 
@@ -67,7 +77,8 @@ def rainbow_learning(
     validate.divides("group", rule.group, config.gradient_steps, "gradient steps of an update")
     noisy = nets.is_noisy(network)
     check_exploration(hypers, noisy)
-    draw_noise, q_values, objective = categorical_value(network, config.atoms, rule)
+    extra_losses.check(extra_loss)
+    draw_noise, q_values, objective = categorical_value(network, config.atoms, rule, extra_loss)
 
     def init(key: Key, hypers: Any) -> RainbowState:
         start = replay_learning.start(network.init(key), rule.optimizer(hypers), replay.init())
@@ -149,7 +160,7 @@ def rainbow_learning(
             "n_step": n.astype(jnp.float32),
             "gamma": jnp.float32(gamma),
         }
-        return state, metrics
+        return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: Any, state: RainbowState, transition: Transition) -> types.Probe:
         """On replayed experience; meaningless before there is any."""

@@ -11,9 +11,18 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.agents.shared.q_learning import taken
 from purejaxrl_suite.buffers import Batch, PrioritisedState
-from purejaxrl_suite.core.types import Array, Key, Learner, Network, PyTree
+from purejaxrl_suite.core.types import (
+    Array,
+    ExtraLoss,
+    Key,
+    Learner,
+    LossInputs,
+    Network,
+    PyTree,
+)
 from purejaxrl_suite.ops import distributional
 
 Features = Any
@@ -87,7 +96,9 @@ class Value(NamedTuple):
     objective: Callable[..., Callable[[PyTree, Any], tuple[Array, Any]]]
 
 
-def categorical_value(network: Network, atoms: int, rule: Rule) -> Value:
+def categorical_value(
+    network: Network, atoms: int, rule: Rule, extra_loss: ExtraLoss | None = None
+) -> Value:
     """The value functions of a network; noise is drawn anew for every use of one, as in NoisyNet.
 
     Fortunato et al. 2018, arXiv 1706.10295, section 3.1: the online network, the target network and
@@ -126,6 +137,8 @@ def categorical_value(network: Network, atoms: int, rule: Rule) -> Value:
         target = targets(target_key, hypers, state, batch)
         auxiliary = rule.auxiliary(auxiliary_key, hypers, state, drawn.slot)
         weight = drawn.weight * batch.weight
+        own = extra_losses.own_key(extra_loss, key)
+        known = {"batch": batch._replace(obs=obs, weight=weight), "target": target, "key": own}
 
         def loss(params: PyTree, taps: Any):
             logits, internals = network.apply(noisy(noise_key, params), obs, (), taps)
@@ -136,6 +149,9 @@ def categorical_value(network: Network, atoms: int, rule: Rule) -> Value:
             q = distributional.expectation(chosen, support(hypers))
             metrics = {"td_loss": error, "auxiliary_loss": other, "q_value": jnp.mean(q)}
             total = error + other + internals.aux_loss
+            seen = {"output": logits, "internals": internals, "hypers": hypers}
+            inputs = LossInputs(params=params, network=network, **seen, **known)
+            total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
             return total, (metrics, (errors, internals.features))
 
         return loss

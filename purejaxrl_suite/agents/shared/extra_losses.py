@@ -1,0 +1,78 @@
+"""The term that a user adds to an agent's loss: when it is called, and what it may return.
+
+It is added inside the function that is differentiated, so that its gradient is clipped, counted and
+used by the optimizer together with the agent's own; `Agent.probe` shows the sum, too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.argument import function, wrong
+from purejaxrl_suite.core.interventions import joined
+from purejaxrl_suite.core.types import Array, ExtraLoss, Key, LossInputs
+
+Metrics = dict[str, Array]
+
+NAME = "extra_loss"
+"""The argument of builders, and the curve of the term itself."""
+MARK = f"{NAME}/"
+"""Before names of metrics until an update is over and all of the agent's own are known."""
+
+
+def check(extra_loss: ExtraLoss | None) -> None:
+    """Raise ValueError unless it is None or a function of one argument."""
+    if extra_loss is not None:
+        function(NAME, extra_loss, 1, "LossInputs -> (f32[], {name: f32[]})")
+
+
+def own_key(extra_loss: ExtraLoss | None, key: Key) -> Any:
+    """A key for the extra loss; None without one. What the agent makes of `key` stays the same."""
+    # The number is beyond those of any split, whose keys it would else repeat.
+    return None if extra_loss is None else jax.random.fold_in(key, 2**31)
+
+
+def own_keys(extra_loss: ExtraLoss | None, key: Key, count: int) -> Any:
+    """As many keys [count] for the extra loss; None without one."""
+    own = own_key(extra_loss, key)
+    return None if own is None else jax.random.split(own, count)
+
+
+def add(
+    extra_loss: ExtraLoss | None, total: Array, metrics: Metrics, inputs: LossInputs
+) -> tuple[Array, Metrics]:
+    """Add the extra loss, and its metrics, marked; without one both stay as they are.
+
+    Raises ValueError unless it returns a pair, (f32[], {name: f32[]}).
+    """
+    if extra_loss is None:
+        return total, metrics
+    found: Any = extra_loss(inputs)
+    if not (type(found) is tuple and len(found) == 2 and isinstance(found[1], Mapping)):
+        raise wrong(NAME, "a pair (f32[], {name: f32[]}) to be returned", found)
+    term = _scalar(NAME, found[0])
+    named = {name: _scalar(f"{NAME}: metric {name!r}", x) for name, x in found[1].items()}
+    return total + term, metrics | {
+        MARK + name: x for name, x in joined({NAME: {NAME: term}, "its metrics": named}).items()
+    }
+
+
+def named(metrics: Metrics) -> Metrics:
+    """The metrics of an update without marks; ValueError where a name is one of the agent's own."""
+    marked = {name for name in metrics if name.startswith(MARK)}
+    own = {name: x for name, x in metrics.items() if name not in marked}
+    extra = {name.removeprefix(MARK): x for name, x in metrics.items() if name in marked}
+    return joined({"the agent": own, f"its {NAME}": extra})
+
+
+def _scalar(name: str, x: Any) -> Array:
+    """The number f32[] itself."""
+    try:
+        found = jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise wrong(name, "f32[]", x) from None
+    if found.shape != () or found.dtype != jnp.float32:
+        raise ValueError(f"{name}: expected f32[], got {found.dtype}{list(found.shape)}")
+    return found
