@@ -22,7 +22,7 @@ from jax.extend import core
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from purejaxrl_suite.core.types import Array, Clock, PyTree
+from purejaxrl_suite.core.types import Clock, PyTree
 from purejaxrl_suite.engine.train import Train
 from purejaxrl_suite.sweeps.fleet import AXIS, Members
 from purejaxrl_suite.sweeps.layout import Layout
@@ -121,21 +121,23 @@ def digest(train: Train, members: Members) -> str:
 
     They are the same in every process with the same versions on the same kind of device.
     """
+    # Traced on the mesh of `compile_fleet`, with a state that is an argument as it is there, JAX
+    # remembers what it found: compiling traces neither function a second time.
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     found = []
 
-    def trace(key: Array, hypers: Any, params: PyTree, clock: Clock) -> Array:
-        run = train.init(key, hypers, params)
-        found.append(train.init.trace(key, hypers, params).jaxpr)
-        found.append(train.update.trace(key, hypers, params, run, clock).jaxpr)
-        return jnp.zeros(())
+    def trace(function: Any, *arguments: Any) -> PyTree:
+        def look(*known: Any) -> PyTree:
+            found.append(function.trace(*known).jaxpr)
+            return function(*known)
 
-    # Traced as in `compile_fleet`, on whose devices JAX remembers it: compiling traces no second
-    # time.
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    look = jax.shard_map(trace, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+        look = jax.shard_map(look, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+        return jax.eval_shape(look, *arguments)
+
     hypers = jax.tree.map(lambda x: x[0], members.hypers)
-    key = jax.eval_shape(jax.random.key, 0)
-    jax.eval_shape(look, key, hypers, members.params(0), Clock(np.int32(0), np.int32(1)))
+    arguments = jax.eval_shape(jax.random.key, 0), hypers, members.params(0)
+    run = trace(train.init, *arguments)
+    trace(train.update, *arguments, run, Clock(np.int32(0), np.int32(1)))
     return digest_of(*found)
 
 

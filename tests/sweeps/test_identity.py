@@ -110,6 +110,32 @@ def test_a_difference_is_named(ours, changes, named):
     assert difference(ours, **changes) == named
 
 
+def test_an_update_is_traced_once_to_be_known_and_trained(tmp_path):
+    """Also from a start of constants, whose types differ from those of a state that is passed."""
+    env, traced = probes.delayed_reward(), []
+
+    def init(key, params):
+        state, obs = env.init(key, params)
+        return (state, False), obs
+
+    def step(key, params, state, action):
+        after, time = env.step(key, params, state[0], action)
+        return (after, state[1]), time
+
+    def build(*known):
+        agent = ppo(*known)
+
+        def update(*known):
+            traced.append(known)
+            return agent.update(*known)
+
+        return agent._replace(update=update)
+
+    given = {"config": CONFIG, "network": network(), "seeds": 2, "steps": STEPS}
+    pjs.sweep(build, env._replace(init=init, step=step), **given, out=tmp_path / "r")
+    assert len(traced) == 1
+
+
 def test_every_value_of_a_grid_counts(ours):
     grid = pjs.search.grid(PPOHypers(), gamma=[0.9, 0.99])
     assert difference(ours, hypers=grid) == "traced axes.gamma is missing there, [0.9, 0.99] here"
