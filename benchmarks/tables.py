@@ -19,7 +19,7 @@ from benchmarks.growth import picture
 from purejaxrl_suite.cli.study import studies
 from purejaxrl_suite.report import findings
 from purejaxrl_suite.studies.definition import digest
-from purejaxrl_suite.studies.outcome import SHIPPED, Outcome, find, read
+from purejaxrl_suite.studies.study_result import SHIPPED, StudyResult, find, read
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("benchmarks/results")
@@ -310,7 +310,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
 }
 
 
-def shipped() -> dict[str, dict[str, Outcome]]:
+def shipped() -> dict[str, dict[str, StudyResult]]:
     """{study: {preset: outcome}} of what comes with the suite, {} for what has not run."""
     files = find(SHIPPED)
     return {n: {p: read(file) for p, file in files.get(n, {}).items()} for n in studies()}

@@ -15,17 +15,7 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, normalize
 from purejaxrl_suite.core import tree, types, validate
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    ExtraLoss,
-    Key,
-    Learner,
-    LossInputs,
-    Memory,
-    PyTree,
-    Transition,
-)
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.envs.multi_task import task_labels
 from purejaxrl_suite.nets.tasks import masked
@@ -121,7 +111,7 @@ def ppo(
     network: types.Network | None = None,
     hypers: PPOHypers | None = None,
     *,
-    extra_loss: ExtraLoss | None = None,
+    extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
     """PPO for the spaces of `env`; `network` defaults to `nets.actor_critic` for them.
 
@@ -195,7 +185,7 @@ def ppo(
         total = metrics["policy_loss"] + hypers.value_coefficient * metrics["value_loss"]
         total = total - hypers.entropy_coefficient * metrics["entropy"] + internals.aux_loss
         seen = {"output": output, "internals": internals, "batch": batch, "target": batch.target}
-        inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **seen)
+        inputs = types.LossInputs(params=params, network=network, hypers=hypers, key=key, **seen)
         total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
         return total, (metrics, internals.features)
 

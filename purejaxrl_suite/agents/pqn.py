@@ -17,17 +17,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses
 from purejaxrl_suite.agents.shared.q_learning import check_noiseless
 from purejaxrl_suite.core import spaces, tree, types, validate
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    ExtraLoss,
-    Key,
-    Learner,
-    LossInputs,
-    Memory,
-    PyTree,
-    Transition,
-)
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import exploration, minibatch, optimizers, returns, schedules, successors
@@ -108,7 +98,7 @@ def pqn(
     network: types.Network | None = None,
     hypers: PQNHypers | None = None,
     *,
-    extra_loss: ExtraLoss | None = None,
+    extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
     """PQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
 
@@ -175,7 +165,7 @@ def pqn(
         error = 0.5 * jnp.mean(jnp.square(chosen - batch.target))
         metrics = {"td_loss": error, "q_value": jnp.mean(chosen)}
         seen = {"output": q_values, "internals": internals, "batch": batch, "target": batch.target}
-        inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **seen)
+        inputs = types.LossInputs(params=params, network=network, hypers=hypers, key=key, **seen)
         total = error + internals.aux_loss
         total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
         return total, (metrics, internals.features)

@@ -23,16 +23,7 @@ from purejaxrl_suite.agents.shared import (
 from purejaxrl_suite.agents.shared.continuous_learning import Drawn, descend, drawing, moved_by
 from purejaxrl_suite.agents.shared.temperatures import Temperature
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    ExtraLoss,
-    Key,
-    Learner,
-    Memory,
-    PyTree,
-    Transition,
-)
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import ensembles
 from purejaxrl_suite.ops.probe import probe as probe_loss
@@ -111,7 +102,7 @@ def sac(
     network: types.Network | None = None,
     hypers: SACHypers | None = None,
     *,
-    extra_loss: ExtraLoss | None = None,
+    extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
     """SAC for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
 

@@ -23,15 +23,7 @@ from purejaxrl_suite.agents.shared import (
 from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing, moved_by
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    ExtraLoss,
-    Key,
-    Memory,
-    PyTree,
-    Transition,
-)
+from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.schedules import counted
@@ -92,7 +84,7 @@ def td3(
     network: types.Network | None = None,
     hypers: TD3Hypers | None = None,
     *,
-    extra_loss: ExtraLoss | None = None,
+    extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
     """TD3 for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from purejaxrl_suite.cli import look, render, report, study, train
+from purejaxrl_suite.cli import render, report, show, study, train
 from purejaxrl_suite.cli.arguments import PROGRAM
 from purejaxrl_suite.core.argument import one_of
 
@@ -22,8 +22,8 @@ _COMMANDS = (
     report.gallery,
     render.render,
     report.export,
-    look.envs,
-    look.show,
+    show.envs,
+    show.show,
 )
 COMMANDS = {command.__name__: command for command in _COMMANDS}
 

@@ -9,7 +9,7 @@ from purejaxrl_suite.core.plugins import called, find, is_reference
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Intervention, Metric
 
-FORM = "(learner, probe, look) -> {name: f32[]}"
+FORM = "(learner, probe, inspection) -> {name: f32[]}"
 
 
 def metric_sets() -> dict[str, tuple["Metric", ...]]:

@@ -9,7 +9,7 @@ from purejaxrl_suite.cli.arguments import FIGURES, call, output_file
 from purejaxrl_suite.cli.study import RUNS
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.studies import Outcome
+    from purejaxrl_suite.studies import StudyResult
 
 
 def report(arguments: list[str]) -> int:
@@ -121,7 +121,7 @@ def gallery(arguments: list[str]) -> int:
             out: the file to write; gallery.html in that folder by default.
         """
         from purejaxrl_suite.report.gallery import gallery
-        from purejaxrl_suite.studies.outcome import SHIPPED, find
+        from purejaxrl_suite.studies.study_result import SHIPPED, find
 
         path = output_file("--out", out, (".html",)) or runs / "gallery.html"
         count = gallery(find(SHIPPED, runs), path)
@@ -136,7 +136,7 @@ class _Runs(NamedTuple):
 
     curves: dict[str, Any]
     records: dict[str, dict[str, Any]]
-    outcomes: "list[Outcome]"
+    outcomes: "list[StudyResult]"
     note: str
 
     def known(self) -> dict[str, Any]:

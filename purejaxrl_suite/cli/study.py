@@ -13,8 +13,8 @@ from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.plugins import find, is_reference
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.studies.outcome import Outcome
     from purejaxrl_suite.studies.protocol import Study
+    from purejaxrl_suite.studies.study_result import StudyResult
 
 RUNS = Path("runs/studies")
 
@@ -120,14 +120,14 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
 
     from purejaxrl_suite.report import findings
     from purejaxrl_suite.report.studies import study_figure
-    from purejaxrl_suite.studies import outcome, run_study, write
+    from purejaxrl_suite.studies import run_study, study_result, write
     from purejaxrl_suite.sweeps.interrupt import Interrupted, exit_code
 
     asked = name
     name, chosen = _find(asked)
     out = runs / name / preset
     use_compilation_cache()
-    looks = outcome.seen(name, outcome.SHIPPED, runs, *([results] if results else []))
+    looks = study_result.seen(name, study_result.SHIPPED, runs, *([results] if results else []))
     how: Any = {"looks": looks, "commit": folder.commit(), "watch": progress_bar}
     try:
         found = run_study(name, chosen, preset, out, **how)
@@ -164,12 +164,12 @@ def _show(name: str, runs: Path) -> int:
     return 0
 
 
-def _found(name: str, runs: Path) -> "dict[str, Outcome]":
+def _found(name: str, runs: Path) -> "dict[str, StudyResult]":
     """{preset: outcome} of a study, from the suite and from runs."""
-    from purejaxrl_suite.studies import outcome
+    from purejaxrl_suite.studies import study_result
 
-    files = outcome.find(outcome.SHIPPED, runs).get(name, {})
-    return {preset: outcome.read(file) for preset, file in files.items()}
+    files = study_result.find(study_result.SHIPPED, runs).get(name, {})
+    return {preset: study_result.read(file) for preset, file in files.items()}
 
 
 def _find(name: str) -> "tuple[str, Study]":

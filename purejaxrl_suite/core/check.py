@@ -15,7 +15,7 @@ import numpy as np
 from purejaxrl_suite.core import estimates, tree
 from purejaxrl_suite.core.check_environment import check_environment as check_environment
 from purejaxrl_suite.core.check_environment import sample
-from purejaxrl_suite.core.look import look_at
+from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
     Agent,
@@ -140,7 +140,7 @@ def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
 
 
 def _check_found(agent: Agent, found: dict[str, Any]) -> None:
-    state, after, look = found["state"], found["after"], found["probe"]
+    state, after, probe = found["state"], found["after"], found["probe"]
     _require_agent(agent, isinstance(state.learner, Learner), "state.learner is a Learner")
     _require_agent(agent, _signature(state) == _signature(after), "update keeps the state's shape")
     weak = [name for name, signature in _signature(after).items() if signature[2]]
@@ -161,11 +161,11 @@ def _check_found(agent: Agent, found: dict[str, Any]) -> None:
         )
     same = np.array_equal(found["greedy"], found["again"])
     _require_agent(agent, same, "greedy actions do not depend on the noise")
-    same = _signature(look.grads) == _signature(state.learner.params)
+    same = _signature(probe.grads) == _signature(state.learner.params)
     _require_agent(agent, same, "probe.grads is like the parameters")
-    same = _signature(look.features) == _signature(look.feature_grads)
-    _require_agent(agent, same and len(look.features) > 0, "probe.feature_grads is like features")
-    _require_agent(agent, _finite(look), "the probe is finite")
+    same = _signature(probe.features) == _signature(probe.feature_grads)
+    _require_agent(agent, same and len(probe.features) > 0, "probe.feature_grads is like features")
+    _require_agent(agent, _finite(probe), "the probe is finite")
 
 
 def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> dict[str, Array]:
@@ -186,9 +186,9 @@ def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> di
         before = agent.init(keys[0], hypers)
         transition = experience(agent, keys[1], hypers, before)
         after, _ = agent.update(keys[2], hypers, before, transition)
-        look = look_at(agent, keys[3], hypers, before, after, transition)
-        state = tree.strong(intervention.init(look.network, after.learner))
-        made = intervention.apply(keys[4], clock, state, after.learner, look)
+        inspection = inspect_agent(agent, keys[3], hypers, before, after, transition)
+        state = tree.strong(intervention.init(inspection.network, after.learner))
+        made = intervention.apply(keys[4], clock, state, after.learner, inspection)
         return (after.learner, state), made[:2], made[2]
 
     with _checking_leaks():

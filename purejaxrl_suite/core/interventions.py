@@ -14,17 +14,17 @@ from purejaxrl_suite.core.argument import function, functions, instance, instanc
 from purejaxrl_suite.core.types import (
     Array,
     Clock,
+    Inspection,
     Intervention,
     Key,
     Learner,
-    Look,
     Metric,
     Network,
     PyTree,
 )
 
-Condition = Callable[[Clock, Learner, Look], Array]
-METRIC = "(learner, probe, look) -> {name: f32[]}"
+Condition = Callable[[Clock, Learner, Inspection], Array]
+METRIC = "(learner, probe, inspection) -> {name: f32[]}"
 Outcome = tuple[Learner, PyTree, Mapping[str, Array]]
 
 
@@ -40,11 +40,13 @@ def chain(*interventions: Intervention) -> Intervention:
     def init(network: Network, learner: Learner) -> PyTree:
         return tuple(one.init(network, learner) for one in interventions)
 
-    def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
+    def apply(
+        key: Key, clock: Clock, state: PyTree, learner: Learner, inspection: Inspection
+    ) -> Outcome:
         keys = jax.random.split(key, max(len(interventions), 1))
         states, metrics = [], {}
         for i, (one, key, inner) in enumerate(zip(interventions, keys, state, strict=False)):
-            learner, inner, found = one.apply(key, clock, inner, learner, look)
+            learner, inner, found = one.apply(key, clock, inner, learner, inspection)
             metrics[f"interventions[{i}] ({one.name})"] = found
             states.append(inner)
         return learner, tuple(states), joined(metrics)
@@ -67,7 +69,7 @@ def every(
     stop = None if stop is None else integer("stop", stop, start)
     instance("intervention", intervention, Intervention)
 
-    def due(clock: Clock, learner: Learner, look: Look) -> Array:
+    def due(clock: Clock, learner: Learner, inspection: Inspection) -> Array:
         done = clock.update + 1
         last = clock.updates if stop is None else stop
         return (done % period == 0) & (done > start) & (done <= last)
@@ -83,20 +85,22 @@ def once(update: int, intervention: Intervention) -> Intervention:
 
 
 def when(condition: Condition, intervention: Intervention, name: str | None = None) -> Intervention:
-    """After updates for which condition(clock, learner, look) -> bool[] holds.
+    """After updates for which condition(clock, learner, inspection) -> bool[] holds.
 
     A condition on the clock alone makes the rest cheap where it does not hold. One on the learner
     differs between members, so a batch of them computes both sides and chooses: put it inside
     `every`.
     """
-    function("condition", condition, 3, "(clock, learner, look) -> bool[]")
+    function("condition", condition, 3, "(clock, learner, inspection) -> bool[]")
     instance("intervention", intervention, Intervention)
     called = getattr(condition, "__qualname__", type(condition).__name__)
     text = f"when({called}, {intervention.name})" if name is None else instance("name", name, str)
 
-    def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
+    def apply(
+        key: Key, clock: Clock, state: PyTree, learner: Learner, inspection: Inspection
+    ) -> Outcome:
         def act(learner: Learner, state: PyTree) -> Outcome:
-            learner, state, metrics = intervention.apply(key, clock, state, learner, look)
+            learner, state, metrics = intervention.apply(key, clock, state, learner, inspection)
             return learner, state, dict(metrics)
 
         names = jax.eval_shape(act, learner, state)[2]
@@ -104,7 +108,7 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
         def skip(learner: Learner, state: PyTree) -> Outcome:
             return learner, state, {name: jnp.full((), jnp.nan) for name in names}
 
-        return jax.lax.cond(condition(clock, learner, look), act, skip, learner, state)
+        return jax.lax.cond(condition(clock, learner, inspection), act, skip, learner, state)
 
     return Intervention(text, intervention.init, apply)
 
@@ -118,10 +122,12 @@ def record(*metrics: Metric) -> Intervention:
     names = [getattr(metric, "__name__", "?") for metric in metrics]
     _check_once(metrics, names)
 
-    def apply(key: Key, clock: Clock, state: PyTree, learner: Learner, look: Look) -> Outcome:
-        probe = look.probe(learner)
+    def apply(
+        key: Key, clock: Clock, state: PyTree, learner: Learner, inspection: Inspection
+    ) -> Outcome:
+        probe = inspection.probe(learner)
         found = {
-            f"metrics[{i}] ({names[i]})": metric(learner, probe, look)
+            f"metrics[{i}] ({names[i]})": metric(learner, probe, inspection)
             for i, metric in enumerate(metrics)
         }
         return learner, state, joined(found)

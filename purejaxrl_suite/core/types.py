@@ -163,7 +163,7 @@ class Learner(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """One look inside a network, from one forward and one backward pass on a batch.
+    """What one forward and one backward pass on a batch show inside a network.
 
     features: {layer: f32[B, ..., H]}, activations.
     feature_grads: the same structure, dL/dfeature.
@@ -414,8 +414,8 @@ class Run(NamedTuple):
     intervention: PyTree = ()
 
 
-class Look(NamedTuple):
-    """What there is to see of an agent right after an update; computed when asked for.
+class Inspection(NamedTuple):
+    """What metrics and interventions can see of an agent right after an update, computed on demand.
 
     network: the agent's; its wiring says what is connected to what, its init draws fresh
         parameters.
@@ -424,7 +424,7 @@ class Look(NamedTuple):
     actions: () -> (actions, actions), [B, ...] each: greedy ones for these observations, before and
         after the update.
 
-    On-policy agents are looked at on a part of the last rollout, agents with replay on what they
+    On-policy agents are inspected on a part of the last rollout, agents with replay on what they
     replay.
     """
 
@@ -434,8 +434,8 @@ class Look(NamedTuple):
     actions: Callable[[], tuple[Array, Array]]
 
 
-Metric = Callable[[Learner, Probe, Look], Mapping[str, Array]]
-"""(learner, its probe, look) -> {name: f32[]}, a measurement right after an update."""
+Metric = Callable[[Learner, Probe, Inspection], Mapping[str, Array]]
+"""(learner, its probe, inspection) -> {name: f32[]}, a measurement right after an update."""
 
 
 class Intervention(NamedTuple):
@@ -444,12 +444,12 @@ class Intervention(NamedTuple):
     name: what it is with all its settings, for messages and run folders.
     init: (network, learner) -> its state, arrays only; thresholds, fractions and rates are among
         them, so members of one program may differ in them.
-    apply: (key, clock, state, learner, look) -> (learner, state, {name: f32[]}), after every
+    apply: (key, clock, state, learner, inspection) -> (learner, state, {name: f32[]}), after every
         update. The clock is not batched over members: conditions on it alone are cheap.
     """
 
     name: str
     init: Callable[[Network, Learner], PyTree]
     apply: Callable[
-        [Key, Clock, PyTree, Learner, Look], tuple[Learner, PyTree, Mapping[str, Array]]
+        [Key, Clock, PyTree, Learner, Inspection], tuple[Learner, PyTree, Mapping[str, Array]]
     ]

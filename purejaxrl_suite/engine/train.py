@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import integer
+from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.interventions import joined, observed
-from purejaxrl_suite.core.look import look_at
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
@@ -204,8 +204,8 @@ def make_train(
         if plasticity is None:
             return acted._replace(agent=state), row, params
         with jax.named_scope("metrics"):
-            look = look_at(agent, keys.look, hypers, acted.agent, state, transition)
-            known = keys.intervention, clock, run.intervention, state.learner, look
+            inspection = inspect_agent(agent, keys.look, hypers, acted.agent, state, transition)
+            known = keys.intervention, clock, run.intervention, state.learner, inspection
             learner, kept, found = plasticity.apply(*known)
         state = state._replace(learner=learner)
         row = joined({"the agent": row, "what is measured or done": found})

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array
-from purejaxrl_suite.nets.product import multiply
+from purejaxrl_suite.nets.matmul import multiply
 
 LONG = 64
 """Rows of a batch that make a long row."""

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Key, Space
+from purejaxrl_suite.nets.matmul import multiply
 from purejaxrl_suite.nets.noisy import NoisyLinear
-from purejaxrl_suite.nets.product import multiply
 
 
 class Gaussian(NamedTuple):

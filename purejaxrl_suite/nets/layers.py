@@ -10,8 +10,8 @@ from flax import linen as nn
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets import noisy
 from purejaxrl_suite.nets.conv import Conv, batch_last, output_size, to_batch_last
+from purejaxrl_suite.nets.matmul import multiply
 from purejaxrl_suite.nets.norm import FirstAxisNorm, layer_norm
-from purejaxrl_suite.nets.product import multiply
 
 Activation = Callable[[Array], Array]
 Initializer = Callable[..., Array]

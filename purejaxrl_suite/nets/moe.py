@@ -25,7 +25,7 @@ from purejaxrl_suite.nets.layers import (
     check_keeps_units,
     stack,
 )
-from purejaxrl_suite.nets.outputs import relu
+from purejaxrl_suite.nets.lean_gradients import relu
 from purejaxrl_suite.nets.routers import Router, Routing
 from purejaxrl_suite.nets.tokens import Shape, Tokens
 

@@ -21,7 +21,7 @@ import numpy as np
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Key, Network, Path, PyTree
-from purejaxrl_suite.nets.product import multiply
+from purejaxrl_suite.nets.matmul import multiply
 
 SIGMA = 0.5  # deviations start at this over the root of the number of inputs
 LEAVES = ("kernel", "bias", "kernel_sigma", "bias_sigma")

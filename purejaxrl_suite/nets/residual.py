@@ -8,8 +8,8 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets.layers import READERS, Activation, Part, Style, check_keeps_units
+from purejaxrl_suite.nets.matmul import multiply
 from purejaxrl_suite.nets.norm import layer_norm
-from purejaxrl_suite.nets.product import multiply
 
 STEM, STREAM = "stem", "stream"
 

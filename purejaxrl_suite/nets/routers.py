@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Key, PyTree
-from purejaxrl_suite.nets.outputs import softmax
-from purejaxrl_suite.nets.product import multiply_rows
+from purejaxrl_suite.nets.lean_gradients import softmax
+from purejaxrl_suite.nets.matmul import multiply_rows
 
 
 class Routing(NamedTuple):

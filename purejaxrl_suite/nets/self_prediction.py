@@ -41,8 +41,8 @@ from purejaxrl_suite.nets.layers import (
     Style,
     check_keeps_units,
 )
+from purejaxrl_suite.nets.matmul import multiply
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
-from purejaxrl_suite.nets.product import multiply
 
 PROJECTION = ("trunk", "dense_0")
 TRANSITION = ("aux", "transition")

@@ -16,7 +16,7 @@ def probe(
     loss: Callable[[PyTree, Mapping[str, Array]], tuple[Array, Mapping[str, Array]]],
     params: PyTree,
 ) -> Probe:
-    """Look inside a network.
+    """Probe a network: its features, and gradients with respect to them and to parameters.
 
     loss: (params, taps) -> (f32[], features), adding to each feature the tap of its name, if there
         is one. It is traced once more with {} to learn the shapes of the features.

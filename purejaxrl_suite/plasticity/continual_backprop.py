@@ -17,10 +17,10 @@ from purejaxrl_suite.core.types import (
     Array,
     Clock,
     Edge,
+    Inspection,
     Intervention,
     Key,
     Learner,
-    Look,
     Network,
     Probe,
 )
@@ -76,8 +76,8 @@ def continual_backprop(
             due={name: jnp.zeros(()) for name in edges},
         )
 
-    def apply(key: Key, clock: Clock, state: Utilities, learner: Learner, look: Look):
-        edges, probe = recyclable(look.network), look.probe(learner)
+    def apply(key: Key, clock: Clock, state: Utilities, learner: Learner, inspection: Inspection):
+        edges, probe = recyclable(inspection.network), inspection.probe(learner)
         now = {name: contribution(edge, learner, probe) for name, edge in edges.items()}
         decay, old = state.decay, state.utility
         utility = {name: decay * old[name] + (1 - decay) * x for name, x in now.items()}
@@ -85,7 +85,7 @@ def continual_backprop(
         units, due = {}, {}
         for name in edges:
             units[name], due[name] = chosen(state, name)
-        learner = replace(learner, edges, units, draw(key, look.network))
+        learner = replace(learner, edges, units, draw(key, inspection.network))
         utility, age = (
             {name: jnp.where(units[name], 0, x) for name, x in values.items()}
             for values in (state.utility, state.age)

@@ -17,11 +17,11 @@ from purejaxrl_suite.core.types import (
     Array,
     Clock,
     Edge,
+    Inspection,
     Internals,
     Intervention,
     Key,
     Learner,
-    Look,
     Network,
     Path,
     PyTree,
@@ -82,9 +82,9 @@ def inject() -> Intervention:
             raise ValueError("network: expected an injectable one: plasticity.injectable(network)")
         return ()
 
-    def apply(key: Key, clock: Clock, state: tuple[()], learner: Learner, look: Look):
+    def apply(key: Key, clock: Clock, state: tuple[()], learner: Learner, inspection: Inspection):
         old = tree.at(learner.params, PLACE)
-        fresh = tree.at(look.network.init(key), PLACE)
+        fresh = tree.at(inspection.network.init(key), PLACE)
         copies = {**fresh, "on": jnp.ones(())}
         copies = tree.where(old["on"] > 0, old, copies)
         aux = {**learner.params["aux"], PLACE[-1]: copies}

@@ -9,7 +9,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import integer, number
-from purejaxrl_suite.core.types import Array, Learner, Look, Metric, Network, Probe, PyTree
+from purejaxrl_suite.core.types import Array, Inspection, Learner, Metric, Network, Probe, PyTree
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity.names import by_layer, named
 
@@ -25,8 +25,8 @@ def tangent_kernel(samples: int = 32, threshold: float = 0.01) -> Metric:
     integer("samples", samples, 1)
     number("threshold", threshold, 0, high=1)
 
-    def metric(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
-        gradients = jax.tree.leaves(output_gradients(look, learner.params, samples))
+    def metric(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
+        gradients = jax.tree.leaves(output_gradients(inspection, learner.params, samples))
         rows = jnp.concatenate([jnp.reshape(g, (g.shape[0], -1)) for g in gradients], axis=1)
         values = jnp.square(rank.singular_values(rows))
         return {
@@ -47,10 +47,10 @@ def nullspace_ratio(samples: int = 64, entries: int = 100) -> Metric:
     integer("samples", samples, 1)
     integer("entries", entries, 1)
 
-    def metric(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
-        gradients = output_gradients(look, learner.params, samples)
+    def metric(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
+        gradients = output_gradients(inspection, learner.params, samples)
         ratios = {}
-        for edge in look.network.wiring:
+        for edge in inspection.network.wiring:
             leaves = [tree.at(gradients, path) for path in edge.incoming]
             rows = jnp.concatenate([jnp.reshape(g, (g.shape[0], -1)) for g in leaves], axis=1)
             ratios[edge.layer] = _null_share(rows[:, _spread(rows.shape[1], entries)])
@@ -60,12 +60,12 @@ def nullspace_ratio(samples: int = 64, entries: int = 100) -> Metric:
     return named(metric, "nullspace_ratio")
 
 
-def output_gradients(look: Look, params: PyTree, samples: int) -> PyTree:
+def output_gradients(inspection: Inspection, params: PyTree, samples: int) -> PyTree:
     """Gradients of the mean output, leaves [n, ...], at n <= samples observations of the rollout.
 
     Recurrent networks are taken at the start of an episode.
     """
-    network, obs = look.network, look.obs()
+    network, obs = inspection.network, inspection.obs()
 
     def output(params: PyTree, obs: Array) -> Array:
         return _mean_output(network, params, obs)

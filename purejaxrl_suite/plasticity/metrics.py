@@ -12,7 +12,7 @@ import optax
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import number
-from purejaxrl_suite.core.types import Array, Learner, Look, Metric, Probe, PyTree
+from purejaxrl_suite.core.types import Array, Inspection, Learner, Metric, Probe, PyTree
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.plasticity.names import by_layer, fractions, named, sums
@@ -60,18 +60,18 @@ def _share(kind: str, score: Score, argument: str, threshold: float) -> Metric:
     """Metric of the share of units whose score is at most the threshold, the given argument."""
     name = f"{kind}_{number(argument, threshold):g}"
 
-    def metric(learner: Learner, probe: Probe, look: Look) -> Found:
-        return fractions(name, below(score(learner, probe, look), threshold))
+    def metric(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
+        return fractions(name, below(score(learner, probe, inspection), threshold))
 
     return named(metric, name)
 
 
-def dead(learner: Learner, probe: Probe, look: Look) -> Found:
+def dead(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Share of units that are exactly zero on the whole batch: of ReLU, dead ones."""
     return fractions("dead", {layer: ~jnp.any(_rows(h) != 0, 0) for layer, h in _all(probe)})
 
 
-def ranks(learner: Learner, probe: Probe, look: Look) -> Found:
+def ranks(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Effective rank, stable rank and srank(0.01) of the features of each layer: `ops.rank`."""
     values = {layer: rank.singular_values(_rows(h)) for layer, h in _all(probe)}
     found: Found = {}
@@ -80,31 +80,31 @@ def ranks(learner: Learner, probe: Probe, look: Look) -> Found:
     return found
 
 
-def feature_norm(learner: Learner, probe: Probe, look: Look) -> Found:
+def feature_norm(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Mean length of a layer's feature vector (Lyle et al. 2022, arXiv 2204.09560)."""
     norms = {layer: jnp.mean(jnp.linalg.norm(_rows(h), axis=1)) for layer, h in _all(probe)}
     return sums("feature_norm", norms)
 
 
-def weight_norm(learner: Learner, probe: Probe, look: Look) -> Found:
+def weight_norm(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Euclidean norm of the parameters that come into each layer, and of all parameters."""
-    return _norms("weight_norm", learner.params, look)
+    return _norms("weight_norm", learner.params, inspection)
 
 
-def raw_gradient_norm(learner: Learner, probe: Probe, look: Look) -> Found:
+def raw_gradient_norm(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Euclidean norm of the gradient on the probe's batch, before any clipping."""
-    return _norms("raw_gradient_norm", probe.grads, look)
+    return _norms("raw_gradient_norm", probe.grads, inspection)
 
 
-def _norms(name: str, values: PyTree, look: Look) -> Found:
+def _norms(name: str, values: PyTree, inspection: Inspection) -> Found:
     layers = {
         edge.layer: optax.tree.norm([tree.at(values, path) for path in edge.incoming])
-        for edge in look.network.wiring
+        for edge in inspection.network.wiring
     }
     return by_layer(name, layers, optax.tree.norm(values))
 
 
-def gradient_covariance(learner: Learner, probe: Probe, look: Look) -> Found:
+def gradient_covariance(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """How alike the gradients of samples are, of the loss with respect to each layer's features.
 
     Lyle et al. 2023, arXiv 2303.01486, look at the matrix of cosines between gradients of samples.
@@ -130,7 +130,7 @@ def _mean_cosine(unit: Array) -> Array:
     return whole / max(float(n) * (n - 1), 1.0)
 
 
-def gradient_snr(learner: Learner, probe: Probe, look: Look) -> Found:
+def gradient_snr(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Mean over units of |mean| / deviation over samples of dL/dh: the signal-to-noise ratio.
 
     Graesser et al. 2022, arXiv 2206.10369, take it over all parameters; gradients with respect to
@@ -147,13 +147,13 @@ def gradient_snr(learner: Learner, probe: Probe, look: Look) -> Found:
     return by_layer("gradient_snr", {layer: jnp.mean(x) for layer, x in ratios.items()}, total)
 
 
-def policy_churn(learner: Learner, probe: Probe, look: Look) -> Found:
+def policy_churn(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """How much one update changed the greedy policy on the observations of its rollout.
 
     Schaul et al. 2022, arXiv 2206.00730: the share of them where another action is greedy; of
     continuous actions the mean distance. Recurrent agents act as at the start of an episode.
     """
-    before, after = look.actions()
+    before, after = inspection.actions()
     if jnp.issubdtype(before.dtype, jnp.integer):
         return {"policy_churn": jnp.mean((before != after).astype(jnp.float32))}
     return {"policy_churn": jnp.mean(jnp.linalg.norm(after - before, axis=-1))}

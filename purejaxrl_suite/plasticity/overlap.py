@@ -9,10 +9,10 @@ from purejaxrl_suite.core.argument import number
 from purejaxrl_suite.core.types import (
     Array,
     Clock,
+    Inspection,
     Intervention,
     Key,
     Learner,
-    Look,
     Network,
 )
 from purejaxrl_suite.plasticity import scores
@@ -22,7 +22,7 @@ Units = dict[str, Array]
 
 
 class Seen(NamedTuple):
-    """tau: f32[]. last, ever: {layer: bool[H]}, dormant at the last look, and at any so far."""
+    """tau: f32[]. last, ever: {layer: bool[H]}, dormant when last measured, and ever so far."""
 
     tau: Array
     last: Units
@@ -32,9 +32,9 @@ class Seen(NamedTuple):
 def overlap(tau: float = 0.1) -> Intervention:
     """Record the overlap coefficient |A and B| / min(|A|, |B|) of sets of dormant units (D1).
 
-    `overlap_last` is that with the set of the look before, `overlap_ever` with the units that have
-    been dormant at any look before; NaN where one of the sets is empty. Changes nothing; put it
-    inside `every`.
+    `overlap_last` is that with the set of the measurement before, `overlap_ever` with the units
+    that have ever been dormant before; NaN where one of the sets is empty. Changes nothing; put
+    it inside `every`.
     """
     number("tau", tau)
 
@@ -42,8 +42,8 @@ def overlap(tau: float = 0.1) -> Intervention:
         # Not one tree twice: a buffer that is in the state twice cannot be donated.
         return Seen(jnp.float32(tau), _none_of(network), _none_of(network))
 
-    def apply(key: Key, clock: Clock, state: Seen, learner: Learner, look: Look):
-        found = scores.activation(learner, look.probe(learner), look)
+    def apply(key: Key, clock: Clock, state: Seen, learner: Learner, inspection: Inspection):
+        found = scores.activation(learner, inspection.probe(learner), inspection)
         now = scores.below(found, state.tau)
         metrics = _coefficients("overlap_last", now, state.last)
         metrics |= _coefficients("overlap_ever", now, state.ever)

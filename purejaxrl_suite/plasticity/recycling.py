@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import function, instance
-from purejaxrl_suite.core.types import Array, Clock, Edge, Intervention, Key, Learner, Look, Network
+from purejaxrl_suite.core.types import (
+    Array,
+    Clock,
+    Edge,
+    Inspection,
+    Intervention,
+    Key,
+    Learner,
+    Network,
+)
 from purejaxrl_suite.plasticity import surgery
 from purejaxrl_suite.plasticity.names import check_scores, sums
 from purejaxrl_suite.plasticity.scores import Score
@@ -37,17 +46,17 @@ def recycle_by(
     A score that is not f32[H] raises ValueError when it is first traced.
     """
     instance("name", name, str)
-    function("score", score, 3, "(learner, probe, look) -> {layer: f32[H]}")
+    function("score", score, 3, "(learner, probe, inspection) -> {layer: f32[H]}")
     instance("selection", selection, Selection)
     surgery.check_draw(draw, reset_count)
 
     def init(network: Network, learner: Learner) -> Settings:
         return {key: jnp.float32(value) for key, value in selection.settings.items()}
 
-    def apply(key: Key, clock: Clock, state: Settings, learner: Learner, look: Look):
+    def apply(key: Key, clock: Clock, state: Settings, learner: Learner, inspection: Inspection):
         draw_key, choose_key = jax.random.split(key)
-        edges = recyclable(look.network)
-        scores = score(learner, look.probe(learner), look)
+        edges = recyclable(inspection.network)
+        scores = score(learner, inspection.probe(learner), inspection)
         keys = dict(zip(edges, jax.random.split(choose_key, len(edges) + 1)[1:], strict=True))
         units = {
             layer: selection.choose(
@@ -55,7 +64,7 @@ def recycle_by(
             )
             for layer, edge in edges.items()
         }
-        fresh = draw(draw_key, look.network)
+        fresh = draw(draw_key, inspection.network)
         learner = replace(learner, edges, units, fresh, reset_count=reset_count)
         return learner, state, sums(f"{name}_recycled", counts(units))
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import instance
-from purejaxrl_suite.core.types import Clock, Intervention, Key, Learner, Look, Network
+from purejaxrl_suite.core.types import Clock, Inspection, Intervention, Key, Learner, Network
 from purejaxrl_suite.plasticity import scores, surgery
 from purejaxrl_suite.plasticity.names import sums
 from purejaxrl_suite.plasticity.recycling import counts, recyclable, recycle_by
@@ -42,17 +42,17 @@ def regrama_as_released(selection: Selection | None = None) -> Intervention:
     def init(network: Network, learner: Learner) -> Settings:
         return {key: jnp.float32(value) for key, value in rule.settings.items()}
 
-    def apply(key: Key, clock: Clock, state: Settings, learner: Learner, look: Look):
+    def apply(key: Key, clock: Clock, state: Settings, learner: Learner, inspection: Inspection):
         draw_key, choose_key = jax.random.split(key)
-        found = scores.weight_gradient(learner, look.probe(learner), look)
+        found = scores.weight_gradient(learner, inspection.probe(learner), inspection)
         into, units = {}, {}
-        for edge in recyclable(look.network).values():
+        for edge in recyclable(inspection.network).values():
             for module, leaves in scores.modules(edge).items():
                 name = "/".join(module)
                 module_key = jax.random.fold_in(choose_key, len(units))
                 units[name] = rule.choose(module_key, state, found[name])
                 into |= dict.fromkeys(leaves, units[name])
-        fresh = surgery.he_uniform(draw_key, look.network)
+        fresh = surgery.he_uniform(draw_key, inspection.network)
         params = surgery.recycle(learner, fresh, into, {}, reset_count=False).params
         return (
             learner._replace(params=params),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import instances, number
-from purejaxrl_suite.core.types import Array, Clock, Intervention, Key, Learner, Look, Network
+from purejaxrl_suite.core.types import Array, Clock, Inspection, Intervention, Key, Learner, Network
 from purejaxrl_suite.ops import perturb
 from purejaxrl_suite.ops.perturb import Factors
 from purejaxrl_suite.plasticity import surgery
@@ -58,10 +58,10 @@ def _towards_fresh(
             _check_part(learner.params, part)
         return Factors(*map(jnp.float32, factors))
 
-    def apply(key: Key, clock: Clock, state: Factors, learner: Learner, look: Look):
+    def apply(key: Key, clock: Clock, state: Factors, learner: Learner, inspection: Inspection):
         chosen = learner.params if parts is None else parts
         rules = dict.fromkeys(learner.params, perturb.KEEP) | dict.fromkeys(chosen, state)
-        fresh = draw(key, look.network)
+        fresh = draw(key, inspection.network)
         params = perturb.shrink_and_perturb(learner.params, fresh, rules)
 
         def touched(path: tuple, leaf: Array) -> Array:

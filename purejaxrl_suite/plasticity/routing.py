@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.types import Array, Learner, Look, Probe
+from purejaxrl_suite.core.types import Array, Inspection, Learner, Probe
 from purejaxrl_suite.plasticity.names import by_layer, sums
 
 
-def routing(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+def routing(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
     """What the routers of a network do with the observations of the rollout; {} without any.
 
     `router_entropy`, of the probabilities of experts for a token, in nats; `router_dropped`, share
@@ -15,7 +15,7 @@ def routing(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
     share of all: each is the mean over observations and layers, and is given per layer.
     `router_probability.LAYER.expert_I` and `router_load.LAYER.expert_I` are means of one expert.
     """
-    network, obs = look.network, look.obs()
+    network, obs = inspection.network, inspection.obs()
     memory = network.memory(obs.shape[0])
     router = network.apply(learner.params, obs, memory, {})[1].router
     layers = [name.removesuffix("/load") for name in router if name.endswith("/load")]
@@ -42,7 +42,7 @@ def _entropy(probabilities: Array) -> Array:
     return -jnp.sum(jax.scipy.special.xlogy(probabilities, probabilities), axis=-1)
 
 
-def parameters(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+def parameters(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
     """How many parameters the learner has, and each of its namespaces: `parameters.trunk` ..."""
     counts = {
         name: jnp.float32(sum(leaf.size for leaf in jax.tree.leaves(subtree)))

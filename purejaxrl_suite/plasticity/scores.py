@@ -1,6 +1,6 @@
 """How alive each unit of a hidden layer is, in the definitions that are in circulation.
 
-A score is a function (learner, probe, look) -> {layer: f32[H]}. A unit of a convolution is a
+A score is a function (learner, probe, inspection) -> {layer: f32[H]}. A unit of a convolution is a
 channel: means are over the batch and all positions.
 """
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Array, Edge, Learner, Look, Path, Probe, PyTree
+from purejaxrl_suite.core.types import Array, Edge, Inspection, Learner, Path, Probe, PyTree
 
 Scores = dict[str, Array]
-Score = Callable[[Learner, Probe, Look], Scores]
+Score = Callable[[Learner, Probe, Inspection], Scores]
 
 
-def activation(learner: Learner, probe: Probe, look: Look) -> Scores:
+def activation(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
     """D1: mean |h| over its mean in the layer (ReDo: Sokar et al. 2023, arXiv 2302.12902).
 
     The text says that scores sum to one; the code divides by the mean, and so do all thresholds in
@@ -24,23 +24,23 @@ def activation(learner: Learner, probe: Probe, look: Look) -> Scores:
     return {layer: relative(_over_batch(jnp.abs(h))) for layer, h in probe.features.items()}
 
 
-def activation_share(learner: Learner, probe: Probe, look: Look) -> Scores:
+def activation_share(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
     """D2: mean |h| over its sum in the layer (Dopamine's DQN with mixtures of experts)."""
-    scores = activation(learner, probe, look)
+    scores = activation(learner, probe, inspection)
     return {layer: x / x.shape[0] for layer, x in scores.items()}
 
 
-def variance(learner: Learner, probe: Probe, look: Look) -> Scores:
+def variance(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
     """D3: variance of h over the batch (Dopamine's Rainbow with mixtures of experts)."""
     return {layer: jnp.var(h, axis=_batch(h)) for layer, h in probe.features.items()}
 
 
-def feature_gradient(learner: Learner, probe: Probe, look: Look) -> Scores:
+def feature_gradient(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
     """D4: mean |dL/dh| over its mean in the layer (GraMa: arXiv 2505.24061, as in the text)."""
     return {layer: relative(_over_batch(jnp.abs(g))) for layer, g in probe.feature_grads.items()}
 
 
-def weight_gradient(learner: Learner, probe: Probe, look: Look) -> Scores:
+def weight_gradient(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
     """D4 as released: mean |gradient of a unit's incoming weights| over its mean in the layer.
 
     The gradient is that of the whole batch, in which samples may cancel. A LayerNorm is a layer of
@@ -48,7 +48,7 @@ def weight_gradient(learner: Learner, probe: Probe, look: Look) -> Scores:
     """
     return {
         "/".join(module): relative(_mean_magnitude(probe.grads, leaves))
-        for edge in look.network.wiring
+        for edge in inspection.network.wiring
         for module, leaves in modules(edge).items()
     }
 

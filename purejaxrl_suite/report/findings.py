@@ -14,9 +14,9 @@ from rich.text import Text as RichText
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import engineering, unlike
 from purejaxrl_suite.stats import MINIMUM_SEEDS
-from purejaxrl_suite.studies.outcome import Checked, Finding, Outcome, Ruling
 from purejaxrl_suite.studies.protocol import Arm, Budget, Study, Text
 from purejaxrl_suite.studies.run import laid_out
+from purejaxrl_suite.studies.study_result import Checked, Finding, Ruling, StudyResult
 
 STYLE = {
     Ruling.CONFIRMED: "green",
@@ -26,7 +26,7 @@ STYLE = {
 }
 
 
-def findings(outcome: Outcome) -> Table:
+def findings(outcome: StudyResult) -> Table:
     """A row per claim: what it expects, what was found of what, the ruling. Print it with rich."""
     made, count = outcome.made, len(outcome.findings)
     caption = f"{outcome.preset}: {size(outcome.budget)}; {made['device']}, commit {made['commit']}"
@@ -45,7 +45,7 @@ def findings(outcome: Outcome) -> Table:
     return table
 
 
-def members(outcome: Outcome) -> str:
+def members(outcome: StudyResult) -> str:
     """How many members diverged or have no final return, for a caption; "" where none did."""
     curves = outcome.curves
     missing = sum(score != score for one in curves for score in one.final)
@@ -53,7 +53,7 @@ def members(outcome: Outcome) -> str:
     return unlike(total, lost, missing)
 
 
-def gates(outcome: Outcome) -> Table:
+def gates(outcome: StudyResult) -> Table:
     """A row per gate: what it asks, and what was measured of what. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     for name in ("gate", "asks", "measured", "of"):
@@ -105,7 +105,7 @@ def arms(planned: Mapping[str, Arm]) -> Table:
     return table
 
 
-def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outcome]]) -> Table:
+def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, StudyResult]]) -> Table:
     """A row per result of each study: how many claims hold, of what. Print it with rich.
 
     texts: {study: its text}. results: {study: {preset: outcome}}, empty where it has not run.
@@ -122,7 +122,7 @@ def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outco
     return table
 
 
-def tally(one: Outcome) -> str:
+def tally(one: StudyResult) -> str:
     """Such as `2 CONFIRMED, 1 INCONCLUSIVE`."""
     count = Counter(found.verdict for found in one.findings)
     if count[Ruling.NOT_JUDGED]:
@@ -136,7 +136,7 @@ def size(budget: Budget) -> str:
     return ", ".join((amount, *budget.environments))
 
 
-def trained(outcome: Outcome, one: Finding | Checked) -> str:
+def trained(outcome: StudyResult, one: Finding | Checked) -> str:
     """What a finding or a gate is from, such as `ppo, 16 seeds x 100 k steps, Catch-bsuite`."""
     costs = [outcome.arms[name] for name in one.over]
     agents = dict.fromkeys(cost.agent for cost in costs)
@@ -199,7 +199,7 @@ def verdict(one: Finding) -> str:
     return f"{one.verdict}: {', '.join(one.failed)}" if one.failed else str(one.verdict)
 
 
-def shortfalls(outcome: Outcome) -> dict[str, str]:
+def shortfalls(outcome: StudyResult) -> dict[str, str]:
     """{gate: what it found and what would be needed} of those that failed."""
     return {
         one.name: f"{interval(one)}, asked for {required(one)}; needs {one.remedy}"
@@ -208,7 +208,7 @@ def shortfalls(outcome: Outcome) -> dict[str, str]:
     }
 
 
-def history(outcome: Outcome) -> str:
+def history(outcome: StudyResult) -> str:
     """The seeds of a result, and what had been looked at before; "" where no record was kept."""
     if not outcome.digest:
         return ""
@@ -220,7 +220,7 @@ def history(outcome: Outcome) -> str:
     )
 
 
-def markdown(outcome: Outcome) -> str:
+def markdown(outcome: StudyResult) -> str:
     """The findings of one result as a table for a page of docs, its failed gates below."""
     judged = any(one.adjusted for one in outcome.findings)
     titles = ["claim", "found, 95 % interval", "of", "verdict"]
@@ -237,7 +237,7 @@ def markdown(outcome: Outcome) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Outcome]]) -> str:
+def summary(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, StudyResult]]) -> str:
     """`overview` as a table for a page of docs."""
     rows: list[Sequence[str]] = [("study", "verdicts", "of"), ("---",) * 3]
     for name in texts:

@@ -22,7 +22,7 @@ from purejaxrl_suite.report.findings import (
     verdict,
 )
 from purejaxrl_suite.report.summary import engineering
-from purejaxrl_suite.studies.outcome import Outcome, read
+from purejaxrl_suite.studies.study_result import StudyResult, read
 
 TITLE = "Executable papers"
 PRESETS = ("full", "standard", "quick")
@@ -34,8 +34,8 @@ PIXELS = 96
 def gallery(found: Mapping[str, Mapping[str, Path]], path: str | Path) -> int:
     """Write one self-contained page of all studies that have run; nothing is run again.
 
-    found: {study: {preset: PRESET.json}}, as `studies.outcome.find` gives it, each with PRESET.png
-    beside it.
+    found: {study: {preset: PRESET.json}}, as `studies.study_result.find` gives it, each with
+    PRESET.png beside it.
     Returns how many there are. Raises ValueError where there is none, a file holds no result, or a
     figure is missing.
     """
@@ -54,7 +54,7 @@ def gallery(found: Mapping[str, Mapping[str, Path]], path: str | Path) -> int:
     return len(found)
 
 
-def verdicts(outcome: Outcome) -> Iterator[str]:
+def verdicts(outcome: StudyResult) -> Iterator[str]:
     """Each claim of a study: what was expected, what was found of what, the ruling and its gates.
 
     Then each gate.
@@ -80,7 +80,7 @@ def verdicts(outcome: Outcome) -> Iterator[str]:
         yield html.table(("gate", "asks", "measured", "of", "passed"), rows)
 
 
-def _contents(found: Mapping[str, Outcome]) -> str:
+def _contents(found: Mapping[str, StudyResult]) -> str:
     rows = "".join(
         html.raw(
             "tr",
@@ -94,7 +94,7 @@ def _contents(found: Mapping[str, Outcome]) -> str:
     return html.raw("table", head, rows, class_="text")
 
 
-def _study(file: Path, one: Outcome) -> Iterator[str]:
+def _study(file: Path, one: StudyResult) -> Iterator[str]:
     text = one.text
     yield html.element("h2", text.question, id=one.study)
     yield html.facts({"paper": text.paper, "figure": text.figure, "claim": text.claim})
@@ -118,7 +118,7 @@ def _image(path: Path, description: str) -> str:
     return html.raw("div", image, class_="wide")
 
 
-def _cost(one: Outcome) -> dict[str, str | None]:
+def _cost(one: StudyResult) -> dict[str, str | None]:
     arms = one.arms.values()
     seconds = sum(arm.wall_seconds + arm.compile_seconds for arm in arms)
     steps = sum(arm.members * arm.steps for arm in arms)

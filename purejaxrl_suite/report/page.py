@@ -22,7 +22,7 @@ from purejaxrl_suite.report.ranking import best, rank, remarks, shortlist
 from purejaxrl_suite.report.sensitivity import views
 from purejaxrl_suite.report.summary import FINAL, engineering, spread
 from purejaxrl_suite.stats.inputs import FINISHED
-from purejaxrl_suite.studies import Outcome
+from purejaxrl_suite.studies import StudyResult
 
 HINT = "A click on a name hides its curve; with a mouse, drag to zoom, double-click to go back."
 OLD = "These curves are older than the record of what ran: its settings are not known."
@@ -39,7 +39,7 @@ def page(
     title: str = "",
     metric: str = "episode_return",
     records: Mapping[str, Mapping[str, Any]] | None = None,
-    outcomes: Sequence[Outcome] = (),
+    outcomes: Sequence[StudyResult] = (),
     note: str = "",
 ) -> None:
     """Write one self-contained HTML page; nearly all of its 5 MB is plotly.js.
@@ -114,7 +114,7 @@ def _facts(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[
         )
 
 
-def _verdicts(outcome: Outcome) -> Iterator[str]:
+def _verdicts(outcome: StudyResult) -> Iterator[str]:
     yield html.element("h2", f"Findings: {outcome.text.question}")
     yield from verdicts(outcome)
 

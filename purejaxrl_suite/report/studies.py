@@ -12,8 +12,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
 from purejaxrl_suite.report.layers import heat_map
-from purejaxrl_suite.studies.outcome import Outcome
 from purejaxrl_suite.studies.protocol import Heat, Intervals, Line, Lines, Panel
+from purejaxrl_suite.studies.study_result import StudyResult
 
 COLUMNS = 2
 MARK = "#888888"
@@ -27,7 +27,7 @@ WIDE = 0.02
 """Share of the axis that a character of such a name takes."""
 
 
-def study_figure(outcome: Outcome, path: str | Path | None = None) -> Figure:
+def study_figure(outcome: StudyResult, path: str | Path | None = None) -> Figure:
     """Draw the panels of a study that has run, two in a row.
 
     path: where to write the picture, if anywhere. Raises ValueError for an outcome without panels.

@@ -1,10 +1,9 @@
 """Executable papers: claims over arms that train, are measured and are judged by one rule.
 
 A study is one file of this folder; `protocol` says what is in it, `run_study` carries it out,
-`judging` says what its data can bear, and an `Outcome` is what is left, in one small JSON file.
+`judging` says what its data can bear, and a `StudyResult` is what is left, in one small JSON file.
 """
 
-from purejaxrl_suite.studies.outcome import Outcome, Ruling, read, results, write
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -22,6 +21,7 @@ from purejaxrl_suite.studies.protocol import (
 )
 from purejaxrl_suite.studies.run import conclude, run_study
 from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.studies.study_result import Ruling, StudyResult, read, results, write
 
 __all__ = [
     "EQUAL",
@@ -36,7 +36,7 @@ __all__ = [
     "Intervals",
     "Line",
     "Lines",
-    "Outcome",
+    "StudyResult",
     "Ruling",
     "Study",
     "conclude",

@@ -17,7 +17,8 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
-from purejaxrl_suite.core.types import Array, Environment, Key, Learner, Look, Network, Probe
+from purejaxrl_suite.core.types import Array, Environment, Key, Learner, Network, Probe
+from purejaxrl_suite.core.types import Inspection as Look  # so results know `block`
 from purejaxrl_suite.nets.encoders import Encoder
 from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores as unit_scores

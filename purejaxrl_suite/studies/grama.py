@@ -29,10 +29,10 @@ from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import (
     Array,
     Environment,
+    Inspection,
     Intervention,
     Key,
     Learner,
-    Look,
     Network,
     Probe,
 )
@@ -83,17 +83,17 @@ def actor_critic(env: Environment, normed: bool) -> Network:
     return nets.actor_critic(env.observation, env.action, layer_norm=normed, **options)
 
 
-def agreement(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
+def agreement(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
     """Of units without activation, the share without gradient; and the Jaccard index of both sets.
 
     Over all layers, by dL/dh (`text`) and by gradients of incoming weights (`released`). NaN where
     no unit is silent, or neither set has one.
     """
-    silent = scores.below(scores.activation(learner, probe, look), 0.0)
+    silent = scores.below(scores.activation(learner, probe, inspection), 0.0)
     by = {"text": scores.feature_gradient, "released": scores.weight_gradient}
     found = {}
     for name, score in by.items():
-        still = scores.below(score(learner, probe, look), 0.0)
+        still = scores.below(score(learner, probe, inspection), 0.0)
         both = sum(jnp.sum(x & still[layer]) for layer, x in silent.items())
         either = sum(jnp.sum(x | still[layer]) for layer, x in silent.items())
         alone = sum(jnp.sum(x) for x in silent.values())

@@ -11,8 +11,8 @@ from typing import Any
 
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats import Effect, Verdict, holm
-from purejaxrl_suite.studies.outcome import Adjusted, Checked, Finding, Look, Ruling
 from purejaxrl_suite.studies.protocol import EQUAL, JUDGED, LESS, MORE, Claim, Curves, Gate, Study
+from purejaxrl_suite.studies.study_result import Adjusted, Checked, Finding, Look, Ruling
 
 
 def measured(key: Key, what: Claim | Gate, curves: Mapping[str, Curves]) -> Any:

@@ -13,9 +13,9 @@ from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats import Estimate, estimate, iqm
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
-from purejaxrl_suite.studies.outcome import Cost, Curve, Look, Outcome
 from purejaxrl_suite.studies.protocol import Arm, Curves, Study, line
 from purejaxrl_suite.studies.scores import beside, returns, thinned
+from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.execute import Progress
 from purejaxrl_suite.sweeps.layout import Layout, lay_out
@@ -47,7 +47,7 @@ def run_study(
     looks: Sequence[Look] = (),
     commit: str | None = None,
     watch: Callable[[str], AbstractContextManager[Any]] = unwatched,
-) -> Outcome:
+) -> StudyResult:
     """Train every arm of a study, check its gates, and judge its claims.
 
     preset: which of its budgets, "quick", "standard" or "full"; the first judges nothing. folder:
@@ -101,7 +101,7 @@ def conclude(
     sizes: Mapping[str, Any],
     looks: Sequence[Look] = (),
     commit: str | None = None,
-) -> Outcome:
+) -> StudyResult:
     """Judge the claims of a study by the curves {arm: dataset} of its finished arms.
 
     Members that diverged have the worst score of their task in all of them.
@@ -112,7 +112,7 @@ def conclude(
     gates = tuple(checked(gate, measured(key, gate, curves)) for gate in study.gates)
     effects = [measured(key, claim, curves) for claim in study.claims]
     look = Look(preset, digest(study, budget), budget.first_seed, budget.seeds)
-    return Outcome(
+    return StudyResult(
         name,
         study.describe(),
         preset,

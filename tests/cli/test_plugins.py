@@ -72,7 +72,7 @@ def corridor(length=3):
     return wrappers.time_limit(probes.delayed_reward(), length)
 
 
-def largest_weight(learner, probe, look):
+def largest_weight(learner, probe, inspection):
     leaves = [jnp.max(jnp.abs(x)) for x in jax.tree.leaves(learner.params)]
     return {"largest_weight": jnp.max(jnp.stack(leaves))}
 

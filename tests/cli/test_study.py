@@ -7,7 +7,7 @@ import rich
 
 from purejaxrl_suite import cli, studies
 from purejaxrl_suite.cli import study
-from purejaxrl_suite.studies import outcome
+from purejaxrl_suite.studies import study_result
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from tests.studies.tiny import STUDY
 
@@ -17,7 +17,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rich.reconfigure(width=400)  # whoever printed first has set it for all
     monkeypatch.setattr(study, "studies", lambda: {"tiny": STUDY, "empty": STUDY})
-    monkeypatch.setattr(outcome, "SHIPPED", tmp_path / "nothing")
+    monkeypatch.setattr(study_result, "SHIPPED", tmp_path / "nothing")
     yield lambda text: cli.main(text.split())
     rich.reconfigure()
 
@@ -57,7 +57,7 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    monkeypatch.setattr(outcome, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(study_result, "SHIPPED", tmp_path / "shipped")
     assert command("gallery --out gallery.html") == 0
     assert "gallery.html: 1 studies" in capsys.readouterr().out
     assert command("study list") == 0

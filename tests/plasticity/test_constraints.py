@@ -15,7 +15,7 @@ from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Box, Clock, Discrete, Learner, Network
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.plasticity.spectral import spectral_norm
-from tests.plasticity.looks import look_at_network, loss_of, outputs
+from tests.plasticity.inspections import inspection_of_network, loss_of, outputs
 
 PARAMS = {
     "trunk": {"dense_0": {"kernel": jnp.full((4, 2), 0.5), "bias": jnp.zeros(2)}},
@@ -128,9 +128,11 @@ def test_injection_keeps_outputs_and_moves_what_learns():
             return Learner(optax.apply_updates(learner.params, updates), state)
 
         first = learn(learner)
-        cure, look = plasticity.inject(), look_at_network(injectable, obs)
-        woken, *_ = cure.apply(jax.random.key(9), clock, cure.init(injectable, first), first, look)
-        again, *_ = cure.apply(key, clock, (), woken, look)
+        cure, inspection = plasticity.inject(), inspection_of_network(injectable, obs)
+        woken, *_ = cure.apply(
+            jax.random.key(9), clock, cure.init(injectable, first), first, inspection
+        )
+        again, *_ = cure.apply(key, clock, (), woken, inspection)
         stages = learner, first, woken, learn(woken), again
         return stages, [outputs(injectable, one.params, obs) for one in stages]
 

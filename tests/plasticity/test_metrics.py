@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import plasticity
-from purejaxrl_suite.core.types import Edge, Internals, Learner, Look, Network, Probe
+from purejaxrl_suite.core.types import Edge, Inspection, Internals, Learner, Network, Probe
 from purejaxrl_suite.plasticity import names, scores
 
 # Two units that are equally active, one at a tenth of them, one dead, one constant.
@@ -41,7 +41,7 @@ def network(params, obs, memory, taps):
     return params["w"][None] * obs, Internals({}, (), {}, 0.0)
 
 
-LOOK = Look(
+INSPECTION = Inspection(
     Network(lambda key: GRADS, network, network, WIRING),
     lambda learner: PROBE,
     lambda: jnp.eye(4),
@@ -50,26 +50,26 @@ LOOK = Look(
 
 
 def measure(metric):
-    found = metric(LEARNER, PROBE, LOOK)
+    found = metric(LEARNER, PROBE, INSPECTION)
     assert all(x.shape == () and x.dtype == jnp.float32 for x in found.values()), found
     return {name: float(x) for name, x in found.items()}
 
 
 def test_scores_by_hand():
-    found = scores.activation(LEARNER, PROBE, LOOK)["trunk/dense_0"]
+    found = scores.activation(LEARNER, PROBE, INSPECTION)["trunk/dense_0"]
     np.testing.assert_allclose(found, np.array([2, 2, 0.2, 0, 1]) / MEAN, rtol=1e-6)
     np.testing.assert_allclose(np.mean(found), 1.0, rtol=1e-6)
-    share = scores.activation_share(LEARNER, PROBE, LOOK)["trunk/dense_0"]
+    share = scores.activation_share(LEARNER, PROBE, INSPECTION)["trunk/dense_0"]
     np.testing.assert_allclose(np.sum(share), 1.0, rtol=1e-6)
-    variance = scores.variance(LEARNER, PROBE, LOOK)["trunk/dense_0"]
+    variance = scores.variance(LEARNER, PROBE, INSPECTION)["trunk/dense_0"]
     np.testing.assert_allclose(variance, [4, 4, 0.04, 0, 0], rtol=1e-5)
-    weights = scores.weight_gradient(LEARNER, PROBE, LOOK)
+    weights = scores.weight_gradient(LEARNER, PROBE, INSPECTION)
     np.testing.assert_allclose(weights["trunk/dense_0"], np.array([1, 3, 0, 0, 0]) / 0.8)
     np.testing.assert_allclose(weights["trunk/dense_0_norm"], [4, 0, 0, 0, 1])
 
 
 def test_scores_do_not_depend_on_the_scale_of_the_loss():
-    found = scores.feature_gradient(LEARNER, PROBE, LOOK)["trunk/dense_0"]
+    found = scores.feature_gradient(LEARNER, PROBE, INSPECTION)["trunk/dense_0"]
     np.testing.assert_allclose(found, np.array([2, 2, 0.2, 0, 1]) / MEAN, rtol=1e-5)
 
 
@@ -139,57 +139,63 @@ def test_gradients_of_samples():
 
 
 def test_many_samples():
-    look = PROBE._replace(feature_grads={"a": jnp.ones((70_000, 2))})
-    found = plasticity.gradient_covariance(LEARNER, look, LOOK)
+    probe = PROBE._replace(feature_grads={"a": jnp.ones((70_000, 2))})
+    found = plasticity.gradient_covariance(LEARNER, probe, INSPECTION)
     np.testing.assert_allclose(found["gradient_cosine"], 1.0, rtol=1e-4)
 
 
 def test_signal_to_noise_by_hand():
     gradients = {"a": jnp.array([[3.0, 0.0], [1.0, 0.0]])}
-    look = PROBE._replace(feature_grads=gradients)
-    np.testing.assert_allclose(plasticity.gradient_snr(LEARNER, look, LOOK)["gradient_snr"], 1.0)
+    probe = PROBE._replace(feature_grads=gradients)
+    np.testing.assert_allclose(
+        plasticity.gradient_snr(LEARNER, probe, INSPECTION)["gradient_snr"], 1.0
+    )
 
 
 def test_churn():
     assert measure(plasticity.policy_churn) == {"policy_churn": 0.25}
-    moved = LOOK._replace(actions=lambda: (jnp.zeros((2, 2)), jnp.array([[3.0, 4.0], [0, 0]])))
+    moved = INSPECTION._replace(
+        actions=lambda: (jnp.zeros((2, 2)), jnp.array([[3.0, 4.0], [0, 0]]))
+    )
     assert plasticity.policy_churn(LEARNER, PROBE, moved)["policy_churn"] == 2.5
 
 
 def test_tangent_kernel_and_nullspace_by_hand():
     # f(x) = mean of w * x: gradients are x / 4, so the four unit vectors are orthogonal.
     edge = Edge("a", 4, (("w",),), ())
-    look = LOOK._replace(network=LOOK.network._replace(wiring=(edge,)))
+    inspection = INSPECTION._replace(network=INSPECTION.network._replace(wiring=(edge,)))
     learner = Learner({"w": jnp.ones(4)}, ())
-    found = plasticity.tangent_kernel()(learner, PROBE, look)
+    found = plasticity.tangent_kernel()(learner, PROBE, inspection)
     np.testing.assert_allclose(found["entk_rank"], 4)
     np.testing.assert_allclose(found["entk_effective_rank"], 4, rtol=1e-5)
-    assert plasticity.nullspace_ratio()(learner, PROBE, look)["nullspace_ratio"] == 0
-    twice = look._replace(obs=lambda: jnp.eye(4)[jnp.array([0, 1, 0, 1])])
+    assert plasticity.nullspace_ratio()(learner, PROBE, inspection)["nullspace_ratio"] == 0
+    twice = inspection._replace(obs=lambda: jnp.eye(4)[jnp.array([0, 1, 0, 1])])
     assert plasticity.nullspace_ratio()(learner, PROBE, twice)["nullspace_ratio.a"] == 0.5
     np.testing.assert_allclose(plasticity.tangent_kernel()(learner, PROBE, twice)["entk_rank"], 2)
 
 
 def test_a_network_without_hidden_layers():
     empty = Probe({}, {}, {"w": jnp.ones(4)})
-    look = LOOK._replace(network=LOOK.network._replace(wiring=()))
+    inspection = INSPECTION._replace(network=INSPECTION.network._replace(wiring=()))
     for metric in plasticity.CHEAP:
-        found = metric(Learner({"w": jnp.ones(4)}, ()), empty, look)
+        found = metric(Learner({"w": jnp.ones(4)}, ()), empty, inspection)
         assert all("." not in name.replace("0.", "") for name in found), found
 
 
 def test_overlap_by_hand():
     observer = plasticity.overlap(0.25)
-    state = observer.init(LOOK.network, LEARNER)
+    state = observer.init(INSPECTION.network, LEARNER)
     key, clock = jax.random.key(0), None
-    _, state, first = observer.apply(key, clock, state, LEARNER, LOOK)
+    _, state, first = observer.apply(key, clock, state, LEARNER, INSPECTION)
     assert np.isnan(first["overlap_last"]) and np.isnan(first["overlap_ever"])
     # Units 2 and 3 were dormant; now 2 alone, then all the others.
     for scale, last, ever in (([1, 1, 0, 1, 1], 1, 1), ([0, 0, 1, 0, 0], 0, 0.5)):
         h = jnp.array([[1.0, 1.0, 1.0, 1.0, 5.0]]) * jnp.array([scale], jnp.float32)
         features = {"trunk/dense_0": h, "encoder/conv_0": jnp.ones((1, 2))}
-        look = LOOK._replace(probe=lambda learner, f=features: PROBE._replace(features=f))
-        learner, state, found = observer.apply(key, clock, state, LEARNER, look)
+        inspection = INSPECTION._replace(
+            probe=lambda learner, f=features: PROBE._replace(features=f)
+        )
+        learner, state, found = observer.apply(key, clock, state, LEARNER, inspection)
         np.testing.assert_allclose(found["overlap_last.trunk.dense_0"], last)
         np.testing.assert_allclose(found["overlap_ever.trunk.dense_0"], ever)
         assert learner is LEARNER

@@ -8,10 +8,10 @@ import pytest
 
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Box, Clock, Discrete, Edge, Learner, Look, Probe
+from purejaxrl_suite.core.types import Box, Clock, Discrete, Edge, Inspection, Learner, Probe
 from purejaxrl_suite.plasticity import recycling, scores, surgery
 from purejaxrl_suite.plasticity.continual_backprop import Utilities, chosen, corrected
-from tests.plasticity.looks import look_at_network, outputs
+from tests.plasticity.inspections import inspection_of_network, outputs
 
 VECTOR, IMAGE, ACTION = Box((3,)), Box((6, 5, 2)), Discrete(3)
 CONVS = nets.cnn((nets.ConvLayer(3), nets.ConvLayer(4, (2, 2), (1, 2), "SAME")))
@@ -70,8 +70,8 @@ def apply(intervention, network, learner, obs):
     @jax.jit
     def run(learner):
         state = intervention.init(network, learner)
-        look = look_at_network(network, obs)
-        return intervention.apply(jax.random.key(0), CLOCK, state, learner, look)
+        inspection = inspection_of_network(network, obs)
+        return intervention.apply(jax.random.key(0), CLOCK, state, learner, inspection)
 
     learner, _, metrics = run(learner)
     return learner, {name: float(x) for name, x in metrics.items()}
@@ -152,7 +152,7 @@ def test_what_is_pruned_stays_pruned():
     obs = jnp.asarray(np.random.default_rng(0).normal(size=(40, *observation.shape)), jnp.float32)
     after, metrics = apply(prune, network, learner, obs)
     assert metrics["prune_recycled"] == sum(edge.units // 2 for edge in network.wiring)
-    probe = jax.jit(look_at_network(network, obs).probe)(after)
+    probe = jax.jit(inspection_of_network(network, obs).probe)(after)
     moved = changed(learner.params, after.params)
     for leaf, grad, moment in zip(
         *map(jax.tree.leaves, (moved, probe.grads, after.opt_state[0].mu)), strict=True
@@ -167,12 +167,12 @@ def test_what_is_drawn_does_not_depend_on_what_is_chosen():
     observation, network = NETWORKS["separate"]
     learner, obs = start(network), jnp.ones((4, 3))
     cure = plasticity.redo(0.0, draw=draw)
-    look = look_at_network(network, obs)
+    inspection = inspection_of_network(network, obs)
 
     @jax.jit
     def treated(tau):
         state = {"tau": tau}
-        return cure.apply(jax.random.key(0), CLOCK, state, learner, look)[0].params
+        return cure.apply(jax.random.key(0), CLOCK, state, learner, inspection)[0].params
 
     few, more = (treated(jnp.float32(tau)) for tau in (0.5, 100.0))
     path = network.wiring[0].incoming[0]
@@ -226,8 +226,10 @@ def test_utilities_by_hand():
     state = cure.init(network, learner)
     for scale, running, mean in ((1.0, 0.5, 1.0), (2.0, 1.25, 5.0 / 3.0)):
         features = {"a": scale * jnp.array([[1.0, 0.0], [-1.0, 4.0]])}
-        look = Look(network, lambda _, f=features: Probe(f, f, params), lambda: None, lambda: None)
-        _, state, _ = cure.apply(jax.random.key(0), CLOCK, state, learner, look)
+        inspection = Inspection(
+            network, lambda _, f=features: Probe(f, f, params), lambda: None, lambda: None
+        )
+        _, state, _ = cure.apply(jax.random.key(0), CLOCK, state, learner, inspection)
         np.testing.assert_allclose(state.utility["a"], running * np.array([3.0, 8.0]), rtol=1e-6)
         found = corrected(state, "a")
         np.testing.assert_allclose(found, mean * np.array([3.0, 8.0]), rtol=1e-5)
@@ -240,8 +242,10 @@ def test_inactive_units_by_backpropagation_in_double_precision():
     network = nets.q_network(VECTOR, ACTION, **SMALL)
     learner = Learner(draw(jax.random.key(0), network), ())
     obs = np.random.default_rng(3).normal(size=(30, 3))
-    look = look_at_network(network, jnp.asarray(obs, jnp.float32))
-    found = jax.jit(lambda one: scores.feature_gradient(one, look.probe(one), look))(learner)
+    inspection = inspection_of_network(network, jnp.asarray(obs, jnp.float32))
+    found = jax.jit(lambda one: scores.feature_gradient(one, inspection.probe(one), inspection))(
+        learner
+    )
     params = jax.tree.map(np.float64, learner.params)
     layers = [*(params["trunk"][f"dense_{i}"] for i in (0, 1)), params["heads"]["q"]]
     before, x = [], obs
@@ -260,7 +264,7 @@ def test_a_score_of_another_shape_is_refused():
     network = NETWORKS["separate"][1]
     learner, obs = start(network), jnp.ones((4, 3))
 
-    def of_samples(learner, probe, look):
+    def of_samples(learner, probe, inspection):
         return {layer: jnp.abs(h) for layer, h in probe.features.items()}
 
     cure = plasticity.recycle_by("mine", of_samples, plasticity.threshold(0.0), draw=draw)

@@ -120,7 +120,7 @@ def test_rare_work_stays_rare_in_a_batch_whose_members_differ(agent, env):
     """The clock law: a condition on the clock stays one under vmap. Thresholds are data."""
     executed = []
 
-    def counted(learner, probe, look):
+    def counted(learner, probe, inspection):
         jax.debug.callback(lambda: executed.append(1))
         return {"seen": jnp.float32(1.0)}
 

@@ -6,9 +6,9 @@ import pytest
 
 from purejaxrl_suite.report.gallery import gallery
 from purejaxrl_suite.report.studies import study_figure
-from purejaxrl_suite.studies import Budget, Interval, Intervals, Outcome, Ruling, write
-from purejaxrl_suite.studies.outcome import Adjusted, Checked, Cost, Curve, Finding, Look, find
+from purejaxrl_suite.studies import Budget, Interval, Intervals, Ruling, StudyResult, write
 from purejaxrl_suite.studies.protocol import Line, Text
+from purejaxrl_suite.studies.study_result import Adjusted, Checked, Cost, Curve, Finding, Look, find
 from tests.report.browser import DESKTOP, PHONE, check_readable, opened
 
 TEXT = Text(
@@ -40,7 +40,7 @@ def outcome(preset, verdict):
     record = "abcd", looks, (gate,), (finding,)
     line = Line("a", (1e5,), (0.1,), (0.0,), (0.2,))
     curve = Curve("a", {"environment": "Maze"}, line, (0.1, 0.0, float("nan")), diverged=1)
-    return Outcome("helping", TEXT, preset, budget, *record, arms, (panel,), (curve,), made)
+    return StudyResult("helping", TEXT, preset, budget, *record, arms, (panel,), (curve,), made)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from purejaxrl_suite.report.findings import findings, gates, overview
 from purejaxrl_suite.report.gallery import gallery
 from purejaxrl_suite.report.studies import study_figure
 from purejaxrl_suite.studies import Ruling, write
-from purejaxrl_suite.studies.outcome import find
 from purejaxrl_suite.studies.protocol import Text
+from purejaxrl_suite.studies.study_result import find
 from tests.report.test_gallery import outcome
 from tests.report.test_page import sweep
 

@@ -10,7 +10,7 @@ from purejaxrl_suite import nets, stats
 from purejaxrl_suite.core.types import Box, Discrete, Learner
 from purejaxrl_suite.studies import architectures, mind_the_gap, moe_scaling, tokenize_not_flatten
 from tests.counted import counted
-from tests.plasticity.looks import look_at_network
+from tests.plasticity.inspections import inspection_of_network
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -73,9 +73,9 @@ def test_the_block_between_encoder_and_heads():
     for expert, dead in ((0, [0]), (1, [1, 2])):
         layer = params["bridge"][f"expert_{expert}"]["dense_0"]
         layer["bias"] = jnp.full(4, 5.0).at[jnp.array(dead)].set(-1e3)
-    look = look_at_network(network, jax.random.normal(KEY, (16, 4, 4, 2)))
+    inspection = inspection_of_network(network, jax.random.normal(KEY, (16, 4, 4, 2)))
     learner = Learner(params, ())
-    found = jax.jit(lambda: architectures.block(learner, look.probe(learner), look))()
+    found = jax.jit(lambda: architectures.block(learner, inspection.probe(learner), inspection))()
     np.testing.assert_allclose(found["block_dormant"], 3 / 8)
     assert 0 < found["block_srank"] <= 5 / 8
     counts = nets.parameter_count(params)

@@ -14,8 +14,8 @@ from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, exploratory, judge, measured, ruled
-from purejaxrl_suite.studies.outcome import Look, find, seen
 from purejaxrl_suite.studies.run import Watch, run_study
+from purejaxrl_suite.studies.study_result import Look, find, seen
 from tests.studies.tiny import OVER, STUDY, difference
 
 NAN = float("nan")

@@ -19,8 +19,8 @@ from purejaxrl_suite.studies import (
     grama,
     minatar,
     normalized_scores,
-    outcome,
     reset_pool_is_harmless,
+    study_result,
 )
 from purejaxrl_suite.studies import hyperparameter_consistency as consistency
 from purejaxrl_suite.studies import plasticity_benchmark as benchmark
@@ -28,13 +28,13 @@ from purejaxrl_suite.studies import statistical_precipice as precipice
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.judging import checked, judge, ruled
-from purejaxrl_suite.studies.outcome import SHIPPED
 from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED
 from purejaxrl_suite.studies.run import laid_out
 from purejaxrl_suite.studies.scores import beside, by_task, estimated, lowest, scores_of_tasks
+from purejaxrl_suite.studies.study_result import SHIPPED
 from tests.counted import counted
-from tests.plasticity.looks import look_at_network
+from tests.plasticity.inspections import inspection_of_network
 from tests.studies.tiny import gates_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +107,7 @@ def test_every_arm_is_laid_out_on_every_environment(name, preset):
 )
 def test_no_shipped_result_says_more_than_its_data_bear(path):
     """And rulings follow from the numbers beside them."""
-    one, study = outcome.read(path), STUDIES[path.parent.name]
+    one, study = study_result.read(path), STUDIES[path.parent.name]
     assert one.study == path.parent.name and one.preset == path.stem
     assert path.with_suffix(".png").exists()
     assert sum(file.stat().st_size for file in path.parent.iterdir()) < 1.2e6
@@ -119,7 +119,7 @@ def test_no_shipped_result_says_more_than_its_data_bear(path):
     if one.digest != digest(study, study.budgets[one.preset]):
         return
     effects = [Effect(*(np.float64(x) for x in f[6:9]), np.int64(f.seeds)) for f in one.findings]
-    look = outcome.Look(one.preset, one.digest, one.budget.first_seed, one.budget.seeds)
+    look = study_result.Look(one.preset, one.digest, one.budget.first_seed, one.budget.seeds)
     again = ruled(study, look, effects, one.gates, one.looks)
     assert [(f[:6], f.verdict, f.failed) for f in again] == [
         (f[:6], f.verdict, f.failed) for f in one.findings
@@ -322,8 +322,10 @@ def test_silent_relus_have_no_gradient_of_their_weights():
     params = jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), shapes)
     params["trunk"]["dense_0"]["bias"][:5] = -1e3
     obs = np.linspace(-1.0, 1.0, 8, dtype=np.float32)[:, None]
-    look = look_at_network(network, obs)
-    measure = jax.jit(lambda learner: grama.agreement(learner, look.probe(learner), look))
+    inspection = inspection_of_network(network, obs)
+    measure = jax.jit(
+        lambda learner: grama.agreement(learner, inspection.probe(learner), inspection)
+    )
     found = {name: float(x) for name, x in measure(Learner(params, ())).items()}
     assert found["still_of_silent_released"] == found["jaccard_released"] == 1.0
     assert found["still_of_silent_text"] < 0.5 and found["jaccard_text"] < 0.5

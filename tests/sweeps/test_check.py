@@ -23,7 +23,7 @@ def agent(env):
     return ppo(env, CONFIG)
 
 
-def metric(learner, probe, look):
+def metric(learner, probe, inspection):
     """Of the form that metrics have."""
 
 
@@ -59,9 +59,12 @@ SHARED = [
     ({"env_params": 3}, "env_params: expected"),
 ]
 WATCHED = [
-    ({"metrics": metric}, "metrics: expected a list of functions (learner, probe, look) -> "),
-    ({"metrics": "cheap"}, "metrics: expected a list of functions (learner, probe, look) -> "),
-    ({"metrics": [3]}, "metrics[0]: expected a function (learner, probe, look) -> "),
+    ({"metrics": metric}, "metrics: expected a list of functions (learner, probe, inspection) -> "),
+    (
+        {"metrics": "cheap"},
+        "metrics: expected a list of functions (learner, probe, inspection) -> ",
+    ),
+    ({"metrics": [3]}, "metrics[0]: expected a function (learner, probe, inspection) -> "),
     ({"measure_every": 0.5}, "measure_every: expected an integer of at least 1, got 0.5"),
     ({"intervention": redo}, "intervention: expected an Intervention, None or"),
     ({"intervention": {"a": 1}}, "intervention['a']: expected an Intervention, got 1"),

@@ -180,8 +180,8 @@ def q_learning(
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
         keys = jax.random.split(key, config.gradient_steps)
         state, metrics, _ = replay_learning.learn(keys, state, ready(hypers, state), follow, step)
-        metrics["epsilon"] = epsilon(hypers, state)
-        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
+        steps = state.steps.astype(jnp.float32)
+        metrics |= {"epsilon": epsilon(hypers, state), "gradient_steps": steps}
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: Any, state: ReplayState, transition: Transition) -> types.Probe:

@@ -156,7 +156,7 @@ class Curve(NamedTuple):
     parameters: Mapping[str, int] = {}
 
 
-class Outcome(NamedTuple):
+class StudyResult(NamedTuple):
     """A study that has run; see the module for its file.
 
     study, preset: names. text: of the docstring. made: versions, device and commit.
@@ -181,7 +181,7 @@ class Outcome(NamedTuple):
         return {own, *self.looks}
 
 
-def write(outcome: Outcome, folder: str | Path) -> Path:
+def write(outcome: StudyResult, folder: str | Path) -> Path:
     """Write FOLDER/PRESET.json, a line per entry; returns its path.
 
     What was there stays whole until the new file is.
@@ -195,7 +195,7 @@ def write(outcome: Outcome, folder: str | Path) -> Path:
     return path
 
 
-def read(path: str | Path) -> Outcome:
+def read(path: str | Path) -> StudyResult:
     """The outcome that `write` has stored; ValueError if the file holds none."""
     try:
         return _outcome(json.loads(Path(path).read_text()))
@@ -203,7 +203,7 @@ def read(path: str | Path) -> Outcome:
         raise ValueError(f"{path} is no result of a study: {error!r}") from error
 
 
-def results(folder: str | Path) -> dict[str, Outcome]:
+def results(folder: str | Path) -> dict[str, StudyResult]:
     """{preset: outcome} of the folder of a study, as far as it has run."""
     return {path.stem: read(path) for path in sorted(Path(folder).glob("*.json"))}
 
@@ -255,9 +255,9 @@ def _by_line(value: Any) -> str:
     return json.dumps(value)
 
 
-def _outcome(found: dict[str, Any]) -> Outcome:
+def _outcome(found: dict[str, Any]) -> StudyResult:
     budget: Any = {n: tuple(x) if isinstance(x, list) else x for n, x in found["budget"].items()}
-    return Outcome(
+    return StudyResult(
         found["study"],
         Text(**found["text"]),
         found["preset"],

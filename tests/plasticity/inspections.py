@@ -1,9 +1,9 @@
-"""Looks at networks without an agent: the loss is some function of the outputs."""
+"""Inspections of networks without an agent: the loss is some function of the outputs."""
 
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.types import Look
+from purejaxrl_suite.core.types import Inspection
 from purejaxrl_suite.ops.probe import probe
 
 
@@ -16,12 +16,12 @@ def loss_of(network, obs):
     return loss
 
 
-def look_at_network(network, obs):
-    def look(learner):
+def inspection_of_network(network, obs):
+    def probed(learner):
         return probe(loss_of(network, obs), learner.params)
 
     actions = jnp.zeros(obs.shape[0], jnp.int32)
-    return Look(network, look, lambda: obs, lambda: (actions, actions))
+    return Inspection(network, probed, lambda: obs, lambda: (actions, actions))
 
 
 def outputs(network, params, obs):

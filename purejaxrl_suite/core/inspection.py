@@ -1,20 +1,20 @@
-"""The look at an agent right after an update, for metrics and interventions of every agent."""
+"""Inspect an agent right after an update, for metrics and interventions of every agent."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Look, Probe, Transition
+from purejaxrl_suite.core.types import Agent, Array, Inspection, Key, Learner, Probe, Transition
 
 STEPS = 1024
-"""Of the last rollout that are looked at, about: environments from the first on, in whole."""
+"""About this many steps of the last rollout are inspected: the first environments, each whole."""
 
 
-def look_at(
+def inspect_agent(
     agent: Agent, key: Key, hypers: Any, before: Any, after: Any, transition: Transition
-) -> Look:
-    """The look of an agent that learns with a network.
+) -> Inspection:
+    """Make the inspection of an agent that learns with a network.
 
     key: for what the probe draws from replay. hypers: in force. before, after: states of the agent
     around the update. transition: the rollout [T, N] that it was made with.
@@ -46,4 +46,4 @@ def look_at(
 
         return greedy(before), greedy(after)
 
-    return Look(agent.network, probe, obs, actions)
+    return Inspection(agent.network, probe, obs, actions)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_suite.nets.product import multiply
+from purejaxrl_suite.nets.matmul import multiply
 
 
 @pytest.mark.parametrize(

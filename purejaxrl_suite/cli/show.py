@@ -1,4 +1,4 @@
-"""`envs` and `show`: commands that only look."""
+"""Show what there is: the commands `envs` and `show`."""
 
 import sys
 from typing import Annotated
