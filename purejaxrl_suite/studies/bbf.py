@@ -28,7 +28,7 @@ from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.core.types import Array, Environment, Key
 from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.stats import Effect
-from purejaxrl_suite.studies.gates import reaches
+from purejaxrl_suite.studies.gates import LEARNT, reaches
 from purejaxrl_suite.studies.minatar import CATCH, board
 from purejaxrl_suite.studies.protocol import (
     LESS,
@@ -220,12 +220,12 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("learns", "SR-SPR learns at replay ratio 2.", "ratio-2", 0.05, of("SR-SPR")),
+        reaches("learns", "SR-SPR learns at replay ratio 2.", "ratio-2", LEARNT, of("SR-SPR")),
         reaches(
             "recovers",
             "BBF learns at replay ratio 8: what its resets throw away is learnt again.",
             "ratio-8",
-            0.05,
+            LEARNT,
             of("BBF"),
             "more steps between resets",
         ),

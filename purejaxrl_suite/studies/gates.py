@@ -14,6 +14,8 @@ from purejaxrl_suite.studies.scores import estimated, normalized_scores
 
 Score = Callable[[Curves], Array]
 """Curves of an arm -> f32[S, ..., tasks]."""
+LEARNT = 0.1
+"""Twice the smallest effect of interest, as a score: among lower ones hardly an effect could show."""
 
 
 def reaches(

@@ -41,7 +41,7 @@ from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.stats.aggregate import FINAL
 from purejaxrl_suite.studies import minatar
-from purejaxrl_suite.studies.gates import reaches, recycles
+from purejaxrl_suite.studies.gates import LEARNT, reaches, recycles
 from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     LESS,
@@ -256,7 +256,7 @@ def _gates(agent: str) -> tuple[Gate, ...]:
     """That an agent learns, that its ReLUs fall silent, and that ReGraMa recycles units of it."""
     name, normed = agent.upper(), f"{agent}-norm"
     return (
-        reaches(f"{agent} learns", f"{name} with norms learns.", normed, 0.05, untreated),
+        reaches(f"{agent} learns", f"{name} with norms learns.", normed, LEARNT, untreated),
         Gate(
             f"{agent} falls silent",
             f"ReLUs of {name} fall silent in nearly every member.",

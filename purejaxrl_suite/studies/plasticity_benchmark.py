@@ -37,7 +37,7 @@ from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.wrappers import transform_observation
 from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
-from purejaxrl_suite.studies.gates import reaches, recycles
+from purejaxrl_suite.studies.gates import LEARNT, reaches, recycles
 from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
@@ -298,7 +298,7 @@ def _by_cycle(key: Key, curves: Mapping[str, Curves], remedy: str) -> Estimate:
     return Estimate(*(jnp.stack([one[i] for one in found]) for i in range(3)))
 
 
-LEARNT = tuple(f"{agent} learns" for agent in AGENTS)
+LEARNERS = tuple(f"{agent} learns" for agent in AGENTS)
 COUNTER = "redo_recycled"
 STUDY = Study(
     __doc__,
@@ -309,21 +309,21 @@ STUDY = Study(
             names(STREAMS, "none", "fresh"),
             gain,
             LESS,
-            gates=LEARNT,
+            gates=LEARNERS,
         ),
         Claim(
             "So they do on the MinAtar stream.",
             names((MINATAR,), "none", "fresh"),
             gain,
             LESS,
-            gates=LEARNT,
+            gates=LEARNERS,
         ),
         Claim(
             "ReDo scores more in the last cycle than no remedy.",
             names(STREAMS, "redo", "none"),
             gain,
             MORE,
-            gates=(*LEARNT, "loses plasticity", "ReDo acts"),
+            gates=(*LEARNERS, "loses plasticity", "ReDo acts"),
         ),
         Claim(
             "On single tasks ReDo changes nothing.",
@@ -340,12 +340,12 @@ STUDY = Study(
                 f"{agent} learns",
                 f"{agent.upper()} learns every game at first.",
                 f"{agent}-{MINATAR}-none",
-                0.02,
+                LEARNT,
                 partial(scores, cycle=0),
             )
             for agent in AGENTS
         ),
-        reaches("learns alone", "PQN learns tasks that stay.", f"pqn-{SINGLE}-none", 0.02, scores),
+        reaches("learns alone", "PQN learns tasks that stay.", f"pqn-{SINGLE}-none", LEARNT, scores),
         Gate(
             "loses plasticity",
             "In the last cycle, networks without a remedy score less than fresh ones.",

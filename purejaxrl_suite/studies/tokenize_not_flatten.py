@@ -38,7 +38,7 @@ from purejaxrl_suite.studies.architectures import (
     with_pqn,
     with_replay,
 )
-from purejaxrl_suite.studies.gates import reaches
+from purejaxrl_suite.studies.gates import LEARNT, reaches
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -170,9 +170,9 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("learns", "A dense layer learns every game.", AGENT, 0.03, finals("dense-1")),
-        reaches("tokens learn", "So does a layer on each token.", AGENT, 0.03, finals("sum-1")),
-        reaches("experts learn", "So do four experts.", AGENT, 0.03, finals(SOFT)),
+        reaches("learns", "A dense layer learns every game.", AGENT, LEARNT, finals("dense-1")),
+        reaches("tokens learn", "So does a layer on each token.", AGENT, LEARNT, finals("sum-1")),
+        reaches("experts learn", "So do four experts.", AGENT, LEARNT, finals(SOFT)),
         Gate(
             "width fails",
             "A dense layer gains nothing by being four times as wide, as the paper begins with.",
@@ -185,6 +185,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),
-    standard=Budget(("Breakout-MinAtar",), 8, 1e5, CHOSEN, first_seed=1000),
+    standard=Budget(("Breakout-MinAtar",), 8, 3e5, CHOSEN, first_seed=3000),
     full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS, 2)), first_seed=2000),
 )

@@ -26,7 +26,7 @@ from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.presets import PRESETS
 from purejaxrl_suite.stats import Effect
-from purejaxrl_suite.studies.gates import reaches
+from purejaxrl_suite.studies.gates import LEARNT, reaches
 from purejaxrl_suite.studies.minatar import FOUR_GAMES
 from purejaxrl_suite.studies.panels import over_time
 from purejaxrl_suite.studies.protocol import (
@@ -143,9 +143,9 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("learnable", "PQN, with five times the steps, learns every game.", "PQN", 0.05),
-        reaches("DQN learns", "DQN learns every game that it is compared on.", "DQN", 0.05),
-        reaches("C51 learns", "C51 learns every game that it is compared on.", "C51", 0.05),
+        reaches("learnable", "PQN, with five times the steps, learns every game.", "PQN", LEARNT),
+        reaches("DQN learns", "DQN learns every game that it is compared on.", "DQN", LEARNT),
+        reaches("C51 learns", "C51 learns every game that it is compared on.", "C51", LEARNT),
         Gate(
             "as long",
             "PQN plays as long as the published agents did.",

@@ -29,7 +29,7 @@ from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.judging import checked, judge, ruled
 from purejaxrl_suite.studies.panels import ranking
-from purejaxrl_suite.studies.protocol import JUDGED
+from purejaxrl_suite.studies.protocol import JUDGED, MORE
 from purejaxrl_suite.studies.run import laid_out
 from purejaxrl_suite.studies.scores import beside, by_task, estimated, lowest, scores_of_tasks
 from purejaxrl_suite.studies.study_result import SHIPPED
@@ -74,6 +74,18 @@ def test_contract(name):
     assert set(standard) <= set(quick) <= set(full)
     assert all(quick[label] < full[label] for label in quick)
     assert all(quick[label] <= standard[label] < full[label] for label in standard)
+
+
+@each_study
+def test_no_score_is_judged_where_no_effect_could_show(name):
+    """Who claims an effect of 0.05 asks that something scores twice that: less is hardly there."""
+    study = STUDIES[name]
+    known = {gate.name: gate for gate in study.gates if gate.direction is MORE}
+    for claim in study.claims:
+        if claim.unit == "normalized score" and claim.smallest:
+            asked = [known[gate] for gate in study.hangs_on(claim) if gate in known]
+            bounds = [gate.bound for gate in asked if gate.unit == claim.unit]
+            assert max(bounds, default=0.0) >= 2 * claim.smallest, claim.statement
 
 
 def arms_of(study, preset):
