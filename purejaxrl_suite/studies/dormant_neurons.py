@@ -11,8 +11,9 @@ Claim: dormant neurons become more with the number of gradient steps, stay dorma
 A unit is dormant whose mean activation is at most a tenth of its layer's mean (tau 0.1), or zero
 (tau 0), on 256 replayed observations; shares are of all hidden units, averaged over the last
 quarter of training. `standard` learns with eight times the learning rate that DQN has here (our
-setting), with which units fall asleep in a small part of the paper's steps. Trends are the mean over seeds of each seed's rank correlation with the order
-of the settings, which is the effect of Page's test. ReDo acts every 1,000 gradient steps.
+setting), with which units fall asleep in a small part of the paper's steps. Trends are the mean
+over seeds of each seed's rank correlation with the order of the settings, which is the effect of
+Page's test. ReDo acts every 1,000 gradient steps.
 """
 
 from collections.abc import Callable, Mapping

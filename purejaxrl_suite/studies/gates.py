@@ -15,7 +15,7 @@ from purejaxrl_suite.studies.scores import estimated, normalized_scores
 Score = Callable[[Curves], Array]
 """Curves of an arm -> f32[S, ..., tasks]."""
 LEARNT = 0.1
-"""Twice the smallest effect of interest, as a score: among lower ones hardly an effect could show."""
+"""A score of twice the smallest effect of interest: among lower ones none could show."""
 
 
 def reaches(

@@ -345,7 +345,9 @@ STUDY = Study(
             )
             for agent in AGENTS
         ),
-        reaches("learns alone", "PQN learns tasks that stay.", f"pqn-{SINGLE}-none", LEARNT, scores),
+        reaches(
+            "learns alone", "PQN learns tasks that stay.", f"pqn-{SINGLE}-none", LEARNT, scores
+        ),
         Gate(
             "loses plasticity",
             "In the last cycle, networks without a remedy score less than fresh ones.",
