@@ -51,7 +51,9 @@ def chain(*interventions: Intervention) -> Intervention:
             states.append(inner)
         return learner, tuple(states), joined(metrics)
 
-    return Intervention(f"chain({', '.join(one.name for one in interventions)})", init, apply)
+    name = f"chain({', '.join(one.name for one in interventions)})"
+    counters = tuple(counter for one in interventions for counter in one.counters)
+    return Intervention(name, init, apply, counters)
 
 
 def every(
@@ -110,7 +112,7 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
 
         return jax.lax.cond(condition(clock, learner, inspection), act, skip, learner, state)
 
-    return Intervention(text, intervention.init, apply)
+    return Intervention(text, intervention.init, apply, intervention.counters)
 
 
 def record(*metrics: Metric) -> Intervention:

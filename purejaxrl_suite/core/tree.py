@@ -160,6 +160,12 @@ def _is_empty(node: PyTree) -> bool:
     return not jax.tree.leaves(node)
 
 
+def all_finite(tree: PyTree) -> Array:
+    """Whether all numbers of a tree are finite, bool[]."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+
+
 def strong(tree: PyTree) -> PyTree:
     """Give every leaf a strong dtype: a weakly typed zero changes type in a second segment."""
 

@@ -446,6 +446,9 @@ class Intervention(NamedTuple):
         them, so members of one program may differ in them.
     apply: (key, clock, state, learner, inspection) -> (learner, state, {name: f32[]}), after every
         update. The clock is not batched over members: conditions on it alone are cheap.
+    counters: names of what it records that counts what it did, as `redo_recycled` does. Where a row
+        of the curves is over several updates they are added up, with their parts by layer
+        (`NAME.LAYER`); of all else the row has the mean of what was measured.
     """
 
     name: str
@@ -453,3 +456,4 @@ class Intervention(NamedTuple):
     apply: Callable[
         [Key, Clock, PyTree, Learner, Inspection], tuple[Learner, PyTree, Mapping[str, Array]]
     ]
+    counters: tuple[str, ...] = ()

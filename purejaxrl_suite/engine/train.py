@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core import tree
+from purejaxrl_suite.core import tree, validate
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.interventions import joined, observed
@@ -23,9 +23,12 @@ from purejaxrl_suite.core.types import (
     Run,
     Transition,
 )
+from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
 from purejaxrl_suite.engine.parallel import check_fit
-from purejaxrl_suite.engine.rollout import rollout, start
+from purejaxrl_suite.engine.rollout import counts, rollout, start
+from purejaxrl_suite.engine.rows import MEANS, Kinds
+from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
 History = dict[str, Array]
 
@@ -79,11 +82,13 @@ class Train(NamedTuple):
         scan and differentiate; the key is the member's own at every update, the clock tells them
         apart.
     train: (key, hypers, data, run, clock) -> (run, history). Advances by `updates_per_call`
-        updates, or by what is left of `clock.updates`; history is {name: f32[updates_per_call]},
-        NaN in rows that were not run. Under vmap the clock stays unbatched. How many updates there
-        are is found out while it runs, so it has no reverse derivative: scan `update` for that.
-    updates_per_call: of `train`.
+        updates, or by what is left of `clock.updates`; history is {name: f32[R]}, a row for each
+        `updates_per_row` of them (`engine.rows`), of the last of training for fewer; NaN in rows
+        that were not run. Under vmap the clock stays unbatched. How many updates there are is found
+        out while it runs, so it has no reverse derivative: scan `update` for that.
+    updates_per_call, updates_per_row: of `train`.
     params: run -> what is learnt; a member in which that is not finite has diverged.
+    kinds: of what rows tell.
     """
 
     init: Callable[[Key, Any, PyTree], Run]
@@ -91,11 +96,13 @@ class Train(NamedTuple):
     train: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
     updates_per_call: int
     params: Callable[[Run], PyTree]
+    kinds: Kinds = MEANS
+    updates_per_row: int = 1
 
     def __reduce__(self) -> Any:
         """Pickled, for another process, as the functions that are traced."""
         traced = map(_untraced, (self.init, self.update))
-        return training, (*traced, self.updates_per_call, self.params)
+        return training, (*traced, *self[3:])
 
 
 def _untraced(function: Any) -> Any:
@@ -112,20 +119,22 @@ def training(
     update: Callable[..., tuple[Run, History]],
     updates_per_call: int = 1,
     params: Callable[[Run], PyTree] = learnt,
+    kinds: Kinds = MEANS,
+    updates_per_row: int = 1,
 ) -> Train:
     """The `Train` of two functions; JAX traces each once for all who call it while tracing.
 
-    The arguments are the fields of `Train`. Raises ValueError for fewer than one update per call.
+    The arguments are the fields of `Train`. Raises ValueError for fewer than one update per call or
+    row, and for calls of no whole rows.
     """
-    integer("updates_per_call", updates_per_call, 1)
     once = jax.jit(init, inline=True), jax.jit(update, inline=True)
-    return _repeated(*once, updates_per_call, params)
+    return _repeated(*once, updates_per_call, params, kinds, updates_per_row)
 
 
-def repeat(train: Train, updates_per_call: int) -> Train:
-    """The same training, by so many updates at a time."""
-    integer("updates_per_call", updates_per_call, 1)
-    return _repeated(train.init, train.update, updates_per_call, train.params)
+def repeat(train: Train, updates_per_call: int, updates_per_row: int = 1) -> Train:
+    """The same training, by so many updates at a time, with a row for so many of them."""
+    known = train.init, train.update, updates_per_call, train.params, train.kinds
+    return _repeated(*known, updates_per_row)
 
 
 def _repeated(
@@ -133,21 +142,41 @@ def _repeated(
     update: Callable[..., tuple[Run, History]],
     updates_per_call: int,
     params: Callable[[Run], PyTree],
+    kinds: Kinds,
+    updates_per_row: int,
 ) -> Train:
+    integer("updates_per_row", updates_per_row, 1)
+    integer("updates_per_call", updates_per_call, 1)
+    validate.divides("updates_per_row", updates_per_row, updates_per_call, "updates of a call")
+    each = updates_per_row
+
     def train(key: Key, hypers: Any, data: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
-        rows = jax.eval_shape(update, key, hypers, data, run, clock)[1]
-        history = {name: jnp.full(updates_per_call, jnp.nan) for name in rows}
+        names = jax.eval_shape(update, key, hypers, data, run, clock)[1]
+        history = {name: jnp.full(updates_per_call // each, jnp.nan) for name in names}
+        left = jnp.minimum(updates_per_call, clock.updates - clock.update)
+
+        def one(i: Array, run: Run) -> tuple[Run, History]:
+            now = clock._replace(update=clock.update + i)
+            return update(key, hypers, data, run, now)
+
+        def block(i: Array, run: Run) -> tuple[Run, History]:
+            def more(i: Array, carry: tuple[Run, rows.Sums]) -> tuple[Run, rows.Sums]:
+                run, row = one(i, carry[0])
+                return run, rows.add(kinds, carry[1], row)
+
+            span = i * each, jnp.minimum((i + 1) * each, left)
+            run, sums = jax.lax.fori_loop(*span, more, (run, rows.empty(names)))
+            return run, rows.whole(kinds, sums, tree.all_finite(params(run)))
 
         def body(i: Array, carry: tuple[Run, History]) -> tuple[Run, History]:
             run, history = carry
-            now = clock._replace(update=clock.update + i)
-            run, row = update(key, hypers, data, run, now)
+            run, row = one(i, run) if each == 1 else block(i, run)
             return run, {name: history[name].at[i].set(row[name]) for name in history}
 
-        left = jnp.minimum(updates_per_call, clock.updates - clock.update)
-        return jax.lax.fori_loop(0, left, body, (run, history))
+        count = left if each == 1 else -(-left // each)
+        return jax.lax.fori_loop(0, count, body, (run, history))
 
-    return Train(init, update, train, updates_per_call, params)
+    return Train(init, update, train, updates_per_call, params, kinds, updates_per_row)
 
 
 def make_train(
@@ -221,7 +250,16 @@ def make_train(
         found = evaluate(keys.evaluation, hypers, params, run.agent, clock)
         return run, joined({"training": row, "evaluation": found})
 
-    return training(init, update, updates_per_call)
+    return training(init, update, updates_per_call, kinds=_kinds(env, plasticity))
+
+
+def _kinds(env: Environment, plasticity: Intervention | None) -> Kinds:
+    """What the rows of an agent in an environment tell."""
+    each = ["", *(f"_{task}" for task in env.tasks)]
+    counted = () if plasticity is None else plasticity.counters
+    totals = frozenset(EPISODES + end for end in each) | frozenset(counted)
+    last = frozenset(FINISHED + end for end in each) | {"gradient_steps"}  # of all of training
+    return Kinds(frozenset(counts(env).items()), totals, last)
 
 
 def enter_phase(

@@ -30,6 +30,7 @@ from purejaxrl_suite.plasticity.recycling import counts, recyclable, replace
 from purejaxrl_suite.plasticity.surgery import Draw, check_draw
 
 Units = dict[str, Array]
+COUNTER = "continual_backprop_recycled"
 
 
 class Utilities(NamedTuple):
@@ -91,10 +92,10 @@ def continual_backprop(
             for values in (state.utility, state.age)
         )
         state = state._replace(utility=utility, age=age, due=due)
-        return learner, state, sums("continual_backprop_recycled", counts(units))
+        return learner, state, sums(COUNTER, counts(units))
 
     name = f"continual_backprop(rate={rate:g}, maturity={maturity:g}, decay={decay:g})"
-    return Intervention(name, init, apply)
+    return Intervention(name, init, apply, (COUNTER,))
 
 
 def contribution(edge: Edge, learner: Learner, probe: Probe) -> Array:

@@ -49,6 +49,7 @@ def recycle_by(
     function("score", score, 3, "(learner, probe, inspection) -> {layer: f32[H]}")
     instance("selection", selection, Selection)
     surgery.check_draw(draw, reset_count)
+    counter = f"{name}_recycled"
 
     def init(network: Network, learner: Learner) -> Settings:
         return {key: jnp.float32(value) for key, value in selection.settings.items()}
@@ -66,11 +67,11 @@ def recycle_by(
         }
         fresh = draw(draw_key, inspection.network)
         learner = replace(learner, edges, units, fresh, reset_count=reset_count)
-        return learner, state, sums(f"{name}_recycled", counts(units))
+        return learner, state, sums(counter, counts(units))
 
     drawn = "" if draw is surgery.own_initializer else f", draw={draw.__qualname__}"
     count = ", reset_count" if reset_count else ""
-    return Intervention(f"{name}({selection.name}{drawn}{count})", init, apply)
+    return Intervention(f"{name}({selection.name}{drawn}{count})", init, apply, (counter,))
 
 
 def recyclable(network: Network) -> dict[str, Edge]:

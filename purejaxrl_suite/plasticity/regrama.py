@@ -11,6 +11,8 @@ from purejaxrl_suite.plasticity.recycling import counts, recyclable, recycle_by
 from purejaxrl_suite.plasticity.select import Selection, Settings, threshold
 from purejaxrl_suite.plasticity.surgery import Draw
 
+AS_RELEASED = "regrama_as_released_recycled"
+
 
 def regrama(
     selection: Selection | None = None,
@@ -57,7 +59,7 @@ def regrama_as_released(selection: Selection | None = None) -> Intervention:
         return (
             learner._replace(params=params),
             state,
-            sums("regrama_as_released_recycled", counts(units)),
+            sums(AS_RELEASED, counts(units)),
         )
 
-    return Intervention(f"regrama_as_released({rule.name})", init, apply)
+    return Intervention(f"regrama_as_released({rule.name})", init, apply, (AS_RELEASED,))

@@ -8,6 +8,7 @@ import numpy as np
 
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.engine.rows import updates_per_row
 from purejaxrl_suite.populations.selection import Rules, Selection
 from purejaxrl_suite.sweeps import plan
 from purejaxrl_suite.sweeps.axes import CONFIGURATION
@@ -98,7 +99,8 @@ class Schedule(NamedTuple):
 
     length: updates of a segment. edges: updates at which phases begin, and the last. window: of a
     score, in updates. counts: configurations in each phase. sizes: members of its program, of which
-    a device trains `blocks` together. per_update: environment steps of a member.
+    a device trains `blocks` together. per_update: environment steps of a member. row: updates of a
+    row of the curves, which divides all of these but the last.
     """
 
     length: int
@@ -108,6 +110,11 @@ class Schedule(NamedTuple):
     sizes: tuple[int, ...]
     blocks: tuple[int, ...]
     per_update: int
+    row: int
+
+    def rows(self, updates: int) -> int:
+        """How many rows so many updates have."""
+        return -(-updates // self.row)
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -135,7 +142,9 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
         )
     if laid.configurations < 2:
         raise ValueError(f"hypers: expected 2 or more points, got {laid.configurations}")
-    length, edges = _edges(rules, segments, laid.groups[0].updates)
+    group = laid.groups[0]
+    row = updates_per_row(group.env, group.updates)
+    length, edges = _edges(rules, segments, group.updates, row)
     first = first_cohort(laid)
     hypers, counts = first.hypers, [len(first.configuration)]
     for rung in range(1, len(edges) - 1):
@@ -144,10 +153,10 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
         counts.append(len(tried.source))
     devices = len(jax.local_devices())
     sizes = tuple(-(-count * len(laid.seeds) // devices) * devices for count in counts)
-    group, window = laid.groups[0], length * rules.window
     each = plan.state_bytes(group)
     blocks = tuple(plan.choose_block(each, size, None, group.agent.name) for size in sizes)
-    return Schedule(length, edges, window, tuple(counts), sizes, blocks, group.per_update)
+    known = length * rules.window, tuple(counts), sizes, blocks, group.per_update, row
+    return Schedule(length, edges, *known)
 
 
 def decide(
@@ -168,11 +177,14 @@ def decide(
         raise ValueError(f"select: at rung {rung}, {error}") from None
 
 
-def _edges(rules: Rules, segments: int, updates: int) -> tuple[int, tuple[int, ...]]:
-    """Updates of a segment, and those at which phases begin and the last one ends."""
+def _edges(rules: Rules, segments: int, updates: int, row: int) -> tuple[int, tuple[int, ...]]:
+    """Updates of a segment, and those at which phases begin and the last one ends.
+
+    row: updates of a row, of which a segment has whole ones.
+    """
     if segments > updates:
         raise ValueError(f"segments must be between 1 and the {updates} updates, got {segments}")
-    length = -(-updates // segments)
+    length = row * -(-updates // segments // row)
     last = -(-updates // length)
     gaps = [b - a for a, b in zip((0, *rules.rungs), rules.rungs, strict=False)]
     if not gaps or min(gaps) < 1 or rules.rungs[-1] >= last:
@@ -197,7 +209,7 @@ class Kept(NamedTuple):
 
 
 class Phase:
-    """The store of a phase: what `Chunk` is, for the updates of `span`.
+    """The store of a phase: what `Chunk` is, for the updates of `span`, which begins with a row.
 
     inner: a Chunk or InMemory. carry: (shapes of the state) -> the state that the phase begins
     with; None where members are initialised.
@@ -217,7 +229,7 @@ class Phase:
         self.durable = inner.durable
 
     def curves(self) -> dict[str, np.ndarray]:
-        """Rows {metric: f32[B, updates]} of a phase that is trained to its end."""
+        """Rows {metric: f32[B, R]} of a phase that is trained to its end."""
         return self.inner.curves(self.until - self.first)
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:

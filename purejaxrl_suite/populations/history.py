@@ -26,7 +26,7 @@ def dataset(
 ) -> "xarray.Dataset":
     """Curves over (configuration, seed, step), NaN where a configuration was not trained.
 
-    parts: {metric: f32[B, updates]} of each cohort.
+    parts: {metric: f32[B, R]} of each cohort.
 
     Hyper-parameters that changed within a configuration are variables (configuration, step), others
     that are not the defaults lie along the axis. `parent` and `score` are (configuration, rung):
@@ -43,12 +43,10 @@ def dataset(
     # PQN has an epsilon and measures the one in force; `curves` renames where it lies on an axis.
     rows = {f"measured_{name}" if name in changed else name: x for name, x in rows.items()}
     rates = np.concatenate([part["steps_per_second"][0] for part in parts])
-    busy = [
-        np.sum(schedule.per_update * size / part["steps_per_second"][0])
-        for size, part in zip(schedule.sizes, parts, strict=True)
-    ]
-    seconds = float(np.sum(busy))
-    gathered = curves.Gathered((curves.GroupRows(rows, rates),), seconds, done=1.0)
+    steps = schedule.per_update * np.diff(curves.ends(schedule.edges[-1], schedule.row), prepend=0)
+    each = [len(part["steps_per_second"][0]) for part in parts]
+    seconds = float(np.sum(np.repeat(schedule.sizes, each) * steps / rates))
+    gathered = curves.Gathered((curves.GroupRows(rows, rates, schedule.row),), seconds, done=1.0)
     found = curves.dataset(whole, gathered, compile_seconds)
     found = found.assign_attrs(attributes(record_of(laid)))  # as it began; the rest is in the data
     found = found.assign(_changed(changed))
@@ -63,35 +61,40 @@ def last_id(cohorts: Sequence[Cohort]) -> int:
     return max(int(cohort.configuration.max()) for cohort in cohorts)
 
 
+def spans(schedule: Schedule) -> list[tuple[int, int]]:
+    """First row of each phase, and the one after its last."""
+    return [(schedule.rows(first), schedule.rows(until)) for first, until in schedule.spans]
+
+
 def _rows(
     schedule: Schedule, cohorts: Sequence[Cohort], parts: Sequence[Rows], count: int, seeds: int
 ) -> Rows:
-    """{metric: f32[K * S, U]} of all configurations; `diverged` [K * S, 1] as it was at last."""
-    found, updates = {}, schedule.edges[-1]
+    """{metric: f32[K * S, R]} of all configurations; `diverged` [K * S, 1] as it was at last."""
+    found, (*_, (_, end)) = {}, spans(schedule)
     for name in parts[0]:
         if name == "steps_per_second":
             continue
-        whole = np.full((count, seeds, updates), np.nan, np.float32)
-        for cohort, part, (first, until) in zip(cohorts, parts, schedule.spans, strict=True):
+        whole = np.full((count, seeds, end), np.nan, np.float32)
+        for cohort, part, (first, until) in zip(cohorts, parts, spans(schedule), strict=True):
             ids = cohort.configuration
             values = part[name][: len(ids) * seeds]
             whole[ids, :, first:until] = values.reshape(len(ids), seeds, until - first)
-        found[name] = whole.reshape(count * seeds, updates)
+        found[name] = whole.reshape(count * seeds, end)
     return found | {"diverged": _last(found["diverged"])[:, None]}
 
 
 def _hypers(schedule: Schedule, cohorts: Sequence[Cohort], count: int) -> Rows:
-    """{name: f32[K, U]}, the hyper-parameters in force at each update."""
-    shape = count, schedule.edges[-1]
+    """{name: f32[K, R]}, the hyper-parameters in force in each row."""
+    shape = count, spans(schedule)[-1][1]
     found = {name: np.full(shape, np.nan, np.float32) for name in cohorts[0].hypers}
-    for cohort, (first, until) in zip(cohorts, schedule.spans, strict=True):
+    for cohort, (first, until) in zip(cohorts, spans(schedule), strict=True):
         for name, values in cohort.hypers.items():
             found[name][cohort.configuration, first:until] = values[:, None]
     return found
 
 
 def _last(x: np.ndarray) -> np.ndarray:
-    """The last value f32[K] of each row [K, U] that is not NaN."""
+    """The last value f32[K] of each curve [K, R] that is not NaN."""
     known = ~np.isnan(x)
     return x[np.arange(len(x)), x.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)]
 

@@ -149,7 +149,8 @@ def _enter(
         saved = enter(sweep, identity, how).sizes
     if saved is not None:
         sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
-        schedule = schedule._replace(length=saved["length"][0], sizes=sizes, blocks=blocks)
+        known = {"length": saved["length"][0], "row": saved["row"][0]}
+        schedule = schedule._replace(**known, sizes=sizes, blocks=blocks)
     population = Population(laid, rules, schedule, settings, sweep)
     if saved is not None:
         population.load()
@@ -160,7 +161,7 @@ def _enter(
     announce(plan := population.plan())
     if sweep is not None and identity is not None and saved is None:
         sizes = {"chunk": list(schedule.sizes), "block": list(schedule.blocks)}
-        sizes["length"] = [schedule.length]
+        sizes |= {"length": [schedule.length], "row": [schedule.row]}
         begin(sweep, identity, sizes, {"plan": f"{schedule}\n{plan}"}, replaces=False)
     return population.train(on_segment)
 
@@ -226,6 +227,7 @@ class Population:
         known = number > 0 or self.resumed
         block = self.schedule.blocks[number]
         sizes = {"chunk": [size], "block": [block], "length": [self.schedule.length]}
+        sizes["row"] = [self.schedule.row]
         saved = sizes if known else None  # chosen else, as the schedule has it
         checkpoints = self.sweep is not None
         made = make_plan(self._layout(), self.settings, checkpoints=checkpoints, saved=saved)
@@ -293,7 +295,7 @@ class Population:
         count, counted = len(self.cohorts[-1].configuration), counts(env).get(metric)
 
         def window(name: str) -> np.ndarray:
-            rows = stored[name][: count * seeds, -self.schedule.window :]
+            rows = stored[name][: count * seeds, -self.schedule.rows(self.schedule.window) :]
             return rows.reshape(count, seeds, -1)
 
         episodes = None if counted is None else window(counted)
@@ -316,7 +318,7 @@ class Population:
     def _store(self, number: int) -> Any:
         if self.sweep is None:
             return InMemory()
-        return self.sweep.chunk(0, number, self.settings.keep)
+        return self.sweep.chunk(0, number, self.settings.keep, self.schedule.row)
 
     def _decided(self) -> Path | None:
         """The decision at the end of the present phase, if it is stored.
@@ -366,7 +368,8 @@ class Population:
         number = len(self.cohorts) - 1
 
         def tell(progress: Progress) -> None:
-            self.trained += next(iter(progress.history.values())).size
+            rows = next(iter(progress.history.values())).size
+            self.trained += rows * self.schedule.row
             done = work[number] + sizes[number] * (progress.update - edges[number])
             seconds = time.perf_counter() - self.began
             left = float(seconds * (work[-1] - done) / self.trained)

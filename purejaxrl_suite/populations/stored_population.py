@@ -34,7 +34,7 @@ def stored_population(
     edges = (0, *told["rungs, in updates"], laid.groups[0].updates)
     window, counts = told["window, in updates"], told["configurations"]
     known = sizes["length"][0], edges, window, counts, sizes["chunk"], sizes["block"]
-    schedule = Schedule(*known, laid.groups[0].per_update)
+    schedule = Schedule(*known, laid.groups[0].per_update, sizes["row"][0])
     phases = _phases(laid, sweep, schedule)
     cohorts = [phase.cohort for phase in phases]
     kept = schedule.sizes[len(phases) - 1], ((phases[-1],),)
@@ -48,7 +48,7 @@ def stored_population(
 def _so_far(
     laid: Layout, schedule: Schedule, phases: list[Phase]
 ) -> tuple["xarray.Dataset", float]:
-    """Curves up to the last update that was measured, and its share of all that is to be done."""
+    """Curves up to the last row that was measured, and its share of all that is to be done."""
     count, edges = len(phases), schedule.edges
     begun = schedule._replace(
         edges=edges[: count + 1], counts=schedule.counts[:count], sizes=schedule.sizes[:count]
@@ -57,7 +57,7 @@ def _so_far(
     cohorts, parts = [phase.cohort for phase in phases], [_rows(phase) for phase in phases]
     found = dataset(laid._replace(groups=(group,)), begun, cohorts, parts, float("nan"))
     measured = int(np.flatnonzero(np.isfinite(found["steps_per_second"].values))[-1]) + 1
-    ends = np.minimum(edges[1:], measured)
+    ends = np.minimum(edges[1:], measured * schedule.row)
     work = np.asarray(schedule.counts) * np.stack([np.diff(edges), np.diff([0, *ends])])
     steps = int(work[1].sum()) * len(laid.seeds) * schedule.per_update
     done = float(work[1].sum() / work[0].sum())
@@ -76,7 +76,7 @@ def _phases(laid: Layout, sweep: Sweep, schedule: Schedule) -> list[Phase]:
     cohorts = [first_cohort(laid)]
     while (record := _record(sweep, len(cohorts))).exists():
         cohorts.append(Cohort.of(files.read_json(record)))
-    stores = [sweep.chunk(0, number, keep=1) for number in range(len(cohorts))]
+    stores = [sweep.chunk(0, number, 1, schedule.row) for number in range(len(cohorts))]
     begun = [number for number, store in enumerate(stores) if store.latest() is not None]
     if not begun:
         raise ValueError(f"{sweep.path}: no segment of this run is finished yet")

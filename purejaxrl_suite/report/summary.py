@@ -33,7 +33,7 @@ def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def binned(curves: Any, metric: str, bins: int = WINDOWS) -> tuple[np.ndarray, np.ndarray]:
     """Window means of a metric: (environment steps at the end of each window [W], f32[S, W]).
 
-    curves: over (seed, step). Windows hold equally many updates (the first ones one more, where
+    curves: over (seed, step). Windows hold equally many rows (the first ones one more, where
     that does not divide), and there are at most `bins` of them.
     Raises ValueError for a metric that the curves do not have.
     """

@@ -125,12 +125,13 @@ def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FI
     the score of a policy does not depend on how training was cut into updates.
 
     Args:
-        curves: f32[..., T], in each update the mean over the episodes that ended in it.
-        episodes: f32[..., T], how many these were; NaN in an update that was not run, which is no
+        curves: f32[..., T], in each row, an update or several, the mean over the episodes that
+            ended in it.
+        episodes: f32[..., T], how many these were; NaN in a row that was not run, which is no
             part of training. None only for what is no mean over episodes, such as a measurement
             made every few updates: then known points count alike, and where there is none in the
             window, the last one stands.
-        share: of the updates that were run, in (0, 1]; never less than one update.
+        share: of the rows that were run, in (0, 1]; never less than one.
 
     Returns:
         f32[...], NaN where no episode ended in the window.

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 EPISODES, FINISHED = "episodes", "finished_once"
-"""Variables of curves: how many episodes ended in an update, and the share of the environments that
+"""Variables of curves: how many episodes ended in a row, and the share of the environments that
 have finished one since they all started. Those of one of several tasks end in `_TASK`.
 """
 MEAN_OVER = "mean_over"
@@ -74,9 +74,10 @@ def matrices(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
 class LearningCurves(NamedTuple):
     """A metric of members over training, as arrays.
 
-    steps: [T], environment steps. values: f32[S, ..., T], in each update the mean over the episodes
-    that ended in it, or what was measured. episodes: f32[S, ..., T], how many these were, NaN in an
-    update that was not run; None for a metric that is no mean over episodes.
+    steps: [T], environment steps at the ends of rows, of an update or of a block of them. values:
+    f32[S, ..., T], in each row the mean over the episodes that ended in it, or what was measured.
+    episodes: f32[S, ..., T], how many these were, NaN in a row that was not run; None for a metric
+    that is no mean over episodes.
     """
 
     steps: np.ndarray

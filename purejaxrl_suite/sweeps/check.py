@@ -33,6 +33,7 @@ from purejaxrl_suite.core.types import (
     Key,
     PyTree,
 )
+from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.parallel import check_tasks
 from purejaxrl_suite.envs.common import limits
@@ -42,7 +43,7 @@ from purejaxrl_suite.sweeps.memory import available, describe_bytes
 SEEDS = "a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"
 UPDATES = 2**31 - 1
 """The most updates that a clock of int32 counts."""
-ROWS = 4
+CURVES = 4
 """Curves that every member has at least."""
 
 HOST = 200
@@ -195,7 +196,8 @@ def _fields(x: Any) -> str:
 
 def room(configurations: int, given: Sequence[int], updates: int) -> None:
     """Raise ValueError unless memory can hold the curves of so many members."""
-    members, each = configurations * len(given), HOST + 4 * ROWS * updates
+    members = configurations * len(given)
+    each = HOST + 4 * CURVES * min(updates, rows.ROWS)
     free = available()
     if members * each > free:
         raise ValueError(

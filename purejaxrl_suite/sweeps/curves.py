@@ -37,12 +37,14 @@ UNITS = {
 class GroupRows(NamedTuple):
     """What a group measured.
 
-    rows: {metric: f32[C * S, U]}; `diverged` among them says whether the parameters of a member
-    were not finite. steps_per_second: f32[U], of all members that were trained at once.
+    rows: {metric: f32[C * S, R]}; `diverged` among them says whether the parameters of a member
+    were not finite. steps_per_second: f32[R], of all members that were trained at once. each:
+    updates of a row; of the last one what is left.
     """
 
     rows: dict[str, np.ndarray]
     steps_per_second: np.ndarray
+    each: int = 1
 
 
 class Gathered(NamedTuple):
@@ -80,33 +82,42 @@ def device() -> str:
     return f"{len(devices)} x {devices[0].device_kind}"
 
 
+def ends(updates: int, each: int) -> np.ndarray:
+    """The updates done after each row, i64[R], of a training with `each` of them in a row."""
+    return np.minimum(np.arange(each, updates + each, each), updates)
+
+
 def gather(
-    laid: Layout, sizes: Sequence[int], stored: Sequence[Sequence[dict[str, np.ndarray]]]
+    laid: Layout,
+    sizes: Sequence[int],
+    each: Sequence[int],
+    stored: Sequence[Sequence[dict[str, np.ndarray]]],
 ) -> Gathered:
     """Rows of all members from those of the chunks of each group, NaN where one has none (yet).
 
-    sizes: members of a chunk, of each group. stored: {metric: f32[size, U]} of each chunk of each
-    group.
+    sizes, each: members of a chunk and updates of a row, of each group. stored: {metric:
+    f32[size, R]} of each chunk of each group.
     """
     names = sorted({name for parts in stored for part in parts for name in part})
     groups, trained, total, seconds = [], 0.0, 0.0, 0.0
-    for group, size, parts in zip(laid.groups, sizes, stored, strict=True):
-        rows = {name: _rows(parts, name, size, group.updates) for name in names}
+    for group, size, row, parts in zip(laid.groups, sizes, each, stored, strict=True):
+        updates = np.diff(ends(group.updates, row), prepend=0)
+        rows = {name: _rows(parts, name, size, updates.size) for name in names}
         rates = rows.pop("steps_per_second")[::size]
-        steps = group.per_update * size
+        steps = group.per_update * size * updates
         seconds += float(np.nansum(steps / rates))
         trained += float(np.sum(steps * np.isfinite(rates)))
-        total += steps * rates.size
+        total += float(np.sum(steps)) * len(rates)
         lost = np.fmax.reduce(rows["diverged"], axis=1, keepdims=True)
         rows = {n: x[: len(group.members.seeds)] for n, x in (rows | {"diverged": lost}).items()}
-        groups.append(GroupRows(rows, _mean(rates)))
+        groups.append(GroupRows(rows, _mean(rates), row))
     return Gathered(tuple(groups), seconds, trained / total)
 
 
-def _rows(parts: Sequence[dict[str, np.ndarray]], name: str, size: int, updates: int) -> np.ndarray:
-    """f32[chunks * size, updates] of a metric; NaN where a chunk has none."""
-    missing = np.full((size, updates), np.nan, np.float32)
-    rows = [np.broadcast_to(part.get(name, missing), (size, updates)) for part in parts]
+def _rows(parts: Sequence[dict[str, np.ndarray]], name: str, size: int, count: int) -> np.ndarray:
+    """f32[chunks * size, count] of a metric; NaN where a chunk has none."""
+    missing = np.full((size, count), np.nan, np.float32)
+    rows = [np.broadcast_to(part.get(name, missing), (size, count)) for part in parts]
     return np.concatenate(rows)
 
 
@@ -119,9 +130,10 @@ def _mean(rates: np.ndarray) -> np.ndarray:
 def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray.Dataset":
     """Curves of a layout: variables over (static axes ..., traced axes ..., seed, step).
 
-    `step` counts the environment steps of one member at the end of each update; where groups count
-    differently, a group has NaN at the steps of the others. `diverged` says which members ended
-    with parameters that are not finite.
+    `step` counts the environment steps of one member at the end of each row, which is over an
+    update, or over a block of them (`engine.rows`); where groups count differently, a group has NaN
+    at the steps of the others. `diverged` says which members ended with parameters that are not
+    finite.
     """
     environments = {group.env.name: group.env for group in laid.groups}
     over = {name: count for env in environments.values() for name, count in counts(env).items()}
@@ -139,6 +151,7 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
             **attributes(record_of(laid)),
             "num_envs": first.agent.num_envs,
             "rollout_length": first.agent.rollout_length,
+            "updates_per_row": gathered.groups[0].each,
             "compile_seconds": compile_seconds,
             "wall_seconds": gathered.seconds,
             "steps_per_second": total * gathered.done / gathered.seconds,
@@ -167,7 +180,7 @@ def _one_group(
     }
     rates = made.steps_per_second.astype(np.float32)
     variables["steps_per_second"] = (("step",), rates, _attributes("steps_per_second"))
-    steps = np.arange(1, group.updates + 1) * group.per_update
+    steps = ends(group.updates, made.each) * group.per_update
     step = ("step", steps, {"long_name": "environment steps", "units": "steps"})
     found = xarray.Dataset(variables, coordinates(laid) | {"step": step})
     return found.expand_dims({axis: [label(x)] for axis, x in group.labels.items()})

@@ -13,6 +13,7 @@ from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.engine.rows import updates_per_row
 from purejaxrl_suite.sweeps import curves, plan
 from purejaxrl_suite.sweeps.fleet import Program, Segment, compile_fleet, segments
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, enter
@@ -57,7 +58,7 @@ class Progress(NamedTuple):
     of each of its members, done and in all. done: share of the whole sweep, in environment steps.
     seconds: since training started. steps_per_second: of this segment, all its members together.
     left: predicted seconds to the end. diverged: members of this chunk with parameters that are not
-    finite. history: {metric: f32[B, updates of this segment]}.
+    finite. history: {metric: f32[B, rows of this segment]}.
     """
 
     group: int
@@ -92,8 +93,8 @@ def make_plan(
 ) -> Plan:
     """Compile the programs of every group for as many members at once as fit.
 
-    saved: chunk and block sizes and segment lengths of the sweep that is resumed, as `sizes_of`
-        says them.
+    saved: chunk and block sizes, segment lengths and updates of a row of the sweep that is resumed,
+        as `sizes_of` says them.
     Raises ValueError if a group can never fit, or not as it is stored.
     """
     began = time.perf_counter()
@@ -116,14 +117,14 @@ def _plan_group(
     """Compile one group; its `stored` sizes are followed, what is not stored is chosen."""
     what = f"{group.agent.name} on {group.env.name}"
     state_bytes = plan.state_bytes(group)
+    row = stored.get("row") or updates_per_row(group.env, group.updates)
+    rows = -(-group.updates // settings.segments // row)  # of a segment, rounded up
+    length = stored.get("length", row * rows)
 
     def compile_at(size: int) -> Program:
-        return compile_fleet(
-            group.train,
-            group.members.chunk(0, size),
-            length=stored.get("length", -(-group.updates // settings.segments)),
-            block=plan.choose_block(state_bytes, size, stored.get("block"), what),
-        )
+        block = plan.choose_block(state_bytes, size, stored.get("block"), what)
+        members = group.members.chunk(0, size)
+        return compile_fleet(group.train, members, length=length, block=block, row=row)
 
     count = len(group.members.seeds)
     program, predicted = plan.choose_chunk(
@@ -155,6 +156,7 @@ def sizes_of(made: Plan) -> dict[str, list[int]]:
         "chunk": [program.size for program in programs],
         "block": [program.block for program in programs],
         "length": [program.length for program in programs],
+        "row": [program.row for program in programs],
     }
 
 
@@ -222,7 +224,8 @@ def _carry_out(
 ) -> Result:
     """Train what is not trained yet, and join the curves."""
     sizes = [group.chunk for group in made.groups]
-    chunks = chunks_of(laid, sizes, sweep, settings.keep)
+    rows = [group.program.row for group in made.groups]
+    chunks = chunks_of(laid, sizes, rows, sweep, settings.keep)
     training = Training(laid, made, chunks, settings, on_segment)
     training.all()
     _meet("all chunks are trained")
@@ -294,10 +297,11 @@ class Training:
         count = segment.stop - segment.start
         steps = count * group.per_update * made.chunk
         self.trained += steps
-        rate = np.full((1, count), steps / segment.seconds, np.float32)
-        diverged = np.repeat(~segment.finite[:, None], count, axis=1).astype(np.float32)
-        rows = segment.history | {"steps_per_second": rate, "diverged": diverged}
-        store.append(segment.start, group.updates, made.program.length, rows)
+        rows = -(-count // made.program.row)
+        rate = np.full((1, rows), steps / segment.seconds, np.float32)
+        diverged = np.repeat(~segment.finite[:, None], rows, axis=1).astype(np.float32)
+        found = segment.history | {"steps_per_second": rate, "diverged": diverged}
+        store.append(segment.start, group.updates, made.program.length, found)
         if segment.run is not None:
             store.save(segment.stop, segment.run)
         if self.on_segment is not None:
@@ -342,5 +346,7 @@ class Training:
             [store.curves(group.updates) for store in stores]
             for group, stores in zip(self.laid.groups, self.chunks, strict=True)
         ]
-        gathered = curves.gather(self.laid, [group.chunk for group in self.plan.groups], stored)
+        sizes = [group.chunk for group in self.plan.groups]
+        rows = [group.program.row for group in self.plan.groups]
+        gathered = curves.gather(self.laid, sizes, rows, stored)
         return curves.dataset(self.laid, gathered, self.plan.compile_seconds)

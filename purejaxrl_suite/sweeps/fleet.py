@@ -105,7 +105,7 @@ def block_size(state_bytes: int, size: int) -> int:
 def train_members(
     train: Train, varied: PyTree, at_once: int | None = None
 ) -> Callable[..., tuple[Run, dict[str, Array]]]:
-    """(seeds, hypers, env_params, run, clock) -> (run, history {name: f32[B, U]}), by blocks.
+    """(seeds, hypers, env_params, run, clock) -> (run, history {name: f32[B, R]}), by blocks.
 
     Arguments are those of `Members`, whose `varied` this is. at_once: size of a block, a
     divisor of B; by default what `block_size` says.
@@ -147,29 +147,32 @@ class Program(NamedTuple):
     """Two compiled programs for B members.
 
     init: (seeds, hypers, env_params) -> Run. train: (seeds, hypers, env_params, run, clock) ->
-    (run, history {name: f32[B, U]}, finite bool[B]); consumes `run`. size: B. length: U, the
-    updates of a segment. block: members that a device trains together. sharding: of every leaf with
-    a member axis. bytes: needed on each device, at the peak of either program. state_bytes: of a
-    Run, on each device.
+    (run, history {name: f32[B, R]}, finite bool[B]); consumes `run`. size: B. length: updates of a
+    segment, R rows of `row` updates each. block: members that a device trains together. sharding:
+    of every leaf with a member axis. bytes: needed on each device, at the peak of either program.
+    state_bytes: of a Run, on each device.
     """
 
     init: Any
     train: Any
     size: int
     length: int
+    row: int
     block: int
     sharding: NamedSharding
     bytes: int
     state_bytes: int
 
 
-def compile_fleet(train: Train, members: Members, *, length: int, block: int) -> Program:
+def compile_fleet(
+    train: Train, members: Members, *, length: int, block: int, row: int = 1
+) -> Program:
     """Compile the programs of a fleet like `members`; the local devices must divide them.
 
     length: updates of a segment. block: members that each device trains together, a divisor of
-    those that it has.
+    those that it has. row: updates of a row of the history, a divisor of `length`.
     """
-    train = repeat(train, length)
+    train = repeat(train, length, row)
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     each, all_alike = P(AXIS), P()
     axes = in_axes(members)
@@ -178,7 +181,7 @@ def compile_fleet(train: Train, members: Members, *, length: int, block: int) ->
     def advance(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
         fleet = train_members(train, members.varied, block)
         run, history = fleet(seeds, hypers, params, run, clock)
-        return run, history, jax.vmap(_finite)(train.params(run))
+        return run, history, jax.vmap(tree.all_finite)(train.params(run))
 
     def shard(function: Any, specs: Any) -> Any:
         # Nothing is replicated but the clock and shared parameters, so there is nothing to check.
@@ -196,12 +199,8 @@ def compile_fleet(train: Train, members: Members, *, length: int, block: int) ->
     start, go = start.compile(), go.compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
-    return Program(start, go, len(members.seeds), length, block, sharding, peak, size // mesh.size)
-
-
-def _finite(params: PyTree) -> Array:
-    leaves = [x for x in jax.tree.leaves(params) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+    sizes = len(members.seeds), length, row, block
+    return Program(start, go, *sizes, sharding, peak, size // mesh.size)
 
 
 def _bytes(tree: PyTree) -> int:
@@ -217,7 +216,7 @@ def _peak(compiled: Any) -> int:
 
 
 class Segment(NamedTuple):
-    """What a segment gave: updates start .. stop - 1, history {name: f32[B, stop - start]}.
+    """What a segment gave: updates start .. stop - 1, history {name: f32[B, R]} of their rows.
 
     run: the state after it where it was asked for, on the host (`tree.to_host`), else None.
     finite bool[B]: whether all parameters of a member are finite. seconds: its wall time.
@@ -257,7 +256,8 @@ def segments(
     while pending is not None:
         run, history, finite = pending
         stop = min(start + program.length, until)
-        rows = {name: np.asarray(x)[:, : stop - start] for name, x in history.items()}
+        count = -(-(stop - start) // program.row)
+        rows = {name: np.asarray(x)[:, :count] for name, x in history.items()}
         finite = np.asarray(finite)
         last = halt()
         copy = tree.to_host(run) if last or wanted(stop) else None

@@ -1,8 +1,8 @@
-"""The rows of a chunk: one zarr array [metric, member, update], one file per segment.
+"""The rows of a chunk: one zarr array [metric, member, row], one file per segment.
 
 Each file carries a checksum (crc32c), and so does the description of the array, which appears
 complete. A row can be NaN where a metric is; that a file is not there means that its segment was
-not trained yet, and `read` is told how many updates were.
+not trained yet, and `read` is told how many rows there must be.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ _CONFIG: Any = {"write_empty_chunks": True}  # a segment of NaN is a file, too
 
 
 def create(path: Path, attributes: dict[str, Any], shape: tuple[int, int], length: int) -> None:
-    """Make the array of f32[B, updates] for each of `metrics`, `length` updates to a file."""
+    """Make the array of f32[B, R], the shape, for each of `metrics`, `length` rows to a file."""
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.storage import LocalStore
@@ -31,7 +31,7 @@ def create(path: Path, attributes: dict[str, Any], shape: tuple[int, int], lengt
             fill_value=np.nan,
             compressors=(ZstdCodec(level=0), Crc32cCodec()),
             config=_CONFIG,
-            dimension_names=("metric", "member", "update"),
+            dimension_names=("metric", "member", "row"),
             attributes=attributes,
         )
         files.seal(new)
@@ -48,9 +48,9 @@ def open_array(path: Path, *, writable: bool = False) -> Any:
 
 
 def read(path: Path, needed: int) -> dict[str, np.ndarray]:
-    """All rows {metric: f32[B, updates]}, NaN where there are none yet.
+    """All rows {metric: f32[B, R]}, NaN where there are none yet.
 
-    needed: how many updates must be there. Raises ValueError naming the file that is missing or
+    needed: how many must be there. Raises ValueError naming the file that is missing or
     damaged.
     """
     stored = open_array(path)
@@ -73,8 +73,8 @@ def _damaged(path: Path, stored: Any) -> Path:
     return path
 
 
-def _file(path: Path, stored: Any, update: int) -> Path:
-    return path / "c" / "0" / "0" / str(update // stored.chunks[2])
+def _file(path: Path, stored: Any, row: int) -> Path:
+    return path / "c" / "0" / "0" / str(row // stored.chunks[2])
 
 
 def _line(error: Exception) -> str:

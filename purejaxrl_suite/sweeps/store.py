@@ -61,7 +61,8 @@ class Sweep:
         found = difference(saved["identity"], identity, programs=same)
         if found is not None:
             raise ValueError(f"{self.path} is another experiment: {found}")
-        return saved["sizes"]
+        sizes = saved["sizes"]
+        return {"row": [1] * len(sizes["length"])} | sizes  # older ones have a row for each update
 
     def go_on(self, identity: dict[str, Any], *, accept_changes: bool) -> None:
         """Take up a sweep that is to be trained further, after `open`.
@@ -98,10 +99,14 @@ class Sweep:
         content["made with"] = made_with
         files.write_json(self.path / "sweep.json", content)
 
-    def chunk(self, group: int, chunk: int, keep: int) -> "Chunk":
-        """The folder of one chunk."""
+    def chunk(self, group: int, chunk: int, keep: int, row: int = 1) -> "Chunk":
+        """The folder of one chunk, whose rows are over `row` updates."""
         name = f"group-{group:03}/chunk-{chunk:03}"
-        return Chunk(self.path / name, keep=keep, of=lambda: f"{self._saved()['run']}/{name}")
+
+        def of() -> str:
+            return f"{self._saved()['run']}/{name}"
+
+        return Chunk(self.path / name, keep=keep, row=row, of=of)
 
     def write_curves(self, found: "xarray.Dataset") -> None:
         """Write the labelled curves: the sweep is finished."""
@@ -182,7 +187,7 @@ class InMemory:
             self.rows.setdefault(name, []).append(values)
 
     def curves(self, updates: int | None = None) -> dict[str, np.ndarray]:
-        """All rows, {metric: f32[B, updates]}."""
+        """All rows, {metric: f32[B, R]}."""
         return {name: np.concatenate(parts, axis=1) for name, parts in self.rows.items()}
 
     def save(self, update: int, state: PyTree) -> None:
@@ -206,9 +211,14 @@ class Chunk:
 
     durable = True
 
-    def __init__(self, path: Path, *, keep: int = 2, of: Callable[[], str] = lambda: ""):
-        """Open or create the folder; `keep` checkpoints stay. of: what names its run and place."""
-        self.path, self.keep, self.of = files.resolve(path), keep, of
+    def __init__(
+        self, path: Path, *, keep: int = 2, row: int = 1, of: Callable[[], str] = lambda: ""
+    ):
+        """Open or create the folder.
+
+        keep: checkpoints that stay. row: updates of a row. of: what names its run and place.
+        """
+        self.path, self.keep, self.row, self.of = files.resolve(path), keep, row, of
         self._open = self._rows = None
         self._saved = False
 
@@ -221,34 +231,39 @@ class Chunk:
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
         """Store rows {metric: f32[B, n] or f32[1, n]} of the updates from `start` on, of `updates`.
 
-        All metrics are one array: a segment is one file, and one call of zarr.
+        length: updates of a segment. All metrics are one array: a segment is one file, and one call
+        of zarr.
         """
+        first, whole, length = map(self._rows_of, (start, updates, length))
         names = list(rows)
         size, count = np.broadcast_shapes(*(x.shape for x in rows.values()))
         block = np.stack([np.broadcast_to(rows[name], (size, count)) for name in names])
         if self._rows is None:
             if not self._array.exists():
                 attributes = {"metrics": names, "of": self.of()}
-                shape = size, updates
-                row_files.create(self._array, attributes, shape, min(length, updates))
+                shape = size, whole
+                row_files.create(self._array, attributes, shape, min(length, whole))
             self._rows = row_files.open_array(self._array, writable=True)
             self._check_rows(dict(self._rows.attrs), names)
         with files.naming(self._array):
-            self._rows[:, :, start : start + count] = block
+            self._rows[:, :, first : first + count] = block
 
     def curves(self, updates: int | None = None) -> dict[str, np.ndarray]:
-        """Rows {metric: f32[B, updates]} stored so far, NaN where there are none yet.
+        """Rows {metric: f32[B, R]} stored so far, NaN where there are none yet.
 
-        updates: how many must be there; by default those that the last checkpoint counts.
+        updates: of how many there must be rows; by default those that the last checkpoint counts.
         Raises ValueError naming the file that is missing or damaged.
         """
-        needed = (self.latest() or 0) if updates is None else updates
+        needed = self._rows_of((self.latest() or 0) if updates is None else updates)
         if not self._array.exists():
             if needed:
                 raise ValueError(f"{self._array} is missing")
             return {}
         check_of(self._array, row_files.open_array(self._array).attrs["of"], self.of())
         return row_files.read(self._array, needed)
+
+    def _rows_of(self, updates: int) -> int:
+        return -(-updates // self.row)
 
     def _check_rows(self, attributes: dict[str, Any], names: list[str]) -> None:
         """Raise ValueError where the array that is there has other rows than are to be written."""

@@ -16,8 +16,8 @@ from purejaxrl_suite.sweeps.store import InMemory, Sweep
 class Stored(NamedTuple):
     """What a folder holds.
 
-    result: of the run; where it is not finished, its curves end with the last update that any
-    member has, NaN where one has less, and its members are those of the last checkpoints. done:
+    result: of the run; where it is not finished, its curves end with the last row that any member
+    has, NaN where one has less, and its members are those of the last checkpoints. done:
     share of the whole.
     """
 
@@ -34,15 +34,16 @@ def stored(laid: Layout, folder: str | Path, identity: Mapping[str, Any] | None 
     """
     settle(Path(folder))
     sweep = Sweep(Path(folder))
-    sizes = sweep.open(laid.identity() if identity is None else identity)["chunk"]
-    chunks = chunks_of(laid, sizes, sweep, keep=1)
+    known = sweep.open(laid.identity() if identity is None else identity)
+    sizes, each = known["chunk"], known["row"]
+    chunks = chunks_of(laid, sizes, each, sweep, keep=1)
     if sweep.finished():
         found = sweep.curves()
         return Stored(Result(found, laid, tuple(sizes), chunks), 1.0)
     rows = [[chunk.curves() for chunk in of_group] for of_group in chunks]
     if not any(part for parts in rows for part in parts):
         raise ValueError(f"{folder}: no segment of this run is finished yet")
-    gathered = curves.gather(laid, sizes, rows)
+    gathered = curves.gather(laid, sizes, each, rows)
     found = curves.dataset(laid, gathered, float("nan"))
     measured = np.isfinite(found["steps_per_second"].values)
     last = np.flatnonzero(measured.reshape(-1, measured.shape[-1]).any(axis=0))[-1]
@@ -51,12 +52,15 @@ def stored(laid: Layout, folder: str | Path, identity: Mapping[str, Any] | None 
 
 
 def chunks_of(
-    laid: Layout, sizes: list[int], sweep: Sweep | None, keep: int
+    laid: Layout, sizes: list[int], each: list[int], sweep: Sweep | None, keep: int
 ) -> tuple[tuple[Any, ...], ...]:
-    """Where each chunk of each group is kept: in the folder, or in memory."""
+    """Where each chunk of each group is kept: in the folder, or in memory.
+
+    sizes, each: members of a chunk and updates of a row, of each group.
+    """
 
     def one(g: int, k: int) -> Any:
-        return InMemory() if sweep is None else sweep.chunk(g, k, keep)
+        return InMemory() if sweep is None else sweep.chunk(g, k, keep, each[g])
 
     counts = [
         -(-len(group.members.seeds) // size) for group, size in zip(laid.groups, sizes, strict=True)

@@ -385,6 +385,32 @@ def test_going_on_after_a_stop_gives_the_same_bits(train, tmp_path, select, stop
     assert says == [f"{out} is finished: nothing is left to train"]
 
 
+def test_rows_over_several_updates(train, tmp_path, monkeypatch):
+    """Twelve updates in segments of three, a row each, of which the last rung has half a one."""
+
+    def stop(progress):
+        if progress.update == 6:
+            raise Stop
+
+    how = {"segments": 4, "rungs": [1, 3]}
+    monkeypatch.setattr(cohort, "updates_per_row", lambda env, updates: 3)
+    monkeypatch.setattr(execute, "updates_per_row", lambda env, updates: 3)
+    whole = train(successive_halving(), **how)
+    with pytest.raises(Stop):
+        train(successive_halving(), **how, out=tmp_path, on_segment=stop)
+    so_far = pjs.load(tmp_path).curves
+    assert so_far.step.values.tolist() == [3 * STEPS, 6 * STEPS] and so_far.trained == 0.5
+    assert_same(train(successive_halving(), **how, resume=tmp_path), whole)
+    assert whole.curves.step.values.tolist() == [STEPS * i for i in (3, 6, 9, 12)]
+    monkeypatch.undo()
+    single = train(successive_halving(), **how).curves
+    assert single.sizes["step"] == 12
+    ends = whole.curves.episodes.sum("step"), single.episodes.sum("step")
+    np.testing.assert_array_equal(*ends)
+    np.testing.assert_array_equal(whole.curves.parent, single.parent)
+    np.testing.assert_allclose(whole.curves.score, single.score, 1e-5)
+
+
 @pytest.mark.slow
 def test_phases_keep_their_blocks_on_a_machine_with_other_cores(train, tmp_path, monkeypatch):
     def stop(progress):
@@ -396,7 +422,7 @@ def test_phases_keep_their_blocks_on_a_machine_with_other_cores(train, tmp_path,
     with pytest.raises(Stop):
         train(successive_halving(), out=tmp_path, on_segment=stop)
     sizes = json.loads((tmp_path / "sweep.json").read_text())["sizes"]
-    assert sizes == {"chunk": [8, 4, 2], "block": [2, 2, 2], "length": [2]}
+    assert sizes == {"chunk": [8, 4, 2], "block": [2, 2, 2], "length": [2], "row": [1]}
     monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: size)
     assert_same(train(successive_halving(), resume=tmp_path), whole)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite import nets
+from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.envs import probes
-from purejaxrl_suite.sweeps import fleet, plan
+from purejaxrl_suite.sweeps import execute, files, fleet, plan
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.memory import describe_bytes, parse_bytes
@@ -175,6 +175,32 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_sweep(env, whole, tmp_path
     assert_same(whole, resumed)
 
 
+def test_rows_over_several_updates_go_on_with_the_same_bits(env, whole, tmp_path, monkeypatch):
+    """Of six updates two rows, over four and two of them; then with those of an older folder."""
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "old", on_segment=stop_after(1))
+    record = tmp_path / "old" / "sweep.json"
+    old = files.read_json(record)
+    del old["sizes"]["row"]
+    files.write_json(record, old)
+    monkeypatch.setattr(execute, "updates_per_row", lambda env, updates: 4)
+    blocks, told = sweep(env), []
+    with pytest.raises(Stop):
+        sweep(env, out=tmp_path / "x", on_segment=stop_after(1))
+    assert_same(blocks, sweep(env, resume=tmp_path / "x", on_segment=told.append))
+    assert [(p.update, p.history["entropy"].shape) for p in told] == [(6, (6, 1))]
+    ours, theirs = blocks.curves, whole.curves
+    assert ours.step.values.tolist() == [4 * STEPS, 6 * STEPS]
+    assert [one.attrs["updates_per_row"] for one in (ours, theirs)] == [4, 1]
+    np.testing.assert_array_equal(ours.episodes.sum("step"), theirs.episodes.sum("step"))
+    np.testing.assert_array_equal(ours.finished_once[..., -1], theirs.finished_once[..., -1])
+    scores = [stats.final_score(*stats.curves(x)[1:], share=1.0) for x in (ours, theirs)]
+    np.testing.assert_allclose(*scores, 1e-5)
+    losses = theirs.value_loss.isel(step=slice(4)).mean("step")
+    np.testing.assert_allclose(ours.value_loss[..., 0], losses, 1e-5)
+    assert_same(whole, sweep(env, resume=tmp_path / "old"))
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
 def test_a_machine_with_other_cores_goes_on_with_the_same_bits(env, tmp_path, monkeypatch):
     monkeypatch.setattr(fleet, "CACHE", 2 * plan.state_bytes(lay_out_group(env)))
@@ -188,7 +214,7 @@ def test_a_machine_with_other_cores_goes_on_with_the_same_bits(env, tmp_path, mo
     assert plans[0].groups[0].program.block == 2 and plans[0].groups[0].chunk == 6
     assert_same(whole, resumed)
     sizes = json.loads((tmp_path / "x" / "sweep.json").read_text())["sizes"]
-    assert sizes == {"chunk": [6], "block": [2], "length": [2]}
+    assert sizes == {"chunk": [6], "block": [2], "length": [2], "row": [1]}
 
 
 def lay_out_group(env):
