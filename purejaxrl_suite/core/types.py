@@ -402,6 +402,7 @@ class Run(NamedTuple):
     finished_once: bool[N], whether an environment has finished an episode since all of them
         started: at first, and where a phase of a stream begins.
     intervention: the state of what intervenes in training; () if nothing does.
+    pool: start states that several updates share; () where each rollout draws its own.
     """
 
     agent: Any
@@ -412,6 +413,7 @@ class Run(NamedTuple):
     episode_length: Array
     finished_once: Array
     intervention: PyTree = ()
+    pool: PyTree = ()
 
 
 class Inspection(NamedTuple):

@@ -1,12 +1,5 @@
-"""One rollout: N environments, T steps, resets from a pool; the inner loop of every agent.
+"""One rollout: N environments, T steps, resets from a pool; the inner loop of every agent."""
 
-Auto-reset by select would recompute the reset of every environment at every step (10x on DoorKey,
-46x on FourRooms). Here start states are drawn once per rollout into a pool [K, N]: the k-th reset
-of environment i in this rollout takes pool[k mod K, i], so no start state is reused unless an
-episode ends more than K times in one rollout. K = 0 resets exactly, at every step, for reference.
-"""
-
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +7,22 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, Run, Transition
-from purejaxrl_suite.engine.parallel import Parallel, by_task, parallel
+from purejaxrl_suite.engine import resets
+from purejaxrl_suite.engine.parallel import by_task, parallel
 from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
+
+
+class RolloutKeys(NamedTuple):
+    """What the key of a rollout is split into. reset: of start states that are drawn with it."""
+
+    act: Key
+    step: Key
+    reset: Key
+
+
+def rollout_keys(key: Key) -> RolloutKeys:
+    """The keys of a rollout."""
+    return RolloutKeys(*jax.random.split(key, len(RolloutKeys._fields)))
 
 
 class Episodes(NamedTuple):
@@ -45,16 +52,19 @@ def rollout(
     *,
     reset_pool: int,
 ) -> tuple[Run, Transition, dict[str, Array]]:
-    """Act for T steps in N environments.
+    """Act for T steps in N environments, whose starts are those of `run.pool` where it has one.
 
     Returns the run after them, the Transition [T, N], and a row of f32[]: the means of return,
     length and `info` over the episodes that ended, NaN where none did; `episodes`, how many did;
     and `finished_once`, the share of the environments that have finished one since they started.
     Of several tasks the row has all of these of each task, too.
     """
-    envs = parallel(env)
-    act_key, step_key, reset_key = jax.random.split(key, 3)
-    fresh, reset_xs = _resets(agent, envs, reset_key, params, reset_pool)
+    envs, pool = parallel(env), run.pool
+    act_key, step_key, reset_key = rollout_keys(key)
+    if pool == ():
+        fresh, reset_xs = resets.own(agent, envs, reset_key, params, reset_pool)
+    else:
+        fresh, reset_xs = resets.taken(envs, pool.states, pool.shown), None
 
     def step(carry: list[Array], xs: Any) -> tuple[list[Array], Transition]:
         run, ends, episodes = unpack(carry)
@@ -83,40 +93,18 @@ def rollout(
     noise_keys = jax.random.split(act_key, agent.rollout_length)
     noise = jax.vmap(agent.noise, (0, None))(noise_keys, agent.num_envs)
     step_keys = jax.random.split(step_key, (agent.rollout_length, agent.num_envs))
-    ends = jnp.zeros(agent.num_envs, jnp.int32)
+    ends = jnp.zeros(agent.num_envs, jnp.int32) if pool == () else pool.ends
     names = ["episode_return", "episode_length", *info_names(env, params)]
     zeros = jnp.zeros(agent.num_envs)
     state, episodes = run.agent, Episodes(zeros, {name: zeros for name in names})
     once = run.finished_once
-    carry, unpack = tree.pack((run._replace(agent=(), finished_once=()), ends, episodes))
+    carry, unpack = tree.pack((run._replace(agent=(), finished_once=(), pool=()), ends, episodes))
     carry, transition = jax.lax.scan(step, carry, (noise, step_keys, reset_xs))
-    run, _, episodes = unpack(carry)
+    run, ends, episodes = unpack(carry)
     once = once | (episodes.count > 0)
-    run = run._replace(agent=state, finished_once=once)
+    pool = () if pool == () else pool._replace(ends=ends)
+    run = run._replace(agent=state, finished_once=once, pool=pool)
     return run, transition, row_of(episodes, once, env.tasks)
-
-
-@jax.named_scope("resets")
-def _resets(
-    agent: Agent, envs: Parallel, key: Key, params: PyTree, reset_pool: int
-) -> tuple[Callable[[Array, Any], tuple[PyTree, Array]], Any]:
-    """A function (ends i32[N], x) -> start states of N environments, and its x for each step."""
-    length, n = agent.rollout_length, agent.num_envs
-    if reset_pool == 0:
-        return lambda ends, keys: envs.init(keys, params), jax.random.split(key, (length, n))
-    pool, shown = jax.vmap(envs.init, (0, None))(jax.random.split(key, (reset_pool, n)), params)
-    if reset_pool == 1:
-        first = tree.index((pool, shown), 0)
-        return lambda ends, _: first, None
-
-    def take(row: Array, x: PyTree) -> PyTree:
-        return tree.index(x, (row, jnp.arange(len(row))))
-
-    def fresh(ends: Array, _: Any) -> tuple[PyTree, Array]:
-        row = ends % reset_pool
-        return envs.each(take, row, pool), take(row, shown)
-
-    return fresh, None
 
 
 def info_names(env: Environment, params: PyTree) -> list[str]:

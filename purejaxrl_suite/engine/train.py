@@ -23,10 +23,10 @@ from purejaxrl_suite.core.types import (
     Run,
     Transition,
 )
-from purejaxrl_suite.engine import rows
+from purejaxrl_suite.engine import resets, rows
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
 from purejaxrl_suite.engine.parallel import check_fit
-from purejaxrl_suite.engine.rollout import counts, rollout, start
+from purejaxrl_suite.engine.rollout import counts, rollout, rollout_keys, start
 from purejaxrl_suite.engine.rows import MEANS, Kinds
 from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
@@ -192,8 +192,8 @@ def make_train(
 ) -> Train:
     """Bind an agent to an environment.
 
-    `reset_pool` is K of `engine.rollout`. The random numbers of a member depend on its key and the
-    clock only, so neither segments nor neighbours change them.
+    `reset_pool` is that of `engine.resets`. The random numbers of a member depend on its key and
+    the clock only, so neither segments nor neighbours change them.
 
     After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
     after each update `intervention` is applied; `evaluation` looks at what is there then. The
@@ -206,10 +206,14 @@ def make_train(
     evaluate = None if evaluation is None else make_evaluating(agent, env, evaluation)
     if reset_pool < 0:
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
+    shared = resets.lasts(agent, env, reset_pool) > 1
 
     def init(key: Key, hypers: Any, params: PyTree) -> Run:
         keys = member_keys(key)
         run = start(agent, env, keys.environments, params, agent.init(keys.agent, hypers))
+        if shared:  # by whom training begins, whenever that is
+            first = rollout_keys(update_keys(key, Clock(0, 1)).rollout).reset
+            run = run._replace(pool=resets.draw(agent, env, first, params, reset_pool))
         if plasticity is not None and agent.network is not None:
             kept = plasticity.init(agent.network, run.agent.learner)
             run = run._replace(intervention=kept)
@@ -222,6 +226,9 @@ def make_train(
         hypers, acted = agent.anneal(hypers, clock), run._replace(intervention=())
         if env.phase is not None:
             acted, params = enter_phase(agent, env, keys.start, params, acted, clock)
+        if shared:
+            pool = rollout_keys(keys.rollout).reset, params, acted.pool, clock, reset_pool
+            acted = acted._replace(pool=resets.renew(agent, env, *pool))
         acted, transition, episodes = rollout(
             agent, env, keys.rollout, hypers, params, acted, reset_pool=reset_pool
         )

@@ -18,7 +18,7 @@ def record(curves: Any) -> dict[str, Any]:
 def tables(known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """{title: {name: value}} of a record, `varied` where members differ."""
     groups = known["groups"]
-    merged = {name: _merged([group[name] for group in groups]) for name in groups[0]}
+    merged = {name: _merged([group.get(name) for group in groups]) for name in groups[0]}
     environment = {name: merged[name] for name in ("environment", "observation", "action")}
     environment |= {"time limit": merged["time limit"]}
     environment |= {str(i): line for i, line in enumerate(_lines(merged["recipe"]), 1)}

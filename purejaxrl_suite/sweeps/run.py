@@ -45,7 +45,7 @@ def run(
     out, resume, segments, checkpoint_every, keep, memory, accept_changes, announce, on_segment: as
         in `sweep`, of which this is one without axes: with `out` it is stored while it trains, and
         the same call goes on.
-    reset_pool: start states per environment and rollout; 0 resets exactly (see engine.rollout).
+    reset_pool: start states per environment and rollout; 0 resets exactly (see engine.resets).
     intervention: what is done to each member's learner between updates. metrics, measure_every:
         what is measured of it, and after every how many updates. See `purejaxrl_suite.plasticity`.
     evaluate_every: updates from one evaluation of each member to the next, or an `Evaluating`.

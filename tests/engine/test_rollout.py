@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import stats
-from purejaxrl_suite.core.types import Agent, Box, Discrete, Environment, TimeStep
+from purejaxrl_suite.core.types import Agent, Box, Clock, Discrete, Environment, TimeStep
+from purejaxrl_suite.engine import resets
 from purejaxrl_suite.engine.rollout import Episodes, counts, rollout, row_of, start
+from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import wrappers
 
 
@@ -114,6 +116,81 @@ def test_the_pool_draws_from_the_distribution_of_exact_resets():
         counts = np.histogram(starts, 10, (0, 1_000_000))[0]
         expected = starts.size / 10
         assert ((counts - expected) ** 2 / expected).sum() < 27.9, reset_pool  # p = 0.001
+
+
+def blocks(updates):
+    """The training of 50 environments by single steps, whose agent keeps what it last saw."""
+
+    def update(key, hypers, state, steps):
+        return steps.obs[0], {}
+
+    agent = idle(50, 1)._replace(init=lambda *_: jnp.zeros((50, 2)), update=update)
+    return make_train(agent, counter(), updates_per_call=updates)
+
+
+def test_single_steps_share_a_pool_that_lasts_for_a_block_of_them():
+    """Of 150 steps 128 share the first: an episode of three steps ends 42 times in them."""
+    train = blocks(1)
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+
+    @jax.jit
+    def seen(key):
+        def step(run, i):
+            run, _ = train.update(key, (), (), run, Clock(i, jnp.int32(150)))
+            return run, (run.agent, run.pool.shown, run.pool.ends)
+
+        return jax.lax.scan(step, train.init(key, (), ()), jnp.arange(150))[1]
+
+    obs, pools, ends = map(np.asarray, jax.vmap(seen)(keys))
+    assert pools.shape == (2, 150, 16, 50, 2)
+    whole = pools[:, [0, 128]]
+    np.testing.assert_array_equal(
+        pools[:, :128], np.broadcast_to(whole[:, :1], (2, 128, *whole.shape[2:]))
+    )
+    assert len(np.unique(whole[..., 0])) > 0.99 * whole[..., 0].size, "all of them differ"
+    expected = ((whole[..., 0].size / 10 - np.histogram(whole[..., 0], 10, (0, 1e6))[0]) ** 2).sum()
+    assert expected / (whole[..., 0].size / 10) < 27.9, "chi-square of deciles at p = 0.001"
+    for update in range(3, 150, 3):  # an episode began there, by the end before
+        first, count = (0, update // 3) if update <= 128 else (1, update // 3 - 42)
+        start = whole[:, first, (count - 1) % 16, :, 0]
+        np.testing.assert_array_equal(obs[:, update, :, 0], start, err_msg=str(update))
+    np.testing.assert_array_equal(ends[:, 127], 42)
+    np.testing.assert_array_equal(ends[:, 128], 1)
+
+
+def test_pools_that_last_are_part_of_the_state():
+    """Calls that stop inside of a block, and members alone, end with the same bits."""
+    whole, part = blocks(150), blocks(50)
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+
+    def all_of(train, clocks):
+        def of(key, run, clock):
+            return train.train(key, (), (), run, clock)[0]
+
+        one = jax.jit(jax.vmap(of, (0, 0, None)))
+        run = jax.vmap(train.init, (0, None, None))(keys, (), ())
+        for first in clocks:
+            run = one(keys, run, Clock(jnp.int32(first), jnp.int32(150)))
+        return one, run
+
+    one, expected = all_of(whole, [0])
+    _, found = all_of(part, [0, 50, 100])
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    alone = jax.jit(whole.train)
+    run, _ = alone(
+        keys[1], (), (), whole.init(keys[1], (), ()), Clock(jnp.int32(0), jnp.int32(150))
+    )
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y[1]), run, expected)
+    # The clock is no member's own: what draws is a branch, and no choice between two results.
+    text = str(jax.make_jaxpr(one)(keys, expected, Clock(jnp.int32(0), jnp.int32(150))))
+    assert text.count(" cond[") == 1
+
+
+def test_who_shares_a_pool():
+    env, long, short = counter(), idle(2, 8), idle(2, 7)
+    assert [resets.lasts(x, env, 1) for x in (long, short, idle(2, 1))] == [1, 19, 128]
+    assert resets.lasts(short, env, 0) == 1, "exact resets"
+    assert resets.lasts(short, env._replace(phase=lambda *_: ()), 1) == 1, "a stream"
 
 
 def drawn():

