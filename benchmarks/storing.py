@@ -4,7 +4,8 @@
     python -m benchmarks.storing --before /tmp/before
 
 What is checked before training (environment, network, ranges), what an experiment is known by, and
-checksums of what is stored cost time. One process trains a stored sweep from this checkout, one
+checksums of what is stored cost time; where an update is a single step, as of SAC, so do its row
+and its start states. One process trains a stored sweep from this checkout, one
 from the other, each with a warm compilation cache. They take turns while they train: the system
 stops one while the other runs for a quarter of a second of its start, or for a segment, so that
 both see the same machine. Starts are compared in processor seconds, segments in wall seconds.
@@ -31,7 +32,10 @@ SEGMENTS, COUNTED = 40, 30
 JOBS = {
     "ppo": {"env": "CartPole-v1", "seeds": 16, "steps": 40 * 8 * 512},
     "pqn": {"env": "Breakout-MinAtar", "seeds": 2, "steps": 40 * 4096},
+    "sac": {"env": "Pendulum-v1", "seeds": 1, "steps": 40 * 200},
+    "sac-8": {"env": "Pendulum-v1", "seeds": 8, "steps": 40 * 50},
 }
+"""By the name of the agent; of its two jobs the second has more seeds."""
 SLICE = 0.25
 
 
@@ -41,7 +45,7 @@ def child(name: str, folder: str) -> None:
 
     job = JOBS[name]
     pjs.sweep(
-        getattr(pjs, name),
+        getattr(pjs, name.partition("-")[0]),
         pjs.make(job["env"]),
         seeds=job["seeds"],
         steps=job["steps"],

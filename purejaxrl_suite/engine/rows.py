@@ -27,26 +27,21 @@ class Kinds(NamedTuple):
     A mean is over the updates of the block in which there is a number: NaN says that nothing was
     measured. Infinity is a number.
 
-    counts: pairs (mean over episodes, the number of them), by which it is weighted. totals: what
-    counts since the update before, and is added up. last: what counts since the start.
+    counts: {mean over episodes: the number of them}, by which it is weighted. totals: what counts
+    since the update before, and is added up. last: what counts since the start.
     """
 
-    counts: frozenset[tuple[str, str]] = frozenset()
+    counts: Mapping[str, str] = {}
     totals: frozenset[str] = frozenset()
     last: frozenset[str] = frozenset()
 
     def is_mean(self, name: str) -> bool:
         """Whether it is a mean over updates."""
-        counted = name in dict(self.counts)
-        return not counted and not self.is_total(name) and name not in self.last
+        return name not in self.counts and not self.is_total(name) and name not in self.last
 
     def is_total(self, name: str) -> bool:
         """Whether it is added up; so are its parts by layer, `NAME.LAYER`."""
         return name in self.totals or any(name.startswith(f"{one}.") for one in self.totals)
-
-
-MEANS = Kinds()
-"""Everything is a mean over updates."""
 
 
 class Sums(NamedTuple):
@@ -64,10 +59,10 @@ def empty(names: Iterable[str]) -> Sums:
 
 def add(kinds: Kinds, sums: Sums, row: Row) -> Sums:
     """The sums with one more update."""
-    values, weights, counts = {}, {}, dict(kinds.counts)
+    values, weights = {}, {}
     for name, x in row.items():
         known = ~jnp.isnan(x)
-        weight = row[counts[name]] if name in counts else known.astype(jnp.float32)
+        weight = row[kinds.counts[name]] if name in kinds.counts else known.astype(jnp.float32)
         before, weights[name] = sums.values[name], sums.weights[name] + weight
         if name in kinds.last:
             values[name] = jnp.where(known, x, before)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +28,7 @@ from purejaxrl_suite.engine import resets, rows
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
 from purejaxrl_suite.engine.parallel import check_fit
 from purejaxrl_suite.engine.rollout import counts, rollout, rollout_keys, start
-from purejaxrl_suite.engine.rows import MEANS, Kinds
+from purejaxrl_suite.engine.rows import Kinds
 from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
 History = dict[str, Array]
@@ -88,7 +89,7 @@ class Train(NamedTuple):
         out while it runs, so it has no reverse derivative: scan `update` for that.
     updates_per_call, updates_per_row: of `train`.
     params: run -> what is learnt; a member in which that is not finite has diverged.
-    kinds: of what rows tell.
+    kinds: tells what rows tell; asked where a row is over several updates.
     """
 
     init: Callable[[Key, Any, PyTree], Run]
@@ -96,7 +97,7 @@ class Train(NamedTuple):
     train: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
     updates_per_call: int
     params: Callable[[Run], PyTree]
-    kinds: Kinds = MEANS
+    kinds: Callable[[], Kinds] = Kinds
     updates_per_row: int = 1
 
     def __reduce__(self) -> Any:
@@ -119,7 +120,7 @@ def training(
     update: Callable[..., tuple[Run, History]],
     updates_per_call: int = 1,
     params: Callable[[Run], PyTree] = learnt,
-    kinds: Kinds = MEANS,
+    kinds: Callable[[], Kinds] = Kinds,
     updates_per_row: int = 1,
 ) -> Train:
     """The `Train` of two functions; JAX traces each once for all who call it while tracing.
@@ -142,7 +143,7 @@ def _repeated(
     update: Callable[..., tuple[Run, History]],
     updates_per_call: int,
     params: Callable[[Run], PyTree],
-    kinds: Kinds,
+    kinds: Callable[[], Kinds],
     updates_per_row: int,
 ) -> Train:
     integer("updates_per_row", updates_per_row, 1)
@@ -160,13 +161,9 @@ def _repeated(
             return update(key, hypers, data, run, now)
 
         def block(i: Array, run: Run) -> tuple[Run, History]:
-            def more(i: Array, carry: tuple[Run, rows.Sums]) -> tuple[Run, rows.Sums]:
-                run, row = one(i, carry[0])
-                return run, rows.add(kinds, carry[1], row)
-
             span = i * each, jnp.minimum((i + 1) * each, left)
-            run, sums = jax.lax.fori_loop(*span, more, (run, rows.empty(names)))
-            return run, rows.whole(kinds, sums, tree.all_finite(params(run)))
+            run, sums = _summed(one, kinds(), span, run, rows.empty(names))
+            return run, rows.whole(kinds(), sums, tree.all_finite(params(run)))
 
         def body(i: Array, carry: tuple[Run, History]) -> tuple[Run, History]:
             run, history = carry
@@ -177,6 +174,22 @@ def _repeated(
         return jax.lax.fori_loop(0, count, body, (run, history))
 
     return Train(init, update, train, updates_per_call, params, kinds, updates_per_row)
+
+
+def _summed(
+    update: Callable[[Array, Run], tuple[Run, History]],
+    kinds: Kinds,
+    span: tuple[Array, Array],
+    run: Run,
+    sums: rows.Sums,
+) -> tuple[Run, rows.Sums]:
+    """The run after the updates from the first of the span to before its second, and their sums."""
+
+    def body(i: Array, carry: tuple[Run, rows.Sums]) -> tuple[Run, rows.Sums]:
+        run, row = update(i, carry[0])
+        return run, rows.add(kinds, carry[1], row)
+
+    return jax.lax.fori_loop(*span, body, (run, sums))
 
 
 def make_train(
@@ -257,7 +270,7 @@ def make_train(
         found = evaluate(keys.evaluation, hypers, params, run.agent, clock)
         return run, joined({"training": row, "evaluation": found})
 
-    return training(init, update, updates_per_call, kinds=_kinds(env, plasticity))
+    return training(init, update, updates_per_call, kinds=partial(_kinds, env, plasticity))
 
 
 def _kinds(env: Environment, plasticity: Intervention | None) -> Kinds:
@@ -266,7 +279,7 @@ def _kinds(env: Environment, plasticity: Intervention | None) -> Kinds:
     counted = () if plasticity is None else plasticity.counters
     totals = frozenset(EPISODES + end for end in each) | frozenset(counted)
     last = frozenset(FINISHED + end for end in each) | {"gradient_steps"}  # of all of training
-    return Kinds(frozenset(counts(env).items()), totals, last)
+    return Kinds(counts(env), totals, last)
 
 
 def enter_phase(

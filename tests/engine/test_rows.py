@@ -16,9 +16,7 @@ from purejaxrl_suite.envs import probes
 from purejaxrl_suite.envs.continual import label_shuffle
 
 NAN, INF = np.nan, np.inf
-KINDS = Kinds(
-    frozenset({("episode_return", "episodes")}), frozenset({"episodes", "cut"}), frozenset({"once"})
-)
+KINDS = Kinds({"episode_return": "episodes"}, frozenset({"episodes", "cut"}), frozenset({"once"}))
 
 
 def told(table, updates_per_row, finite=lambda update: True):
@@ -30,7 +28,7 @@ def told(table, updates_per_row, finite=lambda update: True):
         return jnp.where(finite(clock.update), run, jnp.nan), row
 
     whole = updates_per_row * -(-count // updates_per_row)
-    how = whole, lambda run: run, KINDS, updates_per_row
+    how = whole, lambda run: run, lambda: KINDS, updates_per_row
     train = training(lambda *_: jnp.zeros(()), update, *how).train
     _, found = jax.jit(train)((), (), (), jnp.zeros(()), Clock(jnp.int32(0), jnp.int32(count)))
     return {name: np.asarray(x) for name, x in found.items()}
