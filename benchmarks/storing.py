@@ -8,7 +8,7 @@ checksums of what is stored cost time; where an update is a single step, as of S
 and its start states. One process trains a stored sweep from this checkout, one
 from the other, each with a warm compilation cache. They take turns while they train: the system
 stops one while the other runs for a quarter of a second of its start, or for a segment, so that
-both see the same machine. Starts are compared in processor seconds, segments in wall seconds.
+both see the same machine. Starts are compared in processor seconds, segments in both.
 """
 
 import argparse
@@ -100,27 +100,35 @@ def started(job: str, places: dict[Path, Path]) -> tuple[list[Trained], list[flo
 
 def compare(job: str, places: dict[Path, Path], rounds: int) -> dict[str, Any]:
     """Seconds of both; a first round fills the caches and counts not."""
-    starts, walls = [], []
+    starts, walls, works = [], [], []
     for number in range(rounds + 1):
         pair, used = started(job, places)
         if number:
             starts.append(used)
-            walls += [[seconds(one) for one in pair] for _ in range(COUNTED)]
-        print(job, number, used, summary("segment", walls) if walls else "", flush=True)
+            for _ in range(COUNTED):
+                found = [segment(one) for one in pair]
+                walls.append([wall for wall, _ in found])
+                works.append([told - before for (_, told), before in zip(found, used, strict=True)])
+                used = [told for _, told in found]
+        print(job, number, summary("start", starts), summary("segment", walls), flush=True)
+        print(job, number, summary("segment's processor", works), flush=True)
         for one in pair:
             one.end()
-    return {**summary("start", starts), **summary("segment", walls)}
+    parts = {"start": starts, "segment": walls, "segment's processor": works}
+    return {name: x for what, pairs in parts.items() for name, x in summary(what, pairs).items()}
 
 
-def seconds(trained: Trained) -> float:
-    """Wall time of a segment, its rows and its checkpoint."""
+def segment(trained: Trained) -> tuple[float, float]:
+    """Wall time of a segment, its rows and its checkpoint; and processor seconds until its end."""
     began = time.perf_counter()
-    trained.run()
-    return time.perf_counter() - began
+    told = trained.run()
+    return time.perf_counter() - began, float(told or 0)
 
 
 def summary(what: str, pairs: list[Any]) -> dict[str, Any]:
-    """Medians of both, and of their ratios with quartiles."""
+    """Medians of both, and of their ratios with quartiles; nothing of nothing."""
+    if not pairs:
+        return {}
     ratios = sorted(now / before for before, now in pairs)
     quarter = len(ratios) // 4
     return {

@@ -95,12 +95,13 @@ def equivalence_verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
     """Judge the claim that X and Y are equal for all that matters.
 
     CONFIRMED where they are `equivalent`, REFUTED where the whole interval is at least `smallest`
-    away from 0, on either side; else, and as in `verdict`, INCONCLUSIVE. Raises ValueError as
-    `equivalent` does.
+    away from 0 even if it is of half the error, 97.5 % for 95: chance has two sides on which to
+    refute what is equal, and one to refute that X is better. Else, and as in `verdict`,
+    INCONCLUSIVE. Raises ValueError as `equivalent` does.
     """
-    _, low, high = _numbers(effect, smallest)
     if equivalent(effect, smallest):
         return Verdict.CONFIRMED
+    _, low, high, _ = _at_level(effect, 0.05, 0.025)
     apart = not reason(effect) and (low >= smallest or high <= -smallest)
     return Verdict.REFUTED if apart else Verdict.INCONCLUSIVE
 

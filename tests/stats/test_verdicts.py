@@ -166,6 +166,15 @@ def test_equivalence(low, high, expected):
     assert stats.equivalent(Effect(0.0, low, high, 16)) is expected
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_equality_is_refuted_at_half_the_error_on_either_side(side):
+    wider = 0.1 * t.ppf(0.9875, 7) / t.ppf(0.975, 7)
+    for beyond, expected in ((1e-6, Verdict.REFUTED), (-1e-6, Verdict.INCONCLUSIVE)):
+        value = side * (0.05 + wider + beyond)
+        found = Effect(value, value - 0.1, value + 0.1, 8)
+        assert stats.equivalence_verdict(found) is expected
+
+
 @pytest.mark.parametrize("judge", [stats.verdict, stats.seeds_to_decide, stats.equivalent])
 def test_bad_input_names_the_argument(judge):
     with pytest.raises(ValueError, match="^smallest:"):

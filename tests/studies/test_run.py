@@ -169,7 +169,7 @@ def effect(value, low, high):
         (EQUAL, 0.0, (0.10, 0.06, 0.14), "REFUTED", None),
         (EQUAL, 0.0, (-0.10, -0.14, -0.06), "REFUTED", None),
         (EQUAL, 0.0, (0.01, -0.07, 0.09), "INCONCLUSIVE", 54),  # both ends inside
-        (EQUAL, 0.0, (0.09, 0.01, 0.17), "INCONCLUSIVE", 54),  # out
+        (EQUAL, 0.0, (0.09, 0.01, 0.17), "INCONCLUSIVE", 71),  # out
         (EQUAL, 0.0, (0.10, NAN, NAN), "INCONCLUSIVE", None),
     ],
 )

@@ -126,7 +126,8 @@ def test_no_shipped_result_says_more_than_its_data_bear(path):
     closed = {gate.name for gate in one.gates if not gate.passed}
     for found in one.findings:
         if found.verdict in VERDICTS:
-            assert one.preset in JUDGED and one.digest and found.seeds >= stats.MINIMUM_SEEDS
+            assert one.preset in JUDGED and one.digest
+            assert found.seeds >= stats.MINIMUM_SEEDS or found.verdict == "INCONCLUSIVE"
             assert not closed & set(found.failed) and found.adjusted
     if one.digest != digest(study, study.budgets[one.preset]):
         return
