@@ -83,7 +83,8 @@ def _null_share(rows: Array) -> Array:
     length = jnp.linalg.norm(rows, axis=1, keepdims=True)
     # The Gram matrix would hide what is so small, so this is a singular value decomposition.
     values = jnp.linalg.svd(rows / jnp.where(length > 0, length, 1.0), compute_uv=False)
-    return jnp.sum(values <= 1e-5 * values[0]) / rows.shape[0]
+    share = jnp.sum(values <= 1e-5 * values[0]) / rows.shape[0]
+    return jnp.where(jnp.isnan(values[0]), jnp.nan, share)
 
 
 def _spread(size: int, count: int) -> np.ndarray:

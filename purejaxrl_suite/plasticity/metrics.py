@@ -61,14 +61,16 @@ def _share(kind: str, score: Score, argument: str, threshold: float) -> Metric:
     name = f"{kind}_{number(argument, threshold):g}"
 
     def metric(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-        return fractions(name, below(score(learner, probe, inspection), threshold))
+        found = score(learner, probe, inspection)
+        return fractions(name, below(found, threshold), found)
 
     return named(metric, name)
 
 
 def dead(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
     """Share of units that are exactly zero on the whole batch: of ReLU, dead ones."""
-    return fractions("dead", {layer: ~jnp.any(_rows(h) != 0, 0) for layer, h in _all(probe)})
+    silent = {layer: ~jnp.any(_rows(h) != 0, 0) for layer, h in _all(probe)}
+    return fractions("dead", silent, probe.features)
 
 
 def ranks(learner: Learner, probe: Probe, inspection: Inspection) -> Found:

@@ -13,15 +13,21 @@ def named(metric: Metric, name: str) -> Metric:
     return metric
 
 
-def fractions(name: str, units: Mapping[str, Array]) -> dict[str, Array]:
+def fractions(
+    name: str, units: Mapping[str, Array], judged_by: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
     """Share of units for which bool[H] holds, in each layer and in all; NaN where there is none.
 
+    judged_by: what decided it, of each layer in any shape. Where that holds a NaN, no comparison
+    says anything of the units, and the share is NaN.
     Raises ValueError for what is no bool[H], such as one number for each sample and unit.
     """
     for layer, x in units.items():
         if jnp.ndim(x) != 1 or jnp.asarray(x).dtype != bool:
             raise ValueError(f"{name}: expected bool[H], one of each unit of {layer}, {_got(x)}")
     counts = {layer: jnp.sum(x).astype(jnp.float32) for layer, x in units.items()}
+    for layer, x in (judged_by or {}).items():
+        counts[layer] = jnp.where(jnp.any(jnp.isnan(x)), jnp.nan, counts[layer])
     sizes = {layer: x.shape[0] for layer, x in units.items()}
     shares = {layer: count / sizes[layer] for layer, count in counts.items()}
     total = sum(sizes.values())

@@ -54,9 +54,9 @@ def weight_gradient(learner: Learner, probe: Probe, inspection: Inspection) -> S
 
 
 def relative(x: Array) -> Array:
-    """Over the mean of all; zero where all are zero."""
+    """Over the mean of all; zero where all are zero, NaN where one is."""
     mean = jnp.mean(x)
-    return x / jnp.where(mean > 0, mean, 1.0)
+    return x / jnp.where(mean == 0, 1.0, mean)
 
 
 def modules(edge: Edge) -> dict[Path, tuple[Path, ...]]:

@@ -199,3 +199,24 @@ def test_overlap_by_hand():
         np.testing.assert_allclose(found["overlap_last.trunk.dense_0"], last)
         np.testing.assert_allclose(found["overlap_ever.trunk.dense_0"], ever)
         assert learner is LEARNER
+
+
+def test_of_a_network_that_diverged_nothing_is_known():
+    """Comparisons with NaN are false: shares of 0 would say that all units are well."""
+
+    def lost(x):
+        return jnp.asarray(x).at[(0,) * jnp.ndim(x)].set(jnp.nan)
+
+    params, *rest = jax.tree.map(lost, (LEARNER.params, *PROBE[:3]))
+    learner, probe = Learner(params, ()), Probe(*rest)
+    there = INSPECTION._replace(probe=lambda learner: probe)
+    for metric in plasticity.metrics.CHEAP:
+        if metric in (plasticity.metrics.policy_churn, plasticity.metrics.routing):
+            continue  # of actions, and of networks with experts
+        found = metric(learner, probe, there)
+        assert all(np.isnan(x) for x in found.values()), found
+    watch = plasticity.overlap(0.1)
+    state = watch.init(INSPECTION.network, LEARNER)
+    for _ in range(2):
+        _, state, found = watch.apply(jax.random.key(0), None, state, learner, there)
+    assert all(np.isnan(x) for x in found.values()), found
