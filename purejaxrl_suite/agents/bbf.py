@@ -18,7 +18,7 @@ from purejaxrl_suite.agents.shared import bbf_released
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
-from purejaxrl_suite.agents.shared.rainbow_loss import Auxiliary, RainbowState, Rule
+from purejaxrl_suite.agents.shared.rainbow_loss import Auxiliary, RainbowRule, RainbowState
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Learner, PyTree
 from purejaxrl_suite.core.validate import Range
@@ -189,7 +189,7 @@ def bbf(
         learner, target, steps = run_if(fresh, due, (key, hypers), old)
         return state._replace(learner=learner, target=target, steps=steps)
 
-    rule = Rule(
+    rule = RainbowRule(
         optimizer,
         schedule,
         bbf_released.window(replay.read, longest) if released.window else replay.read,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
@@ -121,5 +121,5 @@ def c51(
         losses = jax.vmap(distributional.cross_entropy)(target, chosen)
         return Errors(losses, q, logits, internals)
 
-    rule = Rule(q_values, targets, errors)
+    rule = QLearningRule(q_values, targets, errors)
     return q_learning("c51", env, config, hypers, network, rule, extra_loss)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
@@ -119,7 +119,7 @@ def dqn(
         size = losses.huber(off) if config.huber else jnp.square(off)
         return Errors(size, chosen, values, internals)
 
-    rule = Rule(q_values, targets, errors)
+    rule = QLearningRule(q_values, targets, errors)
     if config.augment:
         rule = rule._replace(augment=augmentation(env.observation))
     return q_learning("dqn", env, config, hypers, network, rule, extra_loss)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Network, PyTree
@@ -31,9 +31,9 @@ class IQNConfig(NamedTuple):
         capacity: transitions that the replay holds.
         max_n_step: the largest n_step that hypers may ask for.
         probe_size: replayed transitions that the probe looks at.
-        fractions: at which quantiles are learnt (N in the paper).
-        target_fractions: at which the target's quantiles are taken (N').
-        policy_fractions: whose mean is an action's value (K).
+        quantiles: that are learnt, at fractions drawn at random (N in the paper).
+        target_quantiles: of the target, likewise (N').
+        policy_quantiles: whose mean is an action's value (K).
         double: the online network chooses the action whose returns the target network gives.
     """
 
@@ -44,9 +44,9 @@ class IQNConfig(NamedTuple):
     capacity: Annotated[int, Range(1)] = 100_000
     max_n_step: Annotated[int, Range(1)] = 1
     probe_size: Annotated[int, Range(1)] = 256
-    fractions: Annotated[int, Range(1)] = 64
-    target_fractions: Annotated[int, Range(1)] = 64
-    policy_fractions: Annotated[int, Range(1)] = 32
+    quantiles: Annotated[int, Range(1)] = 64
+    target_quantiles: Annotated[int, Range(1)] = 64
+    policy_quantiles: Annotated[int, Range(1)] = 32
     double: bool = False
 
 
@@ -92,7 +92,7 @@ def iqn(
 ) -> Agent:
     """IQN for the spaces of `env`; `network` defaults to `nets.implicit_quantile_network`.
 
-    extra_loss: a term of the loss; its target is samples f32[B, target_fractions] of the return.
+    extra_loss: a term of the loss; its target is samples f32[B, target_quantiles] of the return.
 
     Raises ValueError when actions are not Discrete or sizes do not fit.
     """
@@ -102,27 +102,27 @@ def iqn(
     network = network or nets.implicit_quantile_network(env.observation, action)
 
     def chance(key: Key, batch: int) -> Array:
-        return jax.random.uniform(key, (batch, config.policy_fractions))
+        return jax.random.uniform(key, (batch, config.policy_quantiles))
 
     def q_values(hypers: IQNHypers, params: PyTree, obs: Array, chance: Array | None) -> Array:
         return means(network, params, obs, chance)
 
     def targets(key: Key, hypers: IQNHypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
-        """Samples f32[B, target_fractions] of the return."""
+        """Samples f32[B, target_quantiles] of the return."""
         choose_key, value_key = jax.random.split(key)
         taus = chance(choose_key, len(batch.reward))
         judge = means(network, online if config.double else target, batch.next_obs, taus)
-        taus = jax.random.uniform(value_key, (len(batch.reward), config.target_fractions))
+        taus = jax.random.uniform(value_key, (len(batch.reward), config.target_quantiles))
         following = network.apply(target, batch.next_obs, (), {}, taus)[0]
         return jax.vmap(value.q_target)(
             batch.reward, batch.discount, batch.terminated, following, judge
         )
 
     def errors(key: Key, hypers: IQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any):
-        taus = jax.random.uniform(key, (len(batch.reward), config.fractions))
+        taus = jax.random.uniform(key, (len(batch.reward), config.quantiles))
         return quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
 
-    rule = Rule(q_values, targets, errors, chance)
+    rule = QLearningRule(q_values, targets, errors, chance)
     return q_learning("iqn", env, config, hypers, network, rule, extra_loss)
 
 
@@ -140,7 +140,7 @@ def quantile_errors(
     kappa: Array | float,
     taps: Any,
 ) -> Errors:
-    """`Rule.errors` of an implicit quantile network at the fractions f32[B, N]."""
+    """`QLearningRule.errors` of an implicit quantile network at the fractions f32[B, N]."""
     quantiles, internals = network.apply(params, batch.obs, (), taps, taus)
     chosen = taken(quantiles, batch.action)
     loss = jax.vmap(distributional.quantile_huber, (0, 0, 0, None))

@@ -11,7 +11,7 @@ import jax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import iqn
-from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Network, PyTree
@@ -31,9 +31,9 @@ class MunchausenConfig(NamedTuple):
         max_n_step: the largest n_step that hypers may ask for.
         probe_size: replayed transitions that the probe looks at.
         distributional: M-IQN, else M-DQN.
-        fractions: at which quantiles are learnt (N in the paper).
-        target_fractions: at which the target's quantiles are taken (N').
-        policy_fractions: whose mean is an action's value (K).
+        quantiles: that are learnt, at fractions drawn at random (N in the paper).
+        target_quantiles: of the target, likewise (N').
+        policy_quantiles: whose mean is an action's value (K).
     """
 
     num_envs: Annotated[int, Range(1)] = 1
@@ -44,9 +44,9 @@ class MunchausenConfig(NamedTuple):
     max_n_step: Annotated[int, Range(1)] = 1
     probe_size: Annotated[int, Range(1)] = 256
     distributional: bool = False
-    fractions: Annotated[int, Range(1)] = 64
-    target_fractions: Annotated[int, Range(1)] = 64
-    policy_fractions: Annotated[int, Range(1)] = 32
+    quantiles: Annotated[int, Range(1)] = 64
+    target_quantiles: Annotated[int, Range(1)] = 64
+    policy_quantiles: Annotated[int, Range(1)] = 32
 
 
 class MunchausenHypers(NamedTuple):
@@ -123,7 +123,7 @@ def _target(hypers: MunchausenHypers, batch: Batch, q: Array, values: Array, nex
     return bound(*transition, q, values, next_q, *policy)
 
 
-def _m_dqn(network: Network) -> Rule:
+def _m_dqn(network: Network) -> QLearningRule:
     def q_values(hypers: MunchausenHypers, params: PyTree, obs: Array, chance: Any) -> Array:
         return network.apply(params, obs)[0]
 
@@ -140,12 +140,12 @@ def _m_dqn(network: Network) -> Rule:
         chosen = taken(values, batch.action)
         return Errors(losses.huber(chosen - target, hypers.kappa), chosen, values, internals)
 
-    return Rule(q_values, targets, errors)
+    return QLearningRule(q_values, targets, errors)
 
 
-def _m_iqn(config: MunchausenConfig, network: Network) -> Rule:
+def _m_iqn(config: MunchausenConfig, network: Network) -> QLearningRule:
     def chance(key: Key, batch: int) -> Array:
-        return jax.random.uniform(key, (batch, config.policy_fractions))
+        return jax.random.uniform(key, (batch, config.policy_quantiles))
 
     def q_values(hypers: Any, params: PyTree, obs: Array, chance: Array | None) -> Array:
         return iqn.means(network, params, obs, chance)
@@ -157,14 +157,14 @@ def _m_iqn(config: MunchausenConfig, network: Network) -> Rule:
         size = len(batch.reward)
         q = q_values(hypers, target, batch.obs, chance(q_key, size))
         next_q = q_values(hypers, target, batch.next_obs, chance(next_key, size))
-        taus = jax.random.uniform(value_key, (size, config.target_fractions))
+        taus = jax.random.uniform(value_key, (size, config.target_quantiles))
         values = network.apply(target, batch.next_obs, (), {}, taus)[0]
         return _target(hypers, batch, q, values, next_q)
 
     def errors(
         key: Key, hypers: MunchausenHypers, params: PyTree, batch: Batch, target: Array, taps: Any
     ):
-        taus = jax.random.uniform(key, (len(batch.reward), config.fractions))
+        taus = jax.random.uniform(key, (len(batch.reward), config.quantiles))
         return iqn.quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
 
-    return Rule(q_values, targets, errors, chance)
+    return QLearningRule(q_values, targets, errors, chance)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared.q_learning import Errors, Rule, check, q_learning, taken
+from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
 from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
@@ -122,5 +122,5 @@ def qr_dqn(
         sizes = loss(chosen, fractions, target, hypers.kappa)
         return Errors(sizes, jnp.mean(chosen, axis=-1), quantiles, internals)
 
-    rule = Rule(q_values, targets, errors)
+    rule = QLearningRule(q_values, targets, errors)
     return q_learning("qr_dqn", env, config, hypers, network, rule, extra_loss)

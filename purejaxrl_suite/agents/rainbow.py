@@ -17,7 +17,7 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
-from purejaxrl_suite.agents.shared.rainbow_loss import Rule
+from purejaxrl_suite.agents.shared.rainbow_loss import RainbowRule
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss
 from purejaxrl_suite.core.validate import Range
@@ -124,5 +124,5 @@ def rainbow(
     def schedule(hypers: RainbowHypers, steps: Array) -> tuple[Any, Any]:
         return hypers.n_step, hypers.gamma
 
-    rule = Rule(optimizer, schedule, replay.read, config.double)
+    rule = RainbowRule(optimizer, schedule, replay.read, config.double)
     return rainbow_learning("rainbow", env, config, hypers, network, replay, rule, extra_loss)

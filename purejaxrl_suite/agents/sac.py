@@ -1,6 +1,6 @@
 """SAC: Soft Actor-Critic with a learned temperature (Haarnoja et al. 2018, arXiv 1812.05905).
 
-Twin critics (the least of them is believed), a tanh-Gaussian policy, and a temperature that holds
+Twin critics (of which the minimum counts), a tanh-Gaussian policy, and a temperature that holds
 the policy's entropy at a target. Defaults are the paper's for MuJoCo. Actions are in units of
 their bounds, so the target entropy means the same everywhere. Time limits are bootstrapped through.
 """
@@ -20,7 +20,7 @@ from purejaxrl_suite.agents.shared import (
     extra_losses,
     temperatures,
 )
-from purejaxrl_suite.agents.shared.continuous_learning import Drawn, descend, drawing, moved_by
+from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing, moved_by, partial_step
 from purejaxrl_suite.agents.shared.temperatures import Temperature
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
@@ -40,8 +40,8 @@ class SACConfig(NamedTuple):
         policy_delay: gradient steps of the critics for each of the actor; divides the former.
         batch_size: transitions in a gradient step.
         capacity: transitions that the replay holds.
-        believed_critics: at each step the least of so many of the critics, drawn at random, is the
-            target, and the mean of all the actor's judge, as in REDQ; 0 is the least of all.
+        critic_subset: targets take the minimum over a random subset of so many critics, and the
+            actor maximises the mean of all, as in REDQ; 0: both take the minimum over all.
         temperature_of_each_task: each has its own, where observations tell the task.
         normalize_observations: by running mean and deviation; they are stored as they are.
         probe_size: replayed transitions that the probe looks at.
@@ -53,7 +53,7 @@ class SACConfig(NamedTuple):
     policy_delay: Annotated[int, Range(1)] = 1
     batch_size: Annotated[int, Range(1, "capacity")] = 256
     capacity: Annotated[int, Range(1)] = 1_000_000
-    believed_critics: Annotated[int, Range(0)] = 0
+    critic_subset: Annotated[int, Range(0)] = 0
     temperature_of_each_task: bool = False
     normalize_observations: bool = False
     probe_size: Annotated[int, Range(1)] = 256
@@ -115,9 +115,9 @@ def sac(
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (SACConfig(), SACHypers()))
-    units, believed = continuous_learning.check("sac", env, config), config.believed_critics
+    units, subset = continuous_learning.check("sac", env, config), config.critic_subset
     network = network or nets.actor_critics(env.observation, env.action)
-    continuous_learning.check_network("sac", env, network, nets.Gaussian, believed)
+    continuous_learning.check_network("sac", env, network, nets.Gaussian, subset)
     replay = continuous_learning.experience(env, config)
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
@@ -126,8 +126,8 @@ def sac(
     tasks, task_of = temperatures.tasks(env, config.temperature_of_each_task)
 
     def init(key: Key, hypers: SACHypers) -> SACState:
-        learner = continuous_learning.start(key, network, rates(hypers))
-        temperature = temperatures.start(hypers.temperature, tasks)
+        learner = continuous_learning.initial_learner(key, network, rates(hypers))
+        temperature = temperatures.initial_temperature(hypers.temperature, tasks)
         target = jax.tree.map(jnp.copy, learner.params)
         return SACState(learner, target, temperature, jnp.int32(0), replay.init())
 
@@ -149,7 +149,7 @@ def sac(
         action, log_prob = sample(noise, gaussian)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
-        soft = ensembles.least(key, values, believed) - weight * log_prob
+        soft = ensembles.subset_minimum(key, values, subset) - weight * log_prob
         target = continuous_learning.critic_target(batch, soft)
 
         def loss(params: PyTree, taps: Any):
@@ -173,7 +173,7 @@ def sac(
             params = moved_by("actor", params, state.learner.params)
             action, log_prob = sample(noise, network.apply(params, obs, (), taps)[0].policy)
             values = network.apply(params, obs, action=action)[0].values
-            total = jnp.mean(weight * log_prob - ensembles.judgement(values, believed))
+            total = jnp.mean(weight * log_prob - ensembles.policy_value(values, subset))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
             known = {"params": params, "drawn": drawn, "hypers": hypers}
             total, metrics = add_extra((total, metrics), **known)
@@ -183,13 +183,13 @@ def sac(
 
     def critic_step(hypers: SACHypers, state: SACState, drawn: Drawn):
         loss = critic_objective(hypers, state, drawn)
-        learner, metrics, _ = descend("critic", loss, rates(hypers), state.learner)
+        learner, metrics, _ = partial_step("critic", loss, rates(hypers), state.learner)
         target = optax.incremental_update(learner.params, state.target, hypers.target_update_rate)
         return state._replace(learner=learner, target=target, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: SACHypers, state: SACState, drawn: Drawn):
         loss = actor_objective(hypers, state, drawn)
-        learner, metrics, seen = descend("actor", loss, rates(hypers), state.learner)
+        learner, metrics, seen = partial_step("actor", loss, rates(hypers), state.learner)
         rate, wanted = hypers.temperature_learning_rate, hypers.target_entropy * sum(units.free)
         temperature = temperatures.adjust(state.temperature, seen, rate, wanted)
         metrics["temperature"] = jnp.mean(jnp.exp(temperature.log))
@@ -214,7 +214,7 @@ def sac(
 
         return probe_loss(features, state.learner.params)
 
-    judge = partial(ensembles.judgement, believed=believed)
+    judge = partial(ensembles.policy_value, subset=subset)
     estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)
     functions = init, act, update, probe, action_scaling.noise(units), estimate
     return continuous_learning.assemble("sac", env, network, config, hypers, functions)

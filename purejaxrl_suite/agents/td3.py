@@ -1,6 +1,6 @@
 """TD3: Twin Delayed Deep Deterministic policy gradient (Fujimoto et al. 2018, arXiv 1802.09477).
 
-Three changes of DDPG: the least of two critics is believed, the actor and the targets move less
+Three changes of DDPG: targets take the minimum of two critics, the actor and the targets move less
 often than the critics, and the target's action is smoothed by clipped noise. Defaults are the
 paper's for MuJoCo. Noise is in units of the bounds of actions. Time limits are bootstrapped
 through.
@@ -107,7 +107,7 @@ def td3(
     add_extra = partial(continuous_learning.add_extra, extra_loss, network=network)
 
     def init(key: Key, hypers: TD3Hypers) -> ReplayState:
-        learner = continuous_learning.start(key, network, rates(hypers))
+        learner = continuous_learning.initial_learner(key, network, rates(hypers))
         target = jax.tree.map(jnp.copy, learner.params)
         return ReplayState(learner, target, jnp.int32(0), replay.init())
 
@@ -162,12 +162,12 @@ def td3(
 
     def critic_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         loss, step = critic_objective(hypers, state, drawn), (rates(hypers), state.learner)
-        learner, metrics, _ = continuous_learning.descend("critic", loss, *step)
+        learner, metrics, _ = continuous_learning.partial_step("critic", loss, *step)
         return state._replace(learner=learner, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         loss, step = actor_objective(hypers, state, drawn), (rates(hypers), state.learner)
-        learner, metrics, _ = continuous_learning.descend("actor", loss, *step)
+        learner, metrics, _ = continuous_learning.partial_step("actor", loss, *step)
         follow = Target(1, hypers.target_update_rate)
         target = replay_learning.follow(state.target, learner.params, state.steps, follow)
         return state._replace(learner=learner, target=target), metrics

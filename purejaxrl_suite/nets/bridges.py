@@ -197,10 +197,10 @@ def big(router: Router, experts: int) -> Bridge:
     """
 
     def build(site: Site) -> Span:
-        prepare, _ = encoders.expansion(site.observation)
+        preprocess, _ = encoders.expansion(site.observation)
 
         def token(obs: Array) -> Array:
-            return jnp.reshape(prepare(obs), (obs.shape[0], -1))
+            return jnp.reshape(preprocess(obs), (obs.shape[0], -1))
 
         path, dtype = site.place("bridge"), site.style.dtype
         parts = flatten()(site).parts

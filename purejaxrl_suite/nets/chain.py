@@ -66,7 +66,7 @@ def below(found: Mapping[str, Array], path: Path) -> dict[str, Array]:
     return {"/".join((*path, name)): x for name, x in found.items()}
 
 
-def start(chain: Chain, keys: Mapping[Path, Key], params: dict[str, Any], obs: Array) -> Array:
+def init_chain(chain: Chain, keys: Mapping[Path, Key], params: dict[str, Any], obs: Array) -> Array:
     """Put fresh parameters into `params`, and return the output for obs[B, ...]."""
     x = obs
     for path, part in chain:

@@ -29,8 +29,8 @@ def flat(one_hot: bool = True) -> Encoder:
     def build(observation: Box, style: Style) -> Part:
         if not one_hot:
             observation = observation._replace(categories=())
-        prepare, shape = expansion(observation)
-        return stack(prepare, shape, (), jax.nn.relu, style)
+        preprocess, shape = expansion(observation)
+        return stack(preprocess, shape, (), jax.nn.relu, style)
 
     return build
 
@@ -70,8 +70,8 @@ def cnn(layers: tuple[ConvLayer, ...], activation: Activation = jax.nn.relu) -> 
     """Any convolutions on (height, width, channels); codes one-hot, uint8 images over `high`."""
 
     def build(observation: Box, style: Style) -> Part:
-        prepare, shape = expansion(observation)
-        return stack(prepare, shape, scaled(layers, style), activation, style)
+        preprocess, shape = expansion(observation)
+        return stack(preprocess, shape, scaled(layers, style), activation, style)
 
     return build
 

@@ -43,7 +43,7 @@ def read(heads: Heads, params: PyTree, x: Array) -> dict[str, Any]:
     return {name: head.apply({"params": params["heads"][name]}, x) for name, head in heads.items()}
 
 
-def start(heads: Heads, keys: Mapping[str, Key], params: dict[str, Any], x: Array) -> None:
+def init_heads(heads: Heads, keys: Mapping[str, Key], params: dict[str, Any], x: Array) -> None:
     """Put fresh parameters of heads into `params`."""
     for name, head in heads.items():
         chain.put(params, ("heads", name), head.init(keys[name], x)["params"])
@@ -89,8 +89,8 @@ def start_all(ensemble: Ensemble, heads: Heads, key: Key, params: dict[str, Any]
     def draw(key: Key) -> PyTree:
         keys = jax.random.split(key, len(names) + len(heads))
         drawn: dict[str, Any] = {}
-        y = chain.start(ensemble.parts, dict(zip(names, keys, strict=False)), drawn, x)
-        start(heads, dict(zip(heads, keys[len(names) :], strict=True)), drawn, y)
+        y = chain.init_chain(ensemble.parts, dict(zip(names, keys, strict=False)), drawn, x)
+        init_heads(heads, dict(zip(heads, keys[len(names) :], strict=True)), drawn, y)
         return drawn
 
     count = ensemble.experts

@@ -46,7 +46,7 @@ class Residual(nn.Module):
     stands behind the first convolution of each block; the stream has none.
     """
 
-    prepare: Callable[[Array], Array]
+    preprocess: Callable[[Array], Array]
     stages: tuple[Stage, ...]
     activation: Activation
     style: Style
@@ -54,7 +54,7 @@ class Residual(nn.Module):
     @nn.compact
     def __call__(self, x: Array, taps: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
         """Return the flat output f32[B, D] and the features, float32 with taps added."""
-        x, features = self.prepare(x), {}
+        x, features = self.preprocess(x), {}
         for i, stage in enumerate(self.stages):
             x = self._convolution(f"stage_{i}", stage, x)
             if stage.pool:
@@ -105,14 +105,14 @@ def impala(
         )
 
     def build(observation: Box, style: Style) -> Part:
-        prepare, shape = expansion(observation)
+        preprocess, shape = expansion(observation)
         if len(shape) != 3:
             raise ValueError(f"impala: input shape {shape}, expected (height, width, channels)")
         small = min(shape[:2]) < NATURE_SIZE
         pools = pooled if pooled is not None else (1 if small else len(channels))
         widths = [encoders.channels(width * n, style) for n in channels]
         stages = tuple(Stage(n, i < pools, blocks * style.depth) for i, n in enumerate(widths))
-        module = Residual(prepare, stages, activation, style)
+        module = Residual(preprocess, stages, activation, style)
         for stage in stages:
             sizes = (output_size(n, 3, 2, "SAME") if stage.pool else n for n in shape[:2])
             shape = (*sizes, stage.features)

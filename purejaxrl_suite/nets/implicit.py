@@ -48,7 +48,7 @@ def implicit_quantile_network(
     *,
     hidden: tuple[int, ...] | None = None,
     mixed: tuple[int, ...] = (512,),
-    fractions: int = 32,
+    quantiles: int = 32,
     cosines: int = 64,
     activation: Activation = jax.nn.relu,
     encoder: Encoder | None = None,
@@ -60,7 +60,7 @@ def implicit_quantile_network(
     """Quantiles of returns at any fractions; `apply` puts out f32[B, A, K].
 
     `apply` has one more argument: (params, obs, memory, taps, taus), taus f32[B, K] the fractions
-    in (0, 1). Without it they are the midpoints of `fractions` equal intervals, and the network is
+    in (0, 1). Without it they are the midpoints of `quantiles` equal intervals, and the network is
     one like any other. Features of `mixed` layers and of phi are f32[B, K, H].
 
     Args:
@@ -70,7 +70,7 @@ def implicit_quantile_network(
             has some and no bridge follows, as in the paper, and else one of 256: a product with a
             few raw numbers would carry little of tau.
         mixed: units of the dense layers that read psi * phi.
-        fractions: K where `taus` are not given.
+        quantiles: K where `taus` are not given.
         cosines: inputs of phi.
         activation: of the dense layers; encoders have their own.
         encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
@@ -83,8 +83,8 @@ def implicit_quantile_network(
     """
     check(observation, (*(hidden or ()), *mixed), 0)
     check_keeps_units(activation)
-    if fractions < 1 or cosines < 1:
-        raise ValueError(f"fractions={fractions}, cosines={cosines}: expected at least 1")
+    if quantiles < 1 or cosines < 1:
+        raise ValueError(f"quantiles={quantiles}, cosines={cosines}: expected at least 1")
     style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype)
     encoder = encoder or default_encoder(observation)
     site = Site(observation, encoder, style, hidden or (), activation, ("state",))
@@ -100,9 +100,9 @@ def implicit_quantile_network(
         places = dict(zip(paths, keys, strict=True))
         params: dict[str, Any] = {}
         obs = jnp.zeros((1, *observation.shape), observation.dtype)
-        x = chain.start(psi, places, params, obs)
-        x = x * chain.start(phi, places, params, jnp.zeros(1))
-        x = chain.start(after, places, params, x)
+        x = chain.init_chain(psi, places, params, obs)
+        x = x * chain.init_chain(phi, places, params, jnp.zeros(1))
+        x = chain.init_chain(after, places, params, x)
         chain.put(params, HEAD, head.init(key_head, x)["params"])
         return params
 
@@ -115,8 +115,8 @@ def implicit_quantile_network(
     ) -> tuple[Array, Internals]:
         taps = taps or {}
         if taus is None:
-            middle = (jnp.arange(fractions, dtype=jnp.float32) + 0.5) / fractions
-            taus = jnp.broadcast_to(middle[None], (obs.shape[0], fractions))
+            middle = (jnp.arange(quantiles, dtype=jnp.float32) + 0.5) / quantiles
+            taus = jnp.broadcast_to(middle[None], (obs.shape[0], quantiles))
         state, seen = chain.run(psi, params, obs, taps)
         wide = {name: chain.merge(tap) for name, tap in taps.items() if name not in seen.features}
         embedded, of_phi = chain.run(phi, params, jnp.ravel(taus), wide)

@@ -108,13 +108,13 @@ def _rows(x: Array) -> Array:
 
 
 class Stack(nn.Module):
-    """`prepare`, then layers of (matrix product, LayerNorm, activation), then flatten.
+    """`preprocess`, then layers of (matrix product, LayerNorm, activation), then flatten.
 
     The LayerNorm of layer `conv_0` has its parameters in `conv_0_norm`. Linear layers have
     neither norm nor activation. Convolutions come before dense layers.
     """
 
-    prepare: Callable[[Array], Array]
+    preprocess: Callable[[Array], Array]
     layers: tuple[Layer, ...]
     activation: Activation
     style: Style
@@ -122,7 +122,7 @@ class Stack(nn.Module):
     @nn.compact
     def __call__(self, x: Array, taps: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
         """Return the flat output f32[B, D] and every layer's feature, float32 with taps added."""
-        x = self.prepare(x)
+        x = self.preprocess(x)
         features = {}
         convolves = any(isinstance(layer, ConvLayer) for layer in self.layers)
         last = convolves and self.style.layer_norm and batch_last(len(x))
@@ -157,13 +157,13 @@ class Stack(nn.Module):
 
 
 def stack(
-    prepare: Callable[[Array], Array],
+    preprocess: Callable[[Array], Array],
     shape: tuple[int, ...],
     layers: tuple[Layer, ...],
     activation: Activation,
     style: Style,
 ) -> Part:
-    """A `Stack` with its wiring; `shape` is that of one prepared observation.
+    """A `Stack` with its wiring; `shape` is that of one preprocessed observation.
 
     Raises ValueError when a size is not positive or a convolution does not fit.
     """
@@ -179,7 +179,7 @@ def stack(
         incoming = _leaves(name, layer, style)
         edges.append(Edge(name, layer.features, incoming, outgoing, tile, not layer.linear))
     inputs = _inputs(names, layers, style)
-    return Part(Stack(prepare, layers, activation, style), tuple(edges), inputs, shape)
+    return Part(Stack(preprocess, layers, activation, style), tuple(edges), inputs, shape)
 
 
 def dense(hidden: tuple[int, ...], activation: Activation, style: Style) -> Part:

@@ -133,13 +133,13 @@ def _init(blueprint: Blueprint, key: Key) -> PyTree:
     keys_bodies = jax.random.split(key_experts, len(blueprint.bodies))
     obs = jnp.zeros((1, *blueprint.observation.shape), blueprint.observation.dtype)
     for key_body, body in zip(keys_bodies, blueprint.bodies, strict=True):
-        x = chain.start(body.parts, keys, params, obs)
+        x = chain.init_chain(body.parts, keys, params, obs)
         if blueprint.gru:
             chain.put(params, GRU, recurrent.init(blueprint.gru, key_gru, x.shape[-1]))
             x = jnp.zeros((1, blueprint.gru.units), jnp.float32)
         heads = {name: blueprint.heads[name] for name in body.heads}
         if body.ensemble is None:
-            ensemble.start(heads, {name: keys_heads[name] for name in heads}, params, x)
+            ensemble.init_heads(heads, {name: keys_heads[name] for name in heads}, params, x)
         else:
             ensemble.start_all(body.ensemble, heads, key_body, params, x)
     return params

@@ -69,7 +69,7 @@ def test_deviations_are_bounded_as_their_names_say():
 
 
 def test_the_temperature_rises_where_entropy_is_missing():
-    old, only = temperatures.start(0.2), jnp.zeros(4, jnp.int32)
+    old, only = temperatures.initial_temperature(0.2), jnp.zeros(4, jnp.int32)
     for entropy, sign in ((-3.0, 1.0), (-1.0, -1.0)):
         new = temperatures.adjust(old, (jnp.full(4, -entropy), only), 0.1, -2.0)
         # The first step of Adam is as long as the learning rate.
@@ -81,7 +81,7 @@ def test_the_temperature_rises_where_entropy_is_missing():
 
 
 def test_each_task_may_have_a_temperature_of_its_own():
-    old, task = temperatures.start(0.2, 3), jnp.asarray([0, 1, 1, 0])
+    old, task = temperatures.initial_temperature(0.2, 3), jnp.asarray([0, 1, 1, 0])
     log_prob = jnp.asarray([3.0, 1.0, 1.0, 3.0])
     new = temperatures.adjust(old, (log_prob, task), 0.1, -2.0)
     np.testing.assert_allclose(new.log - old.log, [0.1, -0.1, 0.0], atol=1e-5)
@@ -176,20 +176,20 @@ def test_sacs_targets_by_hand(terminated):
     np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
-def test_of_many_critics_a_random_few_are_believed_and_all_judge():
+def test_the_target_is_the_minimum_over_a_random_subset_and_the_actor_climbs_the_mean():
     """REDQ: each number comes up as the least of a random pair; the actor climbs the mean."""
     values = jnp.asarray([[1.0, 2.0, 4.0], [4.0, 2.0, 1.0]])
     keys = jax.random.split(jax.random.key(0), 300)
-    pairs = jax.vmap(lambda key: ensembles.least(key, values, 2))(keys)
+    pairs = jax.vmap(lambda key: ensembles.subset_minimum(key, values, 2))(keys)
     pairs, counts = np.unique(pairs, axis=0, return_counts=True)
     np.testing.assert_array_equal(pairs, [[1.0, 1.0], [1.0, 2.0], [2.0, 1.0]])  # one of a batch
     assert counts.min() > 60
-    np.testing.assert_array_equal(ensembles.least(keys[0], values, 0), [1.0, 1.0])
-    np.testing.assert_allclose(ensembles.judgement(values, 2), [7 / 3, 7 / 3], rtol=1e-6)
-    np.testing.assert_array_equal(ensembles.judgement(values, 0), [1.0, 1.0])
+    np.testing.assert_array_equal(ensembles.subset_minimum(keys[0], values, 0), [1.0, 1.0])
+    np.testing.assert_allclose(ensembles.policy_value(values, 2), [7 / 3, 7 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(ensembles.policy_value(values, 0), [1.0, 1.0])
     env = make("Pendulum-v1")
-    with pytest.raises(ValueError, match="believed_critics=3: the network has 2"):
-        sac(env, SACConfig(believed_critics=3))
+    with pytest.raises(ValueError, match="critic_subset=3: the network has 2"):
+        sac(env, SACConfig(critic_subset=3))
 
 
 def test_td3s_noise_is_clipped_and_actions_stay_within_bounds():

@@ -19,12 +19,12 @@ from purejaxrl_suite.ops import distributional
 GAMMA = 0.5
 SIZES = {"num_envs": 16, "rollout_length": 4, "gradient_steps": 8, "capacity": 2048}
 FIXED = {"gamma": GAMMA, "min_history": 256.0, "target_update_period": 20.0, "final_epsilon": 0.5}
-FRACTIONS = {"fractions": 8, "target_fractions": 8, "policy_fractions": 8}
+QUANTILES = {"quantiles": 8, "target_quantiles": 8, "policy_quantiles": 8}
 C51 = C51Config(atoms=5, **SIZES), C51Hypers(2e-2, value_low=-1.0, value_high=1.0, **FIXED)
 QR = QRDQNConfig(quantiles=4, **SIZES), QRDQNHypers(1e-2, **FIXED)
-IQN = IQNConfig(**FRACTIONS, **SIZES), IQNHypers(1e-2, **FIXED)
+IQN = IQNConfig(**QUANTILES, **SIZES), IQNHypers(1e-2, **FIXED)
 M_DQN = MunchausenConfig(**SIZES), MunchausenHypers(1e-2, **FIXED)
-M_IQN = M_DQN[0]._replace(distributional=True, **FRACTIONS), M_DQN[1]
+M_IQN = M_DQN[0]._replace(distributional=True, **QUANTILES), M_DQN[1]
 
 
 def q_network(env, atoms=0):
@@ -33,7 +33,7 @@ def q_network(env, atoms=0):
 
 def implicit(env):
     # Without a bias, ReLU would map the observation 0 to features 0, which no fraction can change.
-    shape = {"hidden": (16,), "mixed": (16,), "cosines": 8, "fractions": 8, "activation": jnp.tanh}
+    shape = {"hidden": (16,), "mixed": (16,), "cosines": 8, "quantiles": 8, "activation": jnp.tanh}
     return nets.implicit_quantile_network(env.observation, env.action, **shape)
 
 
@@ -206,7 +206,7 @@ def test_the_noise_of_acting_holds_fractions(name):
     env = probes.delayed_reward()
     agent = build(env, config, make_network(env), hypers)
     uniforms, taus = agent.noise(jax.random.key(0), 16)
-    assert uniforms.shape == (16,) and taus.shape == (16, config.policy_fractions)
+    assert uniforms.shape == (16,) and taus.shape == (16, config.policy_quantiles)
     assert 0.0 <= np.min(taus) < 0.1 and 0.9 < np.max(taus) < 1.0
 
 

@@ -44,7 +44,7 @@ EARLY = {
     "target_update_period": 4.0,
     "learning_rate": 1e-2,
 }
-FRACTIONS = {"fractions": 4, "target_fractions": 3, "policy_fractions": 2}
+QUANTILES = {"quantiles": 4, "target_quantiles": 3, "policy_quantiles": 2}
 
 
 def small_q(env, atoms=0):
@@ -60,7 +60,7 @@ def small_mixture(env):
 
 def small_implicit(env):
     return nets.implicit_quantile_network(
-        env.observation, env.action, hidden=(8,), mixed=(8,), cosines=4, fractions=2
+        env.observation, env.action, hidden=(8,), mixed=(8,), cosines=4, quantiles=2
     )
 
 
@@ -225,7 +225,7 @@ AGENTS = {
         probes.delayed_reward,
     ),
     "iqn": (
-        small_value(iqn, partial(IQNConfig, **FRACTIONS), IQNHypers, small_implicit),
+        small_value(iqn, partial(IQNConfig, **QUANTILES), IQNHypers, small_implicit),
         probes.delayed_reward,
     ),
     "m-dqn": (
@@ -235,7 +235,7 @@ AGENTS = {
     "m-iqn": (
         small_value(
             munchausen,
-            partial(MunchausenConfig, distributional=True, **FRACTIONS),
+            partial(MunchausenConfig, distributional=True, **QUANTILES),
             MunchausenHypers,
             small_implicit,
             temperature=0.5,
@@ -261,7 +261,7 @@ AGENTS = {
     "sac": (small_sac(), pendulum),
     "sac-residual": (small_sac(hidden=(6,), blocks=1, critic_blocks=1), pendulum),
     "sac-normalized": (
-        small_sac({"normalize_observations": True, "believed_critics": 2}, critics=3),
+        small_sac({"normalize_observations": True, "critic_subset": 2}, critics=3),
         pendulum,
     ),
     "td3": (small_td3, pendulum),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import nets, plasticity
-from purejaxrl_suite.core import look
+from purejaxrl_suite.core import inspection
 from purejaxrl_suite.core.check import check_intervention
 from purejaxrl_suite.core.types import Network
 from purejaxrl_suite.plasticity.per_entry_counts import Ages
@@ -37,7 +37,7 @@ FAST = ("dqn",)
     "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in AGENTS]
 )
 def test_everything_on_every_agent(name, monkeypatch):
-    monkeypatch.setattr(look, "STEPS", 16)  # half of these rollouts, as of long ones
+    monkeypatch.setattr(inspection, "STEPS", 16)  # half of these rollouts, as of long ones
     make_agent, make_env = AGENTS[name]
     agent = make_agent(make_env())
     metrics = plasticity.record(*plasticity.CHEAP, *plasticity.COSTLY)

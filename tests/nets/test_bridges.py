@@ -10,7 +10,7 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Box, Discrete
-from purejaxrl_suite.nets import moe, outputs, tokens
+from purejaxrl_suite.nets import lean_gradients, moe, tokens
 from purejaxrl_suite.nets.bridges import Scale
 
 STYLE = nets.Style(jax.nn.initializers.normal(0.5), False, jnp.float32)
@@ -73,10 +73,10 @@ def test_gradients_from_outputs_are_those_from_inputs(dtype):
         assert all(one.dtype == dtype for one in found)
         return [np.asarray(one, np.float32) for one in found]
 
-    np.testing.assert_array_equal(pulled(outputs.relu, x), pulled(jax.nn.relu, x))
+    np.testing.assert_array_equal(pulled(lean_gradients.relu, x), pulled(jax.nn.relu, x))
     error = 1e-6 if dtype == jnp.float32 else 2e-2
     for axis in (0, 1):
-        ours = pulled(lambda x, axis=axis: outputs.softmax(x, axis), jnp.nan_to_num(x))
+        ours = pulled(lambda x, axis=axis: lean_gradients.softmax(x, axis), jnp.nan_to_num(x))
         theirs = pulled(lambda x, axis=axis: jax.nn.softmax(x, axis), jnp.nan_to_num(x))
         np.testing.assert_allclose(ours, theirs, atol=error)
 
@@ -390,7 +390,7 @@ def test_placement_in_actor_and_critic():
 VALUES = {
     "values": nets.q_network,
     "atoms": partial(nets.q_network, atoms=5, dueling=True, noisy=True),
-    "implicit": partial(nets.implicit_quantile_network, fractions=2, mixed=(3,)),
+    "implicit": partial(nets.implicit_quantile_network, quantiles=2, mixed=(3,)),
     "self-predictive": lambda *spaces, **options: nets.self_predictive(*spaces, **options).network,
 }
 BRIDGES = {

@@ -159,7 +159,7 @@ def test_bbf_has_as_many_parameters_as_released():
 
 
 IMPLICIT = nets.implicit_quantile_network(
-    VECTOR, ACTION, hidden=(5,), mixed=(6,), fractions=4, cosines=3
+    VECTOR, ACTION, hidden=(5,), mixed=(6,), quantiles=4, cosines=3
 )
 
 
@@ -279,8 +279,8 @@ def test_bad_arguments_are_named():
         nets.impala(())
     with pytest.raises(ValueError, match="impala: input shape"):
         nets.q_network(VECTOR, ACTION, encoder=nets.impala())
-    with pytest.raises(ValueError, match="fractions=0"):
-        nets.implicit_quantile_network(VECTOR, ACTION, fractions=0)
+    with pytest.raises(ValueError, match="quantiles=0"):
+        nets.implicit_quantile_network(VECTOR, ACTION, quantiles=0)
     with pytest.raises(ValueError, match="expected Discrete"):
         nets.implicit_quantile_network(VECTOR, VECTOR)
     with pytest.raises(ValueError, match="encoder: output shape"):

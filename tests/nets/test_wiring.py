@@ -19,7 +19,7 @@ ACTION, FORCE = Discrete(3), Box((2,), "float32", -1, 1)
 SMALL = {"hidden": (5, 4), "activation": jnp.tanh}
 RESIDUAL = nets.impala((3, 4), blocks=1, activation=jnp.tanh)
 BRIDGED = {"encoder": nets.minatar_cnn(3, jnp.tanh), "hidden": (5,), "activation": jnp.tanh}
-IMPLICIT = {"fractions": 2, "cosines": 3, "activation": jnp.tanh}
+IMPLICIT = {"quantiles": 2, "cosines": 3, "activation": jnp.tanh}
 
 NETWORKS = {
     "separate": (VECTOR, nets.actor_critic(VECTOR, ACTION, **SMALL)),

@@ -71,11 +71,11 @@ def check(name: str, env: types.Environment, config: Any) -> Units:
 
 
 def check_network(
-    name: str, env: types.Environment, network: Network, policy: type, believed: int
+    name: str, env: types.Environment, network: Network, policy: type, subset: int
 ) -> None:
     """Raise ValueError unless it is one of `nets.actor_critics`, with a policy of this type.
 
-    believed: critics that it must have at least.
+    subset: critics that it must have at least.
     """
     replay_learning.check_network(name, network)
     obs = spaces.abstract(env.observation, 1)
@@ -86,10 +86,8 @@ def check_network(
         kind = "Gaussian" if policy is nets.Gaussian else "deterministic"
         raise ValueError(f"network: {name} expects nets.actor_critics with a {kind} policy")
     count = output.values.shape[-1]
-    if not 0 <= believed <= count:
-        raise ValueError(
-            f"believed_critics={believed}: the network has {count}, expected 0 or some"
-        )
+    if not 0 <= subset <= count:
+        raise ValueError(f"critic_subset={subset}: the network has {count}, expected 0 or some")
 
 
 def experience(env: types.Environment, config: Any) -> Uniform:
@@ -132,21 +130,21 @@ def optimizers(network: Network, hypers: Any) -> Optimizers:
     return Optimizers(of(False, hypers.actor_learning_rate), of(True, hypers.critic_learning_rate))
 
 
-def start(key: Key, network: Network, rates: Optimizers) -> Learner:
+def initial_learner(key: Key, network: Network, rates: Optimizers) -> Learner:
     """Fresh parameters."""
     params = network.init(key)
     return Learner(params, Optimizers(rates.actor.init(params), rates.critic.init(params)))
 
 
-def descend(
+def partial_step(
     which: str,
     loss: Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]],
     rates: Optimizers,
     learner: Learner,
 ) -> tuple[Learner, Metrics, Any]:
-    """One gradient step of `which` field of Optimizers, as `replay_learning.descend`."""
+    """One gradient step of `which` field of Optimizers, as `replay_learning.gradient_step`."""
     inner = Learner(learner.params, getattr(learner.opt_state, which))
-    inner, metrics, extra = replay_learning.descend(loss, getattr(rates, which), inner)
+    inner, metrics, extra = replay_learning.gradient_step(loss, getattr(rates, which), inner)
     metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
     opt_state = learner.opt_state._replace(**{which: inner.opt_state})
     return Learner(inner.params, opt_state), metrics, extra

@@ -1,7 +1,7 @@
 """Learning action values from uniform replay: all that C51, QR-DQN, IQN and M-DQN share with DQN.
 
-Each of them is a `Rule`: what its network's output means, what its targets are and how errors
-count. Acting (epsilon-greedy), replay (n-step windows), the target network and the gradient
+Each of them is a `QLearningRule`: what its network's output means, what its targets are and how
+errors count. Acting (epsilon-greedy), replay (n-step windows), the target network and the gradient
 steps are here.
 """
 
@@ -46,7 +46,7 @@ class Errors(NamedTuple):
     internals: Internals
 
 
-class Rule(NamedTuple):
+class QLearningRule(NamedTuple):
     """What one member of the family does in its own way.
 
     q_values: (hypers, params, obs[B, ...], chance) -> f32[B, A], to act on. `chance` is what the
@@ -96,13 +96,13 @@ def q_learning(
     config: Any,
     hypers: Any,
     network: Network,
-    rule: Rule,
+    rule: QLearningRule,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """The agent of a rule.
 
     config: has the fields that the Configs of the family share. hypers: has those of `DQNHypers`.
-    extra_loss: its target is what `Rule.targets` gives.
+    extra_loss: its target is what `QLearningRule.targets` gives.
 
     Raises ValueError when the network has a memory or noise, or sizes do not fit.
     """
@@ -123,7 +123,7 @@ def q_learning(
         return network.constrain(optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
 
     def init(key: Key, hypers: Any) -> ReplayState:
-        return replay_learning.start(network.init(key), optimizer(hypers), replay.init())
+        return replay_learning.initial_state(network.init(key), optimizer(hypers), replay.init())
 
     def n_step(hypers: Any) -> Array:
         return jnp.asarray(hypers.n_step).astype(jnp.int32)
@@ -175,7 +175,7 @@ def q_learning(
 
         def step(key: Key, state: ReplayState):
             loss = objective(key, hypers, state, config.batch_size)
-            return replay_learning.descend(loss, optimizer(hypers), state.learner)
+            return replay_learning.gradient_step(loss, optimizer(hypers), state.learner)
 
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
         keys = jax.random.split(key, config.gradient_steps)
@@ -196,7 +196,10 @@ def q_learning(
 
     def anneal(hypers: Any, clock: types.Clock) -> Any:
         """Epsilon as of the steps taken so far; it stays until learning begins."""
-        each, ends = config.num_envs * config.rollout_length, (hypers.epsilon, hypers.final_epsilon)
+        each, ends = (
+            config.num_envs * config.rollout_length,
+            (hypers.epsilon, hypers.final_epsilon),
+        )
         steps, total = (jnp.asarray(x, jnp.float32) * each for x in clock)
         times = hypers.epsilon_decay * total, hypers.min_history
         return hypers._replace(epsilon=schedules.linear(steps, *ends, *times))

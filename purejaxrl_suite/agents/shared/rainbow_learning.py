@@ -1,6 +1,6 @@
 """The loop of Rainbow and its descendants: acting, prioritised replay, groups of gradient steps.
 
-Rainbow, DER, SPR, SR-SPR and BBF are one family: each is a `Rule` here, and settings.
+Rainbow, DER, SPR, SR-SPR and BBF are one family: each is a `RainbowRule` here, and settings.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.rainbow_loss import (
+    RainbowRule,
     RainbowState,
-    Rule,
     Weighted,
     categorical_value,
 )
@@ -65,7 +65,7 @@ def rainbow_learning(
     hypers: Any,
     network: Network,
     replay: Prioritised,
-    rule: Rule,
+    rule: RainbowRule,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
     """The agent of a rule; config and hypers have the fields of `RainbowConfig`, `RainbowHypers`.
@@ -81,7 +81,9 @@ def rainbow_learning(
     draw_noise, q_values, objective = categorical_value(network, config.atoms, rule, extra_loss)
 
     def init(key: Key, hypers: Any) -> RainbowState:
-        start = replay_learning.start(network.init(key), rule.optimizer(hypers), replay.init())
+        start = replay_learning.initial_state(
+            network.init(key), rule.optimizer(hypers), replay.init()
+        )
         return RainbowState(*start, updates=jnp.int32(0))
 
     def ready(hypers: Any, state: RainbowState) -> Array:
@@ -132,7 +134,9 @@ def rainbow_learning(
         def step(inputs: tuple[Key, Weighted], state: RainbowState):
             loss = objective(inputs[0], hypers, state, inputs[1], now)
             optimizer = rule.optimizer(hypers)
-            learner, metrics, (errors, _) = replay_learning.descend(loss, optimizer, state.learner)
+            learner, metrics, (errors, _) = replay_learning.gradient_step(
+                loss, optimizer, state.learner
+            )
             return learner, metrics, errors
 
         inputs = jax.random.split(learn_key, rule.group), drawn

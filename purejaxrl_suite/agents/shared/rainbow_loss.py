@@ -1,6 +1,6 @@
 """What Rainbow and its descendants learn from: categorical double Q-learning with noisy networks.
 
-Each agent of the family is a `Rule` on the same loop (`rainbow_learning`) and the same loss.
+Each agent of the family is a `RainbowRule` on the same loop (`rainbow_learning`) and the same loss.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def _nothing(key: Key, hypers: Any, state: RainbowState, slot: Array) -> Auxilia
     return lambda params, features: jnp.zeros(slot.shape)
 
 
-class Rule(NamedTuple):
+class RainbowRule(NamedTuple):
     """What one member of the family does in its own way.
 
     optimizer: hypers -> transformation.
@@ -97,7 +97,7 @@ class Value(NamedTuple):
 
 
 def categorical_value(
-    network: Network, atoms: int, rule: Rule, extra_loss: ExtraLoss | None = None
+    network: Network, atoms: int, rule: RainbowRule, extra_loss: ExtraLoss | None = None
 ) -> Value:
     """The value functions of a network; noise is drawn anew for every use of one, as in NoisyNet.
 

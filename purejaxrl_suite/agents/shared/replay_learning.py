@@ -53,14 +53,16 @@ def check_network(name: str, network: Network) -> None:
         raise ValueError(f"network: expected one without a memory, {name} replays single steps")
 
 
-def start(params: PyTree, optimizer: optax.GradientTransformation, replay: Any) -> ReplayState:
+def initial_state(
+    params: PyTree, optimizer: optax.GradientTransformation, replay: Any
+) -> ReplayState:
     """No gradient step yet; the target is a copy of the parameters."""
     # A copy and not the same arrays: the state is donated, and a buffer can be donated once.
     target = jax.tree.map(jnp.copy, params)
     return ReplayState(Learner(params, optimizer.init(params)), target, jnp.int32(0), replay)
 
 
-def descend(
+def gradient_step(
     loss: Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]],
     optimizer: optax.GradientTransformation,
     learner: Learner,

@@ -37,7 +37,7 @@ def tasks(env: Environment, each: bool) -> tuple[int, Callable[[Array], Array]]:
     return env.observation.tasks, lambda obs: spaces.task_of(env.observation, obs)
 
 
-def start(temperature: Array | float, count: int = 1) -> Temperature:
+def initial_temperature(temperature: Array | float, count: int = 1) -> Temperature:
     """At a positive number, for `count` tasks (K)."""
     log = jnp.full(count, jnp.log(jnp.asarray(temperature, jnp.float32)))
     return Temperature(log, optimizers.adam(1.0).init(log))
