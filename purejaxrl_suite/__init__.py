@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         successive_halving,
     )
     from purejaxrl_suite.sweeps.execute import Progress
+    from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.plan import Plan
     from purejaxrl_suite.sweeps.policy import Policy, load_policy
     from purejaxrl_suite.sweeps.result import Result
@@ -102,6 +103,7 @@ _HOMES = {
     ),
     "engine.evaluate": ("Evaluating", "make_evaluate"),
     "sweeps.execute": ("Progress",),
+    "sweeps.experiment": ("Experiment",),
     "sweeps.plan": ("Plan",),
     "populations.population": ("evolve",),
     "sweeps.policy": ("Policy", "load_policy"),

@@ -10,6 +10,7 @@ from purejaxrl_suite.cli.flags import PROGRAM, Given, parse
 
 if TYPE_CHECKING:
     from purejaxrl_suite.sweeps.execute import Settings
+    from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.layout import Layout
 
 
@@ -74,11 +75,13 @@ def lay_out(given: Given) -> "Layout":
     """Groups and members; ValueError for what makes no sense."""
     from purejaxrl_suite.sweeps import layout
 
-    return layout.lay_out(given.entry.build, **_arguments(given))
+    return layout.lay_out(experiment(given))
 
 
-def _arguments(given: Given) -> dict[str, Any]:
-    """Those that `sweeps.sweep` and `lay_out` share."""
+def experiment(given: Given) -> "Experiment":
+    """What is trained; ValueError for environments whose parameters cannot be varied together."""
+    from purejaxrl_suite.sweeps.experiment import Experiment
+
     environments = [given.make(id) for id in given.flags.env]
     base = environments[0].params
     if any(name.startswith("env.") for name in (*given.flags.grid, *given.flags.sample)):
@@ -93,18 +96,19 @@ def _arguments(given: Given) -> dict[str, Any]:
         method=flags.method,
         seed=flags.sample_seed,
     )
-    return {
-        "env": environments if len(environments) > 1 else environments[0],
-        "hypers": points.hypers,
-        "config": points.config,
-        "env_params": None if points.env_params is base else points.env_params,
-        "network": given.network,
-        "seeds": given.seeds,
-        "steps": given.fleet.steps,
-        "reset_pool": given.fleet.reset_pool,
-        "evaluate_every": _evaluating(given.fleet),
+    return Experiment(
+        given.entry.build,
+        environments if len(environments) > 1 else environments[0],
+        given.seeds,
+        given.fleet.steps,
+        hypers=points.hypers,
+        config=points.config,
+        network=given.network,
+        env_params=None if points.env_params is base else points.env_params,
+        evaluate_every=_evaluating(given.fleet),
+        reset_pool=given.fleet.reset_pool,
         **given.plasticity,
-    }
+    )
 
 
 def _evaluating(fleet: Any) -> Any:

@@ -121,7 +121,7 @@ class Given(NamedTuple):
 
     @property
     def plasticity(self) -> dict[str, Any]:
-        """What is measured and done in training: arguments of `run`, `sweep` and `lay_out`."""
+        """What is measured and done in training: fields of an `Experiment`."""
         return plasticity.arguments(self.fleet)
 
     @property

@@ -15,15 +15,14 @@ A decision is stored before the next phase begins, so going on after kill -9 giv
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
-from purejaxrl_suite.core.types import Environment, Run
-from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.core.types import Agent, Environment, Run
 from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.populations.cohort import (
     Cohort,
@@ -40,6 +39,7 @@ from purejaxrl_suite.stats import random_score
 from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.execute import Progress, Settings, Training, make_plan
+from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import How, begin, choose, enter
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of_function
 from purejaxrl_suite.sweeps.interrupt import interruptible
@@ -55,40 +55,38 @@ if TYPE_CHECKING:
 Told = Callable[[Progress], None] | None
 
 
+@front
 def evolve(
-    builder: Callable[..., Any],
-    env: Environment,
+    builder: Builder | Agent | Experiment,
+    env: Environment | None = None,
     *,
-    hypers: Points,
-    seeds: int | Sequence[int],
-    steps: float,
     select: Select,
     rungs: Sequence[int],
     segments: int = 20,
     metric: str = "episode_return",
     window: int = 1,
     selection_seed: int = 0,
-    config: Any = None,
-    network: Any = None,
-    env_params: Any = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     checkpoint_every: int = 1,
     keep: int = 2,
     memory: str | int | float | None = None,
     accept_changes: bool = False,
-    reset_pool: int = 1,
-    evaluate_every: int | Evaluating | None = None,
     announce: Callable[[object], None] = print,
     on_segment: Told = None,
+    **fields: Unpack[Fields],
 ) -> Result:
     """Train configurations, of which `select` decides at each rung who goes on; else as `sweep`.
 
+    builder, env, fields: what is trained, as `Experiment` says, one group in all, with points of
+        `hypers` and values of `env_params`; or an Experiment first, of which the fields that are
+        given are replaced.
     select: (key, scores f32[C], hypers {name: f32[C]}) -> Selection, such as
         `successive_halving()`; how many go on must depend on C only.
     rungs: after which of the `segments` it is asked.
     metric, window: a configuration's score is the interquartile mean over its seeds of the mean of
-        the metric over the episodes of so many segments before the rung. One with a member that
+        a curve over the episodes of so many segments before the rung: of `episode_return`, or of
+        anything else that is recorded, by `metrics`, too. One with a member that
         diverged cannot go on: `select` is told -inf, and the member counts as the worst of all.
     selection_seed: what `select` draws depends on it and on the rung only.
 
@@ -99,14 +97,7 @@ def evolve(
     memory at once, or if nothing is known of anybody's score.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
-    instance("env", env, Environment)
-    if not isinstance(hypers, Points):
-        raise wrong("hypers", "points, such as `random(PPOHypers(), 16, ...)` gives", hypers)
-    if isinstance(env_params, Points):
-        raise wrong("env_params", "values: a population varies hypers only", env_params)
-    arguments: Any = {"hypers": hypers, "config": config, "network": network}
-    arguments |= {"env_params": env_params, "evaluate_every": evaluate_every}
-    laid = lay_out(builder, env, **arguments, seeds=seeds, steps=steps, reset_pool=reset_pool)
+    laid = _lay_out(told(evolve, builder, env, fields))
     rules = Rules(
         function("select", select, 3, "(key, scores, hypers) -> Selection"),
         tuple(integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")),
@@ -115,6 +106,18 @@ def evolve(
         integer("selection_seed", selection_seed, 0, 2**32 - 1),
     )
     return _evolve(laid, rules, settings, out, resume, announce, on_segment)
+
+
+def _lay_out(experiment: Experiment) -> Layout:
+    """The layout of the first configurations; raises ValueError where hypers do not vary alone."""
+    instance("env", experiment.env, Environment)
+    if not isinstance(experiment.hypers, Points):
+        what = "points, such as `random(PPOHypers(), 16, ...)` gives"
+        raise wrong("hypers", what, experiment.hypers)
+    if isinstance(experiment.env_params, Points):
+        what = "values: a population varies hypers only"
+        raise wrong("env_params", what, experiment.env_params)
+    return lay_out(experiment)
 
 
 def _evolve(

@@ -14,9 +14,10 @@ from rich.text import Text as RichText
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import engineering, unlike
 from purejaxrl_suite.stats import MINIMUM_SEEDS
-from purejaxrl_suite.studies.protocol import Arm, Budget, Study, Text
-from purejaxrl_suite.studies.run import laid_out
+from purejaxrl_suite.studies.protocol import Budget, Study, Text
 from purejaxrl_suite.studies.study_result import Checked, Finding, Ruling, StudyResult
+from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.layout import lay_out
 
 STYLE = {
     Ruling.CONFIRMED: "green",
@@ -89,7 +90,7 @@ def conditions(study: Study) -> Table:
     return table
 
 
-def arms(planned: Mapping[str, Arm]) -> Table:
+def arms(planned: Mapping[str, Experiment]) -> Table:
     """A row per arm: what is trained. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     for name in ("arm", "agent", "environments"):
@@ -97,11 +98,13 @@ def arms(planned: Mapping[str, Arm]) -> Table:
     for name in ("configurations", "seeds", "steps of each", "steps in all"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, arm in planned.items():
-        members = sum(len(group.members.seeds) for group in laid_out(arm).groups)
-        count, total = members // (len(arm.seeds) * len(arm.environments)), members * arm.steps
-        tasks = ", ".join(env.name for env in arm.environments)
-        sizes = str(count), str(len(arm.seeds)), engineering(arm.steps), engineering(total)
-        table.add_row(name, arm.builder.__name__, tasks, *sizes)
+        laid = lay_out(arm)
+        groups, seeds = laid.groups, len(laid.seeds)
+        members = sum(len(group.members.seeds) for group in groups)
+        tasks = list(dict.fromkeys(group.env.name for group in groups))
+        count, total = members // (seeds * len(tasks)), members * arm.steps
+        sizes = str(count), str(seeds), engineering(arm.steps), engineering(total)
+        table.add_row(name, groups[0].agent.name, ", ".join(tasks), *sizes)
     return table
 
 

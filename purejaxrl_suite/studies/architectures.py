@@ -24,8 +24,9 @@ from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores as unit_scores
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.minatar import CATCH, PQN_HYPERS, board
-from purejaxrl_suite.studies.protocol import Arm, Budget, Curves, Line, Lines
+from purejaxrl_suite.studies.protocol import Budget, Curves, Line, Lines
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 NUM_ENVS, LENGTH = 8, 4
 """Of agents with replay; 8 gradient steps in an update are a replay ratio of 0.25."""
@@ -63,7 +64,7 @@ def q_network(
     return build
 
 
-def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
+def with_replay(budget: Budget, agent: str, networks: Networks) -> Experiment:
     """Rainbow or DQN with Dopamine's settings for MinAtar, but several environments.
 
     On Catch, where returns are -1 or 1, Rainbow's atoms are between these and not between -100 and
@@ -82,14 +83,14 @@ def with_replay(budget: Budget, agent: str, networks: Networks) -> Arm:
     return common._replace(builder=rainbow, config=atoms, hypers=hypers)
 
 
-def with_pqn(budget: Budget, networks: Networks) -> Arm:
+def with_pqn(budget: Budget, networks: Networks) -> Experiment:
     """PQN with 16 environments."""
     config = PQNConfig(num_envs=16, rollout_length=32, epochs=2, minibatches=8)
     common = _common(budget, networks, 16 * 32)
     return common._replace(builder=pqn, config=config, hypers=PQN_HYPERS)
 
 
-def with_ppo(budget: Budget, networks: Networks) -> Arm:
+def with_ppo(budget: Budget, networks: Networks) -> Experiment:
     """PPO with 16 environments."""
     config = PPOConfig(num_envs=16, rollout_length=32, epochs=4, minibatches=4)
     hypers = PPOHypers(learning_rate=5e-4)
@@ -97,8 +98,8 @@ def with_ppo(budget: Budget, networks: Networks) -> Arm:
     return common._replace(builder=ppo, config=config, hypers=hypers)
 
 
-def _common(budget: Budget, networks: Networks, steps: int) -> Arm:
-    return Arm(
+def _common(budget: Budget, networks: Networks, steps: int) -> Experiment:
+    return Experiment(
         rainbow,
         [board(id) for id in budget.environments],
         budget.seed_numbers,

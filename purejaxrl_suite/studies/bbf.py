@@ -33,7 +33,6 @@ from purejaxrl_suite.studies.minatar import CATCH, board
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -47,6 +46,7 @@ from purejaxrl_suite.studies.protocol import (
 )
 from purejaxrl_suite.studies.scores import estimated, normalized_scores
 from purejaxrl_suite.sweeps.axes import Points, fields
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 RATIOS = (2, 8)
 CHANNELS, HIDDEN = (16, 32, 32), 512
@@ -91,10 +91,10 @@ def settings(steps: float, ratio: int) -> Points:
     return Points(base, values, {"treatment": list(TREATMENTS)})
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """A sweep for each replay ratio, over treatments and over the widths that a budget names."""
     return {
-        f"ratio-{ratio}": Arm(
+        f"ratio-{ratio}": Experiment(
             bbf,
             [board(id) for id in budget.environments],
             budget.seed_numbers,

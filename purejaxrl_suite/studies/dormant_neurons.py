@@ -35,7 +35,6 @@ from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -46,6 +45,7 @@ from purejaxrl_suite.studies.protocol import (
     line,
 )
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 RATIOS = (0.25, 0.5, 1.0, 2.0)
 """Gradient steps per environment step; Dopamine's default is the first."""
@@ -72,11 +72,11 @@ def network(env: Environment) -> Network:
     return nets.q_network(env.observation, env.action, **options)
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """DQN at all ratios as it is; with ReDo at the two highest; with units pruned at 1."""
     look = max(1, int(budget.steps) // (NUM_ENVS * LENGTH) // LOOKS)
     watch = plasticity.every(look, plasticity.overlap(TAU))
-    plain = Arm(
+    plain = Experiment(
         dqn,
         [make(id) for id in budget.environments],
         budget.seed_numbers,
@@ -89,7 +89,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         measure_every=look,
     )
 
-    def treated(ratio: float, cure: Intervention) -> Arm:
+    def treated(ratio: float, cure: Intervention) -> Experiment:
         period = max(1, round(PERIOD / _config(ratio).gradient_steps))
         both = plasticity.chain(watch, plasticity.every(period, cure))
         return plain._replace(config=_config(ratio), intervention=both)

@@ -46,7 +46,6 @@ from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -56,6 +55,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
 )
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 NUM_ENVS, LENGTH = 16, 32
 PPO_CONFIG = PPOConfig(NUM_ENVS, LENGTH, epochs=4, minibatches=8)
@@ -130,15 +130,15 @@ def treatments(updates: int) -> dict[str, Intervention | None]:
     }
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """Both agents with ReLUs, PQN with and without being measured; and with norms and treatments.
 
     PPO is treated in four ways, PQN in all.
     """
     environments = [make(id) for id in budget.environments]
     size = budget.seed_numbers, budget.steps
-    of_pqn = Arm(pqn, environments, *size, PQNHypers(), PQN_CONFIG)
-    of_ppo = Arm(ppo, environments, *size, PPOHypers(learning_rate=5e-4), PPO_CONFIG)
+    of_pqn = Experiment(pqn, environments, *size, PQNHypers(), PQN_CONFIG)
+    of_ppo = Experiment(ppo, environments, *size, PPOHypers(learning_rate=5e-4), PPO_CONFIG)
     every = treatments(int(budget.steps) // (NUM_ENVS * LENGTH))
     few = {name: every[name] for name in ("none", "ReDo", "ReGraMa", "random")}
     seen = {"metrics": (agreement,), "measure_every": PERIOD}

@@ -42,7 +42,6 @@ from purejaxrl_suite.studies.grama import (
 from purejaxrl_suite.studies.panels import over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -52,6 +51,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
 )
 from purejaxrl_suite.studies.scores import estimated, late, measured, returns
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 PPO_CONFIG = PPOConfig(16, 32, 4, 8, normalize_observations=True, normalize_rewards=True)
 PPO_HYPERS = PPOHypers(learning_rate=1e-3)
@@ -84,15 +84,15 @@ def treatments(updates: int) -> dict[str, Intervention | None]:
     return {"none": None, **{name: plasticity.every(updates, cures[name]) for name in few}}
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """SAC with ReLUs, SAC with BRO's networks and PPO with norms, both treated."""
     environments = [make(id) for id in budget.environments]
     on_brax = all(id.startswith("Brax-") for id in budget.environments)
     config, hypers = (ON_BRAX, HYPERS_ON_BRAX) if on_brax else (CONFIG, HYPERS)
     plain, blocks = (256, 256) if on_brax else (64, 32)
-    of_sac = Arm(sac, environments, budget.seed_numbers, budget.steps, hypers, config)
+    of_sac = Experiment(sac, environments, budget.seed_numbers, budget.steps, hypers, config)
     long = budget.seed_numbers, budget.steps * PPO_STEPS
-    of_ppo = Arm(ppo, environments, *long, PPO_HYPERS, PPO_CONFIG)
+    of_ppo = Experiment(ppo, environments, *long, PPO_HYPERS, PPO_CONFIG)
     shares = (plasticity.dormant(TAU_OF_REDO), plasticity.inactive(TAU_OF_REGRAMA))
     period = STEPS_BETWEEN // config.gradient_steps
     period_of_ppo = STEPS_BETWEEN // (PPO_CONFIG.epochs * PPO_CONFIG.minibatches)

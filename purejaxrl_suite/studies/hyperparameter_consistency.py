@@ -30,7 +30,6 @@ from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -42,6 +41,7 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import normalized_scores
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 SHORT = 0.25
 """Share of the steps in the smaller amount of data."""
@@ -63,7 +63,7 @@ AGENTS, AMOUNTS, GAMES = 1, 2, 3
 ARMS = ("ppo-short", "ppo-long", "pqn-short", "pqn-long")
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """Each agent with each amount of data; a shorter run is no part of a longer one (annealing)."""
     made = {}
     for name, arm in minatar.agents(budget).items():

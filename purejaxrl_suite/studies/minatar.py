@@ -8,7 +8,8 @@ from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.core.types import Environment, Network
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.wrappers import transform_observation
-from purejaxrl_suite.studies.protocol import Arm, Budget
+from purejaxrl_suite.studies.protocol import Budget
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 FOUR_GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
 THREE_GAMES = tuple(name for name in FOUR_GAMES if name != "Freeway-MinAtar")
@@ -28,15 +29,15 @@ def board(id: str) -> Environment:
     return transform_observation(env, lambda x: x[..., None], box._replace(shape=(*box.shape, 1)))
 
 
-def agents(budget: Budget) -> dict[str, Arm]:
+def agents(budget: Budget) -> dict[str, Experiment]:
     """An arm per agent, "ppo" and "pqn": two dense layers on the board, rollouts of 16 x 64."""
     environments = [make(id) for id in budget.environments]
     of_ppo = PPOConfig(num_envs=16, rollout_length=64, epochs=4, minibatches=4)
     of_pqn = PQNConfig(num_envs=16, rollout_length=64, epochs=2, minibatches=8)
     size = budget.seed_numbers, budget.steps
     return {
-        "ppo": Arm(ppo, environments, *size, PPO_HYPERS, of_ppo, _actor_critic),
-        "pqn": Arm(pqn, environments, *size, PQN_HYPERS, of_pqn, _q_network),
+        "ppo": Experiment(ppo, environments, *size, PPO_HYPERS, of_ppo, _actor_critic),
+        "pqn": Experiment(pqn, environments, *size, PQN_HYPERS, of_pqn, _q_network),
     }
 
 

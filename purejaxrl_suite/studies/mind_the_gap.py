@@ -44,7 +44,6 @@ from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -54,6 +53,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 SCALES = (1, 2, 4, 8)
 ATOMS = RainbowConfig().atoms
@@ -87,14 +87,14 @@ def networks(units: int, channels: tuple[int, ...]) -> dict[str, Build]:
     return scaled | narrow
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """Rainbow with the networks of a budget; GAP once more on boards with coordinates."""
     small = budget.environments == (minatar.CATCH,)
     every = networks(32, (4, 4)) if small else networks(512, (16, 32))
     chosen = {name: x for name, x in every.items() if name in budget.treatments}
     plain = with_replay(budget, "rainbow", chosen)
-    seen = [with_coordinates(env) for env in plain.environments]
-    coordinates = plain._replace(environments=seen, network={"gap-4": every["gap-4"]})
+    seen = [with_coordinates(env) for env in map(minatar.board, budget.environments)]
+    coordinates = plain._replace(env=seen, network={"gap-4": every["gap-4"]})
     return {"rainbow": plain, "coordinates": coordinates}
 
 

@@ -39,7 +39,6 @@ from purejaxrl_suite.studies.panels import over_time, ranking
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -58,6 +57,7 @@ from purejaxrl_suite.studies.scores import (
     scaled,
     scores_of_tasks,
 )
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 TASKS, CYCLES = 3, 2
 PHASES = TASKS * CYCLES
@@ -118,7 +118,7 @@ def _wide(env: Environment) -> Network:
     return nets.matching(lambda first: _with(first=first)(env), size)[1]
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """The same networks on all tasks at once, and on tasks in turn in every order."""
     envs = list(tasks(budget.environments, TASKS).values())
     chosen = budget.treatments or tuple(networks())
@@ -126,7 +126,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
     orders = list(permutations(envs))
     if budget.treatments:
         orders = [orders[0], orders[-1]]
-    in_turn = Arm(
+    in_turn = Experiment(
         ppo,
         [continual(order, phase, show_task=True) for order in orders],
         budget.seed_numbers,
@@ -138,7 +138,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         measure_every=max(1, PHASES * phase // LOOKS),
     )
     at_once = in_turn._replace(
-        environments=[multi_task(envs)], steps=TASKS * in_turn.steps, config=_config(TASKS)
+        env=[multi_task(envs)], steps=TASKS * in_turn.steps, config=_config(TASKS)
     )
     return {AT_ONCE: at_once, IN_TURN: in_turn}
 

@@ -42,7 +42,6 @@ from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -52,6 +51,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 SIZES = (1, 2, 4, 8)
 UNITS, QUICK_UNITS = 512, 32
@@ -79,7 +79,7 @@ def networks(units: int, **options: Any) -> dict[str, Build]:
     }
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """Rainbow with all networks of a budget, DQN without variants, PPO with and without experts."""
     small = budget.environments == (minatar.CATCH,)
     units = QUICK_UNITS if small else UNITS

@@ -35,7 +35,6 @@ from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -56,6 +55,7 @@ from purejaxrl_suite.studies.scores import (
     scores_of_tasks,
 )
 from purejaxrl_suite.sweeps import axes
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 TAU = 0.1
 LOOKS = 40
@@ -123,18 +123,18 @@ def tasks(id: str) -> tuple[Environment, ...]:
     return family(env, [axes.replace(env.params, {known.parameter: x}) for x in known.values])
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """All tasks at three widths and with one of both networks wide; two tasks; one at a time."""
     (id,) = budget.environments
     every, known = tasks(id), FAMILIES[id]
     played = {n: [multi_task(every[:n])] for n in (2, len(every))} | {1: list(every)}
     narrow, middle, wide = known.widths
 
-    def arm(count: int, actor: int, critic: int) -> Arm:
+    def arm(count: int, actor: int, critic: int) -> Experiment:
         config = _config(known.config, count, budget.steps)
         updates = int(budget.steps) * count // (config.num_envs * config.rollout_length)
         hypers = known.hypers._replace(min_history=known.hypers.min_history * count)
-        return Arm(
+        return Experiment(
             sac,
             played[count],
             budget.seed_numbers,

@@ -36,7 +36,6 @@ from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -49,6 +48,7 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import estimated, normalized_scores, scores_of_tasks
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 NARROW, MIDDLE, WIDE = WIDTHS = (8, 32, 128)
 TASKS = 4
@@ -87,14 +87,14 @@ def network(width: Width) -> Callable[[Environment], Network]:
     return build
 
 
-def arms(budget: Budget, count: int = TASKS) -> dict[str, Arm]:
+def arms(budget: Budget, count: int = TASKS) -> dict[str, Experiment]:
     """All tasks together at three widths, and with only one of both wide; environments alone.
 
     count: of tasks, at least; where environments are fewer, they return with permuted boards.
     """
     ids = budget.environments
     whole = multi_task(list(tasks(ids, count).values()))
-    alone = Arm(
+    alone = Experiment(
         ppo,
         [make(id, **_options(id)) for id in ids],
         budget.seed_numbers,
@@ -105,7 +105,7 @@ def arms(budget: Budget, count: int = TASKS) -> dict[str, Arm]:
         measure_every=max(1, int(budget.steps) // (NUM_ENVS * LENGTH) // LOOKS),
     )
     together = alone._replace(
-        environments=[whole],
+        env=[whole],
         steps=budget.steps * len(whole.tasks),
         config=_config(len(whole.tasks)),
     )

@@ -43,7 +43,6 @@ from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -54,6 +53,7 @@ from purejaxrl_suite.studies.protocol import (
     line,
 )
 from purejaxrl_suite.studies.scores import lost, lowest, scaled
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 CYCLES = 3
 GRADIENT_STEPS = 1000
@@ -166,7 +166,7 @@ def task(id: str) -> Environment:
     )
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """An arm for each agent, kind of environment and remedy, called `pqn-minatar-redo`."""
     every = remedies()
     tasks = {id: task(id) for id in budget.environments}
@@ -181,7 +181,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         if regime in STREAMS:
             environments = [continual(environments, phase)]
         size = budget.seed_numbers, CYCLES * count * phase * _per_update(base)
-        plain = Arm(base.builder, environments, *size, base.hypers, base.config)
+        plain = Experiment(base.builder, environments, *size, base.hypers, base.config)
         for name in budget.treatments:
             if (regime, name) == (SINGLE, "fresh"):
                 continue
@@ -194,7 +194,7 @@ def _per_update(base: Base) -> int:
     return base.config.num_envs * base.config.rollout_length
 
 
-def _treated(plain: Arm, base: Base, remedy: Remedy, phase: int, phases: int) -> Arm:
+def _treated(plain: Experiment, base: Base, remedy: Remedy, phase: int, phases: int) -> Experiment:
     """An arm with a remedy; measured LOOKS times."""
     recycle = max(1, min(GRADIENT_STEPS // base.steps, phase // 4))
     times = Times(phase, phase * (phases - phases // CYCLES), recycle)

@@ -9,9 +9,9 @@
 
     STUDY = Study(__doc__, arms, claims, figure, gates=..., quick=..., standard=..., full=...)
 
-All of it is data and functions of data: arms are the arguments of sweeps, an effect is a number
-with an interval, a gate is what such a number must be before claims count, a figure is a list of
-panels. Nothing here trains, judges or draws.
+All of it is data and functions of data: an arm is an `Experiment`, trained as a sweep, an effect is
+a number with an interval, a gate is what such a number must be before claims count, a figure is a
+list of panels. Nothing here trains, judges or draws.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 
-from purejaxrl_suite.core.types import Agent, Environment, Key, Metric
+from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats import (
     MINIMUM_SEEDS,
     Effect,
@@ -35,6 +35,7 @@ from purejaxrl_suite.stats import (
     seeds_to_decide,
     verdict,
 )
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 Curves = Any
 """An xarray.Dataset over (environment, what else was varied ..., seed, step), as sweeps give it."""
@@ -62,22 +63,6 @@ class Budget(NamedTuple):
     def seed_numbers(self) -> range:
         """The seeds that arms are trained with."""
         return range(self.first_seed, self.first_seed + self.seeds)
-
-
-class Arm(NamedTuple):
-    """One sweep, by the arguments that `sweeps.sweep` has; environments are the first axis."""
-
-    builder: Callable[..., Agent]
-    environments: Sequence[Environment]
-    seeds: Sequence[int]
-    steps: float
-    hypers: Any = None
-    config: Any = None
-    network: Any = None
-    reset_pool: int = 1
-    intervention: Any = None
-    metrics: Sequence[Metric] = ()
-    measure_every: int = 10
 
 
 class Direction(NamedTuple):
@@ -227,7 +212,8 @@ class Text(NamedTuple):
 class Study:
     """A question that trains its own answer.
 
-    text: the docstring of its file. arms: of a budget, by name; each is a folder of the run.
+    text: the docstring of its file. arms: of a budget, by name; each is a folder of the run, and
+    has a list of environments, the first axis of its curves.
     figure: (key, {arm: curves}) -> panels. gates: what all or some of the claims hang on.
     quick: minutes on two CPU cores, enough to exercise everything; it judges nothing. standard: at
     most three hours there. full: as much as a GPU can do. Effects and the figure get the same key,
@@ -239,7 +225,7 @@ class Study:
     """
 
     text: str | None
-    arms: Callable[[Budget], Mapping[str, Arm]]
+    arms: Callable[[Budget], Mapping[str, Experiment]]
     claims: tuple[Claim, ...]
     figure: Callable[[Key, Mapping[str, Curves]], tuple[Panel, ...]]
     gates: tuple[Gate, ...]

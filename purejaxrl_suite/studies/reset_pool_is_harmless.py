@@ -26,7 +26,6 @@ from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -35,6 +34,7 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import Measure, normalized_scores
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 CONFIG = PPOConfig(num_envs=8, rollout_length=128, epochs=4, minibatches=4)
 HYPERS = PPOHypers(learning_rate=1e-3)
@@ -51,10 +51,10 @@ def network(env: Environment) -> Network:
     return nets.actor_critic(env.observation, env.action, hidden=(64, 64), encoder=encoder)
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """The same sweep with and without the pool."""
     environments = [make(id) for id in budget.environments]
-    both = Arm(ppo, environments, budget.seed_numbers, budget.steps, HYPERS, CONFIG, network)
+    both = Experiment(ppo, environments, budget.seed_numbers, budget.steps, HYPERS, CONFIG, network)
     return {"pool": both, "exact": both._replace(reset_pool=0)}
 
 

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from purejaxrl_suite.core.types import Key
+from purejaxrl_suite.core.argument import instances
+from purejaxrl_suite.core.types import Environment, Key
 from purejaxrl_suite.stats import Estimate, estimate, iqm
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
-from purejaxrl_suite.studies.protocol import Arm, Curves, Study, line
+from purejaxrl_suite.studies.protocol import Curves, Study, line
 from purejaxrl_suite.studies.scores import beside, returns, thinned
 from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.execute import Progress
-from purejaxrl_suite.sweeps.layout import Layout, lay_out
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.result import Result
 from purejaxrl_suite.sweeps.sweep import sweep
 
@@ -64,33 +65,9 @@ def run_study(
     curves, sizes = {}, {}
     for number, (label, arm) in enumerate(arms.items(), 1):
         with watch(f"{name}: {label} ({number}/{len(arms)})") as told:
-            result = _train(arm, Path(folder) / label, told)
+            result = _train(label, arm, Path(folder) / label, told)
             curves[label], sizes[label] = result.curves, result.parameters
     return conclude(name, study, preset, curves, sizes, looks, commit)
-
-
-def laid_out(arm: Arm) -> Layout:
-    """The groups and members of an arm, without compiling anything; ValueError for nonsense."""
-    return lay_out(
-        arm.builder,
-        arm.environments,
-        hypers=arm.hypers,
-        config=arm.config,
-        network=arm.network,
-        env_params=None,
-        seeds=arm.seeds,
-        steps=arm.steps,
-        **_watched(arm),
-    )
-
-
-def _watched(arm: Arm) -> dict[str, Any]:
-    return {
-        "intervention": arm.intervention,
-        "metrics": arm.metrics,
-        "measure_every": arm.measure_every,
-        "reset_pool": arm.reset_pool,
-    }
 
 
 def conclude(
@@ -128,22 +105,11 @@ def conclude(
     )
 
 
-def _train(arm: Arm, folder: Path, told: Watch) -> Result:
+def _train(name: str, arm: Experiment, folder: Path, told: Watch) -> Result:
     """Train an arm in its folder, from where it stopped if it has begun."""
-    return sweep(
-        arm.builder,
-        arm.environments,
-        seeds=arm.seeds,
-        steps=arm.steps,
-        hypers=arm.hypers,
-        config=arm.config,
-        network=arm.network,
-        **_watched(arm),
-        segments=SEGMENTS,
-        announce=told.announce,
-        on_segment=told.show,
-        out=folder,
-    )
+    instances(f"arms[{name!r}].env", arm.env, Environment)
+    watching = {"announce": told.announce, "on_segment": told.show}
+    return sweep(arm, out=folder, segments=SEGMENTS, **watching)
 
 
 def _cost(curves: Curves) -> Cost:

@@ -43,7 +43,6 @@ from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -53,6 +52,7 @@ from purejaxrl_suite.studies.protocol import (
     Study,
     row,
 )
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 UNITS, STANDARD_UNITS, QUICK_UNITS = 512, 64, 32
 AGENT = "agent"
@@ -100,7 +100,7 @@ def networks(units: int, stride: int, **options: Any) -> dict[str, Build]:
     }
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """Rainbow with the networks of a budget, DQN with two of them; or PQN alone (standard)."""
     if budget == STUDY.standard:
         known = networks(STANDARD_UNITS, 2, layer_norm=True)

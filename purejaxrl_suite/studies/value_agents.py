@@ -31,7 +31,6 @@ from purejaxrl_suite.studies.minatar import FOUR_GAMES
 from purejaxrl_suite.studies.panels import over_time
 from purejaxrl_suite.studies.protocol import (
     MORE,
-    Arm,
     Budget,
     Claim,
     Curves,
@@ -43,6 +42,7 @@ from purejaxrl_suite.studies.protocol import (
     row,
 )
 from purejaxrl_suite.studies.scores import estimated, normalized_scores
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 PRESET = {
     "DQN": "dopamine-minatar",
@@ -57,11 +57,11 @@ LONGER = 5
 DECAY = 0.025
 
 
-def arms(budget: Budget) -> dict[str, Arm]:
+def arms(budget: Budget) -> dict[str, Experiment]:
     """One for each agent; `Budget.treatments` are the games of those with atoms, if not all."""
     steps = {name: budget.steps * (LONGER if name == "PQN" else 1) for name in PRESET}
 
-    def arm(name: str) -> Arm:
+    def arm(name: str) -> Experiment:
         preset = PRESETS[PRESET[name]]
         hypers = preset.hypers
         if name == "Rainbow":
@@ -69,7 +69,9 @@ def arms(budget: Budget) -> dict[str, Arm]:
         few = budget.treatments if name in ATOMS else ()
         environments = [make(id) for id in few or budget.environments]
         sizes = budget.seed_numbers, steps[name]
-        return Arm(preset.builder, environments, *sizes, hypers, preset.config, preset.network)
+        return Experiment(
+            preset.builder, environments, *sizes, hypers, preset.config, preset.network
+        )
 
     return {name: arm(name) for name in PRESET}
 

@@ -38,9 +38,11 @@ from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.parallel import check_tasks
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps.axes import fields
+from purejaxrl_suite.sweeps.experiment import Builder, Experiment
 from purejaxrl_suite.sweeps.memory import available, describe_bytes
 
 SEEDS = "a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"
+FORM = "(env, config, network, hypers) -> Agent"
 UPDATES = 2**31 - 1
 """The most updates that a clock of int32 counts."""
 CURVES = 4
@@ -76,9 +78,20 @@ def steps(agent: Agent, given: Any) -> int:
     return updates
 
 
-def declared(builder: Callable[..., Agent]) -> dict[str, type]:
+def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
+    """What builds agents, and what it `declared`; of an Agent that is built, what returns it."""
+    given = experiment.builder
+    if not isinstance(given, Agent):
+        return given, declared(given)
+    for name in ("config", "network"):
+        if (one := getattr(experiment, name)) is not None:
+            raise wrong(name, f"None, as {given.name} is built: pass what builds it", one)
+    return lambda env, config, network, hypers: given, {}
+
+
+def declared(builder: Builder) -> dict[str, type]:
     """{argument: its type} of a builder, as far as it is annotated with a class (or None)."""
-    function("builder", builder, 4, "(env, config, network, hypers) -> Agent")
+    function("builder", builder, 4, FORM)
     try:
         hints = typing.get_type_hints(builder)
     except (NameError, TypeError):  # not annotated, or with names that are not at hand

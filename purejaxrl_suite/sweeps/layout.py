@@ -7,22 +7,23 @@ Static choices (environment, network, Config) make groups, one compiled program 
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from purejaxrl_suite.core import spaces, validate
-from purejaxrl_suite.core.argument import functions, instance, integer, wrong
+from purejaxrl_suite.core.argument import instance, integer, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, Metric, Network
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
 from purejaxrl_suite.sweeps.axes import Points
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.fleet import Members
 
 
@@ -86,62 +87,74 @@ class Layout(NamedTuple):
         return identity_of(self)
 
 
-def lay_out(
-    builder: Callable[..., Agent],
-    env: Environment | Sequence[Environment],
-    *,
-    hypers: Any,
-    config: Any,
-    network: Any,
-    env_params: Any,
-    seeds: int | Sequence[int],
-    steps: float,
-    intervention: Any = None,
-    metrics: Sequence[Metric] = (),
-    measure_every: int = 10,
-    evaluate_every: int | Evaluating | None = None,
-    reset_pool: int = 1,
-) -> Layout:
+class Choice(NamedTuple):
+    """What is static about a group; labels: {axis: its value here}."""
+
+    labels: Mapping[str, Any]
+    env: Environment
+    config: Any
+    network: Network | None
+    intervention: Intervention | None
+
+
+def lay_out(experiment: Experiment) -> Layout:
     """Build every agent and list all members; raises ValueError for what makes no sense."""
-    declared = check.declared(builder)
-    networks, static_network = check.networks(network)
-    interventions, static_intervention = check.interventions(intervention)
-    environments, static_env = check.environments(env)
-    configs, static_config, along = _configs(config, declared.get("config"))
-    static = {**static_env, **static_network, **static_intervention, **static_config}
-    hyper_points = hypers if isinstance(hypers, Points) else Points(hypers)
-    check.kind("hypers", hyper_points.base, declared.get("hypers"))
-    chosen = check.seeds(seeds)
-    metrics = functions("metrics", metrics, 3, "(learner, probe, look) -> {name: f32[]}")
-    integer("measure_every", measure_every, 1)
-    integer("reset_pool", reset_pool, 0)
+    builder, declared = check.builder(experiment)
+    choices, static, along = _choices(experiment, declared)
+    hypers, seeds = experiment.hypers, check.seeds(experiment.seeds)
+    hypers = hypers if isinstance(hypers, Points) else Points(hypers)
+    check.kind("hypers", hypers.base, declared.get("hypers"))
     groups = []
-    for environment, (name, build), (what, done), (settings, one) in itertools.product(
+    for choice in choices:
+        points = _env_points(experiment.env_params, choice.env)
+        if len(static.get("environment", ())) > 1 and points.dims:
+            points = points._replace(base=choice.env.params)  # each keeps its own defaults
+        env = _bounded(choice.env, points)
+        agent = instance("builder", builder(env, choice.config, choice.network, hypers.base), Agent)
+        check.kind("hypers", hypers.base, type(agent.hypers))
+        updates = check.steps(agent, experiment.steps)
+        check.room(points.count * hypers.count, seeds, updates)
+        members = _members(agent, points, hypers, seeds)
+        groups.append(_group(experiment, choice, agent, members))
+        if choice.network is not None or not declared:  # else it has the network of its own
+            check.outputs(agent)
+    traced, traced_along = _traced(_env_points(experiment.env_params, choices[0].env), hypers)
+    _check_names(static, traced, along | traced_along)
+    over = static, traced, along | traced_along
+    return Layout(tuple(groups), *over, tuple(seeds), experiment.steps)
+
+
+def _choices(
+    experiment: Experiment, declared: Mapping[str, type]
+) -> tuple[list[Choice], dict[str, Any], dict[str, Any]]:
+    """All combinations of what is static, {axis: labels}, what else is known along an axis."""
+    networks, static_network = check.networks(experiment.network)
+    interventions, static_intervention = check.interventions(experiment.intervention)
+    environments, static_env = check.environments(experiment.env)
+    configs, static_config, along = _configs(experiment.config, declared.get("config"))
+    static = {**static_env, **static_network, **static_intervention, **static_config}
+    made = []
+    for env, (name, build), (what, done), (settings, config) in itertools.product(
         environments, networks, interventions, configs
     ):
-        made = _network(name, build, environment, declared.get("network", object))
-        params = _env_points(env_params, environment)
-        if len(environments) > 1 and params.dims:
-            params = params._replace(base=environment.params)  # each keeps its own defaults
-        built = builder(_bounded(environment, params), one, made, hyper_points.base)
-        agent = instance("builder", built, Agent)
-        check.kind("hypers", hyper_points.base, type(agent.hypers))
-        both = observed(done, metrics, measure_every)
-        labels = {"environment": environment.name, "network": name, "intervention": what} | settings
-        updates = check.steps(agent, steps)
-        check.room(params.count * hyper_points.count, chosen, updates)
-        members = _members(agent, params, hyper_points, chosen)
-        evaluation = check.evaluation(evaluate_every, environment, members.env_params)
-        how: Any = {"reset_pool": reset_pool, "intervention": both, "evaluation": evaluation}
-        train = make_train(agent, environment, **how)
-        if made is not None or not declared:  # else it has the network of its own
-            check.outputs(agent)
+        labels = {"environment": env.name, "network": name, "intervention": what} | settings
+        network = _network(name, build, env, declared.get("network", object))
         here = {axis: labels[axis] for axis in static}
-        parts = here, one, agent, environment, members, updates, train
-        groups.append(Group(*parts, **how))
-    traced, traced_along = _traced(_env_points(env_params, environments[0]), hyper_points)
-    _check_names(static, traced, along | traced_along)
-    return Layout(tuple(groups), static, traced, along | traced_along, tuple(chosen), steps)
+        made.append(Choice(here, env, config, network, done))
+    return made, static, along
+
+
+def _group(experiment: Experiment, choice: Choice, agent: Agent, members: Members) -> Group:
+    """The group of an agent that is built, with all of its members."""
+    evaluate_every, measure_every = experiment.evaluate_every, experiment.measure_every
+    how: Any = {
+        "reset_pool": integer("reset_pool", experiment.reset_pool, 0),
+        "intervention": observed(choice.intervention, experiment.metrics, measure_every),
+        "evaluation": check.evaluation(evaluate_every, choice.env, members.env_params),
+    }
+    train, updates = make_train(agent, choice.env, **how), check.steps(agent, experiment.steps)
+    made = choice.labels, choice.config, agent, choice.env, members, updates
+    return Group(*made, train, **how)
 
 
 def _network(name: str, build: Any, environment: Environment, kind: type) -> Network | None:

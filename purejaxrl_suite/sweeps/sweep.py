@@ -9,28 +9,23 @@ gives the same bits.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-from purejaxrl_suite.core.types import Agent, Environment, Metric
-from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
 from purejaxrl_suite.sweeps.execute import Progress, Settings, execute, make_plan
+from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import choose
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.plan import Plan
 from purejaxrl_suite.sweeps.result import Result
 
 
+@front
 def sweep(
-    builder: Callable[..., Agent],
-    env: Environment | Sequence[Environment],
+    builder: Builder | Agent | Experiment,
+    env: Environment | Sequence[Environment] | None = None,
     *,
-    seeds: int | Sequence[int],
-    steps: float,
-    hypers: Any = None,
-    config: Any = None,
-    network: Any = None,
-    env_params: Any = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     segments: int = 20,
@@ -39,27 +34,14 @@ def sweep(
     ray_gpus: float | None = None,
     memory: str | int | float | None = None,
     accept_changes: bool = False,
-    reset_pool: int = 1,
-    intervention: Any = None,
-    metrics: Sequence[Metric] = (),
-    measure_every: int = 10,
-    evaluate_every: int | Evaluating | None = None,
     announce: Callable[[object], None] = print,
     on_segment: Callable[[Progress], None] | None = None,
+    **fields: Unpack[Fields],
 ) -> Result:
     """Train every configuration with every seed; returns curves labelled by what was varied.
 
-    builder: (env, config, network, hypers) -> Agent, such as `ppo`.
-    env: one, or several with distinct names (a group each).
-    hypers, env_params: values, or points of them (`grid`, `random`, `sobol`, `one_at_a_time`): all
-        members of one program.
-    config: a Config, a list of them, or points: a group each. network: a function Environment ->
-        Network, or {name: function}, a group each.
-    seeds: how many, or which; configurations with equal seeds are paired.
-    steps: environment steps of each member, rounded down to whole updates.
-    intervention: what is done to each member's learner between updates, or {name: that or None}, a
-        group each. metrics, measure_every: what is measured of it, and after every how many
-        updates. See `purejaxrl_suite.plasticity`. evaluate_every: updates, or an `Evaluating`.
+    builder, env, fields: what is trained, as `Experiment` says; or an Experiment first, of which
+        the fields that are given are replaced.
     out: a folder for curves and checkpoints, new or of this very sweep, which then goes on where it
         stopped; None keeps all in memory. resume: the same, but there must be something.
     segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
@@ -70,42 +52,26 @@ def sweep(
     announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
 
     Raises ValueError before anything is compiled if an argument makes no sense, or the folder is of
-    another sweep or not writable; KeyboardInterrupt, when all is saved, after Ctrl-C or SIGTERM.
+    another sweep or not writable; TypeError for an unknown keyword; KeyboardInterrupt, when all is
+    saved, after Ctrl-C or SIGTERM.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
-    varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
-    watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
-    amount = {"seeds": seeds, "steps": steps, "reset_pool": reset_pool}
-    laid = lay_out(builder, env, **varied, **watched, **amount, evaluate_every=evaluate_every)
+    laid = lay_out(told(sweep, builder, env, fields))
     if ray_gpus is not None:
         return execute_on_ray(laid, settings, choose(out, resume), gpus=ray_gpus)
-    told = {"announce": announce, "on_segment": on_segment}
-    return execute(laid, settings, choose(out, resume), resuming=resume is not None, **told)
+    watching = {"announce": announce, "on_segment": on_segment}
+    return execute(laid, settings, choose(out, resume), resuming=resume is not None, **watching)
 
 
+@front
 def plan(
-    builder: Callable[..., Agent],
-    env: Environment | Sequence[Environment],
+    builder: Builder | Agent | Experiment,
+    env: Environment | Sequence[Environment] | None = None,
     *,
-    seeds: int | Sequence[int],
-    steps: float,
-    hypers: Any = None,
-    config: Any = None,
-    network: Any = None,
-    env_params: Any = None,
     segments: int = 20,
     memory: str | int | float | None = None,
-    reset_pool: int = 1,
-    intervention: Any = None,
-    metrics: Sequence[Metric] = (),
-    measure_every: int = 10,
-    evaluate_every: int | Evaluating | None = None,
+    **fields: Unpack[Fields],
 ) -> Plan:
-    """The plan of a sweep with these arguments: compiles its programs and runs nothing."""
+    """Compile the programs of a sweep with these arguments and run nothing: what it will need."""
     settings = Settings(segments=segments, memory=memory)
-    varied = {"hypers": hypers, "config": config, "network": network, "env_params": env_params}
-    varied["reset_pool"] = reset_pool
-    watched = {"intervention": intervention, "metrics": metrics, "measure_every": measure_every}
-    watched["evaluate_every"] = evaluate_every
-    laid = lay_out(builder, env, **varied, **watched, seeds=seeds, steps=steps)
-    return make_plan(laid, settings, checkpoints=True)
+    return make_plan(lay_out(told(plan, builder, env, fields)), settings, checkpoints=True)

@@ -12,6 +12,7 @@ from purejaxrl_suite.cli.flags import agents
 from purejaxrl_suite.cli.load import _of_record, curves
 from purejaxrl_suite.envs import probes, wrappers
 from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.record import record_of
 
@@ -32,8 +33,7 @@ def cartpole():
 
 
 def laid(builder, env, **arguments):
-    given = {"hypers": None, "config": None, "network": None, "env_params": None}
-    return lay_out(builder, env, **given | {"seeds": [3, 1], "steps": 4096} | arguments)
+    return lay_out(Experiment(builder, env, **{"seeds": [3, 1], "steps": 4096} | arguments))
 
 
 def points():

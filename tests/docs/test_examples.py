@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 GIVEN = """
 import purejaxrl_suite as pjs
-from purejaxrl_suite import stats
-from purejaxrl_suite.studies import Arm, Budget, Claim, Intervals, Study
+from purejaxrl_suite import Experiment, stats
+from purejaxrl_suite.studies import Budget, Claim, Intervals, Study
 
 result: pjs.Result
 a: pjs.Result

@@ -14,6 +14,7 @@ from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.envs.multi_task import multi_task
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.plan import describe_evaluation
 from purejaxrl_suite.sweeps.rebuild import Parts, layout_of
@@ -96,8 +97,7 @@ def test_greedy_and_sampled_episodes_and_those_of_tasks():
 
 
 def layout(env, **options):
-    arguments = dict.fromkeys(("hypers", "config", "network", "env_params"))
-    return lay_out(small_ppo, env, **arguments, seeds=2, steps=5 * STEPS, **options)
+    return lay_out(Experiment(small_ppo, env, seeds=2, steps=5 * STEPS, **options))
 
 
 def test_it_is_recorded_rebuilt_and_its_cost_is_told(env):

@@ -7,6 +7,7 @@ import signal
 
 import jax
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 
@@ -25,6 +26,7 @@ from purejaxrl_suite.populations.selection import (
     successive_halving,
 )
 from purejaxrl_suite.sweeps import execute, fleet, layout, plan
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.layout import lay_out
 
@@ -92,8 +94,7 @@ def test_pbt_copies_the_best_over_the_worst_and_perturbs_the_copies():
 def test_perturbed_whole_numbers_stay_whole():
     env = probes.delayed_reward()
     points = pjs.search.grid(DQNHypers(), n_step=[2.0, 3.0])
-    what = {"config": DQNConfig(max_n_step=4), "network": None, "env_params": None}
-    laid = lay_out(dqn, env, hypers=points, **what, seeds=1, steps=64)
+    laid = lay_out(Experiment(dqn, env, 1, 64, points, DQNConfig(max_n_step=4)))
     old = first_cohort(laid).hypers
     for factor, expected in ((0.8, 2), (1.25, 4)):  # of 3: 2.4 and 3.75
         select = population_based_training({"n_step": (1, 9)}, exploit=0.5, perturb=(factor,))
@@ -320,6 +321,33 @@ def test_copies_share_state_and_random_numbers_and_obey_their_own_hypers(train):
     assert other.learning_rate.dims == ("configuration", "step")
     np.testing.assert_array_equal(other.learning_rate[:, 3], np.float32(RATES))
     np.testing.assert_array_equal(other.learning_rate[:, 4], np.float32(rates))
+
+
+def test_a_population_is_treated_and_measured_and_what_is_measured_can_decide(
+    train, agent, tmp_path
+):
+    """An intervention that does nothing changes no bits, and neither does what only measures."""
+
+    def norm(learner, probe, inspection):
+        return {"norm": optax.tree.norm(learner.params)}
+
+    def untouched(key, clock, state, learner, inspection):
+        return learner, state, {}
+
+    nothing = pjs.Intervention("nothing", lambda network, learner: (), untouched)
+    treated = {"intervention": nothing, "metrics": (norm,), "measure_every": 4}
+    select = always([1, 1, 2, 3])
+    found = train(select, **treated, metric="norm", out=tmp_path)
+    curves, plain = found.curves, train(select).curves
+    for name in set(plain.data_vars) - {"steps_per_second", "score"}:
+        np.testing.assert_array_equal(curves[name].values, plain[name].values, err_msg=name)
+    measured = np.flatnonzero(np.isfinite(curves.norm.values).any(axis=(0, 1)))
+    assert measured.tolist() == [3, 7, 11]
+    np.testing.assert_allclose(curves.score[:, 0], curves.norm[:, :, 3].mean("seed"), rtol=1e-6)
+    again = pjs.load(tmp_path, builder=lambda *_: agent, **treated)
+    assert_same(again, found)
+    with pytest.raises(ValueError, match="^intervention: expected .*nothing.*, got none"):
+        pjs.load(tmp_path, builder=lambda *_: agent)
 
 
 def test_what_is_fresh_begins_at_the_start_of_its_seed(train):

@@ -14,6 +14,7 @@ from purejaxrl_suite.plasticity import metrics
 from purejaxrl_suite.report import export, settings
 from purejaxrl_suite.report.configurations import configurations
 from purejaxrl_suite.sweeps.curves import Gathered, GroupRows, dataset
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
@@ -27,8 +28,8 @@ def network(env):
 
 def curves_of(env, **changes):
     """Curves of a layout that nobody trained."""
-    given = {"hypers": None, "config": CONFIG, "network": network, "env_params": None}
-    laid = lay_out(ppo, env, **(given | {"seeds": [3, 5], "steps": STEPS} | changes))
+    given = {"config": CONFIG, "network": network, "seeds": [3, 5], "steps": STEPS}
+    laid = lay_out(Experiment(ppo, env, **given | changes))
     groups = []
     for group in laid.groups:
         shape = len(group.members.seeds), group.updates

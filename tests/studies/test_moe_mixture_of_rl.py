@@ -55,12 +55,12 @@ def at_once(scores):
 
 def test_streams_name_their_tasks():
     arms = study.arms(study.STUDY.quick)
-    streams = [env.name for env in arms["in-turn"].environments]
+    streams = [env.name for env in arms["in-turn"].env]
     assert [study.order(name) for name in streams] == [[NAMES[i] for i in one] for one in ORDERS]
     steps = {label: arm.steps for label, arm in arms.items()}
     assert steps["at-once"] == 3 * steps["in-turn"]
     full = study.arms(study.STUDY.full)["in-turn"]
-    assert len(full.environments) == 6 and len(full.network) == 10
+    assert len(full.env) == 6 and len(full.network) == 10
 
 
 def test_scores_of_phases_and_gains():

@@ -77,9 +77,9 @@ def test_claims_by_hand():
 
 def test_tasks_differ_in_one_parameter_and_agents_in_their_number_of_heads():
     arms = study.arms(study.STUDY.quick)
-    assert [float(one.params.g) for one in arms["one-wide"].environments] == [10.0, 4.0, 8.0, 6.0]
-    (env,) = arms["wide-critic"].environments
-    assert len(env.tasks) == 4 and len(arms["two-wide"].environments[0].tasks) == 2
+    assert [float(one.params.g) for one in arms["one-wide"].env] == [10.0, 4.0, 8.0, 6.0]
+    (env,) = arms["wide-critic"].env
+    assert len(env.tasks) == 4 and len(arms["two-wide"].env[0].tasks) == 2
     shapes = jax.eval_shape(arms["wide-critic"].network(env).init, KEY)
     units = {name: x["dense_1"]["kernel"].shape for name, x in shapes["trunk"].items()}
     assert units == {"actor": (4, 4), "critic_0": (64, 64), "critic_1": (64, 64)}

@@ -89,7 +89,7 @@ def test_four_tasks_of_one_environment_or_of_several():
 
 @pytest.mark.parametrize("budget", multitask_grids.STUDY.budgets.values(), ids=str)
 def test_every_grid_is_one_task_with_a_reference(budget):
-    (whole,) = multitask_grids.STUDY.arms(budget)["together-8"].environments
+    (whole,) = multitask_grids.STUDY.arms(budget)["together-8"].env
     assert whole.tasks == budget.environments
     assert whole.observation.categories == (11, 6, 4, *(2,) * len(whole.tasks))
     assert whole.action == Discrete(7)

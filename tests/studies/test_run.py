@@ -2,12 +2,14 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_suite import studies
+from purejaxrl_suite import search, studies
+from purejaxrl_suite.envs import probes
 from purejaxrl_suite.report.findings import effect as report_effect
 from purejaxrl_suite.report.studies import study_figure
 from purejaxrl_suite.stats import Effect, Estimate
@@ -64,6 +66,35 @@ def test_a_study_goes_on_where_it_stopped(stopped):
     assert outcome.arms["frozen"].members == 8 and outcome.arms["frozen"].steps == 32 * 30
     assert outcome.arms["frozen"].tasks == ("action_reward",)
     assert outcome.made["commit"] == "abc" and outcome.made["versions"]["jax"]
+
+
+class Scale(NamedTuple):
+    """What a reward is multiplied by."""
+
+    scale: float = 1.0
+
+
+def test_an_arm_varies_parameters_of_its_environments_which_are_a_list(tmp_path):
+    inner = probes.action_reward()
+
+    def step(key, params, state, action):
+        state, timestep = inner.step(key, (), state, action)
+        return state, timestep._replace(reward=params.scale * timestep.reward)
+
+    env = inner._replace(params=Scale(), step=step)
+    frozen = STUDY.arms(STUDY.quick)["frozen"]
+    arm = frozen._replace(env=[env], env_params=search.grid(env.params, scale=[1.0, 3.0]))
+
+    def study(arm):
+        none: Any = {"claims": (), "gates": (), "figure": lambda key, curves: ()}
+        return replace(STUDY, arms=lambda budget: {"scaled": arm}, **none)
+
+    once, thrice = run_study("tiny", study(arm), "quick", tmp_path).curves
+    assert [one.settings["scale"] for one in (once, thrice)] == [1.0, 3.0]
+    # Nothing is learnt, so both do the same.
+    np.testing.assert_allclose(thrice.line.value, 3 * np.asarray(once.line.value), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^arms\['scaled'\].env: expected a list of 1 or more"):
+        run_study("tiny", study(arm._replace(env=env)), "quick", tmp_path / "other")
 
 
 def test_what_was_changed_after_a_look_at_its_seeds_is_exploratory(stopped):

@@ -30,9 +30,9 @@ from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.judging import checked, judge, ruled
 from purejaxrl_suite.studies.panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED, MORE
-from purejaxrl_suite.studies.run import laid_out
 from purejaxrl_suite.studies.scores import beside, by_task, estimated, lowest, scores_of_tasks
 from purejaxrl_suite.studies.study_result import SHIPPED
+from purejaxrl_suite.sweeps.layout import lay_out
 from tests.counted import counted
 from tests.plasticity.inspections import inspection_of_network
 from tests.studies.tiny import gates_of
@@ -67,7 +67,7 @@ def test_contract(name):
             assert one.over and set(one.over) <= set(arms) and one.unit
         for arm in arms.values():
             assert tuple(arm.seeds) == tuple(budget.seed_numbers)
-            tasks = " ".join(env.name for env in arm.environments)
+            tasks = " ".join(env.name for env in arm.env)
             assert any(id in tasks for id in budget.environments)
         sizes.append({label: len(arm.seeds) * arm.steps for label, arm in arms.items()})
     quick, standard, full = sizes
@@ -101,9 +101,9 @@ def test_arms_are_laid_out(name):
     """Every arm on one of its environments, every environment with one of the arms."""
     arms = arms_of(STUDIES[name], "quick")
     for number, arm in enumerate(arms):
-        known = arm.environments
+        known = arm.env
         some = known[number :: len(arms)] or [known[number % len(known)]]
-        laid_out(arm._replace(environments=some))
+        lay_out(arm._replace(env=some))
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_arms_are_laid_out(name):
 @each_study
 def test_every_arm_is_laid_out_on_every_environment(name, preset):
     for arm in arms_of(STUDIES[name], preset):
-        laid_out(arm)
+        lay_out(arm)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from purejaxrl_suite.stats import Reference, Score
 from purejaxrl_suite.studies import (
     LESS,
     MORE,
-    Arm,
     Budget,
     Claim,
     Gate,
@@ -22,6 +21,7 @@ from purejaxrl_suite.studies import (
     normalized_scores,
 )
 from purejaxrl_suite.studies.judging import checked, measured
+from purejaxrl_suite.sweeps.experiment import Experiment
 
 KEY = jax.random.key(0)
 TEXT = """Does learning help?
@@ -44,7 +44,7 @@ def network(env):
 
 
 def arms(budget):
-    frozen = Arm(
+    frozen = Experiment(
         ppo,
         [probes.action_reward()],
         budget.seed_numbers,

@@ -1,5 +1,7 @@
 """What `run`, `sweep`, `plan` and `evolve` refuse before anything is traced or compiled."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,10 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.plasticity import redo
+from purejaxrl_suite.search import grid
 from purejaxrl_suite.sweeps import check
+from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.layout import lay_out
 from tests.contract.agents import AGENTS
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
@@ -27,7 +32,7 @@ def metric(learner, probe, inspection):
     """Of the form that metrics have."""
 
 
-SHARED = [
+FIELDS = [
     ({"seeds": "12"}, f"seeds: expected {SEEDS}, got '12'"),
     ({"seeds": [1.7, 2.2]}, r"seeds[0]: expected an integer in 0 .. 4294967295, got 1.7"),
     ({"seeds": True}, f"seeds: expected {SEEDS}, got True"),
@@ -46,19 +51,12 @@ SHARED = [
     ({"steps": -5}, "got -5"),
     ({"steps": True}, "got True"),
     ({"steps": 1e12}, "steps: expected at most 68,719,476,704 (2,147,483,647 updates of 32 steps)"),
-    ({"segments": 2.0}, "segments: expected an integer of at least 1, got 2.0"),
-    ({"segments": "3"}, "segments: expected an integer of at least 1, got '3'"),
     ({"reset_pool": True}, "reset_pool: expected an integer of at least 0, got True"),
-    ({"memory": "abc"}, "memory: expected bytes such as '8GiB', got 'abc'"),
-    ({"memory": -1}, "memory: expected bytes such as '8GiB', got -1"),
-    ({"memory": [1]}, "memory: expected bytes such as '8GiB', got [1]"),
     ({"env": "CartPole-v1"}, "env: expected an Environment"),
     ({"env": None}, "env: expected an Environment"),
     ({"hypers": DQNHypers()}, "a DQNHypers"),
     ({"hypers": {"gamma": 0.9}}, "{'gamma': 0.9}"),
     ({"env_params": 3}, "env_params: expected"),
-]
-WATCHED = [
     ({"metrics": metric}, "metrics: expected a list of functions (learner, probe, inspection) -> "),
     (
         {"metrics": "cheap"},
@@ -69,8 +67,6 @@ WATCHED = [
     ({"intervention": redo}, "intervention: expected an Intervention, None or"),
     ({"intervention": {"a": 1}}, "intervention['a']: expected an Intervention, got 1"),
     ({"intervention": {}}, "intervention: expected an Intervention, None or"),
-]
-VARIED = [
     ({"config": DQNConfig()}, "config: expected a PPOConfig or points of one, got a DQNConfig"),
     ({"config": {"num_envs": 3}}, "config: expected a PPOConfig or points of one, got {'num_envs'"),
     ({"config": (CONFIG,)}, "config: expected a PPOConfig or points of one, got ("),
@@ -92,24 +88,38 @@ def refused(function, arguments, message):
     assert message in str(error.value) and len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(("changes", "message"), SHARED + WATCHED)
-def test_run(agent, env, changes, message):
-    refused(pjs.run, {"agent": agent, "env": env, "seeds": 1, "steps": STEPS} | changes, message)
-
-
-@pytest.mark.parametrize("function", [pjs.sweep, pjs.plan])
-@pytest.mark.parametrize(("changes", "message"), SHARED + WATCHED + VARIED)
-def test_sweep_and_plan(env, function, changes, message):
+@pytest.mark.parametrize(("changes", "message"), FIELDS)
+def test_fields(env, changes, message):
+    """Of a sweep; `contract.test_fronts` asks whether all else that trains is told the same."""
     settings = {"builder": ppo, "env": env, "config": CONFIG, "seeds": 1, "steps": STEPS}
-    refused(function, settings | changes, message)
+    refused(pjs.sweep, settings | changes, message)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *SHARED,
-        *VARIED,
+        ({"segments": 2.0}, "segments: expected an integer of at least 1, got 2.0"),
+        ({"segments": "3"}, "segments: expected an integer of at least 1, got '3'"),
+        ({"memory": "abc"}, "memory: expected bytes such as '8GiB', got 'abc'"),
+        ({"memory": -1}, "memory: expected bytes such as '8GiB', got -1"),
+        ({"memory": [1]}, "memory: expected bytes such as '8GiB', got [1]"),
+    ],
+)
+def test_settings(env, changes, message):
+    experiment = Experiment(ppo, env, 1, STEPS, config=CONFIG)
+    evolve = partial(pjs.evolve, select=pjs.successive_halving(), rungs=[1])
+    for function in (pjs.run, pjs.sweep, pjs.plan, evolve):
+        with pytest.raises(ValueError) as error:
+            function(experiment, **changes)
+        assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"hypers": PPOHypers()}, "hypers: expected points, such as"),
+        ({"hypers": None}, "hypers: expected points, such as"),
+        ({"env_params": grid({"a": 1.0}, a=[2.0])}, "env_params: expected values: a population"),
         ({"select": 3}, "select: expected a function (key, scores, hypers) -> Selection, got 3"),
         ({"rungs": 1}, "rungs: expected increasing numbers of segments, got 1"),
         ({"rungs": "12"}, "rungs: expected increasing numbers of segments, got '12'"),
@@ -120,7 +130,7 @@ def test_sweep_and_plan(env, function, changes, message):
     ],
 )
 def test_evolve(env, changes, message):
-    points = pjs.search.grid(PPOHypers(), gamma=[0.9, 0.99])
+    points = grid(PPOHypers(), gamma=[0.9, 0.99])
     settings = {"builder": ppo, "env": env, "config": CONFIG, "seeds": 1, "steps": 20 * STEPS}
     rules = {"hypers": points, "select": pjs.successive_halving(), "rungs": [1]}
     refused(pjs.evolve, settings | rules | changes, message)
@@ -166,15 +176,9 @@ def test_parameters_fit_those_of_the_environment(cartpole):
 def test_plain_parameters_are_those_of_every_environment(cartpole):
     """They were left out where there were several environments."""
     short = cartpole._replace(name="other")
-    laid = check_layout([cartpole, short], cartpole.params.replace(gravity=1.0))
+    changed = cartpole.params.replace(gravity=1.0)
+    laid = lay_out(Experiment(ppo, [cartpole, short], 1, STEPS, config=CONFIG, env_params=changed))
     assert [group.members.env_params.gravity for group in laid.groups] == [1.0, 1.0]
-
-
-def check_layout(env, env_params):
-    from purejaxrl_suite.sweeps.layout import lay_out
-
-    nothing = {"hypers": None, "config": CONFIG, "network": None}
-    return lay_out(ppo, env, **nothing, env_params=env_params, seeds=1, steps=STEPS)
 
 
 def _scalar_logits(network):

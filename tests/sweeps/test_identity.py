@@ -19,6 +19,7 @@ from purejaxrl_suite.core.types import Environment
 from purejaxrl_suite.envs import probes, wrappers
 from purejaxrl_suite.plasticity import every, metrics, redo
 from purejaxrl_suite.sweeps import identity
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.store import Sweep
 
@@ -39,9 +40,8 @@ def extra(weight):
 
 
 def identity_of(env=None, builder=ppo, **changes):
-    given = {"hypers": None, "config": CONFIG, "network": network(), "env_params": None}
-    given |= {"seeds": 2, "steps": STEPS} | changes
-    return lay_out(builder, env or probes.delayed_reward(), **given).identity()
+    given = {"config": CONFIG, "network": network(), "seeds": 2, "steps": STEPS} | changes
+    return lay_out(Experiment(builder, env or probes.delayed_reward(), **given)).identity()
 
 
 def difference(ours, programs=True, **changes):

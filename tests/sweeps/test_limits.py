@@ -14,6 +14,7 @@ from purejaxrl_suite.envs.common import limits, shortest_limit
 from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.multi_task import family, multi_task, only
 from purejaxrl_suite.search import grid
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 
 CARTPOLE = envs.make("CartPole-v1", max_steps_in_episode=5)
@@ -90,8 +91,8 @@ def test_replay_keeps_the_cuts_of_the_shortest_limit_that_is_swept():
 
     def lay(limit):
         points = grid(CARTPOLE.params, max_steps_in_episode=limit)
-        how = {"hypers": None, "config": DQNConfig(capacity=4096), "network": None, "seeds": 1}
-        return lay_out(build, CARTPOLE, env_params=points, steps=1e4, **how)
+        config = DQNConfig(capacity=4096)
+        return lay_out(Experiment(build, CARTPOLE, 1, 1e4, config=config, env_params=points))
 
     lay([300, 3, 40])
     assert seen[-1] == 3

@@ -13,6 +13,7 @@ from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import execute, files, fleet, plan
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.memory import describe_bytes, parse_bytes
@@ -218,8 +219,7 @@ def test_a_machine_with_other_cores_goes_on_with_the_same_bits(env, tmp_path, mo
 
 
 def lay_out_group(env):
-    choices = {"hypers": HYPERS, "config": CONFIG, "network": network, "env_params": None}
-    return lay_out(ppo, env, **choices, seeds=3, steps=6 * STEPS).groups[0]
+    return lay_out(Experiment(ppo, env, 3, 6 * STEPS, HYPERS, CONFIG, network)).groups[0]
 
 
 def test_other_devices_take_whole_blocks_or_are_refused(monkeypatch):
