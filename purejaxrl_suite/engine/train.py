@@ -22,54 +22,14 @@ from purejaxrl_suite.core.types import (
     Metric,
     PyTree,
     Run,
-    Transition,
 )
-from purejaxrl_suite.engine import resets, rows
+from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
-from purejaxrl_suite.engine.parallel import check_fit
-from purejaxrl_suite.engine.rollout import counts, rollout, rollout_keys, start
+from purejaxrl_suite.engine.keys import UpdateKeys, member_keys, update_keys
 from purejaxrl_suite.engine.rows import Kinds
-from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
+from purejaxrl_suite.engine.source import Source, online
 
 History = dict[str, Array]
-
-
-class MemberKeys(NamedTuple):
-    """What the key of a member is split into.
-
-    agent, environments: how they start. updates: of all of training; fold_in makes those of one
-    update of it, so it must not be used for anything else.
-    """
-
-    agent: Key
-    environments: Key
-    updates: Key
-
-
-class UpdateKeys(NamedTuple):
-    """What the key of an update is split into, whether or not all are used.
-
-    rollout, update: of acting and learning. look, intervention: of what is measured and done after
-    it. start: of episodes that all start anew, where a phase begins. evaluation: of its episodes.
-    """
-
-    rollout: Key
-    update: Key
-    look: Key
-    intervention: Key
-    start: Key
-    evaluation: Key
-
-
-def member_keys(key: Key) -> MemberKeys:
-    """The keys of a member."""
-    return MemberKeys(*jax.random.split(key, len(MemberKeys._fields)))
-
-
-def update_keys(key: Key, clock: Clock) -> UpdateKeys:
-    """The keys of the update at which the clock stands, of a member's own key."""
-    now = jax.random.fold_in(member_keys(key).updates, clock.update)
-    return UpdateKeys(*jax.random.split(now, len(UpdateKeys._fields)))
 
 
 class Train(NamedTuple):
@@ -194,7 +154,7 @@ def _summed(
 
 def make_train(
     agent: Agent,
-    env: Environment,
+    source: Environment | Source,
     *,
     updates_per_call: int = 1,
     reset_pool: int = 1,
@@ -203,103 +163,63 @@ def make_train(
     measure_every: int = 10,
     evaluation: Evaluating | None = None,
 ) -> Train:
-    """Bind an agent to an environment.
+    """Bind an agent to who makes its experience; an environment is one that it acts in (`online`).
 
-    `reset_pool` is that of `engine.resets`. The random numbers of a member depend on its key and
-    the clock only, so neither segments nor neighbours change them.
+    `reset_pool` is that of `engine.resets`, where the agent acts. The random numbers of a member
+    depend on its key and the clock only, so neither segments nor neighbours change them.
 
     After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
     after each update `intervention` is applied; `evaluation` looks at what is there then. The
     random numbers of all else stay what they are.
     """
-    check_fit(agent, env)
+    if isinstance(source, Environment):
+        source = online(agent, source, reset_pool=reset_pool)
     plasticity = observed(intervention, metrics, measure_every)
     if plasticity is not None and agent.network is None:
         raise ValueError(f"agent {agent.name!r} has no network, so there is nothing to measure")
-    evaluate = None if evaluation is None else make_evaluating(agent, env, evaluation)
-    if reset_pool < 0:
-        raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
-    shared = resets.lasts(agent, env, reset_pool) > 1
+    evaluate = None if evaluation is None else make_evaluating(agent, source.env, evaluation)
 
-    def init(key: Key, hypers: Any, params: PyTree) -> Run:
+    def init(key: Key, hypers: Any, data: PyTree) -> Run:
         keys = member_keys(key)
-        run = start(agent, env, keys.environments, params, agent.init(keys.agent, hypers))
-        if shared:  # by whom training begins, whenever that is
-            first = rollout_keys(update_keys(key, Clock(0, 1)).rollout).reset
-            run = run._replace(pool=resets.draw(agent, env, first, params, reset_pool))
+        run = source.init(keys, data, agent.init(keys.agent, hypers))
         if plasticity is not None and agent.network is not None:
             kept = plasticity.init(agent.network, run.agent.learner)
             run = run._replace(intervention=kept)
         return tree.strong(run)
 
     def learn(
-        keys: UpdateKeys, hypers: Any, params: PyTree, run: Run, clock: Clock
-    ) -> tuple[Run, History, PyTree]:
-        """A rollout, the agent's update, what intervenes; and the parameters in force."""
-        hypers, acted = agent.anneal(hypers, clock), run._replace(intervention=())
-        if env.phase is not None:
-            acted, params = enter_phase(agent, env, keys.start, params, acted, clock)
-        if shared:
-            pool = rollout_keys(keys.rollout).reset, params, acted.pool, clock, reset_pool
-            acted = acted._replace(pool=resets.renew(agent, env, *pool))
-        acted, transition, episodes = rollout(
-            agent, env, keys.rollout, hypers, params, acted, reset_pool=reset_pool
-        )
-        if env.phase is not None:
-            transition = leave_phase(env, params, transition, clock)
+        keys: UpdateKeys, hypers: Any, data: PyTree, run: Run, clock: Clock
+    ) -> tuple[Run, History]:
+        """The experience of an update, what the agent learns from it, and what intervenes."""
+        hypers, carry = agent.anneal(hypers, clock), run._replace(agent=(), intervention=())
+        known = keys, hypers, data, run.agent, carry, clock
+        carry, transition, episodes = source.collect(*known)
         with jax.named_scope("update"):
-            state, metrics = agent.update(keys.update, hypers, acted.agent, transition)
+            state, metrics = agent.update(keys.update, hypers, run.agent, transition)
         row = episodes | dict(metrics)
         if plasticity is None:
-            return acted._replace(agent=state), row, params
+            return carry._replace(agent=state), row
         with jax.named_scope("metrics"):
-            inspection = inspect_agent(agent, keys.look, hypers, acted.agent, state, transition)
+            inspection = inspect_agent(agent, keys.look, hypers, run.agent, state, transition)
             known = keys.intervention, clock, run.intervention, state.learner, inspection
             learner, kept, found = plasticity.apply(*known)
         state = state._replace(learner=learner)
         row = joined({"the agent": row, "what is measured or done": found})
-        return acted._replace(agent=state, intervention=kept), row, params
+        return carry._replace(agent=state, intervention=kept), row
 
-    def update(
-        key: Key, hypers: Any, params: PyTree, run: Run, clock: Clock
-    ) -> tuple[Run, History]:
-        keys = update_keys(key, clock)
-        run, row, params = learn(keys, hypers, params, run, clock)
+    def update(key: Key, hypers: Any, data: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
+        keys = update_keys(member_keys(key), clock)
+        run, row = learn(keys, hypers, data, run, clock)
         if evaluate is None:
             return run, row
+        params = source.params(data, clock)
         found = evaluate(keys.evaluation, hypers, params, run.agent, clock)
         return run, joined({"training": row, "evaluation": found})
 
-    return training(init, update, updates_per_call, kinds=partial(_kinds, env, plasticity))
+    return training(init, update, updates_per_call, kinds=partial(_kinds, source, plasticity))
 
 
-def _kinds(env: Environment, plasticity: Intervention | None) -> Kinds:
-    """What the rows of an agent in an environment tell."""
-    each = ["", *(f"_{task}" for task in env.tasks)]
-    counted = () if plasticity is None else plasticity.counters
-    totals = frozenset(EPISODES + end for end in each) | frozenset(counted)
-    last = frozenset(FINISHED + end for end in each) | {"gradient_steps"}  # of all of training
-    return Kinds(counts(env), totals, last)
-
-
-def enter_phase(
-    agent: Agent, env: Environment, key: Key, params: PyTree, run: Run, clock: Clock
-) -> tuple[Run, PyTree]:
-    """The run and the parameters of an update; where a phase begins, all episodes start anew."""
-    assert env.phase is not None
-    params, begins = env.phase(params, clock)
-
-    def anew(run: Run) -> Run:
-        return tree.strong(start(agent, env, key, params, run.agent))
-
-    return jax.lax.cond(begins, anew, lambda run: run, run), params
-
-
-def leave_phase(
-    env: Environment, params: PyTree, transition: Transition, clock: Clock
-) -> Transition:
-    """The rollout, its last step truncated if another phase begins with the next update."""
-    assert env.phase is not None
-    _, ends = env.phase(params, clock._replace(update=clock.update + 1))
-    last = transition.truncated[-1] | ends
-    return transition._replace(truncated=transition.truncated.at[-1].set(last))
+def _kinds(source: Source, plasticity: Intervention | None) -> Kinds:
+    """What rows tell: those of the source, of the agent, and of what intervenes."""
+    kinds, counted = source.kinds(), () if plasticity is None else plasticity.counters
+    return kinds._replace(totals=kinds.totals.union(counted), last=kinds.last | {"gradient_steps"})

@@ -10,7 +10,8 @@ import pytest
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.core.types import Clock
-from purejaxrl_suite.engine.train import make_train, member_keys, training, update_keys
+from purejaxrl_suite.engine.keys import member_keys, update_keys
+from purejaxrl_suite.engine.train import make_train, training
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import fleet
 
@@ -94,7 +95,8 @@ def test_no_two_keys_of_a_member_are_alike(prefix):
     key = jax.random.key(3)
     with jax.threefry_partitionable(prefix):
         pairs = jax.random.split(key, 3)[:2] == jax.random.split(key, 2)
-        keys = [*member_keys(key), *(x for i in range(3) for x in update_keys(key, Clock(i, 3)))]
+        own = member_keys(key)
+        keys = [*own, *(x for i in range(3) for x in update_keys(own, Clock(i, 3)))]
     assert pairs.all() == prefix
     assert len({tuple(np.asarray(jax.random.key_data(one))) for one in keys}) == len(keys)
 

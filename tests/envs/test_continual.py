@@ -9,7 +9,8 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.core.types import Box, Clock, Discrete, Transition
-from purejaxrl_suite.engine.train import enter_phase, leave_phase, make_train
+from purejaxrl_suite.engine.source import enter_phase, leave_phase
+from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes, wrappers
 from purejaxrl_suite.envs.continual import continual, label_shuffle
 

@@ -1,0 +1,205 @@
+"""Sources: who makes the experience of an update, an environment or a data set.
+
+`online` acts in N environments for T steps. `dataset` draws from fixed experience, which all
+members share: it lies among the data of a program and is copied for no member.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.argument import instance
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Clock,
+    Environment,
+    Key,
+    PyTree,
+    Run,
+    Transition,
+)
+from purejaxrl_suite.engine import resets
+from purejaxrl_suite.engine.keys import MemberKeys, UpdateKeys, update_keys
+from purejaxrl_suite.engine.parallel import check_fit
+from purejaxrl_suite.engine.rollout import counts, rollout, rollout_keys, start
+from purejaxrl_suite.engine.rows import Kinds
+from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
+
+Collected = tuple[Run, Transition, dict[str, Array]]
+
+
+class Source(NamedTuple):
+    """Who makes the experience of an agent's updates: pure functions of one member.
+
+    name: for messages. env: whose spaces it has, and in which members are evaluated. data: what
+    `init` and `collect` are given of members that have nothing of their own; `Members.varied` says
+    what they share.
+    init: (keys, data, agent's state) -> Run, what it carries beside the agent's state.
+    collect: (keys, hypers, data, agent's state, carry, clock) -> (carry, Transition [T, N], row
+        {name: f32[]}). carry: a Run whose agent and intervention are (). Of the keys `rollout` and
+        `start` are a source's.
+    params: (data, clock) -> the environment's parameters in force, to evaluate in.
+    kinds: tells what its rows tell.
+    """
+
+    name: str
+    env: Environment
+    data: PyTree
+    init: Callable[[MemberKeys, PyTree, Any], Run]
+    collect: Callable[[UpdateKeys, Any, PyTree, Any, Run, Clock], Collected]
+    params: Callable[[PyTree, Clock], PyTree]
+    kinds: Callable[[], Kinds] = Kinds
+
+
+def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
+    """Act with the agent in the environment, whose parameters are the data.
+
+    reset_pool: of `engine.resets`. Raises ValueError where agent and environment do not fit.
+    """
+    check_fit(agent, env)
+    if reset_pool < 0:
+        raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
+    shared = resets.lasts(agent, env, reset_pool) > 1
+
+    def init(keys: MemberKeys, params: PyTree, state: Any) -> Run:
+        run = start(agent, env, keys.environments, params, state)
+        if shared:  # by whom training begins, whenever that is
+            first = rollout_keys(update_keys(keys, Clock(np.int32(0), np.int32(1))).rollout).reset
+            run = run._replace(pool=resets.draw(agent, env, first, params, reset_pool))
+        return run
+
+    def collect(
+        keys: UpdateKeys, hypers: Any, params: PyTree, state: Any, carry: Run, clock: Clock
+    ) -> Collected:
+        run = carry._replace(agent=state)
+        if env.phase is not None:
+            run, params = enter_phase(agent, env, keys.start, params, run, clock)
+        if shared:
+            pool = rollout_keys(keys.rollout).reset, params, run.pool, clock, reset_pool
+            run = run._replace(pool=resets.renew(agent, env, *pool))
+        acting = agent, env, keys.rollout, hypers, params, run
+        run, transition, row = rollout(*acting, reset_pool=reset_pool)
+        if env.phase is not None:
+            transition = leave_phase(env, params, transition, clock)
+        return run._replace(agent=()), transition, row
+
+    def params(data: PyTree, clock: Clock) -> PyTree:
+        return data if env.phase is None else env.phase(data, clock)[0]
+
+    name, functions = f"online({env.name})", (init, collect, params)
+    return Source(name, env, env.params, *functions, partial(_kinds, env))
+
+
+def _kinds(env: Environment) -> Kinds:
+    each = ["", *(f"_{task}" for task in env.tasks)]
+    totals = frozenset(EPISODES + end for end in each)
+    return Kinds(counts(env), totals, frozenset(FINISHED + end for end in each))
+
+
+def enter_phase(
+    agent: Agent, env: Environment, key: Key, params: PyTree, run: Run, clock: Clock
+) -> tuple[Run, PyTree]:
+    """The run and the parameters of an update; where a phase begins, all episodes start anew."""
+    assert env.phase is not None
+    params, begins = env.phase(params, clock)
+
+    def anew(run: Run) -> Run:
+        return tree.strong(start(agent, env, key, params, run.agent))
+
+    return jax.lax.cond(begins, anew, lambda run: run, run), params
+
+
+def leave_phase(
+    env: Environment, params: PyTree, transition: Transition, clock: Clock
+) -> Transition:
+    """The rollout, its last step truncated if another phase begins with the next update."""
+    assert env.phase is not None
+    _, ends = env.phase(params, clock._replace(update=clock.update + 1))
+    last = transition.truncated[-1] | ends
+    return transition._replace(truncated=transition.truncated.at[-1].set(last))
+
+
+class Dataset(NamedTuple):
+    """The data of `dataset`. steps: Transition, leaves [E, ...]. params: of the environment."""
+
+    steps: Transition
+    params: PyTree
+
+
+def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
+    """Learn from fixed experience, uniformly drawn with replacement; nothing is acted.
+
+    An update draws N windows of T consecutive steps (`num_envs`, `rollout_length` of the agent).
+    The last step of a window counts as truncated, so no return reaches into another one. Agents
+    with replay keep the successors of such steps apart, as many as the time limit of their
+    environment allows for: build them for `env._replace(time_limit=T)`, where fewer of the last
+    steps would be learnt from else.
+
+    Args:
+        agent: off-policy: it learns from what any policy did.
+        env: whose spaces the experience has, and in which members are evaluated.
+        steps: leaves [E, ...], E steps in the order of time, episode after episode. The last step
+            of what is no whole episode must be truncated.
+
+    Raises:
+        ValueError: the agent needs what it noted when it acted (`Transition.extras`, a memory),
+            shapes or dtypes do not fit the spaces, or there are fewer than T steps.
+    """
+    check_fit(agent, env)
+    count = _check(agent, env, instance("steps", steps, Transition))
+    length, n = agent.rollout_length, agent.num_envs
+
+    def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
+        nothing: Any = ()
+        return Run(state, *[nothing] * 6)
+
+    def collect(
+        keys: UpdateKeys, hypers: Any, data: Dataset, state: Any, carry: Run, clock: Clock
+    ) -> Collected:
+        first = jax.random.randint(keys.rollout, (n,), 0, count - length + 1)
+        drawn = tree.index(data.steps, jnp.arange(length)[:, None] + first[None])
+        cut = drawn.truncated.at[-1].set(True)
+        return carry, drawn._replace(truncated=cut), {}
+
+    steps = jax.tree.map(np.asarray, steps)
+    name, data = f"dataset({env.name}, {count} steps)", Dataset(steps, env.params)
+    return Source(name, env, data, init, collect, lambda data, clock: data.params)
+
+
+def _check(agent: Agent, env: Environment, steps: Transition) -> int:
+    """How many steps there are; ValueError where the agent cannot learn from them."""
+
+    def act(key: Key, obs: Array) -> Any:
+        hypers = jax.tree.map(jnp.float32, agent.hypers)
+        state, memory = agent.init(key, hypers), agent.memory(agent.num_envs)
+        return agent.act(agent.noise(key, agent.num_envs), hypers, state, memory, obs, True)
+
+    obs, key = spaces.abstract(env.observation, agent.num_envs), jax.eval_shape(jax.random.key, 0)
+    memory, _, extras = jax.eval_shape(act, key, obs)
+    needed = [*extras] + ["memory"] * bool(jax.tree.leaves(memory))
+    if needed:
+        raise ValueError(
+            f"agent {agent.name!r} learns from what it noted when it acted "
+            f"({', '.join(needed)}): expected one that learns from anybody's experience"
+        )
+    count, seen = np.shape(steps.reward)[0], spaces.abstract(env.observation)
+    flags = {name: ((), bool) for name in ("terminated", "truncated")}
+    action = spaces.abstract(env.action)
+    expected = {"obs": (seen.shape, seen.dtype), "next_obs": (seen.shape, seen.dtype)}
+    expected |= {"action": (action.shape, action.dtype), "reward": ((), np.float32)} | flags
+    for name, (shape, dtype) in expected.items():
+        found = np.asarray(getattr(steps, name))
+        if found.shape != (count, *shape) or found.dtype != dtype:
+            raise ValueError(
+                f"steps.{name}: expected {np.dtype(dtype)}{[count, *shape]}, "
+                f"got {found.dtype}{list(found.shape)}"
+            )
+    if count < agent.rollout_length:
+        raise ValueError(f"steps: expected at least {agent.rollout_length} of them, got {count}")
+    return count

@@ -1,0 +1,126 @@
+"""Who makes the experience of an update: fixed data, drawn by the key of the update and shared."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl_suite.agents.dqn import DQNConfig, dqn
+from purejaxrl_suite.agents.ppo import PPOConfig, ppo
+from purejaxrl_suite.core.types import Agent, Clock, Transition
+from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.source import dataset, online
+from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.envs import probes
+from purejaxrl_suite.sweeps import fleet
+
+COUNT, LENGTH, N = 50, 4, 3
+
+
+class Nothing(NamedTuple):
+    """Of an agent that has no hypers but one."""
+
+    unused: float = 0.0
+
+
+def steps_of(env, count=COUNT):
+    """Experience whose rewards say which step it is; episodes of five steps."""
+    shape = count, *env.observation.shape
+    obs, step = np.zeros(shape, env.observation.dtype), np.arange(count)
+    end = step % 5 == 4
+    reward = step.astype(np.float32)
+    return Transition(obs, np.zeros(count, np.int32), reward, end, np.zeros(count, bool), obs, {})
+
+
+def looker(env):
+    """An agent that only keeps what it was last given."""
+
+    def update(key, hypers, state, steps):
+        return jnp.stack([steps.reward, steps.terminated, steps.truncated]), {}
+
+    def act(noise, hypers, state, memory, obs, explore):
+        return memory, jnp.zeros(obs.shape[0], jnp.int32), {}
+
+    space = env.observation, env.action, Nothing(), N, LENGTH
+    functions = lambda *_: jnp.zeros((3, LENGTH, N)), act, update, None, lambda key, n: ()
+    return Agent("looker", *space, *functions)
+
+
+def test_windows_of_the_data_are_drawn_by_the_key_of_the_update():
+    env = probes.delayed_reward()
+    agent = looker(env)
+    source = dataset(agent, env, steps_of(env))
+    train = make_train(agent, source)._replace(params=lambda run: run.agent)
+    updates, seeds = 200, np.arange(2, dtype=np.uint32)
+
+    @jax.jit
+    def seen(seed):
+        key = jax.random.key(seed)
+
+        def step(run, i):
+            run, row = train.update(key, (), source.data, run, Clock(i, jnp.int32(updates)))
+            return run, (run.agent, row)
+
+        return jax.lax.scan(step, train.init(key, (), source.data), jnp.arange(updates))[1]
+
+    found, row = jax.tree.map(np.asarray, jax.vmap(seen)(seeds))
+    assert not row and found.shape == (2, updates, 3, LENGTH, N)
+    reward, terminated, truncated = np.moveaxis(found, 2, 0)
+    np.testing.assert_array_equal(np.diff(reward, axis=2), 1.0)  # consecutive steps
+    np.testing.assert_array_equal(terminated, reward % 5 == 4)
+    np.testing.assert_array_equal(truncated.any((0, 1, 3)), [False, False, False, True])
+    assert truncated[:, :, -1].all()
+    first = reward[:, :, 0].ravel()
+    assert {*first} == {*range(COUNT - LENGTH + 1)}, "every window, and none that is not whole"
+    assert not np.array_equal(reward[0], reward[1]), "members draw for themselves"
+
+
+def test_data_are_shared_by_the_members_of_a_program():
+    env = probes.delayed_reward()
+    agent, count = looker(env), 25_000
+    source = dataset(agent, env, steps_of(env, count))
+    train = make_train(agent, source)._replace(params=lambda run: run.agent)
+    size = sum(x.nbytes for x in jax.tree.leaves(source.data.steps))
+
+    def program(members):
+        seeds = np.arange(members, dtype=np.uint32)
+        varied = jax.tree.map(lambda _: False, source.data)
+        hypers = Nothing(np.zeros(members, np.float32))
+        made = fleet.Members(seeds, hypers, source.data, varied)
+        return fleet.compile_fleet(train, made, length=2, block=members)
+
+    few, many = program(1), program(8)
+    assert size < few.bytes < many.bytes < 1.5 * size
+
+
+def test_agents_with_replay_learn_from_data_and_are_evaluated():
+    env = probes.delayed_reward()
+    agent = dqn(env, DQNConfig(num_envs=2, rollout_length=4, capacity=64))
+    source = dataset(agent, env, steps_of(env))
+    train = make_train(agent, source, evaluation=Evaluating(2, episodes=4))
+    known = jax.eval_shape(jax.random.key, 0), agent.hypers, source.data
+    run = jax.eval_shape(train.init, *known)
+    clock = Clock(jnp.int32(0), jnp.int32(4))
+    after, row = jax.eval_shape(train.update, *known, run, clock)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, run)
+    assert {"td_loss", "evaluation_return"} <= row.keys() and "episodes" not in row
+
+
+def test_what_does_not_fit_is_refused():
+    env = probes.delayed_reward()
+    steps, agent = steps_of(env), looker(env)
+    policy = ppo(env, PPOConfig(num_envs=2, rollout_length=4, epochs=1, minibatches=2))
+    with pytest.raises(ValueError, match="agent 'ppo' learns from what it noted .*log_prob"):
+        dataset(policy, env, steps)
+    with pytest.raises(ValueError, match=r"steps.reward: expected float32\[50\], got float64"):
+        dataset(agent, env, steps._replace(reward=steps.reward.astype(np.float64)))
+    with pytest.raises(ValueError, match=r"steps.action: expected int32\[50\], got int32\[49\]"):
+        dataset(agent, env, steps._replace(action=steps.action[1:]))
+    with pytest.raises(ValueError, match="steps: expected at least 4 of them, got 3"):
+        dataset(agent, env, steps_of(env, 3))
+    with pytest.raises(ValueError, match="steps: expected a Transition"):
+        dataset(agent, env, None)
+    with pytest.raises(ValueError, match="reset_pool must be 0"):
+        online(agent, env, reset_pool=-1)
