@@ -103,16 +103,29 @@ def bbf(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """BBF for the spaces of `env`; `network` defaults to `nets.self_predictive` for them.
+    """Build BBF for the spaces of an environment.
 
-    That is one of width 1; BBF's has `encoder=nets.impala(width=4), hidden=(2048,)`. Pixels are
-    augmented, small boards are not (`ops.augmentation`). `hypers` default to `BBFHypers()`, for a
-    noisy network, such as SPR's, with an epsilon of 0.
+    Pixels are augmented, small boards are not (`ops.augmentation`).
 
-    extra_loss: a term of the loss; its target is probabilities f32[B, atoms].
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.self_predictive` of width 1. BBF's own has
+            `encoder=nets.impala(width=4), hidden=(2048,)`.
+        hypers: what may be swept; None for the defaults, with an epsilon of 0 where the network
+            is noisy, such as SPR's.
+        extra_loss: a term of the loss. Its target: probabilities f32[B, atoms].
 
-    Raises ValueError when actions are not Discrete, the encoder is not convolutional, sizes do not
-    fit, or nothing explores: no noise and no epsilon.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete, the encoder is not convolutional, sizes do not fit, or
+            nothing explores: no noise and no epsilon.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.bbf(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, SelfPredictive)
     given = hypers is not None

@@ -86,12 +86,24 @@ def c51(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """C51 for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
+    """Build C51 for the spaces of an environment.
 
-    It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
-    has a memory, or sizes do not fit.
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: puts out logits f32[B, A, atoms]; None for `nets.q_network`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: probabilities f32[B, atoms].
 
-    extra_loss: a term of the loss; its target is probabilities f32[B, atoms].
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete, the network has a memory, or sizes do not fit.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.c51(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (C51Config(), C51Hypers()))

@@ -90,11 +90,24 @@ def dqn(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """DQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
+    """Build DQN for the spaces of an environment.
 
-    extra_loss: a term of the loss; its target is that of the values of actions taken, f32[B].
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.q_network`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: that of the values of the actions taken, f32[B].
 
-    Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete, the network has a memory, or sizes do not fit.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.dqn(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (DQNConfig(), DQNHypers()))

@@ -90,11 +90,25 @@ def iqn(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """IQN for the spaces of `env`; `network` defaults to `nets.implicit_quantile_network`.
+    """Build IQN for the spaces of an environment.
 
-    extra_loss: a term of the loss; its target is samples f32[B, target_quantiles] of the return.
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.implicit_quantile_network`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: samples f32[B, target_quantiles] of the
+            return.
 
-    Raises ValueError when actions are not Discrete or sizes do not fit.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete or sizes do not fit.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.iqn(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (IQNConfig(), IQNHypers()))

@@ -95,13 +95,24 @@ def munchausen(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """M-DQN or M-IQN for the spaces of `env`.
+    """Build M-DQN, or M-IQN, for the spaces of an environment.
 
-    `network` defaults to `nets.q_network`, or `nets.implicit_quantile_network` for M-IQN.
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.q_network`, or `nets.implicit_quantile_network` of M-IQN.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: as of `dqn`, or of `iqn`.
 
-    extra_loss: a term of the loss; its target is that of DQN, or of IQN.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
 
-    Raises ValueError when actions are not Discrete, the network has a memory, or sizes do not fit.
+    Raises:
+        ValueError: actions are not Discrete, the network has a memory, or sizes do not fit.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.munchausen(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (MunchausenConfig(), MunchausenHypers()))

@@ -113,11 +113,24 @@ def ppo(
     *,
     extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
-    """PPO for the spaces of `env`; `network` defaults to `nets.actor_critic` for them.
+    """Build PPO for the spaces of an environment.
 
-    extra_loss: a term of the loss; its target is that of the value f32[L, B].
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.actor_critic`; recurrent with `memory_units`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: that of the value, f32[L, B].
 
-    Raises ValueError when the minibatches do not divide the rollout, or there are no tasks to tell.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: the minibatches do not divide the rollout, or there are no tasks to tell apart.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> result = pjs.run(pjs.ppo(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
@@ -213,8 +226,22 @@ def ppo(
         left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
-    functions = init, act, update, probe, sampler.noise, network.memory, anneal, network
-    rollout = config.num_envs, config.rollout_length
-    known = {"config": config, "estimate": estimates.of_actor_critic(network, env.action)}
-    agent = Agent("ppo", *spaces, hypers, *rollout, *functions, **known)
+    agent = Agent(
+        name="ppo",
+        observation=env.observation,
+        action=env.action,
+        hypers=hypers,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        init=init,
+        act=act,
+        update=update,
+        probe=probe,
+        noise=sampler.noise,
+        memory=network.memory,
+        anneal=anneal,
+        network=network,
+        config=config,
+        estimate=estimates.of_actor_critic(network, env.action),
+    )
     return normalize.as_configured(agent, config)

@@ -100,12 +100,26 @@ def pqn(
     *,
     extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
-    """PQN for the spaces of `env`; `network` defaults to `nets.q_network` for them.
+    """Build PQN for the spaces of an environment.
 
-    extra_loss: a term of the loss; its target is that of the values of actions taken, f32[L, B].
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.q_network`; recurrent with `memory_units`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: that of the values of the actions
+            taken, f32[L, B].
 
-    Raises ValueError when actions are not Discrete, the network is noisy, or the minibatches do not
-    divide the rollout.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete, the network is noisy, or the minibatches do not divide
+            the rollout.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.pqn(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
@@ -199,7 +213,21 @@ def pqn(
     def q_values(hypers: Any, state: PQNState, memory: Memory, obs: Array) -> Array:
         return network.apply(state.learner.params, obs, memory, {})[0]
 
-    rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, exploration.uniform, network.memory, anneal, network
-    known = {"config": config, "estimate": estimates.of_q(q_values)}
-    return Agent("pqn", env.observation, env.action, hypers, *rollout, *functions, **known)
+    return Agent(
+        name="pqn",
+        observation=env.observation,
+        action=env.action,
+        hypers=hypers,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        init=init,
+        act=act,
+        update=update,
+        probe=probe,
+        noise=exploration.uniform,
+        memory=network.memory,
+        anneal=anneal,
+        network=network,
+        config=config,
+        estimate=estimates.of_q(q_values),
+    )

@@ -85,12 +85,24 @@ def qr_dqn(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """QR-DQN for the spaces of `env`; `network` puts out quantiles f32[B, A, quantiles].
+    """Build QR-DQN for the spaces of an environment.
 
-    It defaults to `nets.q_network`. Raises ValueError when actions are not Discrete, the network
-    has a memory, or sizes do not fit.
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: puts out quantiles f32[B, A, quantiles]; None for `nets.q_network`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the loss. Its target: samples f32[B, quantiles] of the return.
 
-    extra_loss: a term of the loss; its target is samples f32[B, quantiles] of the return.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete, the network has a memory, or sizes do not fit.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.qr_dqn(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (QRDQNConfig(), QRDQNHypers()))

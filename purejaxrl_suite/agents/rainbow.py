@@ -96,16 +96,29 @@ def rainbow(
     *,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """Rainbow for the spaces of `env`; `network` puts out logits f32[B, A, atoms].
+    """Build Rainbow for the spaces of an environment.
 
-    It defaults to a dueling, noisy `nets.q_network`. Noisy parameters are made anew for each of the
-    N environments when acting, so choose N small for large networks. `hypers` default to
-    `RainbowHypers()`, for a network that is not noisy with an epsilon from 1 to 0.01.
+    Noisy parameters are made anew for each of the N environments when acting, so choose N small for
+    large networks.
 
-    extra_loss: a term of the loss; its target is probabilities f32[B, atoms].
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: puts out logits f32[B, A, atoms]; None for a dueling, noisy `nets.q_network`.
+        hypers: what may be swept; None for the defaults, with an epsilon from 1 to 0.01 where
+            the network is not noisy.
+        extra_loss: a term of the loss. Its target: probabilities f32[B, atoms].
 
-    Raises ValueError when actions are not Discrete, the network has a memory, sizes do not fit, or
-    nothing explores: no noise and no epsilon.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not Discrete, the network has a memory, sizes do not fit, or nothing
+            explores: no noise and no epsilon.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> result = pjs.run(pjs.rainbow(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     given = hypers is not None

@@ -104,13 +104,26 @@ def sac(
     *,
     extra_loss: types.ExtraLoss | None = None,
 ) -> Agent:
-    """SAC for the spaces of `env`; `network` defaults to `nets.actor_critics` for them.
+    """Build SAC for the spaces of an environment.
 
-    extra_loss: a term of the loss of the critics and of that of the actor, each of which moves its
-        own parameters alone. Its target is that of the critics, f32[B]; None in the actor's loss,
-        whose curves are shown. The temperature is learnt without it.
+    Args:
+        env: whose spaces the agent is built for.
+        config: what changes the program; None for the defaults.
+        network: None for `nets.actor_critics`.
+        hypers: what may be swept; None for the defaults.
+        extra_loss: a term of the critics' loss and of the actor's; each moves its own
+            parameters alone. Its target is that of the critics, f32[B], and None in the actor's
+            loss, whose curves are shown. The temperature is learnt without it.
 
-    Raises ValueError unless actions are a Box of one axis with finite bounds and sizes fit.
+    Returns:
+        The agent, for `run`, `sweep` and `make_train`.
+
+    Raises:
+        ValueError: actions are not a Box of one axis with finite bounds, or sizes do not fit.
+
+    Example:
+        >>> env = pjs.make("Pendulum-v1")
+        >>> result = pjs.run(pjs.sac(env), env, seeds=4, steps=1e5)
     """
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
@@ -216,5 +229,16 @@ def sac(
 
     judge = partial(ensembles.policy_value, subset=subset)
     estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)
-    functions = init, act, update, probe, action_scaling.noise(units), estimate
-    return continuous_learning.assemble("sac", env, network, config, hypers, functions)
+    return continuous_learning.assemble(
+        name="sac",
+        env=env,
+        network=network,
+        config=config,
+        hypers=hypers,
+        init=init,
+        act=act,
+        update=update,
+        probe=probe,
+        noise=action_scaling.noise(units),
+        estimate=estimate,
+    )

@@ -136,7 +136,15 @@ def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
     _, (action, extras) = jax.lax.scan(step, agent.memory(n), (obs[:-1], keys))
     reward = jax.random.normal(reward_key, (length, n))
     ends = jax.random.uniform(end_key, (2, length, n)) < 0.1
-    return Transition(obs[:-1], action, reward, ends[0], ends[1], obs[1:], extras)
+    return Transition(
+        obs=obs[:-1],
+        action=action,
+        reward=reward,
+        terminated=ends[0],
+        truncated=ends[1],
+        next_obs=obs[1:],
+        extras=extras,
+    )
 
 
 def _check_found(agent: Agent, found: dict[str, Any]) -> None:

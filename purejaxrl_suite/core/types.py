@@ -214,6 +214,39 @@ class Internals(NamedTuple):
     aux_loss: Array | float
 
 
+class Apply(Protocol):
+    """One step of a network; some read more inputs: actions, fractions of quantiles."""
+
+    def __call__(
+        self,
+        params: PyTree,
+        obs: Array,
+        memory: Memory = (),
+        taps: Mapping[str, Array] | None = None,
+        *args: Any,
+        **inputs: Any,
+    ) -> tuple[Any, Internals]:
+        """Give (output, Internals) of observations [B, ...]."""
+        ...
+
+
+class Unroll(Protocol):
+    """T steps of a network."""
+
+    def __call__(
+        self,
+        params: PyTree,
+        obs: Array,
+        memory: Memory,
+        starts: Array,
+        taps: Mapping[str, Array] | None = None,
+        *args: Any,
+        **inputs: Any,
+    ) -> tuple[Any, Internals]:
+        """Give (output, Internals) of observations [T, B, ...]."""
+        ...
+
+
 class Network(NamedTuple):
     """A network as functions.
 
@@ -233,8 +266,8 @@ class Network(NamedTuple):
     """
 
     init: Callable[[Key], PyTree]
-    apply: Callable[..., tuple[Any, Internals]]
-    unroll: Callable[..., tuple[Any, Internals]]
+    apply: Apply
+    unroll: Unroll
     wiring: tuple[Edge, ...]
     memory: Callable[[int], Memory] = lambda batch: ()
     constrain: Callable[[Any], Any] = lambda optimizer: optimizer
@@ -327,6 +360,26 @@ class Estimates(NamedTuple):
     probabilities: Array | None = None
 
 
+class Act(Protocol):
+    """How an agent acts."""
+
+    def __call__(
+        self, noise: Any, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool
+    ) -> tuple[Memory, Array, Mapping[str, PyTree]]:
+        """Give (memory, action[N, ...], extras) for observations [N, ...]."""
+        ...
+
+
+class Estimate(Protocol):
+    """How an agent tells what it expects."""
+
+    def __call__(
+        self, hypers: Any, state: Any, memory: Memory, obs: Array, action: Array | None = None
+    ) -> Estimates:
+        """Give Estimates for observations [N, ...]; of continuous actions, where they are given."""
+        ...
+
+
 class Agent(NamedTuple):
     """A learning algorithm as functions; one paper, one file in `agents/`.
 
@@ -360,7 +413,7 @@ class Agent(NamedTuple):
     num_envs: int
     rollout_length: int
     init: Callable[[Key, Any], Any]
-    act: Callable[..., tuple[Memory, Array, Mapping[str, PyTree]]]
+    act: Act
     update: Callable[[Key, Any, Any, Transition], tuple[Any, Mapping[str, Array]]]
     probe: Callable[[Key, Any, Any, Transition], Probe]
     noise: Callable[[Key, int], PyTree]
@@ -369,7 +422,7 @@ class Agent(NamedTuple):
     network: Network | None = None
     see: Callable[[Any, Array], Array] = lambda state, obs: obs
     config: Any = ()
-    estimate: Callable[..., Estimates] | None = None
+    estimate: Estimate | None = None
 
 
 class Clock(NamedTuple):

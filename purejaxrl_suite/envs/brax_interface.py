@@ -91,9 +91,15 @@ def environment(
 
     key = jax.eval_shape(jax.random.key, 0)
     shape = jax.eval_shape(init, key, params)[1].shape
-    spaces = Box(shape), Box((actions,), "float32", -1.0, 1.0)
-    limit = -(-episode_length // action_repeat)
-    return Environment(id, *spaces, limit, params, init, step)
+    return Environment(
+        name=id,
+        observation=Box(shape),
+        action=Box((actions,), "float32", -1.0, 1.0),
+        time_limit=-(-episode_length // action_repeat),
+        params=params,
+        init=init,
+        step=step,
+    )
 
 
 def _observe(state: Any) -> Array:

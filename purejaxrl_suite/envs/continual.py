@@ -7,7 +7,7 @@ counts as truncated. Agent, optimizer and replay know nothing of it.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -112,8 +112,17 @@ def continual(
 
     name = f"continual({', '.join(env.name for env in envs)}; {phase_length})"
     params, longest = Stream(np.int32(0), tuple(env.params for env in envs)), common_limit(envs)
-    known: Any = {"phase": phase, "limit": None if longest is None else limit}
-    return Environment(name, told, first.action, longest, params, init, step, **known)
+    return Environment(
+        name=name,
+        observation=told,
+        action=first.action,
+        time_limit=longest,
+        params=params,
+        init=init,
+        step=step,
+        phase=phase,
+        limit=None if longest is None else limit,
+    )
 
 
 class Labels(NamedTuple):
@@ -163,4 +172,13 @@ def label_shuffle(
 
     name = f"label_shuffle({examples} x {features}, {classes}; {phase_length})"
     space, params = Box((features,)), Labels(np.int32(0))
-    return Environment(name, space, Discrete(classes), 1, params, init, step, phase=phase)
+    return Environment(
+        name=name,
+        observation=space,
+        action=Discrete(classes),
+        time_limit=1,
+        params=params,
+        init=init,
+        step=step,
+        phase=phase,
+    )

@@ -129,9 +129,18 @@ def make(id: str, **options: Any) -> Environment:
 
     board = observation.dtype == "uint8" and len(observation.shape) == 3
     render = render_board if board else _host_render(id, whole)
-    spaces, recipe = (observation, action_space), (_recipe(id, game, options),)
-    functions = _limit(defaults), defaults, init, step, render
-    return Environment(id, *spaces, *functions, limit=_limit, recipe=recipe)
+    return Environment(
+        name=id,
+        observation=observation,
+        action=action_space,
+        time_limit=_limit(defaults),
+        params=defaults,
+        init=init,
+        step=step,
+        render=render,
+        limit=_limit,
+        recipe=(_recipe(id, game, options),),
+    )
 
 
 def _limit(params: PyTree) -> Any:

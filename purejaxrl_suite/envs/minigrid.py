@@ -138,8 +138,16 @@ def _environment(
         return view.render(state.cells, state.position, state.direction)
 
     _, obs = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), ())
-    box = navix.box(obs.shape, navix.SYMBOLIC_CATEGORIES)
-    return Environment(name, box, Discrete(7), limit, (), init, step, render)
+    return Environment(
+        name=name,
+        observation=navix.box(obs.shape, navix.SYMBOLIC_CATEGORIES),
+        action=Discrete(7),
+        time_limit=limit,
+        params=(),
+        init=init,
+        step=step,
+        render=render,
+    )
 
 
 def act(state: State, action: Array, *, pickup_toggles: bool = False) -> Event:

@@ -94,14 +94,14 @@ def multi_task(
 
     longest = common_limit(envs)
     return Environment(
-        "+".join(names),
-        with_task(space, len(envs)) if show_task else space,
-        action,
-        longest,
-        tuple(Task(np.int32(i), {first[e.name]: e.params}) for i, e in enumerate(envs)),
-        init,
-        step,
-        render if all(env.render is not None for env in envs) else None,
+        name="+".join(names),
+        observation=with_task(space, len(envs)) if show_task else space,
+        action=action,
+        time_limit=longest,
+        params=tuple(Task(np.int32(i), {first[e.name]: e.params}) for i, e in enumerate(envs)),
+        init=init,
+        step=step,
+        render=render if all(env.render is not None for env in envs) else None,
         tasks=names,
         limit=None if longest is None else limit,
     )

@@ -132,9 +132,16 @@ def _environment(name: str, engine: Any, observation: _Observation) -> Environme
 
     # Traced, not computed: in KeyCorridor navix's height and width are not those of the grid.
     _, obs = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), ())
-    actions = Discrete(len(engine.action_set))
-    space = box(obs.shape, observation.categories)
-    return Environment(name, space, actions, engine.max_steps, (), init, step, render)
+    return Environment(
+        name=name,
+        observation=box(obs.shape, observation.categories),
+        action=Discrete(len(engine.action_set)),
+        time_limit=engine.max_steps,
+        params=(),
+        init=init,
+        step=step,
+        render=render,
+    )
 
 
 def box(shape: tuple[int, ...], categories: tuple[int, ...]) -> Box:

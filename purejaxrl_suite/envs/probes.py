@@ -60,7 +60,15 @@ def delayed_reward() -> Environment:
         return state + 1, _timestep(obs, jnp.where(last, 1.0, 0.0), last)
 
     space = Box((1,), "float32", 0.0, 1.0)
-    return Environment("delayed_reward", space, Discrete(2), 2, (), init, step)
+    return Environment(
+        name="delayed_reward",
+        observation=space,
+        action=Discrete(2),
+        time_limit=2,
+        params=(),
+        init=init,
+        step=step,
+    )
 
 
 @recorded
@@ -137,7 +145,15 @@ def recall() -> Environment:
         return Recall(state.cue, time), _timestep(obs, reward, last)
 
     space = Box((2,), "float32", -1.0, 1.0)
-    return Environment("recall", space, Discrete(2), 5, (), init, step)
+    return Environment(
+        name="recall",
+        observation=space,
+        action=Discrete(2),
+        time_limit=5,
+        params=(),
+        init=init,
+        step=step,
+    )
 
 
 def _one_step(
@@ -156,7 +172,15 @@ def _one_step(
         return state, _timestep(state, reward(state, action), jnp.ones((), bool))
 
     space = Box((1,), "float32", -1.0, 1.0)
-    return Environment(name, space, action or Discrete(2), 1, (), init, step)
+    return Environment(
+        name=name,
+        observation=space,
+        action=action or Discrete(2),
+        time_limit=1,
+        params=(),
+        init=init,
+        step=step,
+    )
 
 
 def _timestep(obs: Array, reward: Array, terminated: Array) -> TimeStep:

@@ -202,4 +202,4 @@ def _join(
         return chain.separate(output, steps), internals._replace(features=features)
 
     wiring = sum((critic.wiring for critic in critics), actor.wiring)
-    return Network(init, apply, unroll, wiring)
+    return Network(init=init, apply=apply, unroll=unroll, wiring=wiring)

@@ -140,7 +140,7 @@ def implicit_quantile_network(
     before = chain.wire(psi, readers)[0]
     # A unit of phi multiplies one of psi: to silence one silences the other.
     gates = tuple(edge._replace(recyclable=False) for edge in chain.wire(phi, readers)[0])
-    return Network(init, apply, unroll, (*before, *gates, *edges))
+    return Network(init=init, apply=apply, unroll=unroll, wiring=(*before, *gates, *edges))
 
 
 def _psi(bridge: Bridge | None, site: Site, *, free: bool) -> Chain:

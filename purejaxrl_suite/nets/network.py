@@ -94,7 +94,8 @@ def assemble(blueprint: Blueprint) -> Network:
     def memory(batch: int) -> Memory:
         return () if gru is None else jnp.zeros((batch, gru.units), jnp.float32)
 
-    return Network(init, apply, unroll, _wiring(blueprint), memory)
+    wiring = _wiring(blueprint)
+    return Network(init=init, apply=apply, unroll=unroll, wiring=wiring, memory=memory)
 
 
 def _encode(

@@ -67,7 +67,14 @@ def injectable(network: Network, parts: tuple[str, ...] = ("trunk", "heads")) ->
 
     wiring = tuple(_with_copies(edge, parts) for edge in network.wiring)
     constrain = lambda optimizer: network.constrain(_frozen(optimizer, parts))  # noqa: E731
-    return Network(init, apply, unroll, wiring, network.memory, constrain)
+    return Network(
+        init=init,
+        apply=apply,
+        unroll=unroll,
+        wiring=wiring,
+        memory=network.memory,
+        constrain=constrain,
+    )
 
 
 def inject() -> Intervention:

@@ -31,12 +31,12 @@ class Cohort(NamedTuple):
     scores: np.ndarray
 
     def record(self) -> dict[str, Any]:
-        """Itself as JSON, from which `of` makes it again to the same bits."""
+        """Write the cohort as JSON, from which `of` makes it again to the same bits."""
         return jax.tree.map(np.ndarray.tolist, self._asdict())
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Cohort":
-        """The cohort that `record` was made of."""
+        """Read a cohort from what `record` has written."""
         return cls(
             np.asarray(record["configuration"], np.int32),
             {name: np.asarray(x, np.float32) for name, x in record["hypers"].items()},
@@ -46,14 +46,14 @@ class Cohort(NamedTuple):
         )
 
     def agrees(self, other: "Cohort") -> bool:
-        """Whether both are the same decision, hypers up to rounding."""
+        """Tell whether both are the same decision, hypers up to rounding."""
         if not np.array_equal(self.source, other.source):
             return False
         close = [np.allclose(x, other.hypers[name], 1e-5, 0) for name, x in self.hypers.items()]
         return all(close) and np.array_equal(self.fresh, other.fresh)
 
     def rows_before(self, seeds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where `size` members come from: row i32[B] of the batch before, fresh bool[B].
+        """Find where `size` members come from: row i32[B] of the batch before, fresh bool[B].
 
         A member goes on from the member with its own seed, of S `seeds`. What is past the C * S
         members repeats the last one, as `Members.chunk` does.
@@ -64,7 +64,7 @@ class Cohort(NamedTuple):
 
 
 def first_cohort(laid: Layout) -> Cohort:
-    """All configurations of a layout of one group, none of them with a past."""
+    """Make the first cohort: all configurations of a layout of one group, all of them fresh."""
     ids = np.arange(laid.configurations, dtype=np.int32)
     members = laid.groups[0].members.hypers._asdict()
     hypers = {name: np.asarray(x[:: len(laid.seeds)]) for name, x in members.items()}
@@ -72,7 +72,7 @@ def first_cohort(laid: Layout) -> Cohort:
 
 
 def lay_out_cohort(laid: Layout, cohort: Cohort) -> Layout:
-    """The layout of its members: one group, one axis with the ids of its configurations."""
+    """Lay out its members: one group, one axis with the ids of its configurations."""
     members, seeds = laid.groups[0].members, np.asarray(laid.seeds, np.uint32)
     each = {name: np.repeat(x, len(seeds)) for name, x in cohort.hypers.items()}
     members = members._replace(
@@ -84,7 +84,10 @@ def lay_out_cohort(laid: Layout, cohort: Cohort) -> Layout:
 def with_configurations(
     laid: Layout, ids: np.ndarray, members: Members, hypers: Mapping[str, np.ndarray]
 ) -> Layout:
-    """A layout of these members over one axis of ids, along which what is no default lies."""
+    """Lay out these members over one axis of ids.
+
+    Its coordinates are the hyper-parameters that are not at their defaults.
+    """
     group = laid.groups[0]._replace(members=members)
     along = {name: on for name, on in laid.along.items() if on[0] in laid.static}
     for name, values in hypers.items():

@@ -32,7 +32,7 @@ CACHE = 2**20
 
 
 class Members(NamedTuple):
-    """What tells B members apart; numpy arrays, on the host.
+    """Hold what tells B members apart, as numpy arrays on the host.
 
     seeds: u32[B]. hypers: a Hypers, leaves f32[B]. env_params: environment parameters; leaves
     [B, ...] where `varied` (the same tree, of bool) says so, without a batch axis elsewhere.
@@ -44,7 +44,7 @@ class Members(NamedTuple):
     varied: PyTree
 
     def take(self, index: np.ndarray) -> "Members":
-        """The members at these positions."""
+        """Select the members at these positions."""
 
         def pick(varied: bool, leaf: Any) -> Any:
             return np.asarray(leaf)[index] if varied else leaf
@@ -56,16 +56,16 @@ class Members(NamedTuple):
         )
 
     def params(self, member: int) -> PyTree:
-        """The environment parameters of one member."""
+        """Select the environment parameters of one member."""
         return jax.tree.map(lambda v, x: x[member] if v else x, self.varied, self.env_params)
 
     def chunk(self, start: int, size: int) -> "Members":
-        """`size` members from `start` on; past the end the last one is repeated."""
+        """Select `size` members from `start` on; past the end the last one is repeated."""
         return self.take(np.minimum(np.arange(start, start + size), len(self.seeds) - 1))
 
 
 def in_axes(members: Members) -> PyTree:
-    """`in_axes` of `jax.vmap` for the environment parameters."""
+    """Give the `in_axes` of `jax.vmap` for the environment parameters."""
     return _axes(members.varied)
 
 
@@ -74,7 +74,7 @@ def _axes(varied: PyTree) -> PyTree:
 
 
 def abstract_run(train: Train, members: Members) -> Run:
-    """Shapes and dtypes of the state of these members, found without compiling."""
+    """Find shapes and dtypes of the state of these members, without compiling."""
     init = _init(train, in_axes(members))
     return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
 
@@ -90,7 +90,7 @@ def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
 
 
 def block_size(state_bytes: int, size: int) -> int:
-    """How many of `size` members of a device are trained together: a divisor of it.
+    """Choose how many of the `size` members of a device are trained together: a divisor of it.
 
     On a CPU as many as have states (of `state_bytes` each) of CACHE bytes for each core, on
     anything else all of them. It decides bits, so a sweep stores what was chosen and follows it.

@@ -30,7 +30,7 @@ class Units(NamedTuple):
 
 
 def units(name: str, env: types.Environment) -> Units:
-    """For the actions of `env` and the agent `name`.
+    """Make the units for the actions of `env` and the agent `name`.
 
     Raises ValueError unless they are a Box of one axis with finite bounds, low <= high, that differ
     in one dimension at least.

@@ -17,6 +17,7 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import action_scaling, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.action_scaling import Units
+from purejaxrl_suite.agents.shared.configs import ContinuousConfig
 from purejaxrl_suite.agents.shared.normalize import act_as_replayed, normalize_replay
 from purejaxrl_suite.buffers import Batch, Uniform, uniform
 from purejaxrl_suite.core import spaces, tree, types, validate
@@ -54,14 +55,14 @@ Step = Callable[[Any, Any, Drawn], tuple[Any, Metrics]]
 
 
 class Optimizers(NamedTuple):
-    """Of one tree of parameters: each moves its own part and leaves the other alone."""
+    """Optimizers of one tree of parameters: each moves its own part, and leaves the other alone."""
 
     actor: Any
     critic: Any
 
 
-def check(name: str, env: types.Environment, config: Any) -> Units:
-    """The units of actions.
+def check(name: str, env: types.Environment, config: ContinuousConfig) -> Units:
+    """Check spaces and sizes, and give the units of actions.
 
     Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes fit.
     """
@@ -90,8 +91,8 @@ def check_network(
         raise ValueError(f"critic_subset={subset}: the network has {count}, expected 0 or some")
 
 
-def experience(env: types.Environment, config: Any) -> Uniform:
-    """The replay of a member, which normalizes observations where its Config says so."""
+def experience(env: types.Environment, config: ContinuousConfig) -> Uniform:
+    """Make the replay of a member; it normalizes observations where the Config says so."""
     replay = uniform(
         env.observation,
         env.action,
@@ -103,14 +104,16 @@ def experience(env: types.Environment, config: Any) -> Uniform:
     return normalize_replay(replay) if config.normalize_observations else replay
 
 
-def assemble(
-    name: str, env: types.Environment, network: Network, config: Any, hypers: Any, functions: Any
-) -> Agent:
-    """The agent of init, act, update, probe, noise and estimate, seeing as its replay does."""
-    *functions, estimate = functions
-    rollout = config.num_envs, config.rollout_length
-    known = {"network": network, "config": config, "estimate": estimate}
-    agent = Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)
+def assemble(env: types.Environment, config: ContinuousConfig, **known: Any) -> Agent:
+    """Make the agent of these fields for the spaces of `env`; it sees as its replay does."""
+    agent = Agent(
+        observation=env.observation,
+        action=env.action,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        config=config,
+        **known,
+    )
     return act_as_replayed(agent) if config.normalize_observations else agent
 
 
@@ -131,7 +134,7 @@ def optimizers(network: Network, hypers: Any) -> Optimizers:
 
 
 def initial_learner(key: Key, network: Network, rates: Optimizers) -> Learner:
-    """Fresh parameters."""
+    """Draw parameters, and start the optimizers of actor and critics."""
     params = network.init(key)
     return Learner(params, Optimizers(rates.actor.init(params), rates.critic.init(params)))
 
@@ -142,7 +145,7 @@ def partial_step(
     rates: Optimizers,
     learner: Learner,
 ) -> tuple[Learner, Metrics, Any]:
-    """One gradient step of `which` field of Optimizers, as `replay_learning.gradient_step`."""
+    """Make a `replay_learning.gradient_step` with the `which` field of Optimizers."""
     inner = Learner(learner.params, getattr(learner.opt_state, which))
     inner, metrics, extra = replay_learning.gradient_step(loss, getattr(rates, which), inner)
     metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
@@ -151,7 +154,7 @@ def partial_step(
 
 
 def moved_by(step: str, params: PyTree, fixed: PyTree) -> PyTree:
-    """The parameters that a step of the "actor" or the "critic" moves, those of `fixed` elsewhere.
+    """Select what a step of the "actor" or the "critic" moves, with `fixed` parameters elsewhere.
 
     So its loss has no gradient with respect to the others.
     """
@@ -173,7 +176,7 @@ def add_extra(
     target: Array | None = None,
     seen: tuple[nets.ActorCritics, Internals] | None = None,
 ) -> tuple[Array, Metrics]:
-    """The loss and metrics of a step, with an extra loss if there is one.
+    """Add an extra loss, if there is one, to the loss and metrics of a step.
 
     params: from `moved_by`. target: of the critics, f32[B]. seen: what the network gives for
     the batch and its actions, if that has been computed.
@@ -189,12 +192,12 @@ def add_extra(
 
 
 def critic_target(batch: Batch, following: Array) -> Array:
-    """What the values of the actions taken should be, f32[B], given those of next_obs, f32[B]."""
+    """Compute targets f32[B] of the actions taken from the values f32[B] of next_obs."""
     return value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
 
 
 def critic_errors(values: Array, batch: Batch, target: Array) -> tuple[Array, Metrics]:
-    """Mean over the batch of squared errors, summed over critics.
+    """Average squared errors over the batch, summed over critics.
 
     values: f32[B, M], of actions taken. target: f32[B].
     """
@@ -209,11 +212,11 @@ def learn(
     state: Any,
     ready: Array,
     draw: Draw,
-    config: Any,
+    config: ContinuousConfig,
     critic_step: Step,
     actor_step: Step,
 ) -> tuple[Any, Metrics]:
-    """The gradient steps of an update, none if not `ready`: state and means of the metrics.
+    """Make the gradient steps of an update, none if not `ready`: state and means of the metrics.
 
     Both steps are (hypers, state, drawn) -> (state, metrics), without the replay.
     """

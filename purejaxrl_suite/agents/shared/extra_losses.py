@@ -29,13 +29,13 @@ def check(extra_loss: ExtraLoss | None) -> None:
 
 
 def own_key(extra_loss: ExtraLoss | None, key: Key) -> Any:
-    """A key for the extra loss; None without one. What the agent makes of `key` stays the same."""
+    """Derive a key for the extra loss; None without one. The agent's own keys stay the same."""
     # The number is beyond those of any split, whose keys it would else repeat.
     return None if extra_loss is None else jax.random.fold_in(key, 2**31)
 
 
 def own_keys(extra_loss: ExtraLoss | None, key: Key, count: int) -> Any:
-    """As many keys [count] for the extra loss; None without one."""
+    """Derive keys [count] for the extra loss; None without one."""
     own = own_key(extra_loss, key)
     return None if own is None else jax.random.split(own, count)
 
@@ -60,7 +60,7 @@ def add(
 
 
 def named(metrics: Metrics) -> Metrics:
-    """The metrics of an update without marks; ValueError where a name is one of the agent's own."""
+    """Take marks off the metrics of an update; ValueError where the agent has that name, too."""
     marked = {name for name in metrics if name.startswith(MARK)}
     own = {name: x for name, x in metrics.items() if name not in marked}
     extra = {name.removeprefix(MARK): x for name, x in metrics.items() if name in marked}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.agents.shared.configs import NormalizingConfig
 from purejaxrl_suite.buffers import Batch, Uniform
 from purejaxrl_suite.core.types import Agent, Array, Estimates, Key, Learner, Transition
 from purejaxrl_suite.ops import statistics
@@ -39,8 +40,8 @@ def _close(inner: Any, moments: statistics.Moments, carry: Any) -> NormalizedSta
     return NormalizedState(inner.learner, inner._replace(learner=()), moments, carry)
 
 
-def as_configured(agent: Agent, config: Any) -> Agent:
-    """The agent with the running normalisation that its Config asks for."""
+def as_configured(agent: Agent, config: NormalizingConfig) -> Agent:
+    """Give the agent the running normalisation that its Config asks for."""
     agent = normalize_observations(agent) if config.normalize_observations else agent
     return normalize_rewards(agent) if config.normalize_rewards else agent
 

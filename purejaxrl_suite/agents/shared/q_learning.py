@@ -14,6 +14,7 @@ import optax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
+from purejaxrl_suite.agents.shared.configs import ReplayConfig
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.buffers import Batch, uniform
 from purejaxrl_suite.core import spaces, types
@@ -66,7 +67,7 @@ class QLearningRule(NamedTuple):
 
 
 def check(name: str, env: types.Environment, *, masks: bool = False) -> types.Discrete:
-    """The action space; ValueError unless it is Discrete.
+    """Give the action space; ValueError unless it is Discrete.
 
     masks: whether the agent can tell which actions a task has, where tasks differ in them.
     """
@@ -86,22 +87,22 @@ def check_noiseless(name: str, network: Network) -> None:
 
 
 def taken(values: Array, action: Array) -> Array:
-    """values[i, action[i]]: of f32[B, A, ...] and i32[B], f32[B, ...]."""
+    """Select values[i, action[i]]: of f32[B, A, ...] and i32[B], f32[B, ...]."""
     return jax.vmap(lambda x, a: x[a])(values, action)
 
 
 def q_learning(
     name: str,
     env: types.Environment,
-    config: Any,
+    config: ReplayConfig,
     hypers: Any,
     network: Network,
     rule: QLearningRule,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """The agent of a rule.
+    """Build the agent of a rule.
 
-    config: has the fields that the Configs of the family share. hypers: has those of `DQNHypers`.
+    hypers: has the fields of `DQNHypers`.
     extra_loss: its target is what `QLearningRule.targets` gives.
 
     Raises ValueError when the network has a memory or noise, or sizes do not fit.
@@ -207,7 +208,21 @@ def q_learning(
     def q_values(hypers: Any, state: ReplayState, memory: Memory, obs: Array) -> Array:
         return rule.q_values(hypers, state.learner.params, obs, None)
 
-    rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, noise, network.memory, anneal, network
-    known = {"config": config, "estimate": estimates.of_q(q_values)}
-    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)
+    return Agent(
+        name=name,
+        observation=env.observation,
+        action=env.action,
+        hypers=hypers,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        init=init,
+        act=act,
+        update=update,
+        probe=probe,
+        noise=noise,
+        memory=network.memory,
+        anneal=anneal,
+        network=network,
+        config=config,
+        estimate=estimates.of_q(q_values),
+    )

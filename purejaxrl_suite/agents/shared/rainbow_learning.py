@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
+from purejaxrl_suite.agents.shared.configs import CategoricalConfig, ReplayConfig
 from purejaxrl_suite.agents.shared.rainbow_loss import (
     RainbowRule,
     RainbowState,
@@ -36,8 +37,8 @@ from purejaxrl_suite.ops.probe import probe as probe_loss
 SMALLEST_PRIORITY = 1e-10
 
 
-def experience(env: types.Environment, config: Any, max_n: int) -> Prioritised:
-    """The replay of a member, for windows of up to max_n steps."""
+def experience(env: types.Environment, config: ReplayConfig, max_n: int) -> Prioritised:
+    """Make the replay of a member, for windows of up to max_n steps."""
     return prioritised(
         env.observation,
         env.action,
@@ -61,14 +62,14 @@ def check_exploration(hypers: Any, noisy: bool) -> None:
 def rainbow_learning(
     name: str,
     env: types.Environment,
-    config: Any,
+    config: CategoricalConfig,
     hypers: Any,
     network: Network,
     replay: Prioritised,
     rule: RainbowRule,
     extra_loss: ExtraLoss | None = None,
 ) -> Agent:
-    """The agent of a rule; config and hypers have the fields of `RainbowConfig`, `RainbowHypers`.
+    """Build the agent of a rule; hypers have the fields of `RainbowHypers`.
 
     Raises ValueError when the network has a memory, groups do not divide the gradient steps, or
     nothing explores.
@@ -181,8 +182,20 @@ def rainbow_learning(
     def acting_values(hypers: Any, state: Any, memory: Memory, obs: Array) -> Array:
         return q_values(hypers, rule.acting(state), obs)
 
-    rollout = config.num_envs, config.rollout_length
-    functions = init, act, update, probe, noise, network.memory
-    estimate = estimates.of_q(acting_values)
-    known = {"network": network, "config": config, "estimate": estimate}
-    return Agent(name, env.observation, env.action, hypers, *rollout, *functions, **known)
+    return Agent(
+        name=name,
+        observation=env.observation,
+        action=env.action,
+        hypers=hypers,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        init=init,
+        act=act,
+        update=update,
+        probe=probe,
+        noise=noise,
+        memory=network.memory,
+        network=network,
+        config=config,
+        estimate=estimates.of_q(acting_values),
+    )

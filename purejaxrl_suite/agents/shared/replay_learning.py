@@ -56,7 +56,7 @@ def check_network(name: str, network: Network) -> None:
 def initial_state(
     params: PyTree, optimizer: optax.GradientTransformation, replay: Any
 ) -> ReplayState:
-    """No gradient step yet; the target is a copy of the parameters."""
+    """Start before any gradient step, with a copy of the parameters as target."""
     # A copy and not the same arrays: the state is donated, and a buffer can be donated once.
     target = jax.tree.map(jnp.copy, params)
     return ReplayState(Learner(params, optimizer.init(params)), target, jnp.int32(0), replay)
@@ -67,7 +67,7 @@ def gradient_step(
     optimizer: optax.GradientTransformation,
     learner: Learner,
 ) -> tuple[Learner, Metrics, Any]:
-    """One gradient step of loss: (params, taps) -> (f32[], (metrics, extra)).
+    """Make one gradient step of loss: (params, taps) -> (f32[], (metrics, extra)).
 
     Returns the learner, the metrics with `gradient_norm`, and what the loss gave as extra.
     """
@@ -78,13 +78,13 @@ def gradient_step(
 
 
 def follow(target: PyTree, params: PyTree, steps: Array, rule: Target) -> PyTree:
-    """The target after gradient step number `steps` (1, 2 ...)."""
+    """Move the target, after gradient step number `steps` (1, 2 ...)."""
     share = jnp.where(steps % whole_period(rule) == 0, rule.tau, 0.0)
     return jax.tree.map(lambda old, new: (1.0 - share) * old + share * new, target, params)
 
 
 def whole_period(rule: Target) -> Array:
-    """The period, i32[]."""
+    """Round the period to i32[]."""
     return schedules.whole(jnp.asarray(rule.period))
 
 
@@ -95,7 +95,7 @@ def learn(
     rule: Target,
     step: Callable[[Any, State], tuple[Learner, Metrics, Any]],
 ) -> tuple[State, Metrics, Any]:
-    """A gradient step for each of `inputs` (leaves [K, ...], such as keys), none if not `ready`.
+    """Make a gradient step for each of `inputs` (leaves [K, ...]: keys ...), none if not `ready`.
 
     state: a `ReplayState`, or another with its fields. ready: bool[].
     step: (one of the inputs, state) -> (learner, metrics, extra), on a batch of its own.

@@ -24,7 +24,7 @@ class Temperature(NamedTuple):
 
 
 def tasks(env: Environment, each: bool) -> tuple[int, Callable[[Array], Array]]:
-    """K, and the function from obs[B, ...] to tasks i32[B]; K is 1 unless `each` has its own.
+    """Give K, and the function obs[B, ...] -> tasks i32[B]; K is 1 unless `each` has its own.
 
     Raises ValueError when observations do not tell the task.
     """
@@ -38,13 +38,13 @@ def tasks(env: Environment, each: bool) -> tuple[int, Callable[[Array], Array]]:
 
 
 def initial_temperature(temperature: Array | float, count: int = 1) -> Temperature:
-    """At a positive number, for `count` tasks (K)."""
+    """Start at a positive number, for `count` tasks (K)."""
     log = jnp.full(count, jnp.log(jnp.asarray(temperature, jnp.float32)))
     return Temperature(log, optimizers.adam(1.0).init(log))
 
 
 def weight(temperature: Temperature, task: Array) -> Array:
-    """The entropy's weight f32[B] in tasks i32[B]."""
+    """Look up the entropy's weight f32[B] in tasks i32[B]."""
     return jnp.exp(temperature.log)[task]
 
 
@@ -54,7 +54,7 @@ def adjust(
     learning_rate: Array | float,
     target: Array | float,
 ) -> Temperature:
-    """One step of Adam on the paper's equation 18, in the logarithm: up where entropy is missing.
+    """Make a step of Adam on the paper's equation 18, in the logarithm: up where entropy is low.
 
     seen: log-probabilities f32[B] of actions of the policy, and their tasks i32[B]. target: the
     entropy that there should be. With a learning rate of 0 temperatures stay.
