@@ -196,7 +196,7 @@ def make_train(
         carry, transition, episodes = source.collect(*known)
         with jax.named_scope("update"):
             state, metrics = agent.update(keys.update, hypers, run.agent, transition)
-        row = episodes | dict(metrics)
+        row = joined({"the engine": episodes, "the agent": metrics})
         if plasticity is None:
             return carry._replace(agent=state), row
         with jax.named_scope("metrics"):

@@ -142,3 +142,16 @@ def test_a_batch_of_rollouts_is_what_was_experienced():
     fields = transition.reward, transition.next_obs[..., 0], transition.obs[..., 0]
     expected = sum(np.vdot(np.arange(32.0), np.ravel(x)[order]) for x in fields)
     np.testing.assert_allclose(metrics["x"], expected, rtol=1e-5)
+
+
+def test_names_of_the_engine_are_refused_too():
+    agent = build("pqn", lambda inputs: (jnp.float32(0.0), {"episode_return": jnp.float32(0.0)}))
+    env, key = AGENTS["pqn"][1](), jax.eval_shape(jax.random.key, 0)
+    train, hypers = pjs.make_train(agent, env), jax.tree.map(jnp.float32, agent.hypers)
+    run = jax.eval_shape(train.init, key, hypers, env.params)
+    with pytest.raises(
+        ValueError, match="one name: episode_return, by the engine and by the agent"
+    ):
+        jax.eval_shape(
+            train.update, key, hypers, env.params, run, pjs.Clock(np.int32(0), np.int32(1))
+        )
