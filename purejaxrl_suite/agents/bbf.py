@@ -199,7 +199,8 @@ def bbf(
             as_released=released.resets,
         )
         old = state.learner, state.target, state.steps
-        learner, target, steps = run_if(fresh, due, (key, hypers), old)
+        after: tuple[Learner, PyTree, Array] = run_if(fresh, due, (key, hypers), old)
+        learner, target, steps = after
         return state._replace(learner=learner, target=target, steps=steps)
 
     rule = RainbowRule(
