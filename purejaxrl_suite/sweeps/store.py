@@ -62,7 +62,8 @@ class Sweep:
         if found is not None:
             raise ValueError(f"{self.path} is another experiment: {found}")
         sizes = saved["sizes"]
-        return {"row": [1] * len(sizes["length"])} | sizes  # older ones have a row for each update
+        count = len(sizes["chunk"])
+        return {"row": [1] * count} | sizes  # older ones have a row for each update
 
     def go_on(self, identity: dict[str, Any], *, accept_changes: bool) -> None:
         """Take up a sweep that is to be trained further, after `open`.

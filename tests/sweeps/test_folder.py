@@ -11,7 +11,7 @@ from purejaxrl_suite.sweeps.folder import Entered, How, begin, choose, enter, se
 from purejaxrl_suite.sweeps.interrupt import Interrupted, Stopped, interruptible
 from purejaxrl_suite.sweeps.store import Sweep, claimed
 
-SIZES = {"chunk": [3]}
+SIZES = {"chunk": [3], "row": [1]}
 OVERWRITE = How(overwrite=True)
 
 

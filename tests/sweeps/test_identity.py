@@ -255,7 +255,7 @@ def test_changed_versions_need_a_word_and_are_recorded(ours, tmp_path):
     here = {"versions": {"jax": "0.2", "optax": "1", "brax": "3"}, "device": "1 x cpu"}
     assert identity.changes(there, here) == {"jax": ["0.1", "0.2"]}
     assert identity.changes(here | {"device": "8 x H200"}, here) == {"device": ["H200", "cpu"]}
-    sweep, sizes = Sweep(tmp_path / "x"), {"chunk": [2]}
+    sweep, sizes = Sweep(tmp_path / "x"), {"chunk": [2], "row": [1]}
     old = json.loads(json.dumps(ours))
     old["groups"][0]["program"] = "of another version"
     sweep.create(old, sizes, there)
