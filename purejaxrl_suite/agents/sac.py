@@ -26,7 +26,6 @@ from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import ensembles
-from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.schedules import counted
 
 
@@ -218,14 +217,8 @@ def sac(
     def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
         """Both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
-        critic_loss = critic_objective(hypers, state, drawn)
-        actor_loss = actor_objective(hypers, state, drawn)
-
-        def features(params: PyTree, taps: Any):
-            error, (_, found) = critic_loss(params, taps)
-            return error + actor_loss(params, taps)[0], found
-
-        return probe_loss(features, state.learner.params)
+        losses = critic_objective(hypers, state, drawn), actor_objective(hypers, state, drawn)
+        return continuous_learning.probe(*losses, state.learner.params)
 
     judge = partial(ensembles.policy_value, subset=subset)
     estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)

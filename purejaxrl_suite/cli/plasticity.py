@@ -9,8 +9,6 @@ from purejaxrl_suite.core.plugins import called, find, is_reference
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Intervention, Metric
 
-FORM = "(learner, probe, inspection) -> {name: f32[]}"
-
 
 def metric_sets() -> dict[str, tuple["Metric", ...]]:
     """Sets of metrics by their names."""
@@ -62,5 +60,7 @@ def _metrics(name: str) -> "tuple[Metric, ...]":
     if not is_reference(name):
         known = metric_sets()
         return known[one_of("--metrics", name, known)]
+    from purejaxrl_suite.core.interventions import METRIC
+
     found = find("--metrics", name)
-    return functions("--metrics", found if isinstance(found, tuple) else (found,), 3, FORM)
+    return functions("--metrics", found if isinstance(found, tuple) else (found,), 3, METRIC)

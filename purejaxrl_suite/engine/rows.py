@@ -87,6 +87,11 @@ def whole(kinds: Kinds, sums: Sums, finite: Array) -> dict[str, Array]:
     return found
 
 
+def row_count(updates: Any, each: int) -> Any:
+    """Count the rows of updates, int or i32[]: `each` in a row, in the last what is left."""
+    return -(-updates // each)
+
+
 def updates_per_row(env: Environment, updates: int) -> int:
     """How many updates a row is over, so that there are ROWS of them at most.
 

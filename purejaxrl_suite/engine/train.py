@@ -130,7 +130,7 @@ def _repeated(
             run, row = one(i, run) if each == 1 else block(i, run)
             return run, {name: history[name].at[i].set(row[name]) for name in history}
 
-        count = left if each == 1 else -(-left // each)
+        count = left if each == 1 else rows.row_count(left, each)
         return jax.lax.fori_loop(0, count, body, (run, history))
 
     return Train(init, update, train, updates_per_call, params, kinds, updates_per_row)

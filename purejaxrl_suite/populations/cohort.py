@@ -8,7 +8,7 @@ import numpy as np
 
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Run
-from purejaxrl_suite.engine.rows import updates_per_row
+from purejaxrl_suite.engine.rows import row_count, updates_per_row
 from purejaxrl_suite.populations.selection import Rules, Selection
 from purejaxrl_suite.sweeps import plan
 from purejaxrl_suite.sweeps.axes import CONFIGURATION
@@ -117,7 +117,7 @@ class Schedule(NamedTuple):
 
     def rows(self, updates: int) -> int:
         """How many rows so many updates have."""
-        return -(-updates // self.row)
+        return row_count(updates, self.row)
 
     @property
     def spans(self) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Run
-from purejaxrl_suite.engine.rows import updates_per_row
+from purejaxrl_suite.engine.rows import row_count, updates_per_row
 from purejaxrl_suite.sweeps import curves, plan
 from purejaxrl_suite.sweeps.fleet import Program, Segment, compile_fleet, segments
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, enter
@@ -297,7 +297,7 @@ class Training:
         count = segment.stop - segment.start
         steps = count * group.per_update * made.chunk
         self.trained += steps
-        rows = -(-count // made.program.row)
+        rows = row_count(count, made.program.row)
         rate = np.full((1, rows), steps / segment.seconds, np.float32)
         diverged = np.repeat(~segment.finite[:, None], rows, axis=1).astype(np.float32)
         found = segment.history | {"steps_per_second": rate, "diverged": diverged}

@@ -24,6 +24,7 @@ from purejaxrl_suite.core.types import (
     PyTree,
     Run,
 )
+from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.engine.train import Train, repeat
 
 AXIS = "members"
@@ -256,7 +257,7 @@ def segments(
     while pending is not None:
         run, history, finite = pending
         stop = min(start + program.length, until)
-        count = -(-(stop - start) // program.row)
+        count = row_count(stop - start, program.row)
         rows = {name: np.asarray(x)[:, :count] for name, x in history.items()}
         finite = np.asarray(finite)
         last = halt()

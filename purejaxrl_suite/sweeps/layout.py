@@ -115,7 +115,7 @@ def lay_out(experiment: Experiment) -> Layout:
         updates = check.steps(agent, experiment.steps)
         check.room(points.count * hypers.count, seeds, updates)
         members = _members(agent, points, hypers, seeds)
-        groups.append(_group(experiment, choice, agent, members))
+        groups.append(_group(experiment, choice, agent, members, updates))
         if choice.network is not None or not declared:  # else it has the network of its own
             check.outputs(agent)
     traced, traced_along = _traced(_env_points(experiment.env_params, choices[0].env), hypers)
@@ -144,7 +144,9 @@ def _choices(
     return made, static, along
 
 
-def _group(experiment: Experiment, choice: Choice, agent: Agent, members: Members) -> Group:
+def _group(
+    experiment: Experiment, choice: Choice, agent: Agent, members: Members, updates: int
+) -> Group:
     """The group of an agent that is built, with all of its members."""
     evaluate_every, measure_every = experiment.evaluate_every, experiment.measure_every
     how: Any = {
@@ -152,7 +154,7 @@ def _group(experiment: Experiment, choice: Choice, agent: Agent, members: Member
         "intervention": observed(choice.intervention, experiment.metrics, measure_every),
         "evaluation": check.evaluation(evaluate_every, choice.env, members.env_params),
     }
-    train, updates = make_train(agent, choice.env, **how), check.steps(agent, experiment.steps)
+    train = make_train(agent, choice.env, **how)
     made = choice.labels, choice.config, agent, choice.env, members, updates
     return Group(*made, train, **how)
 

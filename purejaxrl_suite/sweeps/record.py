@@ -50,34 +50,30 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
     config = axes.fields(group.agent.config) or axes.fields(group.config)
     known = structure(group.agent, env)
     lasting = resets.lasts(group.agent, env, group.reset_pool)
-    shared = {"updates per reset pool": lasting} if lasting > 1 else {}
-    return (
-        known
-        | shared
-        | {
-            "parameter counts": _counts(known["parameters"]),
-            "recipe": list(env.recipe),
-            "tasks": list(env.tasks),
-            "time limit": env.time_limit,
-            "env_params": {
-                name: _column(x, seeds if varied else None)
-                for (name, x), varied in zip(
-                    tree.named(members.env_params).items(),
-                    jax.tree.leaves(members.varied),
-                    strict=True,
-                )
-            },
-            "config": {name: plain(x) for name, x in config.items()},
-            "hypers": {name: _column(x, seeds) for name, x in tree.named(members.hypers).items()},
-            "labels": {name: plain(x) for name, x in group.labels.items()},
-            "layers": _layers(group.agent),
-            "intervention": None if group.intervention is None else group.intervention.name,
-            "evaluation": None if group.evaluation is None else group.evaluation._asdict(),
-            "reset_pool": group.reset_pool,
-            "updates": group.updates,
-            "environment steps per update": group.per_update,
-        }
-    )
+    known |= {"updates per reset pool": lasting} if lasting > 1 else {}
+    return known | {
+        "parameter counts": _counts(known["parameters"]),
+        "recipe": list(env.recipe),
+        "tasks": list(env.tasks),
+        "time limit": env.time_limit,
+        "env_params": {
+            name: _column(x, seeds if varied else None)
+            for (name, x), varied in zip(
+                tree.named(members.env_params).items(),
+                jax.tree.leaves(members.varied),
+                strict=True,
+            )
+        },
+        "config": {name: plain(x) for name, x in config.items()},
+        "hypers": {name: _column(x, seeds) for name, x in tree.named(members.hypers).items()},
+        "labels": {name: plain(x) for name, x in group.labels.items()},
+        "layers": _layers(group.agent),
+        "intervention": None if group.intervention is None else group.intervention.name,
+        "evaluation": None if group.evaluation is None else group.evaluation._asdict(),
+        "reset_pool": group.reset_pool,
+        "updates": group.updates,
+        "environment steps per update": group.per_update,
+    }
 
 
 def attributes(record: dict[str, Any]) -> dict[str, Any]:

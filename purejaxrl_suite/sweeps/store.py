@@ -28,6 +28,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
+from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.sweeps import curves, files, row_files
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.identity import changes, difference
@@ -264,7 +265,7 @@ class Chunk:
         return row_files.read(self._array, needed)
 
     def _rows_of(self, updates: int) -> int:
-        return -(-updates // self.row)
+        return row_count(updates, self.row)
 
     def _check_rows(self, attributes: dict[str, Any], names: list[str]) -> None:
         """Raise ValueError where the array that is there has other rows than are to be written."""

@@ -35,6 +35,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import value
 from purejaxrl_suite.ops.optimizers import adam
+from purejaxrl_suite.ops.probe import probe as probe_loss
 
 Metrics = dict[str, Array]
 
@@ -52,6 +53,7 @@ class Drawn(NamedTuple):
 
 Draw = Callable[[Key, Any, Any, tuple[int, ...]], Drawn]
 Step = Callable[[Any, Any, Drawn], tuple[Any, Metrics]]
+Loss = Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]]
 
 
 class Optimizers(NamedTuple):
@@ -141,7 +143,7 @@ def initial_learner(key: Key, network: Network, rates: Optimizers) -> Learner:
 
 def partial_step(
     which: str,
-    loss: Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]],
+    loss: Loss,
     rates: Optimizers,
     learner: Learner,
 ) -> tuple[Learner, Metrics, Any]:
@@ -151,6 +153,16 @@ def partial_step(
     metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
     opt_state = learner.opt_state._replace(**{which: inner.opt_state})
     return Learner(inner.params, opt_state), metrics, extra
+
+
+def probe(critic_loss: Loss, actor_loss: Loss, params: PyTree) -> types.Probe:
+    """Probe both losses together; features are those that the critics' loss has seen."""
+
+    def both(params: PyTree, taps: Any) -> tuple[Array, Any]:
+        error, (_, features) = critic_loss(params, taps)
+        return error + actor_loss(params, taps)[0], features
+
+    return probe_loss(both, params)
 
 
 def moved_by(step: str, params: PyTree, fixed: PyTree) -> PyTree:
