@@ -77,7 +77,22 @@ def _axes(varied: PyTree) -> PyTree:
 def abstract_run(train: Train, members: Members) -> Run:
     """Find shapes and dtypes of the state of these members, without compiling."""
     init = _init(train, in_axes(members))
-    return jax.eval_shape(init, members.seeds, members.hypers, members.env_params)
+    return eval_shape(init, members.seeds, members.hypers, members.env_params)
+
+
+def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Find shapes and dtypes of what a function gives, on the mesh of a fleet.
+
+    JAX remembers there what it traced, so that compiling a fleet does not trace it again.
+    """
+    return jax.eval_shape(
+        jax.shard_map(function, mesh=_mesh(), in_specs=P(), out_specs=P(), check_vma=False),
+        *arguments,
+    )
+
+
+def _mesh() -> Mesh:
+    return Mesh(np.array(jax.local_devices()), (AXIS,))
 
 
 def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
@@ -174,7 +189,7 @@ def compile_fleet(
     those that it has. row: updates of a row of the history, a divisor of `length`.
     """
     train = repeat(train, length, row)
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    mesh = _mesh()
     each, all_alike = P(AXIS), P()
     axes = in_axes(members)
     env_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)

@@ -19,12 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core.types import Clock, PyTree
 from purejaxrl_suite.engine.train import Train
-from purejaxrl_suite.sweeps.fleet import AXIS, Members
+from purejaxrl_suite.sweeps import fleet
+from purejaxrl_suite.sweeps.fleet import Members
 from purejaxrl_suite.sweeps.layout import Layout
 from purejaxrl_suite.sweeps.record import record_of
 
@@ -121,9 +120,8 @@ def digest(train: Train, members: Members) -> str:
 
     They are the same in every process with the same versions on the same kind of device.
     """
-    # Traced on the mesh of `compile_fleet`, with a state that is an argument as it is there, JAX
-    # remembers what it found: compiling traces neither function a second time.
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    # With a state that is an argument, as it is in `compile_fleet`, neither function is traced
+    # a second time there.
     found = []
 
     def trace(function: Any, *arguments: Any) -> PyTree:
@@ -131,8 +129,7 @@ def digest(train: Train, members: Members) -> str:
             found.append(function.trace(*known).jaxpr)
             return function(*known)
 
-        look = jax.shard_map(look, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
-        return jax.eval_shape(look, *arguments)
+        return fleet.eval_shape(look, *arguments)
 
     hypers = jax.tree.map(lambda x: x[0], members.hypers)
     arguments = jax.eval_shape(jax.random.key, 0), hypers, members.params(0)
