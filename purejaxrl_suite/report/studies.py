@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
 from purejaxrl_suite.report.layers import heat_map
-from purejaxrl_suite.studies.protocol import Heat, Intervals, Line, Lines, Panel
+from purejaxrl_suite.studies.panels import Heat, Intervals, Line, Lines, Panel
 from purejaxrl_suite.studies.study_result import StudyResult
 
 COLUMNS = 2

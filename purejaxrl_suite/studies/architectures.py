@@ -24,7 +24,8 @@ from purejaxrl_suite.ops import rank
 from purejaxrl_suite.plasticity import scores as unit_scores
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.minatar import CATCH, PQN_HYPERS, board
-from purejaxrl_suite.studies.protocol import Budget, Curves, Line, Lines
+from purejaxrl_suite.studies.panels import Line, Lines
+from purejaxrl_suite.studies.protocol import Budget, Curves
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 

@@ -30,20 +30,8 @@ from purejaxrl_suite.nets import SelfPredictive
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.gates import LEARNT, reaches
 from purejaxrl_suite.studies.minatar import CATCH, board
-from purejaxrl_suite.studies.protocol import (
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Intervals,
-    Line,
-    Lines,
-    Panel,
-    Study,
-    line,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Line, Lines, Panel, line, row
+from purejaxrl_suite.studies.protocol import LESS, MORE, Budget, Claim, Curves, Study
 from purejaxrl_suite.studies.scores import estimated, normalized_scores
 from purejaxrl_suite.sweeps.axes import Points, fields
 from purejaxrl_suite.sweeps.experiment import Experiment

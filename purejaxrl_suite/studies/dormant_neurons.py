@@ -30,20 +30,9 @@ from purejaxrl_suite.plasticity import scores
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import LEARNT, reaches, recycles
-from purejaxrl_suite.studies.panels import layer_map, over_time
-from purejaxrl_suite.studies.protocol import (
-    EQUAL,
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Lines,
-    Panel,
-    Study,
-    line,
-)
+from purejaxrl_suite.studies.panels import Lines, Panel, line
+from purejaxrl_suite.studies.plasticity_panels import layer_map, over_time
+from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 

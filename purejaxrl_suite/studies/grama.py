@@ -42,18 +42,9 @@ from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.stats.aggregate import FINAL
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import LEARNT, reaches, recycles
-from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
-from purejaxrl_suite.studies.protocol import (
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Lines,
-    Panel,
-    Study,
-)
+from purejaxrl_suite.studies.panels import Lines, Panel
+from purejaxrl_suite.studies.plasticity_panels import layer_map, over_time, ranking
+from purejaxrl_suite.studies.protocol import LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 

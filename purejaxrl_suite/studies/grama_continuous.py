@@ -39,17 +39,9 @@ from purejaxrl_suite.studies.grama import (
     recycling,
     silent,
 )
-from purejaxrl_suite.studies.panels import over_time, ranking
-from purejaxrl_suite.studies.protocol import (
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Lines,
-    Panel,
-    Study,
-)
+from purejaxrl_suite.studies.panels import Lines, Panel
+from purejaxrl_suite.studies.plasticity_panels import over_time, ranking
+from purejaxrl_suite.studies.protocol import MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import estimated, late, measured, returns
 from purejaxrl_suite.sweeps.experiment import Experiment
 

@@ -28,18 +28,8 @@ from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.stats.bootstrap import fewest_seeds
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Lines,
-    Study,
-    line,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Lines, line, row
+from purejaxrl_suite.studies.protocol import MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 

@@ -41,18 +41,8 @@ from purejaxrl_suite.studies.architectures import (
     with_replay,
 )
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Panel,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Panel, row
+from purejaxrl_suite.studies.protocol import LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 SCALES = (1, 2, 4, 8)

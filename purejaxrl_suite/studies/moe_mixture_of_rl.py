@@ -35,19 +35,9 @@ from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.multitask_scaling import HYPERS, SHARE, TAU, ends, tasks
-from purejaxrl_suite.studies.panels import over_time, ranking
-from purejaxrl_suite.studies.protocol import (
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Line,
-    Lines,
-    Panel,
-    Study,
-)
+from purejaxrl_suite.studies.panels import Line, Lines, Panel
+from purejaxrl_suite.studies.plasticity_panels import over_time, ranking
+from purejaxrl_suite.studies.protocol import LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import (
     estimated,
     late,

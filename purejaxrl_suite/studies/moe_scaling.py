@@ -38,19 +38,8 @@ from purejaxrl_suite.studies.architectures import (
     with_replay,
 )
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    EQUAL,
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Panel,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Panel, row
+from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 SIZES = (1, 2, 4, 8)

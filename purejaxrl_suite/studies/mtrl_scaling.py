@@ -32,19 +32,8 @@ from purejaxrl_suite.nets.tasks import multi_head
 from purejaxrl_suite.stats import REFERENCES, Effect
 from purejaxrl_suite.studies import widening
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Lines,
-    Panel,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Lines, Panel, row
+from purejaxrl_suite.studies.protocol import LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import (
     by_task,
     estimated,

@@ -33,20 +33,8 @@ from purejaxrl_suite.nets.tasks import multi_head
 from purejaxrl_suite.stats import REFERENCES, Effect
 from purejaxrl_suite.studies import minatar, widening
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Line,
-    Lines,
-    Panel,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Line, Lines, Panel, row
+from purejaxrl_suite.studies.protocol import LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import estimated, normalized_scores, scores_of_tasks
 from purejaxrl_suite.sweeps.experiment import Experiment
 

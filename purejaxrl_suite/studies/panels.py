@@ -1,61 +1,87 @@
-"""Panels of measurements of plasticity, as several studies draw them."""
+"""Panels of the figure of a study: lines, intervals and colours, as numbers."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from purejaxrl_suite.core.types import Array, Key
-from purejaxrl_suite.plasticity.names import layers_of
-from purejaxrl_suite.stats import Effect, Estimate, estimate, iqm
-from purejaxrl_suite.studies.protocol import Curves, Heat, Intervals, Line, line, row
-from purejaxrl_suite.studies.scores import thinned
+from purejaxrl_suite.stats import Effect, Estimate
 
 
-def over_time(key: Key, label: str, curves: Curves, metric: str) -> Line:
-    """Interquartile mean over seeds of a measurement, averaged over all other axes.
+class Line(NamedTuple):
+    """One line with its band, K points each; NaN where nothing is known."""
 
-    Members that diverged are left out, and counted in the label; the interval is the 95 % one.
+    label: str
+    x: tuple[float, ...]
+    value: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class Lines(NamedTuple):
+    """A panel of lines. x, y: what is on the axes. against: where a horizontal line is drawn."""
+
+    title: str
+    x: str
+    y: str
+    lines: tuple[Line, ...]
+    logarithmic: bool = False
+    against: float | None = None
+
+
+class Interval(NamedTuple):
+    """One row of a panel of intervals."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+
+
+class Intervals(NamedTuple):
+    """A panel of intervals, one below the other.
+
+    x: what is on the axis. against: where a vertical line is drawn, with a band of `smallest` to
+    both sides.
     """
-    steps, few = _few(curves, metric)
-    values = jnp.nanmean(few, axis=tuple(range(1, few.ndim - 1)))
-    gone = curves["diverged"]
-    label += f" ({int(gone.sum())}/{gone.size} diverged)" * bool(gone.any())
-    return line(label, steps, estimate(key, values, partial(iqm, axis=0)))
+
+    title: str
+    x: str
+    rows: tuple[Interval, ...]
+    against: float | None = None
+    smallest: float = 0.0
 
 
-def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
-    """A share of units in each layer against experience, averaged over all other axes."""
-    layers = layers_of(metric, map(str, curves.data_vars))
-    rows = {layer: _few(curves, name) for layer, name in layers.items()}
-    at = next(iter(rows.values()))[0]
-    values = [jnp.nanmean(x, axis=tuple(range(x.ndim - 1))) for _, x in rows.values()]
-    largest = np.nanmax(np.stack(values), initial=0.01)
-    return Heat(
-        title,
-        "environment steps",
-        unit,
-        tuple(rows),
-        tuple(map(float, at)),
-        tuple(tuple(map(float, x)) for x in values),
-        high=float(largest),
-    )
+class Heat(NamedTuple):
+    """A panel of colours: a row per label, such as a layer, against what is on the axis.
+
+    x: what is on the axis, at the points `at`, K of them. unit: what the colours are, from `low` to
+    `high`. rows: their labels. values: K for each row; NaN where nothing is known.
+    """
+
+    title: str
+    x: str
+    unit: str
+    rows: tuple[str, ...]
+    at: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+    low: float = 0.0
+    high: float = 1.0
 
 
-def ranking(
-    title: str, x: str, found: Mapping[str, Estimate | Effect], against: float, smallest: float
-) -> Intervals:
-    """A row for each, the largest value first; what is not known comes last."""
-    rows = sorted(
-        (row(label, one) for label, one in found.items()),
-        key=lambda one: (one.value != one.value, -one.value),
-    )
-    return Intervals(title, x, tuple(rows), against, smallest)
+Panel = Lines | Intervals | Heat
 
 
-def _few(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:
-    """`thinned`, without windows in which nothing was measured."""
-    steps, few = thinned(curves, metric)
-    known = ~np.all(np.isnan(few), axis=tuple(range(few.ndim - 1)))
-    return steps[known], few[..., known]
+def row(label: str, found: Estimate | Effect) -> Interval:
+    """A row of `Intervals`, of an estimate of f32[]."""
+    return Interval(label, float(found.value), float(found.low), float(found.high))
+
+
+def line(label: str, x: ArrayLike | Sequence[float], found: Estimate | Effect) -> Line:
+    """A line of `Lines`, of an estimate of f32[K]."""
+    return Line(label, _floats(x), _floats(found.value), _floats(found.low), _floats(found.high))
+
+
+def _floats(values: ArrayLike | Sequence[float]) -> tuple[float, ...]:
+    return tuple(np.asarray(values, float).tolist())

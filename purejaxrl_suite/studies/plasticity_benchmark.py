@@ -38,20 +38,9 @@ from purejaxrl_suite.envs.continual import continual
 from purejaxrl_suite.envs.wrappers import transform_observation
 from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
 from purejaxrl_suite.studies.gates import LEARNT, reaches, recycles
-from purejaxrl_suite.studies.panels import layer_map, over_time, ranking
-from purejaxrl_suite.studies.protocol import (
-    EQUAL,
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Lines,
-    Panel,
-    Study,
-    line,
-)
+from purejaxrl_suite.studies.panels import Lines, Panel, line
+from purejaxrl_suite.studies.plasticity_panels import layer_map, over_time, ranking
+from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import lost, lowest, scaled
 from purejaxrl_suite.sweeps.experiment import Experiment
 

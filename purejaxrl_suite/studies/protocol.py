@@ -21,20 +21,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-from jax.typing import ArrayLike
-
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats import (
     MINIMUM_SEEDS,
     Effect,
-    Estimate,
     Verdict,
     equivalence_verdict,
     seeds_for_equivalence,
     seeds_to_decide,
     verdict,
 )
+from purejaxrl_suite.studies.panels import Panel
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 Curves = Any
@@ -135,70 +132,6 @@ class Gate(NamedTuple):
     remedy: str
 
 
-class Line(NamedTuple):
-    """One line with its band, K points each; NaN where nothing is known."""
-
-    label: str
-    x: tuple[float, ...]
-    value: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-
-class Lines(NamedTuple):
-    """A panel of lines. x, y: what is on the axes. against: where a horizontal line is drawn."""
-
-    title: str
-    x: str
-    y: str
-    lines: tuple[Line, ...]
-    logarithmic: bool = False
-    against: float | None = None
-
-
-class Interval(NamedTuple):
-    """One row of a panel of intervals."""
-
-    label: str
-    value: float
-    low: float
-    high: float
-
-
-class Intervals(NamedTuple):
-    """A panel of intervals, one below the other.
-
-    x: what is on the axis. against: where a vertical line is drawn, with a band of `smallest` to
-    both sides.
-    """
-
-    title: str
-    x: str
-    rows: tuple[Interval, ...]
-    against: float | None = None
-    smallest: float = 0.0
-
-
-class Heat(NamedTuple):
-    """A panel of colours: a row per label, such as a layer, against what is on the axis.
-
-    x: what is on the axis, at the points `at`, K of them. unit: what the colours are, from `low` to
-    `high`. rows: their labels. values: K for each row; NaN where nothing is known.
-    """
-
-    title: str
-    x: str
-    unit: str
-    rows: tuple[str, ...]
-    at: tuple[float, ...]
-    values: tuple[tuple[float, ...], ...]
-    low: float = 0.0
-    high: float = 1.0
-
-
-Panel = Lines | Intervals | Heat
-
-
 class Text(NamedTuple):
     """The parts of a study's docstring."""
 
@@ -290,17 +223,3 @@ def _differ(what: str, names: Sequence[str]) -> None:
 def _finite(argument: str, value: float, of: str) -> None:
     if not math.isfinite(value):
         raise ValueError(f"{argument}: expected a number, got {value} of {of!r}")
-
-
-def row(label: str, found: Estimate | Effect) -> Interval:
-    """A row of `Intervals`, of an estimate of f32[]."""
-    return Interval(label, float(found.value), float(found.low), float(found.high))
-
-
-def line(label: str, x: ArrayLike | Sequence[float], found: Estimate | Effect) -> Line:
-    """A line of `Lines`, of an estimate of f32[K]."""
-    return Line(label, _floats(x), _floats(found.value), _floats(found.low), _floats(found.high))
-
-
-def _floats(values: ArrayLike | Sequence[float]) -> tuple[float, ...]:
-    return tuple(np.asarray(values, float).tolist())

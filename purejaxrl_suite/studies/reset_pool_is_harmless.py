@@ -24,15 +24,8 @@ from purejaxrl_suite.core.types import Array, Environment, Key, Network
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.stats import Effect, Estimate, Reference, Score
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    EQUAL,
-    Budget,
-    Claim,
-    Curves,
-    Intervals,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, row
+from purejaxrl_suite.studies.protocol import EQUAL, Budget, Claim, Curves, Study
 from purejaxrl_suite.studies.scores import Measure, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 

@@ -14,7 +14,8 @@ from purejaxrl_suite.core.types import Environment, Key
 from purejaxrl_suite.stats import Estimate, estimate, iqm
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
-from purejaxrl_suite.studies.protocol import Curves, Study, line
+from purejaxrl_suite.studies.panels import line
+from purejaxrl_suite.studies.protocol import Curves, Study
 from purejaxrl_suite.studies.scores import beside, returns, thinned
 from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with

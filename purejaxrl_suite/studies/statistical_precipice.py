@@ -27,18 +27,8 @@ from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
-from purejaxrl_suite.studies.protocol import (
-    EQUAL,
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Lines,
-    Study,
-    line,
-)
+from purejaxrl_suite.studies.panels import Lines, line
+from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import normalized_scores
 
 SIZES = (3, 5, 10)

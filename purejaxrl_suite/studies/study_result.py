@@ -24,17 +24,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from purejaxrl_suite.studies.protocol import (
-    JUDGED,
-    Budget,
-    Heat,
-    Interval,
-    Intervals,
-    Line,
-    Lines,
-    Panel,
-    Text,
-)
+from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, Panel
+from purejaxrl_suite.studies.protocol import JUDGED, Budget, Text
 from purejaxrl_suite.sweeps.files import replacing
 
 DIGITS = 6

@@ -39,19 +39,8 @@ from purejaxrl_suite.studies.architectures import (
     with_replay,
 )
 from purejaxrl_suite.studies.gates import LEARNT, reaches
-from purejaxrl_suite.studies.protocol import (
-    EQUAL,
-    LESS,
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Panel,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Panel, row
+from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 UNITS, STANDARD_UNITS, QUICK_UNITS = 512, 64, 32

@@ -28,19 +28,9 @@ from purejaxrl_suite.presets import PRESETS
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.gates import LEARNT, reaches
 from purejaxrl_suite.studies.minatar import FOUR_GAMES
-from purejaxrl_suite.studies.panels import over_time
-from purejaxrl_suite.studies.protocol import (
-    MORE,
-    Budget,
-    Claim,
-    Curves,
-    Gate,
-    Intervals,
-    Lines,
-    Panel,
-    Study,
-    row,
-)
+from purejaxrl_suite.studies.panels import Intervals, Lines, Panel, row
+from purejaxrl_suite.studies.plasticity_panels import over_time
+from purejaxrl_suite.studies.protocol import MORE, Budget, Claim, Curves, Gate, Study
 from purejaxrl_suite.studies.scores import estimated, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 

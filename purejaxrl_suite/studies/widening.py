@@ -13,7 +13,8 @@ import numpy as np
 from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats import Effect, Estimate
-from purejaxrl_suite.studies.protocol import LESS, Curves, Gate, Line, line
+from purejaxrl_suite.studies.panels import Line, line
+from purejaxrl_suite.studies.protocol import LESS, Curves, Gate
 from purejaxrl_suite.studies.scores import estimated, late
 
 Measure = Callable[[Curves], Array]

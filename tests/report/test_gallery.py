@@ -7,7 +7,8 @@ import pytest
 from purejaxrl_suite.report.gallery import gallery
 from purejaxrl_suite.report.studies import study_figure
 from purejaxrl_suite.studies import Budget, Interval, Intervals, Ruling, StudyResult, write
-from purejaxrl_suite.studies.protocol import Line, Text
+from purejaxrl_suite.studies.panels import Line
+from purejaxrl_suite.studies.protocol import Text
 from purejaxrl_suite.studies.study_result import Adjusted, Checked, Cost, Curve, Finding, Look, find
 from tests.report.browser import DESKTOP, PHONE, check_readable, opened
 

@@ -28,7 +28,7 @@ from purejaxrl_suite.studies import statistical_precipice as precipice
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.judging import checked, judge, ruled
-from purejaxrl_suite.studies.panels import ranking
+from purejaxrl_suite.studies.plasticity_panels import ranking
 from purejaxrl_suite.studies.protocol import JUDGED, MORE
 from purejaxrl_suite.studies.scores import beside, by_task, estimated, lowest, scores_of_tasks
 from purejaxrl_suite.studies.study_result import SHIPPED
