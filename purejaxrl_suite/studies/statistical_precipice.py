@@ -237,6 +237,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget(minatar.THREE_GAMES, 32, 1e5),
-    standard=Budget(("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 32, 1.5e5, first_seed=1000),
+    standard=Budget(("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 32, 1.5e5, first_seed=4000),
     full=Budget(minatar.FOUR_GAMES, 256, 1e6, first_seed=2000),
 )

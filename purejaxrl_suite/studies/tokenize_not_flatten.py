@@ -174,6 +174,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),
-    standard=Budget(("Breakout-MinAtar",), 8, 3e5, CHOSEN, first_seed=3000),
+    standard=Budget(("Breakout-MinAtar",), 8, 3e5, CHOSEN, first_seed=4000),
     full=Budget(minatar.FOUR_GAMES, 16, 1e6, tuple(networks(UNITS, 2)), first_seed=2000),
 )
