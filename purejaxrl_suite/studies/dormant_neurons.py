@@ -323,6 +323,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget(("Catch-bsuite",), 6, 2e4),
-    standard=Budget(("CartPole-v1",), 8, 4e4, first_seed=4000),
+    standard=Budget(("CartPole-v1",), 24, 4e4, first_seed=5000),
     full=Budget(minatar.FOUR_GAMES, 32, 1e6, first_seed=2000),
 )

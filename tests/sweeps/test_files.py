@@ -9,6 +9,7 @@ import sys
 from fnmatch import fnmatch
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas
 import pytest
@@ -16,7 +17,7 @@ import xarray as xr
 
 from benchmarks import damage
 from purejaxrl_suite.report import export
-from purejaxrl_suite.sweeps import curves, files
+from purejaxrl_suite.sweeps import curves, files, store
 from purejaxrl_suite.sweeps.folder import LEFT
 from purejaxrl_suite.sweeps.store import Chunk
 
@@ -81,6 +82,29 @@ def test_checkpoints_and_exports_take_any_name(dataset, tmp_path, name):
         assert found.load().equals(dataset)
     assert {name, f"{name}.csv"} <= set(os.listdir(folder))
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_checkpoint_gives_back_every_leaf_packed_or_not(tmp_path, monkeypatch):
+    whole = {
+        "a": np.arange(3, dtype=np.uint8),  # what follows lies at an odd place
+        "b": {"c": np.float32(2.5).reshape(()), "d": np.zeros((0, 2), np.float32)},
+        "e": np.arange(6, dtype=np.int16).reshape(2, 3),
+        "f": jnp.arange(4, dtype=jnp.bfloat16).__array__(),
+        "g": np.ones(2**15, np.float32),  # too large to be packed
+        "h": np.array([True, False]),
+    }
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), whole)
+    for name, small in (("packed", store.SMALL), ("as older ones are", -1)):
+        monkeypatch.setattr(store, "SMALL", small)
+        for state, shapes in ((whole, like), ({store.PACKED: whole}, {store.PACKED: like})):
+            chunk = Chunk(tmp_path / name / str(len(state)))
+            chunk.save(3, state)
+            chunk.close()
+            found = chunk.restore(shapes)
+            chunk.close()
+            assert found is not None and found[0] == 3
+            for x, y in zip(jax.tree.leaves(state), jax.tree.leaves(found[1]), strict=True):
+                assert x.dtype == y.dtype and np.array_equal(x, y)
 
 
 def test_exports_to_other_formats_take_any_name(dataset, tmp_path):
