@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Agent, Environment, Metric
+    from purejaxrl_suite.sweeps.experiment import MakesSource
     from purejaxrl_suite.sweeps.layout import Layout
     from purejaxrl_suite.sweeps.rebuild import Parts
     from purejaxrl_suite.sweeps.result import Result
@@ -28,6 +29,7 @@ def load(
     intervention: Any = None,
     metrics: "Sequence[Metric]" = (),
     measure_every: int = 10,
+    source: "MakesSource | None" = None,
     announce: Callable[[str], None] = print,
 ) -> "Result":
     """The result of a run, sweep or population from its folder: `pjs.load("runs/ppo-CartPole-v1")`.
@@ -36,8 +38,8 @@ def load(
     that the command line wrote it tells all. Functions of your own it only names: pass them as
     the run had them.
 
-    env, network, intervention, metrics, measure_every: as in `sweep`. builder: of an agent of your
-        own. config: a Config with the values that no folder can hold, such as functions.
+    env, network, intervention, metrics, measure_every, source: as in `sweep`. builder: of an agent
+        of your own. config: a Config with the values that no folder can hold, such as functions.
     announce: told how far a run is that is not finished. Its curves end there, and its members are
         those of the last checkpoints.
 
@@ -53,7 +55,7 @@ def load(
     path = files.resolve(place("folder", folder, "a run"))
     identity = _identity(path)
     given = {"env": env, "network": network, "builder": builder, "config": config}
-    given |= {"intervention": intervention, "metrics": tuple(metrics) or None}
+    given |= {"intervention": intervention, "metrics": tuple(metrics) or None, "source": source}
     use_compilation_cache()
     if _typed(path) and not any(x is not None for x in given.values()):
         laid = _of_command(path)
@@ -75,9 +77,10 @@ def load(
 def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
     """The curves of a run, sweep or population from its folder, as far as it is trained.
 
-    Nobody acts, so networks, interventions and metrics need not be known, and are not compared.
+    Nobody acts, so networks, interventions, metrics and data need not be known, nor are compared.
     Raises ValueError as `load` does.
     """
+    from purejaxrl_suite.engine.source import online
     from purejaxrl_suite.populations.stored_population import stored_population
     from purejaxrl_suite.sweeps.rebuild import layout_of
     from purejaxrl_suite.sweeps.record import attributes
@@ -89,10 +92,11 @@ def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
         laid = _of_command(folder)
     else:
         nothing: dict[str, Any] = dict.fromkeys(
-            ("env", "network", "builder", "config", "intervention", "metrics")
+            ("env", "network", "builder", "config", "intervention", "metrics", "source")
         )
         parts = _parts(_names(record), nothing, 1)
-        parts = parts._replace(network=lambda known: None, intervention=lambda known: None)
+        unknown = {"network": lambda known: None, "intervention": lambda known: None}
+        parts = parts._replace(**unknown, source=online)
         laid = layout_of(record, parts, acting=False)
     found = (stored_population if "population" in identity else stored)(laid, folder, identity)
     if found.done < 1:
@@ -179,6 +183,7 @@ def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts
         env=lambda known: _environment(known, given["env"]),
         network=lambda known: _chosen("network", known, dict(networks)),
         intervention=intervention,
+        source=given["source"],
     )
 
 

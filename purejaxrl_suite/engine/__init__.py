@@ -1,1 +1,16 @@
-"""The engine: rollouts, the training loop and evaluation, pure functions of one member."""
+"""The engine: sources of experience, the training loop and evaluation, functions of one member."""
+
+from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
+from purejaxrl_suite.engine.source import Source, dataset, online
+from purejaxrl_suite.engine.train import Train, make_train, training
+
+__all__ = [
+    "Evaluating",
+    "Source",
+    "Train",
+    "dataset",
+    "make_evaluate",
+    "make_train",
+    "online",
+    "training",
+]

@@ -6,6 +6,7 @@ members share: it lies among the data of a program and is copied for no member.
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -37,24 +38,33 @@ Collected = tuple[Run, Transition, dict[str, Array]]
 class Source(NamedTuple):
     """Who makes the experience of an agent's updates: pure functions of one member.
 
-    name: for messages. env: whose spaces it has, and in which members are evaluated. data: what
-    `init` and `collect` are given of members that have nothing of their own; `Members.varied` says
-    what they share.
+    name: for messages. env: whose spaces it has, and in which members are evaluated.
+    data: parameters of the environment -> what `init` and `collect` are given. It adds leaves that
+        all members share, or none, and changes no parameter.
+    env_params: the parameters in these data.
     init: (keys, data, agent's state) -> Run, what it carries beside the agent's state.
     collect: (keys, hypers, data, agent's state, carry, clock) -> (carry, Transition [T, N], row
         {name: f32[]}). carry: a Run whose agent and intervention are (). Of the keys `rollout` and
         `start` are a source's.
-    params: (data, clock) -> the environment's parameters in force, to evaluate in.
-    kinds: tells what its rows tell.
+    kinds: tells what its rows tell. acts: whether the agent acts in the environment.
+    longest: steps after which experience is cut at the latest, where that is not the time limit of
+        the environment: replay keeps the successors of cut steps, as many as may come.
     """
 
     name: str
     env: Environment
-    data: PyTree
+    data: Callable[[PyTree], PyTree]
+    env_params: Callable[[PyTree], PyTree]
     init: Callable[[MemberKeys, PyTree, Any], Run]
     collect: Callable[[UpdateKeys, Any, PyTree, Any, Run, Clock], Collected]
-    params: Callable[[PyTree, Clock], PyTree]
     kinds: Callable[[], Kinds] = Kinds
+    acts: bool = False
+    longest: int | None = None
+
+    def in_force(self, data: PyTree, clock: Clock) -> PyTree:
+        """Parameters of the environment at a time, to evaluate in."""
+        params = self.env_params(data)
+        return params if self.env.phase is None else self.env.phase(params, clock)[0]
 
 
 def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
@@ -89,11 +99,13 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
             transition = leave_phase(env, params, transition, clock)
         return run._replace(agent=()), transition, row
 
-    def params(data: PyTree, clock: Clock) -> PyTree:
-        return data if env.phase is None else env.phase(data, clock)[0]
+    data: Any = {"data": _themselves, "env_params": _themselves}
+    name, kinds = f"online({env.name})", partial(_kinds, env)
+    return Source(name, env, **data, init=init, collect=collect, kinds=kinds, acts=True)
 
-    name, functions = f"online({env.name})", (init, collect, params)
-    return Source(name, env, env.params, *functions, partial(_kinds, env))
+
+def _themselves(params: PyTree) -> PyTree:
+    return params
 
 
 def _kinds(env: Environment) -> Kinds:
@@ -138,8 +150,8 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
     An update draws N windows of T consecutive steps (`num_envs`, `rollout_length` of the agent).
     The last step of a window counts as truncated, so no return reaches into another one. Agents
     with replay keep the successors of such steps apart, as many as the time limit of their
-    environment allows for: build them for `env._replace(time_limit=T)`, where fewer of the last
-    steps would be learnt from else.
+    environment allows for: `built_for` builds them for windows of T steps, as experiments do; of
+    one that is built for longer episodes, fewer of the last steps are learnt from.
 
     Args:
         agent: off-policy: it learns from what any policy did.
@@ -167,9 +179,24 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
         cut = drawn.truncated.at[-1].set(True)
         return carry, drawn._replace(truncated=cut), {}
 
-    steps = jax.tree.map(np.asarray, steps)
-    name, data = f"dataset({env.name}, {count} steps)", Dataset(steps, env.params)
-    return Source(name, env, data, init, collect, lambda data, clock: data.params)
+    data = partial(Dataset, jax.tree.map(np.asarray, steps))
+    known: Any = {"data": data, "env_params": attrgetter("params")}
+    known |= {"init": init, "collect": collect, "longest": length}
+    return Source(f"dataset({env.name})", env, **known)
+
+
+def built_for(
+    source: Callable[[Agent, Environment], Source],
+    build: Callable[[Environment], Agent],
+    env: Environment,
+) -> tuple[Agent, Source]:
+    """An agent, and the source of its experience, which has replay for how that is cut."""
+    agent = build(env)
+    made = source(agent, env)
+    if made.longest is None:
+        return agent, made
+    agent = build(env._replace(time_limit=made.longest))
+    return agent, source(agent, env)
 
 
 def _check(agent: Agent, env: Environment, steps: Transition) -> int:

@@ -212,7 +212,7 @@ def make_train(
         run, row = learn(keys, hypers, data, run, clock)
         if evaluate is None:
             return run, row
-        params = source.params(data, clock)
+        params = source.in_force(data, clock)
         found = evaluate(keys.evaluation, hypers, params, run.agent, clock)
         return run, joined({"training": row, "evaluation": found})
 

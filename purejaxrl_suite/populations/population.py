@@ -357,7 +357,7 @@ class Population:
             return carried
         members = self._layout().groups[0].members.chunk(0, new)
         program = self.plan().groups[0].program
-        begun = program.init(members.seeds, members.hypers, members.env_params)
+        begun = program.init(members.seeds, members.hypers, members.data)
 
         def pick(begun: np.ndarray, carried: np.ndarray) -> np.ndarray:
             return np.where(fresh.reshape(-1, *[1] * (begun.ndim - 1)), begun, carried)

@@ -6,6 +6,7 @@ All raise ValueError in one sentence, `NAME: expected X, got Y`; see core.argume
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,9 +37,10 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.parallel import check_tasks
+from purejaxrl_suite.engine.source import Source, online
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps.axes import fields
-from purejaxrl_suite.sweeps.experiment import Builder, Experiment
+from purejaxrl_suite.sweeps.experiment import Builder, Experiment, MakesSource
 from purejaxrl_suite.sweeps.memory import available, describe_bytes
 
 SEEDS = "a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"
@@ -164,6 +166,17 @@ def evaluation(given: Any, env: Environment, params: PyTree) -> Evaluating | Non
         )
     steps = known[1] if how.steps is None and known else integer(f"{name}.steps", how.steps, 1)
     return how._replace(steps=steps)
+
+
+def source(experiment: Experiment) -> MakesSource:
+    """What makes the source of an agent's experience: by default the agent acts itself."""
+    pool, given = integer("reset_pool", experiment.reset_pool, 0), experiment.source
+    if given is None:
+        return partial(online, reset_pool=pool)
+    if pool != Experiment._field_defaults["reset_pool"]:
+        raise wrong("reset_pool", "the default with a source, which may reset nothing", pool)
+    made = function("source", given, 2, "(agent, env) -> Source")
+    return lambda agent, env: instance("source", made(agent, env), Source)
 
 
 def _named(name: str, given: Any, check: Callable[[str, Any], Any], what: str) -> Named:

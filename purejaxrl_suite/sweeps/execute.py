@@ -116,7 +116,7 @@ def _plan_group(
 ) -> GroupPlan:
     """Compile one group; its `stored` sizes are followed, what is not stored is chosen."""
     what = f"{group.agent.name} on {group.env.name}"
-    state_bytes = plan.state_bytes(group)
+    state_bytes, shared = plan.state_bytes(group), plan.shared_bytes(group)
     row = stored.get("row") or updates_per_row(group.env, group.updates)
     rows = -(-group.updates // settings.segments // row)  # of a segment, rounded up
     length = stored.get("length", row * rows)
@@ -133,6 +133,7 @@ def _plan_group(
         limit,
         fixed=stored.get("chunk"),
         state_bytes=state_bytes,
+        shared=shared,
         checkpoints=checkpoints,
         what=what,
     )
@@ -143,7 +144,8 @@ def _plan_group(
         evaluation=plan.describe_evaluation(group),
         chunk=program.size,
         chunks=-(-count // program.size),
-        bytes_per_member=program.bytes * len(jax.local_devices()) // program.size,
+        bytes_per_member=(program.bytes - shared) * len(jax.local_devices()) // program.size,
+        shared=shared,
         predicted=predicted,
         program=program,
     )
@@ -312,7 +314,7 @@ class Training:
         found = store.restore(shape)
         if found is None:
             store.clear()
-            return 0, program.init(members.seeds, members.hypers, members.env_params)
+            return 0, program.init(members.seeds, members.hypers, members.data)
         return found[0], jax.device_put(tree.from_host(shape, found[1]), program.sharding)
 
     def _progress(self, g: int, k: int, segment: Segment, steps: int) -> Progress:

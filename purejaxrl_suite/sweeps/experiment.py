@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict
 
 from purejaxrl_suite.core.types import Agent, Environment, Metric
 from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.source import Source
 
 
 class Builder(Protocol):
@@ -18,6 +19,14 @@ class Builder(Protocol):
 
     def __call__(self, env: Environment, config: Any, network: Any, hypers: Any, /) -> Agent:
         """The agent."""
+        ...
+
+
+class MakesSource(Protocol):
+    """Makes the source of an agent's experience, such as `engine.online`."""
+
+    def __call__(self, agent: Agent, env: Environment, /) -> Source:
+        """The source."""
         ...
 
 
@@ -40,6 +49,10 @@ class Experiment(NamedTuple):
         updates. See `purejaxrl_suite.plasticity`.
     evaluate_every: updates from one evaluation of each member to the next, or an `Evaluating`.
     reset_pool: start states per environment and rollout; 0 resets exactly (see engine.resets).
+    source: (agent, env) -> who makes the experience, such as `partial(engine.dataset, steps=...)`,
+        which replays fixed experience that all members share. None: the agent acts in the
+        environment (`engine.online`). Members are evaluated in the environment in any case, and
+        `steps` counts transitions that are given to the agent.
 
     Every field is part of the identity of what is trained: a folder goes on with an Experiment that
     equals its own, and refuses another. Nearly all decide numbers. `seeds` chooses members, whose
@@ -64,6 +77,7 @@ class Experiment(NamedTuple):
     measure_every: int = 10
     evaluate_every: int | Evaluating | None = None
     reset_pool: int = 1
+    source: MakesSource | None = None
 
 
 class Fields(TypedDict, total=False):
@@ -91,6 +105,8 @@ class Fields(TypedDict, total=False):
     """Updates from one evaluation to the next."""
     reset_pool: int
     """Start states per environment and rollout; 0 resets exactly."""
+    source: MakesSource | None
+    """(agent, env) -> who makes the experience; None: the agent acts."""
 
 
 def front[F: Callable[..., Any]](function: F) -> F:

@@ -35,13 +35,14 @@ CACHE = 2**20
 class Members(NamedTuple):
     """Hold what tells B members apart, as numpy arrays on the host.
 
-    seeds: u32[B]. hypers: a Hypers, leaves f32[B]. env_params: environment parameters; leaves
-    [B, ...] where `varied` (the same tree, of bool) says so, without a batch axis elsewhere.
+    seeds: u32[B]. hypers: a Hypers, leaves f32[B]. data: of their source, such as parameters of
+    the environment; leaves [B, ...] where `varied` (the same tree, of bool) says so, without a
+    batch axis elsewhere.
     """
 
     seeds: np.ndarray
     hypers: Any
-    env_params: PyTree
+    data: PyTree
     varied: PyTree
 
     def take(self, index: np.ndarray) -> "Members":
@@ -53,31 +54,27 @@ class Members(NamedTuple):
         return self._replace(
             seeds=self.seeds[index],
             hypers=jax.tree.map(lambda leaf: leaf[index], self.hypers),
-            env_params=jax.tree.map(pick, self.varied, self.env_params),
+            data=jax.tree.map(pick, self.varied, self.data),
         )
 
-    def params(self, member: int) -> PyTree:
-        """Select the environment parameters of one member."""
-        return jax.tree.map(lambda v, x: x[member] if v else x, self.varied, self.env_params)
+    def data_of(self, member: int) -> PyTree:
+        """Select the data of one member."""
+        return jax.tree.map(lambda v, x: x[member] if v else x, self.varied, self.data)
 
     def chunk(self, start: int, size: int) -> "Members":
         """Select `size` members from `start` on; past the end the last one is repeated."""
         return self.take(np.minimum(np.arange(start, start + size), len(self.seeds) - 1))
 
 
-def in_axes(members: Members) -> PyTree:
-    """Give the `in_axes` of `jax.vmap` for the environment parameters."""
-    return _axes(members.varied)
-
-
-def _axes(varied: PyTree) -> PyTree:
+def in_axes(varied: PyTree) -> PyTree:
+    """Give the `in_axes` of `jax.vmap` for data that vary so between members."""
     return jax.tree.map(lambda varies: 0 if varies else None, varied)
 
 
 def abstract_run(train: Train, members: Members) -> Run:
     """Find shapes and dtypes of the state of these members, without compiling."""
-    init = _init(train, in_axes(members))
-    return eval_shape(init, members.seeds, members.hypers, members.env_params)
+    init = _init(train, in_axes(members.varied))
+    return eval_shape(init, members.seeds, members.hypers, members.data)
 
 
 def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -96,11 +93,11 @@ def _mesh() -> Mesh:
 
 
 def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
-    """(seeds, hypers, env_params) -> the states of all members."""
+    """(seeds, hypers, data) -> the states of all members."""
 
-    def init(seeds: Array, hypers: Any, params: PyTree) -> Run:
+    def init(seeds: Array, hypers: Any, data: PyTree) -> Run:
         keys = jax.vmap(jax.random.key)(seeds)
-        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, params)
+        return jax.vmap(train.init, (0, 0, axes))(keys, hypers, data)
 
     return init
 
@@ -121,28 +118,28 @@ def block_size(state_bytes: int, size: int) -> int:
 def train_members(
     train: Train, varied: PyTree, at_once: int | None = None
 ) -> Callable[..., tuple[Run, dict[str, Array]]]:
-    """(seeds, hypers, env_params, run, clock) -> (run, history {name: f32[B, R]}), by blocks.
+    """(seeds, hypers, data, run, clock) -> (run, history {name: f32[B, R]}), by blocks.
 
     Arguments are those of `Members`, whose `varied` this is. at_once: size of a block, a
     divisor of B; by default what `block_size` says.
     """
-    axes = _axes(varied)
+    axes = in_axes(varied)
 
-    def together(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
+    def together(seeds: Array, hypers: Any, data: PyTree, run: Run, clock: Clock):
         keys = jax.vmap(jax.random.key)(seeds)
-        return jax.vmap(train.train, (0, 0, axes, 0, None))(keys, hypers, params, run, clock)
+        return jax.vmap(train.train, (0, 0, axes, 0, None))(keys, hypers, data, run, clock)
 
-    def by_blocks(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
+    def by_blocks(seeds: Array, hypers: Any, data: PyTree, run: Run, clock: Clock):
         size = len(seeds)
         block = block_size(_bytes(run) // size, size) if at_once is None else at_once
         if block == size:
-            return together(seeds, hypers, params, run, clock)
+            return together(seeds, hypers, data, run, clock)
 
         def one(i: Array, run: Run) -> tuple[Run, dict[str, Array]]:
             def take(x: Array) -> Array:
                 return jax.lax.dynamic_slice_in_dim(x, i * block, block)
 
-            own = jax.tree.map(lambda varies, x: take(x) if varies else x, varied, params)
+            own = jax.tree.map(lambda varies, x: take(x) if varies else x, varied, data)
             states, settings = jax.tree.map(take, (run, hypers))
             return together(take(seeds), settings, own, states, clock)
 
@@ -162,7 +159,7 @@ def train_members(
 class Program(NamedTuple):
     """Two compiled programs for B members.
 
-    init: (seeds, hypers, env_params) -> Run. train: (seeds, hypers, env_params, run, clock) ->
+    init: (seeds, hypers, data) -> Run. train: (seeds, hypers, data, run, clock) ->
     (run, history {name: f32[B, R]}, finite bool[B]); consumes `run`. size: B. length: updates of a
     segment, R rows of `row` updates each. block: members that a device trains together. sharding:
     of every leaf with a member axis. bytes: needed on each device, at the peak of either program.
@@ -191,25 +188,25 @@ def compile_fleet(
     train = repeat(train, length, row)
     mesh = _mesh()
     each, all_alike = P(AXIS), P()
-    axes = in_axes(members)
-    env_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)
+    axes = in_axes(members.varied)
+    data_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)
 
-    def advance(seeds: Array, hypers: Any, params: PyTree, run: Run, clock: Clock):
+    def advance(seeds: Array, hypers: Any, data: PyTree, run: Run, clock: Clock):
         fleet = train_members(train, members.varied, block)
-        run, history = fleet(seeds, hypers, params, run, clock)
+        run, history = fleet(seeds, hypers, data, run, clock)
         return run, history, jax.vmap(tree.all_finite)(train.params(run))
 
     def shard(function: Any, specs: Any) -> Any:
         # Nothing is replicated but the clock and shared parameters, so there is nothing to check.
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
 
-    arguments = members.seeds, members.hypers, members.env_params
-    start = jax.jit(shard(_init(train, axes), (each, each, env_specs))).lower(*arguments)
+    arguments = members.seeds, members.hypers, members.data
+    start = jax.jit(shard(_init(train, axes), (each, each, data_specs))).lower(*arguments)
     sharding = NamedSharding(mesh, each)
     run = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), start.out_info
     )
-    go = jax.jit(shard(advance, (each, each, env_specs, each, all_alike)), donate_argnums=3)
+    go = jax.jit(shard(advance, (each, each, data_specs, each, all_alike)), donate_argnums=3)
     clock = Clock(np.int32(0), np.int32(1))
     go = go.lower(*arguments, run, clock)  # what makes no sense is told before a program compiles
     start, go = start.compile(), go.compile()
@@ -229,6 +226,16 @@ def _peak(compiled: Any) -> int:
         return 0
     kept = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return kept + memory.temp_size_in_bytes - memory.alias_size_in_bytes
+
+
+def _placed(program: Program, members: Members) -> PyTree:
+    """The data, of which arrays that all members share are sent to the devices once."""
+    alike = NamedSharding(program.sharding.mesh, P())
+
+    def place(varied: bool, x: Any) -> Any:
+        return x if varied or not isinstance(x, np.ndarray) else jax.device_put(x, alike)
+
+    return jax.tree.map(place, members.varied, members.data)
 
 
 class Segment(NamedTuple):
@@ -261,7 +268,7 @@ def segments(
     while the caller works on one. `halt` is asked after each segment: not 0 makes it the last, and
     its state is copied.
     """
-    arguments = members.seeds, members.hypers, members.env_params
+    arguments = members.seeds, members.hypers, _placed(program, members)
     start, until, updates = clock
 
     def advance(run: Run, start: int) -> Any:

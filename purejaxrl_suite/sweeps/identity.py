@@ -58,7 +58,8 @@ def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: b
     """
     theirs, here = flat(saved), flat(ours)
     opaque = [name for name in here if name.rpartition(".")[2] == PROGRAM]
-    for name in dict.fromkeys((*here, *theirs)):
+    names = dict.fromkeys((*here, *theirs))
+    for name in sorted(names, key=lambda name: ".source." not in name):  # much follows from it
         values = [one.get(name, "missing") for one in (theirs, here)]
         if name not in opaque and values[0] != values[1]:
             there, now = _shortened(*map(str, values))
@@ -132,7 +133,7 @@ def digest(train: Train, members: Members) -> str:
         return fleet.eval_shape(look, *arguments)
 
     hypers = jax.tree.map(lambda x: x[0], members.hypers)
-    arguments = jax.eval_shape(jax.random.key, 0), hypers, members.params(0)
+    arguments = jax.eval_shape(jax.random.key, 0), hypers, members.data_of(0)
     run = trace(train.init, *arguments)
     trace(train.update, *arguments, run, Clock(np.int32(0), np.int32(1)))
     return digest_of(*found)

@@ -8,22 +8,24 @@ Static choices (environment, network, Config) make groups, one compiled program 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from purejaxrl_suite.core import spaces, validate
-from purejaxrl_suite.core.argument import instance, integer, wrong
+from purejaxrl_suite.core.argument import instance, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
 from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.source import Source, built_for
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
 from purejaxrl_suite.sweeps.axes import Points
-from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.experiment import Builder, Experiment
 from purejaxrl_suite.sweeps.fleet import Members
 
 
@@ -31,9 +33,10 @@ class Group(NamedTuple):
     """What shares one compiled program.
 
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
-    of them, C x S. updates: of each member. train: the training of one of them. reset_pool:
-    start states per environment and rollout. intervention: what is done, and measured, in training.
-    evaluation: of its members while they are trained.
+    of them, C x S. updates: of each member. source: who makes their experience.
+    train: the training of one of them. reset_pool: start states per environment and rollout.
+    intervention: what is done, and measured, in training. evaluation: of its members while they
+    are trained.
     """
 
     labels: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Group(NamedTuple):
     env: Environment
     members: Members
     updates: int
+    source: Source
     train: Train
     reset_pool: int = 1
     intervention: Intervention | None = None
@@ -51,6 +55,15 @@ class Group(NamedTuple):
     def per_update(self) -> int:
         """Environment steps of one member in one update."""
         return self.agent.num_envs * self.agent.rollout_length
+
+    @property
+    def env_params(self) -> PyTree:
+        """Parameters of the environment of all members, as `Members.data` has them."""
+        return self.source.env_params(self.members.data)
+
+    def params_of(self, member: int) -> PyTree:
+        """Parameters of the environment of one member."""
+        return self.source.env_params(self.members.data_of(member))
 
 
 class Layout(NamedTuple):
@@ -110,12 +123,13 @@ def lay_out(experiment: Experiment) -> Layout:
         if len(static.get("environment", ())) > 1 and points.dims:
             points = points._replace(base=choice.env.params)  # each keeps its own defaults
         env = _bounded(choice.env, points)
-        agent = instance("builder", builder(env, choice.config, choice.network, hypers.base), Agent)
+        build = partial(_build, builder, choice, hypers.base)
+        agent, source = built_for(check.source(experiment), build, env)
         check.kind("hypers", hypers.base, type(agent.hypers))
         updates = check.steps(agent, experiment.steps)
         check.room(points.count * hypers.count, seeds, updates)
         members = _members(agent, points, hypers, seeds)
-        groups.append(_group(experiment, choice, agent, members, updates))
+        groups.append(_group(experiment, choice, agent, source, members, updates))
         if choice.network is not None or not declared:  # else it has the network of its own
             check.outputs(agent)
     traced, traced_along = _traced(_env_points(experiment.env_params, choices[0].env), hypers)
@@ -144,19 +158,33 @@ def _choices(
     return made, static, along
 
 
+def _build(builder: Builder, choice: Choice, hypers: Any, env: Environment) -> Agent:
+    return instance("builder", builder(env, choice.config, choice.network, hypers), Agent)
+
+
 def _group(
-    experiment: Experiment, choice: Choice, agent: Agent, members: Members, updates: int
+    experiment: Experiment,
+    choice: Choice,
+    agent: Agent,
+    source: Source,
+    members: Members,
+    updates: int,
 ) -> Group:
-    """The group of an agent that is built, with all of its members."""
+    """The group of an agent that is built, with all of its members, whose data are parameters."""
     evaluate_every, measure_every = experiment.evaluate_every, experiment.measure_every
     how: Any = {
-        "reset_pool": integer("reset_pool", experiment.reset_pool, 0),
         "intervention": observed(choice.intervention, experiment.metrics, measure_every),
-        "evaluation": check.evaluation(evaluate_every, choice.env, members.env_params),
+        "evaluation": check.evaluation(evaluate_every, choice.env, members.data),
     }
-    train = make_train(agent, choice.env, **how)
-    made = choice.labels, choice.config, agent, choice.env, members, updates
-    return Group(*made, train, **how)
+    made = choice.labels, choice.config, agent, choice.env, with_source(members, source), updates
+    train = make_train(agent, source, **how)
+    return Group(*made, source, train, reset_pool=experiment.reset_pool, **how)
+
+
+def with_source(members: Members, source: Source) -> Members:
+    """The members with the data of a source, in place of parameters of the environment."""
+    varied = jax.tree.map(lambda leaf: leaf is True, source.data(members.varied))
+    return members._replace(data=source.data(members.data), varied=varied)
 
 
 def _network(name: str, build: Any, environment: Environment, kind: type) -> Network | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from purejaxrl_suite.core.types import Agent
 from purejaxrl_suite.sweeps import fleet
@@ -29,7 +30,8 @@ class GroupPlan(NamedTuple):
     labels: its static choices. parameters: {namespace: parameters of one member}. updates: of each
     member. evaluation: what evaluations in training cost, "" without. program: the compiled
     programs, for `chunk` members at once, in `chunks` turns. bytes_per_member: on its device, at
-    the peak. predicted: bytes of the whole process on CPU, of each device elsewhere.
+    the peak. shared: bytes on each device of data that all members learn from. predicted: bytes of
+    the whole process on CPU, of each device elsewhere.
     """
 
     labels: Mapping[str, Any]
@@ -39,6 +41,7 @@ class GroupPlan(NamedTuple):
     chunk: int
     chunks: int
     bytes_per_member: int
+    shared: int
     predicted: int
     program: Program
 
@@ -81,7 +84,10 @@ def _line(group: GroupPlan) -> str:
     name = ", ".join(f"{key}={value}" for key, value in group.labels.items()) or "all members"
     return (
         f"  {name}: {describe_parameters(group.parameters)}; "
-        f"{describe_bytes(group.bytes_per_member)} a member; {group.chunk:,} at once in "
+        f"{describe_bytes(group.bytes_per_member)} a member"
+        + f" and {describe_bytes(group.shared)} of data"
+        * bool(group.shared)
+        + f"; {group.chunk:,} at once in "
         f"{group.chunks} chunk{'s' * (group.chunks > 1)}, peak {describe_bytes(group.predicted)}"
         + f"; {group.evaluation}"
         * bool(group.evaluation)
@@ -145,6 +151,14 @@ def state_bytes(group: Group) -> int:
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
 
 
+def shared_bytes(group: Group) -> int:
+    """Bytes of the data that all members learn from, on each device once."""
+    if group.source.acts:
+        return 0
+    data, varied = (jax.tree.leaves(x) for x in (group.members.data, group.members.varied))
+    return sum(np.asarray(x).nbytes for x, varies in zip(data, varied, strict=True) if not varies)
+
+
 def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) -> int:
     """Members of a chunk that a device trains together: as stored, or what suits this machine.
 
@@ -176,12 +190,14 @@ def choose_chunk(
     *,
     fixed: int | None,
     state_bytes: int,
+    shared: int,
     checkpoints: bool,
     what: str,
 ) -> tuple[Program, int]:
     """Compile for as many members as fit at once: (program, bytes predicted).
 
     fixed: how many, if that is not to be chosen. state_bytes: of one member, for a first guess.
+    shared: bytes on each device, however many there are.
     Chunks are made equal in size, so that no member is computed more often than needed.
     Raises ValueError if a single member per device cannot fit.
     """
@@ -202,7 +218,7 @@ def choose_chunk(
             raise ValueError(_too_large(what, need, limit))
         return program, need
     best, too_many = None, members + devices
-    room = limit // (4 * state_bytes)
+    room = max(limit - shared, 0) // (4 * state_bytes)
     for _ in range(6):
         share = -(-members // jax.process_count())  # every process has a chunk to train
         size = _even(members, min(room, too_many - devices, share), devices)
@@ -210,7 +226,7 @@ def choose_chunk(
             break
         program = compile_at(size)
         need = predicted(program)
-        base = resident() if on_host() else 0
+        base = shared + (resident() if on_host() else 0)
         room = int(0.97 * size * max(limit - base, 0) / max(need - base, 1))
         if need <= limit:
             best = program, need

@@ -7,6 +7,7 @@ the right ones is found out after that, by comparing identities.
 import ast
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +16,12 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
 from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.source import built_for, online
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sweeps import check
+from purejaxrl_suite.sweeps.experiment import MakesSource
 from purejaxrl_suite.sweeps.fleet import Members
-from purejaxrl_suite.sweeps.layout import Group, Layout, structure
+from purejaxrl_suite.sweeps.layout import Group, Layout, structure, with_source
 from purejaxrl_suite.sweeps.record import plain
 
 Known = Mapping[str, Any]
@@ -30,7 +33,8 @@ class Parts(NamedTuple):
 
     builder: (env, config, network, hypers) -> Agent. config: has the values that a record cannot
     hold; None for an agent without. env, network, intervention: of a group; network None is the
-    agent's own, intervention is all that is done and measured.
+    agent's own, intervention is all that is done and measured. source: makes that of a group in
+    which the agent does not act.
     """
 
     builder: Callable[..., Agent]
@@ -38,6 +42,7 @@ class Parts(NamedTuple):
     env: Callable[[Known], Environment]
     network: Callable[[Known], Callable[[Environment], Network] | None]
     intervention: Callable[[Known], Intervention | None]
+    source: MakesSource | None = None
 
 
 def layout_of(record: Mapping[str, Any], parts: Parts, *, acting: bool = True) -> Layout:
@@ -55,17 +60,31 @@ def layout_of(record: Mapping[str, Any], parts: Parts, *, acting: bool = True) -
 def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) -> Group:
     env, config = parts.env(known), _config(known["config"], parts.config)
     network = parts.network(known)
-    agent = parts.builder(env, config, None if network is None else network(env), None)
+
+    def build(env: Environment) -> Agent:
+        return parts.builder(env, config, None if network is None else network(env), None)
+
+    agent, source = built_for(_source(known, parts.source), build, env)
     if acting:
         _check_network(structure(agent, env)["parameters"], known["parameters"])
     pool, intervention = known["reset_pool"], parts.intervention(known)
     told = known["evaluation"]
     evaluation = None if told is None else Evaluating(**told)
-    how: Any = {"reset_pool": pool, "intervention": intervention, "evaluation": evaluation}
-    train = make_train(agent, env, **how)
-    members = _members(known, record, agent, env)
+    how: Any = {"intervention": intervention, "evaluation": evaluation}
+    train = make_train(agent, source, **how)
+    members = with_source(_members(known, record, agent, env), source)
     made = known["labels"], config, agent, env, members, known["updates"]
-    return Group(*made, train, **how)
+    return Group(*made, source, train, reset_pool=pool, **how)
+
+
+def _source(known: Known, made_by: MakesSource | None) -> MakesSource:
+    """What made the source of a group's experience."""
+    if "source" not in known:
+        return partial(online, reset_pool=known["reset_pool"])
+    if made_by is None:
+        name = known["source"]["name"]
+        raise ValueError(f"source: no folder holds {name}: pass source= as the run had it")
+    return made_by
 
 
 def _check_network(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

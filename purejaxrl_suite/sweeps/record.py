@@ -46,11 +46,15 @@ def record_of(laid: Layout) -> dict[str, Any]:
 
 
 def _group(group: Group, seeds: int) -> dict[str, Any]:
-    env, members = group.env, group.members
+    env, members, source = group.env, group.members, group.source
     config = axes.fields(group.agent.config) or axes.fields(group.config)
     known = structure(group.agent, env)
-    lasting = resets.lasts(group.agent, env, group.reset_pool)
-    known |= {"updates per reset pool": lasting} if lasting > 1 else {}
+    if source.acts:
+        lasting = resets.lasts(group.agent, env, group.reset_pool)
+        known |= {"updates per reset pool": lasting} if lasting > 1 else {}
+    else:
+        shared = tree.named(source.data(None))
+        known["source"] = {"name": source.name} | {n: plain(x) for n, x in shared.items()}
     return known | {
         "parameter counts": _counts(known["parameters"]),
         "recipe": list(env.recipe),
@@ -59,8 +63,8 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
         "env_params": {
             name: _column(x, seeds if varied else None)
             for (name, x), varied in zip(
-                tree.named(members.env_params).items(),
-                jax.tree.leaves(members.varied),
+                tree.named(group.env_params).items(),
+                jax.tree.leaves(source.env_params(members.varied)),
                 strict=True,
             )
         },

@@ -93,7 +93,7 @@ class Result(NamedTuple):
         hypers = tree.index(found.members.hypers, member)
         # On the device, where it acts: else every call would take it there.
         state, hypers = jax.device_put((state, hypers))
-        return Policy(found.agent, found.env, state, hypers, found.members.params(member))
+        return Policy(found.agent, found.env, state, hypers, found.params_of(member))
 
     def evaluate(
         self,
@@ -125,12 +125,12 @@ class Result(NamedTuple):
         self, number: int, group: Group, episodes: int, explore: bool, steps: int | None
     ) -> dict[str, np.ndarray]:
         """{name: [C * S, episodes]} of one group."""
-        known = limits(group.env, group.members.env_params)
+        known = limits(group.env, group.env_params)
         steps = known[1] if steps is None and known else steps
         evaluate = make_evaluate(
             group.agent, group.env, episodes=episodes, explore=explore, steps=steps
         )
-        in_axes = fleet.in_axes(group.members)
+        in_axes = fleet.in_axes(group.source.env_params(group.members.varied))
 
         @jax.jit
         def evaluate_all(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
@@ -143,7 +143,8 @@ class Result(NamedTuple):
         for chunk in range(len(self.chunks[number])):
             members = group.members.chunk(chunk * size, size)
             states = self.state(number, chunk).agent
-            found = evaluate_all(members.seeds, members.hypers, members.env_params, states)
+            params = group.source.env_params(members.data)
+            found = evaluate_all(members.seeds, members.hypers, params, states)
             found = found._asdict() | found.info
             parts.append({name: np.asarray(x) for name, x in found.items() if name != "info"})
         count = len(group.members.seeds)

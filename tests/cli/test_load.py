@@ -17,7 +17,9 @@ from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.record import record_of
 
 CONFIG = pjs.PPOConfig(num_envs=2, rollout_length=8, epochs=1, minibatches=2)
-NOTHING = dict.fromkeys(("env", "network", "builder", "config", "intervention", "metrics"))
+NOTHING = dict.fromkeys(
+    ("env", "network", "builder", "config", "intervention", "metrics", "source")
+)
 
 
 def small(env):
@@ -79,8 +81,8 @@ def test_a_layout_is_made_again_from_its_record(name):
         assert made.agent.config == group.agent.config and made.labels == group.labels
         for mine, theirs in zip(group.members, made.members, strict=True):
             jax.tree.map(np.testing.assert_array_equal, mine, theirs)
-        kinds = jax.tree.map(jax.typeof, group.members.params(0))
-        assert kinds == jax.tree.map(jax.typeof, made.members.params(0))
+        kinds = jax.tree.map(jax.typeof, group.members.data_of(0))
+        assert kinds == jax.tree.map(jax.typeof, made.members.data_of(0))
 
 
 def test_every_agent_is_made_again_by_its_name():

@@ -124,7 +124,7 @@ def test_groups_and_members():
 def test_environment_parameters():
     words = "ppo --env CartPole-v1 --sample 4 env.gravity=5:15 --seeds 3 --steps 1e4"
     (group,) = lay_out(parse("sweep", Sweep, words.split())).groups
-    assert group.members.env_params.gravity.shape == (12,)
+    assert group.env_params.gravity.shape == (12,)
     with pytest.raises(ValueError, match="CartPole-v1 and Acrobot-v1 differ"):
         lay_out(parse("sweep", Sweep, words.replace("-v1", "-v1 Acrobot-v1").split()))
 

@@ -1,5 +1,6 @@
 """Who makes the experience of an update: fixed data, drawn by the key of the update and shared."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,14 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_suite.agents.dqn import DQNConfig, dqn
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
+from purejaxrl_suite.cli import load
 from purejaxrl_suite.core.types import Agent, Clock, Transition
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import dataset, online
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import fleet
+from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.layout import lay_out
+from purejaxrl_suite.sweeps.plan import shared_bytes
 
 COUNT, LENGTH, N = 50, 4, 3
 
@@ -53,17 +60,17 @@ def test_windows_of_the_data_are_drawn_by_the_key_of_the_update():
     agent = looker(env)
     source = dataset(agent, env, steps_of(env))
     train = make_train(agent, source)._replace(params=lambda run: run.agent)
-    updates, seeds = 200, np.arange(2, dtype=np.uint32)
+    updates, seeds, data = 200, np.arange(2, dtype=np.uint32), source.data(env.params)
 
     @jax.jit
     def seen(seed):
         key = jax.random.key(seed)
 
         def step(run, i):
-            run, row = train.update(key, (), source.data, run, Clock(i, jnp.int32(updates)))
+            run, row = train.update(key, (), data, run, Clock(i, jnp.int32(updates)))
             return run, (run.agent, row)
 
-        return jax.lax.scan(step, train.init(key, (), source.data), jnp.arange(updates))[1]
+        return jax.lax.scan(step, train.init(key, (), data), jnp.arange(updates))[1]
 
     found, row = jax.tree.map(np.asarray, jax.vmap(seen)(seeds))
     assert not row and found.shape == (2, updates, 3, LENGTH, N)
@@ -82,13 +89,14 @@ def test_data_are_shared_by_the_members_of_a_program():
     agent, count = looker(env), 25_000
     source = dataset(agent, env, steps_of(env, count))
     train = make_train(agent, source)._replace(params=lambda run: run.agent)
-    size = sum(x.nbytes for x in jax.tree.leaves(source.data.steps))
+    data = source.data(env.params)
+    size = sum(x.nbytes for x in jax.tree.leaves(data.steps))
 
     def program(members):
         seeds = np.arange(members, dtype=np.uint32)
-        varied = jax.tree.map(lambda _: False, source.data)
+        varied = jax.tree.map(lambda _: False, data)
         hypers = Nothing(np.zeros(members, np.float32))
-        made = fleet.Members(seeds, hypers, source.data, varied)
+        made = fleet.Members(seeds, hypers, data, varied)
         return fleet.compile_fleet(train, made, length=2, block=members)
 
     few, many = program(1), program(8)
@@ -100,7 +108,7 @@ def test_agents_with_replay_learn_from_data_and_are_evaluated():
     agent = dqn(env, DQNConfig(num_envs=2, rollout_length=4, capacity=64))
     source = dataset(agent, env, steps_of(env))
     train = make_train(agent, source, evaluation=Evaluating(2, episodes=4))
-    known = jax.eval_shape(jax.random.key, 0), agent.hypers, source.data
+    known = jax.eval_shape(jax.random.key, 0), agent.hypers, source.data(env.params)
     run = jax.eval_shape(train.init, *known)
     clock = Clock(jnp.int32(0), jnp.int32(4))
     after, row = jax.eval_shape(train.update, *known, run, clock)
@@ -124,3 +132,47 @@ def test_what_does_not_fit_is_refused():
         dataset(agent, env, None)
     with pytest.raises(ValueError, match="reset_pool must be 0"):
         online(agent, env, reset_pool=-1)
+
+
+def test_an_experiment_learns_from_data_and_goes_on_with_no_other(tmp_path):
+    env, config = probes.delayed_reward(), DQNConfig(num_envs=2, rollout_length=4, capacity=64)
+    experiment = Experiment(
+        *(dqn, env, 2, 64),
+        config=config,
+        hypers=pjs.search.grid(DQNHypers(min_history=8), gamma=[0.5, 0.9]),
+        network=lambda env: nets.q_network(env.observation, env.action, hidden=(4,)),
+        source=partial(dataset, steps=steps_of(env)),
+    )
+    whole = pjs.sweep(experiment, segments=2, out=tmp_path / "whole", announce=lambda plan: None)
+    assert np.isfinite(whole.curves["td_loss"][..., -1]).all()
+    assert "episode_return" not in whole.curves and whole.evaluate(2).sizes["gamma"] == 2
+    again = pjs.sweep(experiment, resume=tmp_path / "whole", announce=lambda plan: None)
+    assert again.curves.equals(whole.curves)
+    own = {"network": experiment.network, "announce": lambda text: None}
+    found = pjs.load(tmp_path / "whole", source=experiment.source, **own)
+    assert found.curves.equals(whole.curves)
+    assert load.curves(tmp_path / "whole")["td_loss"].equals(whole.curves["td_loss"])
+    with pytest.raises(ValueError, match=r"source: no folder holds dataset\(.*: pass source="):
+        pjs.load(tmp_path / "whole", **own)
+    other = partial(dataset, steps=steps_of(env)._replace(reward=np.ones(COUNT, np.float32)))
+    for source, text in ((other, r"source\.steps\.reward is"), (None, r"source\.name is dataset")):
+        with pytest.raises(ValueError, match=f"is another experiment: {text}"):
+            pjs.sweep(experiment, source=source, resume=tmp_path / "whole")
+    with pytest.raises(ValueError, match="^source: expected a Source, got 3$"):
+        pjs.sweep(experiment, source=lambda agent, env: 3)
+    with pytest.raises(ValueError, match="^reset_pool: expected the default with a source"):
+        pjs.sweep(experiment, reset_pool=0)
+
+
+def test_a_plan_counts_shared_data_once():
+    env = probes.delayed_reward()
+
+    def experiment(count):
+        agent = looker(env)._replace(hypers=Nothing())
+        return Experiment(agent, env, 2, 120, source=partial(dataset, steps=steps_of(env, count)))
+
+    few, many = (lay_out(experiment(count)).groups[0] for count in (50, 500))
+    assert shared_bytes(many) - shared_bytes(few) == 450 * sum(
+        np.asarray(x).nbytes // 50 for x in jax.tree.leaves(steps_of(env))
+    )
+    assert shared_bytes(lay_out(experiment(50)._replace(source=None)).groups[0]) == 0

@@ -41,7 +41,7 @@ def test_a_fleet_trains_whatever_is_a_train():
     data = np.asarray([1.0, 3.0], np.float32)  # shared by all members
     members = fleet.Members(np.arange(3, dtype=np.uint32), Rate(rates), data, False)
     program = fleet.compile_fleet(train, members, length=2, block=3)
-    run = program.init(members.seeds, members.hypers, members.env_params)
+    run = program.init(members.seeds, members.hypers, members.data)
     clock = 0, updates, updates
     parts = list(fleet.segments(program, members, run, clock, lambda update: update == updates))
     errors = np.concatenate([part.history["error"] for part in parts], axis=1)

@@ -178,7 +178,7 @@ def test_plain_parameters_are_those_of_every_environment(cartpole):
     short = cartpole._replace(name="other")
     changed = cartpole.params.replace(gravity=1.0)
     laid = lay_out(Experiment(ppo, [cartpole, short], 1, STEPS, config=CONFIG, env_params=changed))
-    assert [group.members.env_params.gravity for group in laid.groups] == [1.0, 1.0]
+    assert [group.env_params.gravity for group in laid.groups] == [1.0, 1.0]
 
 
 def _scalar_logits(network):
