@@ -20,8 +20,15 @@ import jax  # noqa: E402
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "jax"
 
 # Traces make many small objects and few cycles: looking for those at every 700 takes long.
-gc.set_threshold(20_000, 20, 20)
+gc.set_threshold(200_000, 20, 20)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# Programs that name the lines of source of every operation are larger, and nobody reads these.
+jax.config.update("jax_traceback_in_locations_limit", 0)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: nobody has to look for cycles in it again."""
+    gc.freeze()
