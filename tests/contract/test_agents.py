@@ -1,5 +1,7 @@
 """The contract of `Agent` over all agents, alone and inside the engine."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +22,14 @@ def each(rare):
     return pytest.mark.parametrize("name", slow)
 
 
-each_agent = each([*(set(SIBLINGS) - {"bbf"}), "c51", "ppo-normalized", "pqn-recurrent"])
-each_kind = each([*SIBLINGS, "ppo-recurrent", "pqn-recurrent"])
+# BBF is Rainbow with more, an agent with a memory is one without with more.
+each_agent = each(
+    [*(set(SIBLINGS) - {"bbf"}), "ppo", "c51", "rainbow", "ppo-normalized", "pqn-recurrent"]
+)
+each_kind = each([*SIBLINGS, "ppo", "c51", "ppo-recurrent", "pqn-recurrent"])
 # The engine is the same for all: an agent with a memory, and one with a replay.
 each_loop = each([name for name in AGENTS if name not in ("ppo-recurrent", "dqn")])
+each_seed = each([name for name in AGENTS if name != "dqn"])
 
 
 def build(name):
@@ -100,20 +106,33 @@ def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(nam
     equal(jax.tree.map(lambda x: x[order], params), again)
 
 
-@each_loop
-def test_segments_and_seeds_change_nothing(name):
+@functools.cache
+def trained(name):
+    """The agent, its environment, and what 8 updates of 3 seeds made of it."""
     agent, env = build(name)
     steps = 8 * agent.num_envs * agent.rollout_length
-    whole = run(agent, env, seeds=3, steps=steps)
+    return agent, env, steps, run(agent, env, seeds=3, steps=steps)
+
+
+def told(result):
+    return result.curves.drop_vars("steps_per_second")
+
+
+@each_loop
+def test_segments_and_the_order_of_seeds_change_nothing(name):
+    agent, env, steps, whole = trained(name)
     parts = run(agent, env, seeds=[2, 0, 1], steps=steps, segments=3)
     order = np.asarray([1, 2, 0])
     equal(whole.state(), jax.tree.map(lambda x: x[order], parts.state()))
-    parts = parts.curves.sortby("seed").drop_vars("steps_per_second")
-    whole_curves = whole.curves.drop_vars("steps_per_second")
-    assert whole_curves.equals(parts)
-    # Alone, in a program of another shape: the same random numbers, up to rounding.
-    alone = run(agent, env, seeds=[1], steps=2 * agent.num_envs * agent.rollout_length)
-    for metric, variable in alone.curves.data_vars.items():
-        if metric != "steps_per_second" and "step" in variable.dims:
-            ours = whole_curves[metric].sel(seed=1).values[:1]
-            np.testing.assert_allclose(alone.curves[metric].values[0, :1], ours, 1e-3, 1e-4)
+    assert told(whole).equals(told(parts).sortby("seed"))
+
+
+@each_seed
+def test_a_seed_alone_is_the_same(name):
+    """In a program of another shape: the same random numbers, up to rounding."""
+    agent, env, _, whole = trained(name)
+    alone = told(run(agent, env, seeds=[1], steps=2 * agent.num_envs * agent.rollout_length))
+    for metric, variable in alone.data_vars.items():
+        if "step" in variable.dims:
+            ours = told(whole)[metric].sel(seed=1).values[:1]
+            np.testing.assert_allclose(variable.values[0, :1], ours, 1e-3, 1e-4)

@@ -9,7 +9,7 @@ from purejaxrl_suite.core import inspection
 from purejaxrl_suite.core.check import check_intervention
 from purejaxrl_suite.core.types import Network
 from purejaxrl_suite.plasticity.per_entry_counts import Ages
-from tests.contract.agents import AGENTS
+from tests.contract.agents import AGENTS, SIBLINGS
 
 
 def draw(key, network):
@@ -62,7 +62,9 @@ BUILDERS = (
 )
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SIBLINGS else n for n in AGENTS]
+)
 def test_what_a_network_puts_around_optimizers_reaches_every_agent(name, monkeypatch):
     def counted(build):
         def builder(*arguments, **options):

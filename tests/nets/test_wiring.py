@@ -110,6 +110,8 @@ TIED = {
 
 # Made of parts that are all in another one, too: for `make test-all`.
 COMPOSED = (
+    "separate",
+    "q",
     "no trunk, recurrent",
     "linear",
     "dueling",
@@ -123,27 +125,34 @@ COMPOSED = (
     params=[pytest.param(n, marks=pytest.mark.slow) if n in COMPOSED else n for n in NETWORKS],
 )
 def case(request):
-    """A network with dense parameters, its unroll with noise, and the layers that are tied."""
+    """A network with dense parameters, its unroll with noise, the same, compiled, with taps of 0
+    but for those that are given, and the layers that are tied."""
     observation, network = NETWORKS[request.param]
     # Values do not matter here, so `init` is not compiled.
     leaves, structure = jax.tree.flatten(jax.eval_shape(network.init, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    dense = [jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), "f") for leaf in leaves]
+    dense = [np.asarray(rng.normal(size=leaf.shape, scale=0.4), "f") for leaf in leaves]
     high = 2 if observation.dtype == "uint8" else 1.0
     obs = rng.integers(0, high, (3, 2, *observation.shape)) if high == 2 else None
     obs = rng.normal(size=(3, 2, 3)) if obs is None else obs
-    obs = jnp.asarray(obs, observation.dtype)
-    starts = jnp.asarray(rng.random((3, 2)) < 0.3)
-
-    noise = nets.draw_noise(jax.random.key(1), jax.tree.unflatten(structure, dense))
+    obs = np.asarray(obs, observation.dtype)
+    starts = rng.random((3, 2)) < 0.3
+    params = jax.tree.unflatten(structure, dense)
+    noise = jax.jit(nets.draw_noise)(jax.random.key(1), params)
 
     def unroll(params, taps):
         params = nets.add_noise(params, noise)
         output, internals = network.unroll(params, obs, network.memory(2), starts, taps)
         return jnp.concatenate([x.ravel() for x in jax.tree.leaves(output)]), internals
 
-    params = jax.tree.unflatten(structure, dense)
-    return network, params, jax.jit(unroll), TIED.get(request.param, set())
+    features = jax.eval_shape(unroll, params, {})[1].features
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), features)
+    compiled = jax.jit(unroll)
+
+    def run(params, taps):
+        return jax.device_get(compiled(params, zeros | taps))
+
+    return network, params, unroll, run, TIED.get(request.param, set())
 
 
 def at(params, path):
@@ -154,7 +163,7 @@ def at(params, path):
 
 def put(params, path, value):
     if not path:
-        return jnp.asarray(value)
+        return value
     return params | {path[0]: put(params[path[0]], path[1:], value)}
 
 
@@ -181,7 +190,8 @@ def perturbed(params, edge, unit, paths):
 
 
 def test_a_unit_acts_through_its_outgoing_rows_only(case):
-    network, params, unroll, tied = case
+    network, params, _, run, tied = case
+    expected = run(params, {})[0]
     assert not any(edge.recyclable for edge in network.wiring if edge.layer in tied)
     for edge in network.wiring:
         if edge.layer in tied:
@@ -191,12 +201,12 @@ def test_a_unit_acts_through_its_outgoing_rows_only(case):
         for unit in (0, edge.units - 1):
             mute = silenced(params, edge, unit)
             before, after = (
-                unroll(p, {})[0] for p in (mute, perturbed(mute, edge, unit, norm or edge.incoming))
+                run(p, {})[0] for p in (mute, perturbed(mute, edge, unit, norm or edge.incoming))
             )
             np.testing.assert_allclose(before, after, atol=1e-6, err_msg=edge.layer)
             for path in edge.incoming:
-                changed = unroll(perturbed(params, edge, unit, (path,)), {})[0]
-                assert np.max(np.abs(changed - unroll(params, {})[0])) > 1e-5, path
+                changed = run(perturbed(params, edge, unit, (path,)), {})[0]
+                assert np.max(np.abs(changed - expected)) > 1e-5, path
 
 
 def test_every_leaf_is_wired_once(case):
@@ -215,8 +225,8 @@ def test_every_leaf_is_wired_once(case):
 
 
 def test_features_are_named_by_the_wiring(case):
-    network, params, unroll, _ = case
-    features = unroll(params, {})[1].features
+    network, params, unroll, *_ = case
+    features = jax.eval_shape(unroll, params, {})[1].features
     assert set(features) == {edge.layer for edge in network.wiring}
     for edge in network.wiring:
         feature = features[edge.layer]
@@ -225,7 +235,7 @@ def test_features_are_named_by_the_wiring(case):
 
 
 def test_a_tap_shows_the_gradient_of_its_feature(case):
-    network, params, unroll, _ = case
+    network, params, unroll, run, _ = case
     if not network.wiring:
         pytest.skip("no hidden layer")
 
@@ -233,14 +243,18 @@ def test_a_tap_shows_the_gradient_of_its_feature(case):
         output, internals = unroll(params, taps)
         return jnp.mean(jnp.sin(3.0 * output)), internals.features
 
-    look = jax.jit(lambda params: probe(loss, params))(params)
-    plain = unroll(params, {})[1].features
-    zeros = jax.tree.map(jnp.zeros_like, plain)
+    @jax.jit
+    def both(params):
+        return probe(loss, params), unroll(params, {})[1].features
+
+    look, plain = jax.device_get(both(params))
     for edge in network.wiring:
         grad = look.feature_grads[edge.layer]
         assert look.features[edge.layer].shape == grad.shape == plain[edge.layer].shape
         np.testing.assert_allclose(look.features[edge.layer], plain[edge.layer], atol=1e-6)
-        assert jnp.linalg.norm(grad) > 1e-4, edge.layer
-        step = 1e-2 * grad / jnp.linalg.norm(grad)
-        ahead, behind = (loss(params, zeros | {edge.layer: sign * step})[0] for sign in (1, -1))
-        np.testing.assert_allclose((ahead - behind) / 2e-2, jnp.linalg.norm(grad), rtol=2e-2)
+        norm = np.linalg.norm(grad)
+        assert norm > 1e-4, edge.layer
+        step = np.float32(1e-2 / norm) * grad
+        outputs = (run(params, {edge.layer: sign * step})[0] for sign in (1, -1))
+        ahead, behind = (np.mean(np.sin(3.0 * np.float64(output))) for output in outputs)
+        np.testing.assert_allclose((ahead - behind) / 2e-2, norm, rtol=2e-2)

@@ -1,5 +1,6 @@
 """Every study keeps the contract, its effects are right, and docs/ says what was found."""
 
+import functools
 import tomllib
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def test_every_file_with_a_study_is_known():
     assert set(STUDIES) == {p.stem for p in folder.glob("*.py") if "\nSTUDY = " in p.read_text()}
 
 
+def arms_of(name, preset):
+    """The arms {label: arm} of a budget, if what they need is installed."""
+    budget = STUDIES[name].budgets[preset]
+    if set(budget.environments) & set(brax.REFUSED):
+        pytest.skip("brax is not installed")
+    return built(name, preset)
+
+
+@functools.cache
+def built(name, preset):
+    return STUDIES[name].arms(STUDIES[name].budgets[preset])
+
+
 @each_study
 def test_contract(name):
     study = STUDIES[name]
@@ -59,10 +73,8 @@ def test_contract(name):
     assert used == {gate.name for gate in study.gates}
     assert all(part for gate in study.gates for part in (gate.statement, gate.unit, gate.remedy))
     sizes = []
-    for budget in study.budgets.values():
-        if set(budget.environments) & set(brax.REFUSED):
-            pytest.skip("brax is not installed")
-        arms = study.arms(budget)
+    for preset, budget in study.budgets.items():
+        arms = arms_of(name, preset)
         for one in (*study.claims, *study.gates):
             assert one.over and set(one.over) <= set(arms) and one.unit
         for arm in arms.values():
@@ -88,18 +100,10 @@ def test_no_score_is_judged_where_no_effect_could_show(name):
             assert max(bounds, default=0.0) >= 2 * claim.smallest, claim.statement
 
 
-def arms_of(study, preset):
-    """The arms of a budget, one after the other, if what they need is installed."""
-    budget = study.budgets[preset]
-    if set(budget.environments) & set(brax.REFUSED):
-        pytest.skip("brax is not installed")
-    return [*study.arms(budget).values()]
-
-
 @each_study
 def test_arms_are_laid_out(name):
     """Every arm on one of its environments, every environment with one of the arms."""
-    arms = arms_of(STUDIES[name], "quick")
+    arms = [*arms_of(name, "quick").values()]
     for number, arm in enumerate(arms):
         known = arm.env
         some = known[number :: len(arms)] or [known[number % len(known)]]
@@ -110,7 +114,7 @@ def test_arms_are_laid_out(name):
 @pytest.mark.parametrize("preset", ["quick", "full"])  # of which standard trains a part
 @each_study
 def test_every_arm_is_laid_out_on_every_environment(name, preset):
-    for arm in arms_of(STUDIES[name], preset):
+    for arm in arms_of(name, preset).values():
         lay_out(arm)
 
 
@@ -305,15 +309,17 @@ def test_wrong_winners_by_hand():
     x = np.array([[0.0], [3.0], [0.0], [3.0]], np.float32)  # 1.5 on average
     y = np.full_like(x, 0.9)
     mean = precipice.IQM_OF_ONE
-    one, few = (float(precipice.Wrong(mean, n)(x, y)) for n in (1, 3))
+    wrong, seldom = (jax.jit(precipice.Wrong(mean, n).__call__) for n in (1, 3))
+    one, few = float(wrong(x, y)), float(seldom(x, y))
     assert one == pytest.approx(0.5, abs=0.1)
     assert few == pytest.approx(1 / 8, abs=0.07)  # 0, 0, 0 alone is below
-    assert float(precipice.Wrong(mean, 1)(x + 2, y)) == 0.0
-    assert float(precipice.Wrong(mean, 1)(y, y)) == 0.5
+    assert float(wrong(x + 2, y)) == 0.0
+    assert float(wrong(y, y)) == 0.5
 
 
-def test_coverage_by_hand():
+def test_coverage_by_hand(monkeypatch):
     """One seed of two is no interval; of equal runs every interval is right; in between below 1."""
+    monkeypatch.setattr(precipice, "TRIALS", 100)
     same = np.ones((8, 2), np.float32)
     assert int(precipice._held(KEY, same, 3)) == precipice.TRIALS
     mixed = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)

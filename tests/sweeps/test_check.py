@@ -16,7 +16,7 @@ from purejaxrl_suite.search import grid
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
-from tests.contract.agents import AGENTS
+from tests.contract.agents import AGENTS, SIBLINGS
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 32
@@ -215,7 +215,9 @@ def test_networks_whose_outputs_do_not_fit_are_told_before_anything_is_compiled(
         pjs.sweep(ppo, env, config=CONFIG, network=network, seeds=1, steps=STEPS)
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SIBLINGS else n for n in AGENTS]
+)
 def test_outputs_of_every_agent_fit_its_spaces(name):
     build, world = AGENTS[name]
     check.outputs(build(world()))
