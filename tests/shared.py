@@ -4,9 +4,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from purejaxrl_suite.core.types import Network
 from purejaxrl_suite.sweeps import execute, identity, sweep
+
+
+def drawn(network: Network) -> Network:
+    """The network with parameters of one uniform draw: orthogonal kernels take long to compile."""
+
+    def init(key: Any) -> Any:
+        leaves, structure = jax.tree.flatten(jax.eval_shape(network.init, key))
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        numbers = jax.random.uniform(key, (int(ends[-1]),), minval=-0.5, maxval=0.5)
+        parts = zip(jnp.split(numbers, ends[:-1]), leaves, strict=True)
+        return structure.unflatten([part.reshape(leaf.shape) for part, leaf in parts])
+
+    return network._replace(init=init)
 
 
 def once(function: Callable[..., Any], key: Callable[..., Any]) -> Callable[..., Any]:

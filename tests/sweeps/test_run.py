@@ -9,6 +9,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.envs import probes
+from tests.shared import drawn
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = CONFIG.num_envs * CONFIG.rollout_length
@@ -21,7 +22,7 @@ def env():
 
 @pytest.fixture(scope="module")
 def agent(env):
-    return ppo(env, CONFIG, nets.actor_critic(env.observation, env.action, hidden=(8,)))
+    return ppo(env, CONFIG, drawn(nets.actor_critic(env.observation, env.action, hidden=(8,))))
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,17 @@ def env_name(result):
     return result.env.name
 
 
-def test_progress_counts(agent, env):
-    told = []
+def count_programs(monitored):
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: monitored.append(event) if "backend_compile" in event else None
+    )
+
+
+def test_progress_counts_and_one_program_is_for_init_and_one_for_training(agent, env):
+    told, compiled = [], []
+    count_programs(compiled)
     pjs.run(agent, env, seeds=2, steps=5 * STEPS, segments=2, on_segment=told.append)
+    assert len(compiled) == 3, "the third is small, and checks the environment"
     assert [(p.update, p.updates, p.step, p.steps) for p in told] == [
         (3, 5, 3 * STEPS, 5 * STEPS),
         (5, 5, 5 * STEPS, 5 * STEPS),
@@ -60,16 +69,13 @@ def test_progress_counts(agent, env):
     assert [p.history["episodes"].shape for p in told] == [(2, 3), (2, 2)]
 
 
-def test_one_program_for_init_and_one_for_training(agent, env):
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "segments"), [(3, 5), (4, 1)])
+def test_as_many_programs_for_any_seeds_and_segments(agent, env, seeds, segments):
     compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
-    )
-    for seeds, segments in ((3, 5), (4, 1)):
-        compiled.clear()
-        pjs.run(agent, env, seeds=seeds, steps=5 * STEPS, segments=segments)
-        # The third is small, and checks the environment.
-        assert len(compiled) == 3, (seeds, segments, compiled)
+    count_programs(compiled)
+    pjs.run(agent, env, seeds=seeds, steps=5 * STEPS, segments=segments)
+    assert len(compiled) == 3
 
 
 def test_output_memory_grows_with_updates_not_with_steps(env):

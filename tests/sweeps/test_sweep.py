@@ -18,7 +18,7 @@ from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.memory import describe_bytes, parse_bytes
 from purejaxrl_suite.sweeps.store import claimed
-from tests.shared import compiled_once
+from tests.shared import compiled_once, drawn
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = CONFIG.num_envs * CONFIG.rollout_length
@@ -27,7 +27,7 @@ HYPERS = pjs.search.grid(PPOHypers(), learning_rate=RATES)
 
 
 def network(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+    return drawn(nets.actor_critic(env.observation, env.action, hidden=(8,)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,7 +102,8 @@ def test_a_sweep_equals_plain_seeds(env, whole):
     np.testing.assert_array_equal(plain.curves.episodes, swept.episodes)
 
 
-@pytest.mark.parametrize("block", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [1, 2])
 def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, block, monkeypatch):
     gravity = pjs.search.grid(cartpole.params, gravity=[9.8, 30.0])
     hypers = PPOHypers(learning_rate=RATES[0])
@@ -130,10 +131,10 @@ def test_a_block_divides_the_members_and_fits_the_caches(monkeypatch):
 
 def test_environments_networks_and_drawn_points(env):
     others = [env, probes.constant_reward()]
-    drawn = pjs.search.random(PPOHypers(), 2, learning_rate=pjs.search.log_uniform(1e-4, 1e-2))
-    small = lambda env: nets.actor_critic(env.observation, env.action, hidden=(4,))  # noqa: E731
+    points = pjs.search.random(PPOHypers(), 2, learning_rate=pjs.search.log_uniform(1e-4, 1e-2))
+    small = lambda env: drawn(nets.actor_critic(env.observation, env.action, hidden=(4,)))  # noqa: E731
     networks = {"plain": network, "other": small}
-    result = sweep(others, hypers=drawn, network=networks, steps=2 * STEPS, segments=1)
+    result = sweep(others, hypers=points, network=networks, steps=2 * STEPS, segments=1)
     assert result.curves.entropy.dims == ("environment", "network", "configuration", "seed", "step")
     assert result.curves.learning_rate.dims == ("configuration",)
     assert len(result.layout.groups) == 4
@@ -146,8 +147,16 @@ def test_environments_networks_and_drawn_points(env):
         assert found | {"": sum(found.values())} == nets.parameter_count(made(env))
 
 
-def test_groups_of_unequal_updates_share_one_axis_of_steps(env):
-    result = sweep(env, config=[CONFIG, CONFIG._replace(num_envs=8)], steps=4 * STEPS, segments=1)
+def test_groups_of_unequal_updates_share_one_axis_of_steps_and_have_one_program_each(env):
+    """Whatever the segments, which are an update at least."""
+    compiled, told = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    config = [CONFIG, CONFIG._replace(num_envs=8)]
+    result = sweep(env, config=config, steps=4 * STEPS, segments=20, on_segment=told.append)
+    assert len(compiled) == 5, "init and train of each group, and a check of the environment"
+    assert len(told) == 4 + 2
     assert result.curves.step.values.tolist() == [STEPS * i for i in (1, 2, 3, 4)]
     assert result.curves.num_envs.values.tolist() == [4, 8]
     assert np.isnan(result.curves.entropy.isel(config=1).sel(step=STEPS)).all()
@@ -203,10 +212,16 @@ def test_rows_over_several_updates_go_on_with_the_same_bits(env, whole, tmp_path
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
-def test_a_machine_with_other_cores_goes_on_with_the_same_bits(env, tmp_path, monkeypatch):
+def test_members_by_blocks_go_on_with_the_same_bits_on_other_cores(
+    env, whole, tmp_path, monkeypatch
+):
+    """They are those of all at once but for rounding, as a program of another shape has it."""
+    together = whole.curves
     monkeypatch.setattr(fleet, "CACHE", 2 * plan.state_bytes(lay_out_group(env)))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1))
     whole = sweep(env, out=tmp_path / "whole")
+    np.testing.assert_allclose(whole.curves.value_loss, together.value_loss, rtol=1e-3)
+    np.testing.assert_array_equal(whole.curves.episodes, together.episodes)
     with pytest.raises(Stop):
         sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
@@ -331,21 +346,6 @@ def test_a_full_disk_loses_nothing(env, whole, tmp_path, monkeypatch):
     resumed = sweep(env, resume=tmp_path / "x", on_segment=told.append)
     assert [p.update for p in told] == [6]
     assert_same(whole, resumed)
-
-
-def test_one_program_per_group_whatever_the_segments(env):
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
-    )
-    sweep(env, config=pjs.search.grid(CONFIG, epochs=[1, 2]), segments=6)
-    assert len(compiled) == 5, "init and train of each group, and a check of the environment"
-
-
-def test_a_segment_is_an_update_at_least(env):
-    told = []
-    sweep(env, seeds=1, segments=20, on_segment=told.append)
-    assert len(told) == 6
 
 
 @pytest.mark.parametrize(
