@@ -18,19 +18,21 @@ KEY = jax.random.key(0)
 
 
 def clock(update):
-    return Clock(jnp.int32(update), jnp.int32(10))
+    return Clock(np.int32(update), np.int32(10))
 
 
 def test_phases_by_hand():
     env = continual([probes.constant_reward(), probes.recall()], 3)
-    found = [env.phase(env.params, clock(i)) for i in range(8)]
+    phase = jax.jit(env.phase)
+    found = [phase(env.params, clock(i)) for i in range(8)]
     assert [int(params.task) for params, _ in found] == [0, 0, 0, 1, 1, 1, 0, 0]
     assert [bool(begins) for _, begins in found] == [i in (3, 6) for i in range(8)]
     assert env.name == "continual(constant_reward, recall; 3)" and env.time_limit == 5
-    truncated = jnp.zeros((3, 2), bool)
+    truncated = np.zeros((3, 2), bool)
+    leave = jax.jit(lambda rollout, now: leave_phase(env, env.params, rollout, now))
     rollout = Transition(*[truncated] * 4, truncated, truncated, {})
     for update, last in ((1, False), (2, True), (3, False), (5, True)):
-        after = leave_phase(env, env.params, rollout, clock(update)).truncated
+        after = np.asarray(leave(rollout, clock(update)).truncated)
         assert not after[:-1].any() and bool(after[-1].all()) == last == bool(after[-1].any())
 
 
@@ -123,11 +125,12 @@ def test_labels_change_with_the_phase_and_with_nothing_else():
         return jnp.stack([env.step(KEY, params, example, a)[1].reward for a in range(4)])
 
     table = jax.jit(jax.vmap(jax.vmap(rewards, (None, 0)), (0, None)))
-    found = table(jnp.arange(2), jnp.arange(20))
+    found = np.asarray(table(jnp.arange(2), jnp.arange(20)))
     np.testing.assert_array_equal(found.sum(-1), np.ones((2, 20)))
     assert not np.array_equal(found[0], found[1])
     assert np.all(found.sum(1) > 0), "every class has examples"
-    states, obs = jax.vmap(env.init, (0, None))(jax.random.split(KEY, 30), env.params)
+    begin = jax.jit(jax.vmap(env.init, (0, None)))
+    states, obs = jax.device_get(begin(jax.random.split(KEY, 30), env.params))
     for i, j in ((0, 1), (2, 3)):
         assert np.array_equal(obs[i], obs[j]) == (states[i] == states[j])
 

@@ -15,27 +15,34 @@ FORCE = Box((2,), "float32", -1, 1)
 
 def observations(box, *batch):
     high = 2.0 if box.dtype == "bool" else 10.0
-    x = jax.random.uniform(jax.random.key(5), (*batch, *box.shape), maxval=high)
-    return x.astype(jnp.int32).astype(box.dtype)
+    x = np.random.default_rng(5).uniform(0.0, high, (*batch, *box.shape))
+    return x.astype(np.int32).astype(box.dtype)
 
 
 def start(network):
-    return jax.jit(network.init)(jax.random.key(0))
+    return jax.device_get(jax.jit(network.init)(jax.random.key(0)))
 
 
 @pytest.mark.parametrize("memory_units", [0, 4])
 def test_unroll_is_stepping_with_resets(memory_units):
     network = nets.actor_critic(VECTOR, FORCE, hidden=(5,), memory_units=memory_units)
     params, obs = start(network), observations(VECTOR, 6, 3)
-    starts = jnp.zeros((6, 3), bool).at[2, 0].set(True).at[4].set(True).at[0, 1].set(True)
-    memory = jax.tree.map(lambda x: x + 0.5, network.memory(3))
+    starts = np.zeros((6, 3), bool)
+    starts[2, 0] = starts[4] = starts[0, 1] = True
+    memory = jax.tree.map(lambda x: np.asarray(x) + np.float32(0.5), network.memory(3))
     shapes = jax.eval_shape(network.unroll, params, obs, memory, starts, {})[1].features
-    taps = jax.tree.map(lambda x: 0.1 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), shapes)
-    output, internals = jax.jit(network.unroll)(params, obs, memory, starts, taps)
+    taps = jax.tree.map(
+        lambda x: np.float32(0.1 * np.cos(np.arange(x.size)).reshape(x.shape)), shapes
+    )
+    output, internals = jax.device_get(jax.jit(network.unroll)(params, obs, memory, starts, taps))
     step = jax.jit(network.apply)
     for t in range(6):
-        memory = jax.tree.map(lambda x, t=t: jnp.where(starts[t][:, None], 0.0, x), memory)
-        expected, look = step(params, obs[t], memory, {k: v[t] for k, v in taps.items()})
+        memory = jax.tree.map(
+            lambda x, t=t: np.where(starts[t][:, None], np.float32(0.0), x), memory
+        )
+        expected, look = jax.device_get(
+            step(params, obs[t], memory, {k: v[t] for k, v in taps.items()})
+        )
         memory = look.memory
         found = jax.tree.map(lambda x, t=t: x[t], (output, internals.features, internals.memory))
         jax.tree.map(
@@ -87,8 +94,8 @@ def test_actor_does_not_touch_the_critic():
     network = nets.actor_critic(VECTOR, Discrete(2), hidden=(4,))
     params, obs = start(network), observations(VECTOR, 2)
     broken = jax.tree.map(lambda x: x, params)
-    broken["trunk"]["critic"] = jax.tree.map(lambda x: x * jnp.nan, params["trunk"]["critic"])
-    output = network.apply(broken, obs)[0]
+    broken["trunk"]["critic"] = jax.tree.map(lambda x: x * np.nan, params["trunk"]["critic"])
+    output = jax.jit(network.apply)(broken, obs)[0]
     assert np.all(np.isfinite(output.policy)) and np.all(np.isnan(output.value))
 
 

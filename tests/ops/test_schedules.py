@@ -8,14 +8,18 @@ import pytest
 from purejaxrl_suite.ops import schedules
 
 
+def each(schedule, steps):
+    return np.asarray(jax.jit(jax.vmap(schedule))(steps))
+
+
 def test_linear_waits_falls_and_stays():
-    steps = jnp.array([0, 2000, 3000, 4000, 9000])
-    found = jax.vmap(lambda t: schedules.linear(t, 1.0, 0.2, 2000.0, 2000.0))(steps)
+    steps = np.array([0, 2000, 3000, 4000, 9000])
+    found = each(lambda t: schedules.linear(t, 1.0, 0.2, 2000.0, 2000.0), steps)
     np.testing.assert_allclose(found, [1.0, 1.0, 0.6, 0.2, 0.2], rtol=1e-6)
 
 
 def test_exponential_takes_equal_factors():
-    found = jax.vmap(lambda t: schedules.exponential(t, 8.0, 0.5, 4))(jnp.arange(6))
+    found = each(lambda t: schedules.exponential(t, 8.0, 0.5, 4), np.arange(6))
     np.testing.assert_allclose(found, [8.0, 4.0, 2.0, 1.0, 0.5, 0.5], rtol=1e-5)
 
 
@@ -27,7 +31,7 @@ def test_no_duration_is_the_end_at_once(schedule):
 
 
 def test_n_step_of_bbf_changes_at_known_steps():
-    n = np.asarray(jax.jit(jax.vmap(schedules.annealed_n_step))(jnp.arange(12_000)))
+    n = each(schedules.annealed_n_step, np.arange(12_000))
     assert n.dtype == np.int32 and n[0] == 10 and n[-1] == 3
     changes = np.flatnonzero(np.diff(n)) + 1
     np.testing.assert_array_equal(changes, [427, 1350, 2390, 3579, 4966, 6633, 8720])
@@ -35,16 +39,16 @@ def test_n_step_of_bbf_changes_at_known_steps():
 
 
 def test_discount_of_bbf():
-    steps = jnp.array([0, 2500, 5000, 7500, 10_000, 40_000])
-    found = jax.vmap(schedules.annealed_discount)(steps)
+    steps = np.array([0, 2500, 5000, 7500, 10_000, 40_000])
+    found = each(schedules.annealed_discount, steps)
     np.testing.assert_allclose(found, [0.97, 0.98313, 0.99051, 0.99467, 0.997, 0.997], atol=5e-6)
 
 
-STEPS = jnp.arange(1, 120_001)
+STEPS = np.arange(1, 120_001)
 
 
 def resets(period, last=100_000.0, **how):
-    due = jax.jit(jax.vmap(lambda t: schedules.reset_is_due(t, 1, period, last, **how)))(STEPS)
+    due = each(lambda t: schedules.reset_is_due(t, 1, period, last, **how), STEPS)
     return np.flatnonzero(due) + 1
 
 
@@ -84,11 +88,12 @@ def test_resets_are_right_where_steps_are_too_many_for_an_int32(advance, period,
     near += [interval * int(m) // advance for m in times]
     around = np.arange(-2, 3)[:, None] + np.asarray(near)[None]
     updates = np.unique(np.clip(around, 1, 2**31 - 1)).astype(np.int32)
-    found = jax.vmap(
+    found = each(
         lambda u: schedules.reset_is_due(
             u, advance, float(period), float(last), as_released=as_released
-        )
-    )(updates)
+        ),
+        updates,
+    )
     wanted = [due_by_hand(int(u), advance, period, last, int(as_released)) for u in updates]
     assert any(wanted)
     np.testing.assert_array_equal(found, wanted)
@@ -97,8 +102,9 @@ def test_resets_are_right_where_steps_are_too_many_for_an_int32(advance, period,
 def test_a_count_at_its_largest_stays_there_and_keeps_its_place_in_the_period():
     period, start = 7, 2**31 - 5
     found = [start]
+    count = jax.jit(schedules.counted)
     for _ in range(40):
-        found.append(int(schedules.counted(jnp.int32(found[-1]), jnp.int32(period))))
+        found.append(int(count(np.int32(found[-1]), np.int32(period))))
     assert min(found) >= 2**31 - 1 - period and max(found) == 2**31 - 1
     wanted = (start + np.arange(41)) % period
     np.testing.assert_array_equal(np.asarray(found) % period, wanted)
