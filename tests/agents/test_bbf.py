@@ -202,7 +202,7 @@ def updated(released, terminated):
     """What one update makes of an agent that learns nothing."""
     agent, update = tabled(released)
     still = HYPERS._replace(min_history=1.0, learning_rate=0.0)
-    state = agent.init(jax.random.key(0), still)
+    state = jax.jit(agent.init)(jax.random.key(0), still)
     return update(jax.random.key(1), still, state, sixteen(0, terminated))
 
 
@@ -255,7 +255,9 @@ def test_an_update_with_priorities_in_double_precision():
     hypers = HYPERS._replace(min_history=1.0, target_update_rate=0.25, spr_weight=0.0)
     hypers = hypers._replace(gamma=0.9, start_gamma=0.9, n_step=2.0, start_n_step=2.0)
     steps = sixteen(0, 0.3), sixteen(2, 0.3)
-    state, _ = update(jax.random.key(1), hypers, agent.init(jax.random.key(0), hypers), steps[0])
+    state, _ = update(
+        jax.random.key(1), hypers, jax.jit(agent.init)(jax.random.key(0), hypers), steps[0]
+    )
     after, _ = update(jax.random.key(2), hypers, state, steps[1])
     # What is drawn: slots of 29 windows, whose newest 16 have the largest priority so far.
     masses = np.zeros(32)

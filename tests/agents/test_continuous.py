@@ -25,9 +25,9 @@ UNIT = Box((1,), "float32", -1.0, 1.0)
 
 def log_density(mean, log_std, noise):
     """Actions and log-probabilities of a tanh-Gaussian of one dimension, f32[B] each."""
-    mean, log_std, noise = (jnp.asarray(x, jnp.float32)[:, None] for x in (mean, log_std, noise))
-    action, log_prob = nets.squashed((True,))(noise, nets.Gaussian(mean, log_std))
-    return np.asarray(action[:, 0]), np.asarray(log_prob)
+    mean, log_std, noise = (np.asarray(x, np.float32)[:, None] for x in (mean, log_std, noise))
+    action, log_prob = jax.jit(nets.squashed((True,)))(noise, nets.Gaussian(mean, log_std))
+    return np.asarray(action)[:, 0], np.asarray(log_prob)
 
 
 def test_the_log_probability_is_scipys_even_where_tanh_has_saturated():
@@ -52,38 +52,39 @@ def test_the_density_integrates_to_one():
 
 def test_deviations_are_bounded_as_their_names_say():
     """tanh: -5 + 3.5 (1 + tanh x). clip: x itself between the ends, and no gradient outside."""
-    x = jnp.array([-30.0, -20.5, -1.0, 0.0, 1.5, 3.0])
+    x = np.float32([-30.0, -20.5, -1.0, 0.0, 1.5, 3.0])
     bounds = nets.tanh_bound(-5.0, 2.0), nets.clip_bound(-20.0, 2.0)
-    smooth, clipped = (bound(x) for bound in bounds)
+    smooth, clipped = (jax.jit(bound)(x) for bound in bounds)
     np.testing.assert_allclose(smooth, -5.0 + 3.5 * (1.0 + np.tanh(np.float64(x))), atol=1e-6)
     np.testing.assert_array_equal(clipped, [-20.0, -20.0, -1.0, 0.0, 1.5, 2.0])
-    slopes = jax.grad(lambda x: jnp.sum(bounds[1](x)))(x)
+    slopes = jax.jit(jax.grad(lambda x: jnp.sum(bounds[1](x))))(x)
     np.testing.assert_array_equal(slopes, [0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
     network = PRESETS["sac-mujoco"].network(make("Pendulum-v1"))
     shapes = jax.eval_shape(network.init, jax.random.key(0))
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    policy = jax.jit(network.apply)(zeros, jnp.ones((1, 3)))[0].policy
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    policy = jax.jit(network.apply)(zeros, np.ones((1, 3), np.float32))[0].policy
     np.testing.assert_array_equal(policy.log_std, 0.0)  # a deviation of 1, and not of exp(-9)
     with pytest.raises(ValueError, match="expected bounds low < high, got 2.0 and 2.0"):
         nets.clip_bound(2.0, 2.0)
 
 
 def test_the_temperature_rises_where_entropy_is_missing():
-    old, only = temperatures.initial_temperature(0.2), jnp.zeros(4, jnp.int32)
+    old, only = temperatures.initial_temperature(0.2), np.zeros(4, np.int32)
+    adjust = jax.jit(temperatures.adjust)
     for entropy, sign in ((-3.0, 1.0), (-1.0, -1.0)):
-        new = temperatures.adjust(old, (jnp.full(4, -entropy), only), 0.1, -2.0)
+        new = adjust(old, (np.full(4, -entropy, np.float32), only), 0.1, -2.0)
         # The first step of Adam is as long as the learning rate.
         np.testing.assert_allclose(new.log, np.log(0.2) + 0.1 * sign, rtol=1e-5)
-    fixed = temperatures.adjust(old, (jnp.full(4, 3.0), only), 0.0, -2.0)
+    fixed = adjust(old, (np.full(4, 3.0, np.float32), only), 0.0, -2.0)
     np.testing.assert_array_equal(fixed.log, old.log)
     # -alpha * (log pi + target), by the logarithm of alpha: -0.2 * (3 - 2).
     np.testing.assert_allclose(new.opt_state[0].mu, 0.1 * 0.2 * (2.0 - 1.0), rtol=1e-5)
 
 
 def test_each_task_may_have_a_temperature_of_its_own():
-    old, task = temperatures.initial_temperature(0.2, 3), jnp.asarray([0, 1, 1, 0])
-    log_prob = jnp.asarray([3.0, 1.0, 1.0, 3.0])
-    new = temperatures.adjust(old, (log_prob, task), 0.1, -2.0)
+    old, task = temperatures.initial_temperature(0.2, 3), np.int32([0, 1, 1, 0])
+    log_prob = np.float32([3.0, 1.0, 1.0, 3.0])
+    new = jax.jit(temperatures.adjust)(old, (log_prob, task), 0.1, -2.0)
     np.testing.assert_allclose(new.log - old.log, [0.1, -0.1, 0.0], atol=1e-5)
     expected = np.exp(np.asarray(new.log))[task]
     np.testing.assert_allclose(temperatures.weight(new, task), expected, rtol=1e-5)
@@ -104,13 +105,16 @@ def test_a_head_and_a_temperature_for_each_task():
     assert state.temperature.log.shape == (2,)
     transition = jax.eval_shape(lambda s: experience(agent, key, agent.hypers, s), state)
     jax.eval_shape(agent.update, key, agent.hypers, state, transition)
-    params, obs = network.init(key), jnp.eye(5)[3:]  # one observation of each task
+    params = jax.device_get(jax.jit(network.init)(key))
+    obs = np.eye(5, dtype=np.float32)[3:]  # one observation of each task
 
     @jax.jit
     def outputs(params):
         return network.apply(params, obs, action=jnp.full((2, 1), 0.3))[0]
 
-    changed = {**params, "heads": jax.tree.map(lambda x: x.at[1].add(1.0), params["heads"])}
+    more = np.float32([0.0, 1.0])
+    heads = jax.tree.map(lambda x: (x.T + more).T, params["heads"])  # those of the second task
+    changed = {**params, "heads": heads}
     for before, after in zip(*map(jax.tree.leaves, map(outputs, (params, changed))), strict=True):
         np.testing.assert_array_equal(before[0], after[0])
         assert np.all(np.asarray(before[1]) != np.asarray(after[1]))
@@ -133,14 +137,14 @@ def numbers(policy, first, second):
 
 def steps_of(n, terminated):
     """A rollout of one environment: observation 0, reward 10."""
-    flags = jnp.full((n, 1), terminated)
-    zeros = jnp.zeros((n, 1, 1))
-    return Transition(zeros, zeros, jnp.full((n, 1), 10.0), flags, ~flags, zeros, {})
+    flags = np.full((n, 1), terminated)
+    zeros = np.zeros((n, 1, 1), np.float32)
+    return Transition(zeros, zeros, np.full((n, 1), 10.0, np.float32), flags, ~flags, zeros, {})
 
 
 def critic_loss(agent, terminated, target):
     """The loss of the first gradient step, both critics together, when targets are these."""
-    state = agent.init(jax.random.key(0), agent.hypers)
+    state = jax.jit(agent.init)(jax.random.key(0), agent.hypers)
     changed = {f"critic_{i}": jnp.float32(x) for i, x in enumerate(target)}
     state = state._replace(target={"heads": state.target["heads"] | changed})
     rollout = steps_of(agent.rollout_length, terminated)
@@ -180,7 +184,7 @@ def test_the_target_is_the_minimum_over_a_random_subset_and_the_actor_climbs_the
     """REDQ: each number comes up as the least of a random pair; the actor climbs the mean."""
     values = jnp.asarray([[1.0, 2.0, 4.0], [4.0, 2.0, 1.0]])
     keys = jax.random.split(jax.random.key(0), 300)
-    pairs = jax.vmap(lambda key: ensembles.subset_minimum(key, values, 2))(keys)
+    pairs = jax.jit(jax.vmap(lambda key: ensembles.subset_minimum(key, values, 2)))(keys)
     pairs, counts = np.unique(pairs, axis=0, return_counts=True)
     np.testing.assert_array_equal(pairs, [[1.0, 1.0], [1.0, 2.0], [2.0, 1.0]])  # one of a batch
     assert counts.min() > 60
@@ -197,12 +201,12 @@ def test_td3s_noise_is_clipped_and_actions_stay_within_bounds():
     hypers = TD3Hypers(exploration_noise=5.0, min_history=1.0)
     config = TD3Config(**SMALL, gradient_steps=2)
     agent = td3(env, config, numbers(jnp.asarray([3.0]), 0.0, 0.0), hypers)
-    state = agent.init(jax.random.key(0), hypers)
-    noise, obs = agent.noise(jax.random.key(1), 1000), jnp.zeros((1000, 3))
+    state = jax.jit(agent.init)(jax.random.key(0), hypers)
+    noise, obs = agent.noise(jax.random.key(1), 1000), np.zeros((1000, 3), np.float32)
     act = jax.jit(agent.act, static_argnums=5)
     early = np.asarray(act(noise, hypers, state, (), obs, True)[1])
     assert early.min() < -1.8 and early.max() > 1.8 and abs(early.mean()) < 0.2  # uniform
-    obs_of = jnp.zeros((8, 1, 3))
+    obs_of = np.zeros((8, 1, 3), np.float32)
     rollout = steps_of(8, True)._replace(obs=obs_of, next_obs=obs_of)
     state = jax.jit(agent.update)(jax.random.key(2), hypers, state, rollout)[0]
     late = np.asarray(act(noise, hypers, state, (), obs, True)[1])
@@ -232,27 +236,34 @@ def test_a_dimension_without_a_choice_stays_at_its_value(build):
     agent = build(env, config, network, hypers(min_history=1.0))
     init, _, train, *_ = make_train(agent, env, updates_per_call=2)
     key, clock = jax.random.key(0), Clock(np.int32(0), np.int32(2))
-    before = jax.jit(init)(key, agent.hypers, env.params)
-    run, _ = jax.jit(train)(key, agent.hypers, env.params, before, clock)
-    learner = [x for x in jax.tree.leaves(run.agent.learner) if x.dtype == jnp.float32]
+
+    @jax.jit
+    def program(key):
+        before = init(key, agent.hypers, env.params)
+        run = train(key, agent.hypers, env.params, before, clock)[0]
+        noise, obs = agent.noise(key, 8), jnp.zeros((8, 3))
+        acts = (agent.act(noise, agent.hypers, run.agent, (), obs, x)[1] for x in (True, False))
+        return before.agent.learner, run.agent.learner, tuple(acts)
+
+    before, after, actions = jax.device_get(program(key))
+    learner = [x for x in jax.tree.leaves(after) if x.dtype == np.float32]
     assert all(np.all(np.isfinite(x)) for x in learner)
-    heads = [jax.tree.leaves(x.agent.learner.params["heads"]["actor"]) for x in (run, before)]
+    heads = [jax.tree.leaves(x.params["heads"]["actor"]) for x in (after, before)]
     for now, then in zip(*heads, strict=True):
-        moved = np.any(np.asarray(now != then).reshape(-1, now.shape[-1]), axis=0)
+        moved = np.any((now != then).reshape(-1, now.shape[-1]), axis=0)
         assert moved.tolist() == ([True, False] * 2 if gaussian else [True, False])
-    noise, obs = agent.noise(jax.random.key(1), 8), jnp.zeros((8, 3))
-    for explore in (True, False):
-        action = agent.act(noise, agent.hypers, run.agent, (), obs, explore)[1]
+    for action in actions:
         np.testing.assert_array_equal(action[:, 1], np.float32(0.3))
         assert np.all(np.abs(action[:, 0]) < 2.0) and np.any(action[:, 0] != 0.0)
 
 
 def test_the_probability_is_of_free_dimensions_alone():
-    policy = nets.Gaussian(jnp.asarray([[0.3, 9.0, -1.0]]), jnp.asarray([[0.0, 1.0, -0.5]]))
-    noise = jnp.asarray([[0.5, -2.0, 0.7]])
-    action, log_prob = nets.squashed((True, False, True))(noise, policy)
+    policy = nets.Gaussian(np.float32([[0.3, 9.0, -1.0]]), np.float32([[0.0, 1.0, -0.5]]))
+    noise = np.float32([[0.5, -2.0, 0.7]])
+    action, log_prob = jax.jit(nets.squashed((True, False, True)))(noise, policy)
     fewer = nets.Gaussian(policy.mean[:, ::2], policy.log_std[:, ::2])
-    alone, expected = nets.squashed((True, True))(noise[:, ::2], fewer)
+    alone, expected = jax.jit(nets.squashed((True, True)))(noise[:, ::2], fewer)
+    action = np.asarray(action)
     np.testing.assert_array_equal(action[:, ::2], alone)
     np.testing.assert_array_equal(action[:, 1], 0.0)
     np.testing.assert_allclose(log_prob, expected, 1e-6)
@@ -279,8 +290,8 @@ def test_only_its_own_part_moves():
     network = nets.actor_critics(env.observation, env.action, hidden=(4,), deterministic=True)
     config = TD3Config(**SMALL, gradient_steps=4, batch_size=4)
     agent = td3(env, config, network, TD3Hypers(min_history=1.0))
-    state = agent.init(jax.random.key(0), agent.hypers)
-    obs_of = jnp.zeros((8, 1, 3))
+    state = jax.jit(agent.init)(jax.random.key(0), agent.hypers)
+    obs_of = np.zeros((8, 1, 3), np.float32)
     rollout = steps_of(8, False)._replace(obs=obs_of, next_obs=obs_of)
     after, _ = jax.jit(agent.update)(jax.random.key(1), agent.hypers, state, rollout)
     counts = {
@@ -308,16 +319,16 @@ def test_observations_are_stored_as_they_come_and_shown_normalized(kind):
         agent = sac(env, SACConfig(**sizes), network, SACHypers(min_history=1.0))
     else:
         agent = td3(env, TD3Config(**sizes), network, TD3Hypers(min_history=1.0))
-    rows = jnp.asarray([3.0, 5.0] * 4)[:, None, None]  # mean 4, deviation 1
-    never = jnp.zeros((8, 1), bool)
+    rows = np.float32([3.0, 5.0] * 4)[:, None, None]  # mean 4, deviation 1
+    never = np.zeros((8, 1), bool)
     rollout = steps_of(8, True)._replace(obs=rows, next_obs=8.0 - rows, terminated=never)
-    state = agent.init(jax.random.key(0), agent.hypers)
-    np.testing.assert_array_equal(agent.see(state, rows), rows)  # nothing is known yet
-    state, _ = agent.update(jax.random.key(1), agent.hypers, state, rollout)
+    state = jax.jit(agent.init)(jax.random.key(0), agent.hypers)
+    np.testing.assert_array_equal(jax.jit(agent.see)(state, rows), rows)  # nothing is known yet
+    state, _ = jax.jit(agent.update)(jax.random.key(1), agent.hypers, state, rollout)
     jax.effects_barrier()
     found = np.unique(np.concatenate([np.ravel(x) for x in seen if len(x) == 64]))
     np.testing.assert_allclose(found, [-1.0, 1.0], atol=1e-5)
-    np.testing.assert_array_equal(np.unique(state.replay.ring.obs[:8]), [3.0, 5.0])
+    np.testing.assert_array_equal(np.unique(np.asarray(state.replay.ring.obs)[:8]), [3.0, 5.0])
     seen.clear()
     act = jax.jit(agent.act, static_argnums=5)
     act(agent.noise(jax.random.key(2), 1), agent.hypers, state, (), jnp.full((1, 1), 50.0), False)
@@ -346,12 +357,13 @@ def trained(kind, env, steps):
     result = pjs.run(agent, env, seeds=2, steps=steps)
 
     def judge(obs, actions):
-        rows = (jnp.asarray(x, jnp.float32)[:, None] for x in (obs, actions))
+        rows = (np.asarray(x, np.float32)[:, None] for x in (obs, actions))
 
         def one(params, obs, action):
             return network.apply(params, obs, action=action)[0].values
 
-        return jax.vmap(one, (0, None, None))(result.state().agent.learner.params, *rows)
+        judged = jax.jit(jax.vmap(one, (0, None, None)))
+        return judged(result.state().agent.learner.params, *rows)
 
     return result, judge
 

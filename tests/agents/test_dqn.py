@@ -90,7 +90,7 @@ def test_gradient_steps_are_counted(length, gradient_steps):
     config = DQNConfig(1, length, gradient_steps, batch_size=4, capacity=64)
     hypers = DQNHypers(min_history=10.0)
     agent = dqn(env, config, table(1.0, 2.0), hypers)
-    state, update = agent.init(jax.random.key(0), hypers), jax.jit(agent.update)
+    state, update = jax.jit(agent.init)(jax.random.key(0), hypers), jax.jit(agent.update)
     warm_up = -(-10 // length) - 1  # the update that brings step 10 learns
     for i in range(1, 9):
         state, metrics = update(jax.random.key(i), hypers, state, steps_of([0.0] * length, 1.0))
@@ -111,7 +111,12 @@ def test_a_count_at_its_largest_stays_and_the_target_follows_as_before():
     start = 2**31 - 4
     state = ReplayState(Learner(jnp.float32(1), ()), jnp.float32(0), jnp.int32(start), ())
     follow = Target(3.0, 1.0)
-    state, _, targets = replay_learning.learn(jnp.zeros(12), state, jnp.bool(True), follow, step)
+
+    @jax.jit
+    def learn(state):
+        return replay_learning.learn(jnp.zeros(12), state, jnp.bool(True), follow, step)
+
+    state, _, targets = learn(state)
     # The parameters are the step, less a multiple of 3; every third is copied.
     wanted = [0, 0, 3, 3, 3, 6, 6, 6, 9, 9, 9, 12]
     np.testing.assert_array_equal(targets, wanted)
@@ -122,7 +127,7 @@ def test_nothing_moves_before_there_is_enough_history():
     env = probes.delayed_reward()
     hypers = DQNHypers(min_history=1e9, target_update_period=1.0)
     agent = dqn(env, DQNConfig(capacity=4096, batch_size=4), table(1.0, 2.0), hypers)
-    state, update = agent.init(jax.random.key(0), hypers), jax.jit(agent.update)
+    state, update = jax.jit(agent.init)(jax.random.key(0), hypers), jax.jit(agent.update)
     state = state._replace(target={"q": jnp.asarray([3.0, 4.0])})
     after, metrics = update(jax.random.key(1), hypers, state, steps_of([1.0] * 4, 1.0))
     jax.tree.map(
@@ -146,17 +151,19 @@ def test_epsilon_decays_from_where_learning_begins():
     """100 updates of 4 steps: from step 10 on over 0.25 of 400, by 0.99 / 100 a step."""
     env, hypers = probes.delayed_reward(), DQNHypers(min_history=10.0, epsilon_decay=0.25)
     agent = dqn(env, DQNConfig(capacity=64), table(1.0, 2.0), hypers)
-    found = [agent.anneal(hypers, Clock(i, 100)).epsilon for i in (0, 2, 3, 15, 27, 28, 99)]
+    anneal = jax.jit(agent.anneal)
+    found = [anneal(hypers, Clock(i, 100)).epsilon for i in (0, 2, 3, 15, 27, 28, 99)]
     expected = [1.0, 1.0, 1.0 - 2 * 0.0099, 1.0 - 50 * 0.0099, 1.0 - 98 * 0.0099, 0.01, 0.01]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(agent.anneal(hypers, ENDED).epsilon, 0.01, rtol=1e-5)
 
 
 def test_the_target_follows_its_schedule():
-    target, params = {"w": jnp.zeros(3)}, {"w": jnp.asarray([1.0, 2.0, 1e-7])}
+    target, params = {"w": np.zeros(3, np.float32)}, {"w": np.float32([1.0, 2.0, 1e-7])}
+    follow = jax.jit(replay_learning.follow)
 
     def after(steps, period, tau):
-        return replay_learning.follow(target, params, jnp.int32(steps), Target(period, tau))["w"]
+        return follow(target, params, np.int32(steps), Target(period, tau))["w"]
 
     np.testing.assert_array_equal(after(7, 8.0, 1.0), target["w"])
     np.testing.assert_array_equal(after(8, 8.0, 1.0), params["w"])
@@ -168,7 +175,7 @@ def test_the_counter_of_gradient_steps_may_be_restarted():
     env = probes.delayed_reward()
     hypers = DQNHypers(1e-2, min_history=4.0, target_update_period=3.0)
     agent = dqn(env, DQNConfig(capacity=64, batch_size=4), hypers=hypers)
-    state, update = agent.init(jax.random.key(0), hypers), jax.jit(agent.update)
+    state, update = jax.jit(agent.init)(jax.random.key(0), hypers), jax.jit(agent.update)
     copied = []
     for i in range(8):
         if i == 2:
@@ -181,11 +188,11 @@ def test_the_counter_of_gradient_steps_may_be_restarted():
 
 def steps_of(observations, reward, truncated=False):
     """A rollout [T, 1] of action 0; the successor of an observation is the next one."""
-    obs = jnp.asarray(observations)[:, None, None]
-    flags = jnp.zeros((len(observations), 1), bool)
-    rewards = jnp.full(flags.shape, reward, jnp.float32)
-    following = jnp.concatenate([obs[1:], obs[-1:]])
-    fields = flags.astype(jnp.int32), rewards, flags, flags | truncated, following
+    obs = np.asarray(observations, np.float32)[:, None, None]
+    flags = np.zeros((len(observations), 1), bool)
+    rewards = np.full(flags.shape, reward, np.float32)
+    following = np.concatenate([obs[1:], obs[-1:]])
+    fields = flags.astype(np.int32), rewards, flags, flags | truncated, following
     return Transition(obs, *fields, {})
 
 
@@ -208,7 +215,9 @@ def test_targets_by_hand(double, value):
     config = DQNConfig(capacity=16, batch_size=4, max_n_step=2, double=double)
     hypers = DQNHypers(gamma=0.5, n_step=2.0, min_history=1.0)
     agent = dqn(env, config, table(1.0, 2.0), hypers)
-    state = agent.init(jax.random.key(0), hypers)._replace(target={"q": jnp.asarray([5.0, 3.0])})
+    state = jax.jit(agent.init)(jax.random.key(0), hypers)._replace(
+        target={"q": jnp.asarray([5.0, 3.0])}
+    )
     steps = steps_of([1.0] * 4, 10.0)
     _, metrics = jax.jit(agent.update)(jax.random.key(1), hypers, state, steps)
     target = 10.0 + 0.5 * 10.0 + 0.25 * value
@@ -220,7 +229,7 @@ def test_clipped_errors_count_linearly():
     env = probes.delayed_reward()
     hypers = DQNHypers(gamma=0.0, min_history=1.0)
     agent = dqn(env, DQNConfig(capacity=16, batch_size=4, huber=True), table(1.0, 2.0), hypers)
-    state = agent.init(jax.random.key(0), hypers)
+    state = jax.jit(agent.init)(jax.random.key(0), hypers)
     steps = steps_of([1.0] * 4, 10.0)
     _, metrics = jax.jit(agent.update)(jax.random.key(1), hypers, state, steps)
     np.testing.assert_allclose(metrics["td_loss"], 9.0 - 0.5, 1e-6)
@@ -266,9 +275,9 @@ def test_what_is_learnt_from_is_augmented_where_it_is_pixels():
         env = probes.delayed_reward()._replace(observation=box)
         config = DQNConfig(capacity=16, batch_size=4, augment=augment)
         agent = dqn(env, config, network, hypers)
-        image = jnp.full((4, 1, side, side, 1), 100, jnp.uint8)
+        image = np.full((4, 1, side, side, 1), 100, np.uint8)
         steps = steps_of([0.0] * 4, 0.0)._replace(obs=image, next_obs=image)
-        state = agent.init(jax.random.key(0), hypers)
+        state = jax.jit(agent.init)(jax.random.key(0), hypers)
         keys = jax.random.split(jax.random.key(1), 3)
         return jax.jit(jax.vmap(agent.update, (0, None, None, None)))(keys, hypers, state, steps)[
             1

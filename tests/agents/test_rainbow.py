@@ -28,11 +28,11 @@ def q_network(env, **options):
 def rollout(rewards, terminated=False, obs=1.0):
     """Steps [4, 1] of action 0 between observations of equal value."""
     shape = (4, 1)
-    flags = jnp.full(shape, terminated)
-    shown = jnp.full((*shape, 1), obs)
-    rewards = jnp.broadcast_to(jnp.asarray(rewards, jnp.float32)[..., None], shape)
-    action = jnp.zeros(shape, jnp.int32)
-    return Transition(shown, action, rewards, flags, jnp.zeros(shape, bool), shown, {})
+    flags = np.full(shape, terminated)
+    shown = np.full((*shape, 1), obs, np.float32)
+    rewards = np.broadcast_to(np.asarray(rewards, np.float32)[..., None], shape)
+    action = np.zeros(shape, np.int32)
+    return Transition(shown, action, rewards, flags, np.zeros(shape, bool), shown, {})
 
 
 @pytest.mark.parametrize("double", [pytest.param(False, marks=pytest.mark.slow), True])
@@ -46,7 +46,7 @@ def test_without_its_parts_it_is_c51(double):
     ours = rainbow(env, RainbowConfig(**both, **ONE, max_n_step=1), network, hypers[1])
 
     def learnt(agent):
-        state = agent.init(jax.random.key(0), agent.hypers)
+        state = jax.jit(agent.init)(jax.random.key(0), agent.hypers)
         state.target["heads"]["q"] = network.init(jax.random.key(0))["heads"]["q"][::-1]
         update = jax.jit(agent.update)
         state, _ = update(jax.random.key(1), agent.hypers, state, rollout([0.3]))
@@ -102,12 +102,14 @@ def test_noise_is_all_the_exploration_that_a_noisy_network_has():
         state = jax.eval_shape(agent.init, jax.random.key(0), agent.hypers)
         state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
         # Of all zeros, which are no tie for chance: greedy actions are 0.
-        noise = (
-            jnp.linspace(0.0, 1.0, 1000, endpoint=False),
-            agent.noise(jax.random.key(0), 1000)[1],
-        )
-        explored = agent.act(noise, agent.hypers, state, (), jnp.ones((1000, 1)), True)[1]
-        return 2.0 * float(jnp.mean(explored))
+        uniform = np.linspace(0.0, 1.0, 1000, endpoint=False, dtype=np.float32)
+
+        @jax.jit
+        def explored(key, hypers):
+            noise = uniform, agent.noise(key, 1000)[1]
+            return agent.act(noise, hypers, state, (), jnp.ones((1000, 1)), True)[1]
+
+        return 2.0 * float(np.mean(explored(jax.random.key(0), agent.hypers)))
 
     assert rate(noisy, None) == rate(noisy, RainbowHypers(learning_rate=1e-3)) == 0.0
     assert rate(noisy, RainbowHypers(epsilon=0.5)) == pytest.approx(0.5, abs=0.01)

@@ -1,5 +1,7 @@
 """Training on several tasks: shares, returns and evaluation of each; one task is none."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,18 +40,21 @@ def small_q(env):
     return nets.q_network(env.observation, env.action, hidden=(8,), layer_norm=False)
 
 
+@functools.cache
 def agents():
+    """Their environment, and agents by name."""
     env = three()
     replay = DQNConfig(6, 10, gradient_steps=2, batch_size=8, capacity=180, probe_size=8)
     soon = DQNHypers(min_history=60.0, epsilon_decay=0.5)
-    return {
+    return env, {
         "ppo": ppo(env, PPO._replace(normalize_each_task=True), multi_head(small(env), env[1])),
         "pqn": pqn(env, PQNConfig(6, 10, 1, 2), multi_head(small_q(env), env[1])),
         "dqn": dqn(env, replay, small_q(env), soon),
     }
 
 
-def fleet(agent, env, seeds, updates=3):
+def trained(agent, env, updates=3):
+    """Members by their seeds, after their training: (state, history)."""
     init, _, train, *_ = make_train(agent, env, updates_per_call=updates)
     now = Clock(jnp.int32(0), jnp.int32(updates))
 
@@ -59,7 +64,7 @@ def fleet(agent, env, seeds, updates=3):
         axes = (0, None, None, 0, None)
         return jax.vmap(train, axes)(keys, agent.hypers, env.params, state, now)
 
-    return program(jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32)))
+    return lambda *seeds: program(jax.vmap(jax.random.key)(np.uint32(seeds)))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +72,9 @@ def fleet(agent, env, seeds, updates=3):
 )
 def test_returns_of_each_task_and_members_by_themselves(name):
     """Known lengths and returns; the neighbour of a member does not matter."""
-    agent, env = agents()[name], three()
-    state, history = fleet(agent, env, [3, 4])
+    env, known = agents()
+    fleet = trained(known[name], env)
+    state, history = jax.device_get(fleet(3, 4))
     for task, length in zip(env.tasks, (1, 2, 5), strict=True):
         np.testing.assert_array_equal(history[f"episode_length_{task}"], length)
     for task in env.tasks[:2]:
@@ -78,20 +84,28 @@ def test_returns_of_each_task_and_members_by_themselves(name):
     for task, count in zip(env.tasks, (20, 10, 4), strict=True):
         np.testing.assert_array_equal(history[f"episodes_{task}"], count)
     assert np.all(np.abs(history["episode_return_recall"]) <= 3.0)  # its third action counts 3
-    beside = fleet(agent, env, [3, 9])
+    beside = jax.device_get(fleet(3, 9))
     first, again = (jax.tree.map(lambda x: x[0], x) for x in ((state, history), beside))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert not np.array_equal(history["episode_return_recall"][0], beside[1]["episode_return"][1])
 
 
+def played(agent, env, pool):
+    """A rollout from the start: states of environments at first, transitions, metrics."""
+
+    @jax.jit
+    def program():
+        state = start(agent, env, KEY, env.params, agent.init(KEY, agent.hypers))
+        act = rollout(agent, env, KEY, agent.hypers, env.params, state, reset_pool=pool)
+        return state.env, *act[1:]
+
+    return program()
+
+
 @pytest.mark.parametrize("name", ["ppo", "pqn", "dqn"])
 def test_actions_that_a_task_has_not_are_never_taken(name):
-    agent, env = agents()[name], three()
-    state = start(agent, env, KEY, env.params, agent.init(KEY, agent.hypers))
-    roll = jax.jit(
-        lambda state: rollout(agent, env, KEY, agent.hypers, env.params, state, reset_pool=2)
-    )
-    state, transition, _ = roll(state)
+    env, known = agents()
+    transition = jax.device_get(played(known[name], env, pool=2)[1])
     actions = np.asarray(transition.action)
     assert set(actions[:, 2::3].ravel()) == {0, 1, 2}
     assert set(actions[:, 0::3].ravel()) | set(actions[:, 1::3].ravel()) == {0, 1}
@@ -106,7 +120,7 @@ def test_one_task_is_the_environment_itself():
     made = []
     for one in (alone, env):
         agent = ppo(one, PPO, small(one))
-        state, history = fleet(agent, one, [0])
+        state, history = trained(agent, one)(0)
         evaluate = make_evaluate(agent, one, episodes=4)
         member = jax.tree.map(lambda x: x[0], state.agent)
         found = jax.jit(evaluate)(KEY, agent.hypers, one.params, member)
@@ -124,15 +138,9 @@ def test_resets_of_each_task_come_from_its_own_pool():
     env = multi_task([*members, make("Acrobot-v1", max_steps_in_episode=2)])
     agent = ppo(env, PPO, small(env))
     for pool in (0, 2):
-        state = start(agent, env, KEY, env.params, agent.init(KEY, agent.hypers))
-        assert len(state.env) == 2, "the family is one batch"
-        assert [jax.tree.leaves(x)[0].shape[0] for x in state.env] == [4, 2]
-        act = jax.jit(
-            lambda state, pool=pool: rollout(
-                agent, env, KEY, agent.hypers, env.params, state, reset_pool=pool
-            )
-        )
-        _, transition, found = act(state)
+        states, transition, found = jax.device_get(played(agent, env, pool))
+        assert len(states) == 2, "the family is one batch"
+        assert [jax.tree.leaves(x)[0].shape[0] for x in states] == [4, 2]
         done = np.asarray(transition.done)
         np.testing.assert_array_equal(done[:, 2], np.arange(10) % 2 == 1)
         np.testing.assert_array_equal(done[:, 0], np.arange(10) % 3 == 2)
@@ -142,14 +150,18 @@ def test_resets_of_each_task_come_from_its_own_pool():
         assert found["episode_length_CartPole-v1-1"] == 3.0
     # A family member's steps are those of the environment with its parameters.
     envs, keys = grouped.parallel(env), jax.random.split(KEY, 6)
-    states, _ = envs.init(keys, env.params)
-    actions = jnp.array([0, 1, 2, 1, 0, 0])
-    _, now = envs.step(keys, env.params, states, actions)
-    for i in range(6):
-        one = only(env, i % 3)
-        state, _ = one.init(keys[i], one.params)
-        expected = one.step(keys[i], one.params, state, actions[i])[1]
-        np.testing.assert_allclose(now.obs[i], expected.obs, rtol=1e-6)
+    actions = np.int32([0, 1, 2, 1, 0, 0])
+
+    def first(dynamics, params, keys, actions):
+        state, _ = dynamics.init(keys, params)
+        return dynamics.step(keys, params, state, actions)[1].obs
+
+    obs = np.asarray(jax.jit(lambda: first(envs, env.params, keys, actions))())
+    for task in range(3):
+        one, mine = only(env, task), np.arange(6) % 3 == task
+        each = jax.jit(jax.vmap(lambda key, action, one=one: first(one, one.params, key, action)))
+        expected = each(keys[mine], actions[mine])
+        np.testing.assert_allclose(obs[mine], expected, rtol=1e-6)
 
 
 def test_evaluation_of_all_and_of_each():

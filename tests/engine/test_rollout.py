@@ -1,5 +1,7 @@
 """The rollout: successors, ends of episodes, and the reset pool."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,7 +63,8 @@ def test_a_life_that_is_lost_ends_nothing_but_what_is_learnt():
     assert metrics["episodes"] == 16 and metrics["episode_return"] == 10
 
 
-def roll(num_envs=8, length=10, reset_pool=1, seed=0):
+@functools.cache
+def roller(num_envs, length, reset_pool):
     env, agent = counter(), idle(num_envs, length)
 
     @jax.jit
@@ -70,7 +73,11 @@ def roll(num_envs=8, length=10, reset_pool=1, seed=0):
         run = start(agent, env, init_key, (), ())
         return run, *rollout(agent, env, key, (), (), run, reset_pool=reset_pool)
 
-    return program(jax.random.key(seed))
+    return program
+
+
+def roll(num_envs=8, length=10, reset_pool=1, seed=0):
+    return roller(num_envs, length, reset_pool)(jax.random.key(seed))
 
 
 @pytest.mark.parametrize("reset_pool", [0, 1, 2])
