@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.sweeps.policy import Policy, load_policy
     from purejaxrl_suite.sweeps.result import Result
     from purejaxrl_suite.sweeps.run import run
+    from purejaxrl_suite.sweeps.stages import Stage, Stages, stages
     from purejaxrl_suite.sweeps.sweep import plan, sweep
 
 _HOMES = {
@@ -110,6 +111,7 @@ _HOMES = {
     "sweeps.result": ("Result",),
     "sweeps.run": ("run",),
     "populations.selection": ("Selection", "population_based_training", "successive_halving"),
+    "sweeps.stages": ("Stage", "Stages", "stages"),
     "sweeps.sweep": ("plan", "sweep"),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import tree
@@ -15,10 +16,10 @@ from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine.rows import row_count, updates_per_row
 from purejaxrl_suite.sweeps import curves, plan
-from purejaxrl_suite.sweeps.fleet import Program, Segment, compile_fleet, segments
+from purejaxrl_suite.sweeps.fleet import Members, Program, Segment, compile_fleet, segments
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, enter
 from purejaxrl_suite.sweeps.interrupt import Interrupted, interruptible
-from purejaxrl_suite.sweeps.layout import Group, Layout
+from purejaxrl_suite.sweeps.layout import Before, Group, Layout
 from purejaxrl_suite.sweeps.memory import parse_bytes
 from purejaxrl_suite.sweeps.plan import GroupPlan, Plan
 from purejaxrl_suite.sweeps.result import Result
@@ -151,6 +152,20 @@ def _plan_group(
     )
 
 
+def begun(before: Before, seeds: np.ndarray, rows: np.ndarray, fresh: Run, sharding: Any) -> Run:
+    """States, like the fresh ones, with which members go on from those of the stage before.
+
+    rows: which members of their group they are.
+    """
+    if before.begin is None or before.states is None:
+        raise ValueError(f"expected `stages`, which trains stage {before.told['stage']!r} first")
+    # 2**31 + 1 is no update: this key is not among those of training.
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 2**31 + 1))(seeds)
+    found = jax.tree.map(jnp.asarray, before.states(rows))
+    made = jax.jit(jax.vmap(before.begin))(keys, found, fresh)
+    return jax.device_put(tree.strong(made), sharding)
+
+
 def sizes_of(made: Plan) -> dict[str, list[int]]:
     """The sizes that decide bits, of each group: stored with a sweep, followed on resuming."""
     programs = [group.program for group in made.groups]
@@ -274,7 +289,7 @@ class Training:
         """Train one chunk from its last checkpoint to the end, or to the update `until`."""
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         members = group.members.chunk(k * made.chunk, made.chunk)
-        start, run = self._begin(made.program, members, store)
+        start, run = self._begin(g, k, members)
         self.before += start * group.per_update * made.chunk
         every = self.settings.checkpoint_every * made.program.length
         end = group.updates if until is None else until
@@ -309,13 +324,20 @@ class Training:
         if self.on_segment is not None:
             self.on_segment(self._progress(g, k, segment, steps))
 
-    def _begin(self, program: Program, members: Any, store: Any) -> tuple[int, Run]:
-        shape = program.init.out_info
+    def _begin(self, g: int, k: int, members: Members) -> tuple[int, Run]:
+        """The update of the last checkpoint of a chunk, and its state; else how it begins."""
+        program, store = self.plan.groups[g].program, self.chunks[g][k]
+        before, shape = self.laid.groups[g].before, program.init.out_info
         found = store.restore(shape)
-        if found is None:
-            store.clear()
-            return 0, program.init(members.seeds, members.hypers, members.data)
-        return found[0], jax.device_put(tree.from_host(shape, found[1]), program.sharding)
+        if found is not None:
+            return found[0], jax.device_put(tree.from_host(shape, found[1]), program.sharding)
+        store.clear()
+        fresh = program.init(members.seeds, members.hypers, members.data)
+        if before is None:
+            return 0, fresh
+        last = len(self.laid.groups[g].members.seeds) - 1
+        rows = np.minimum(np.arange(k * program.size, (k + 1) * program.size), last)
+        return 0, begun(before, members.seeds, rows, fresh, program.sharding)
 
     def _progress(self, g: int, k: int, segment: Segment, steps: int) -> Progress:
         group, made = self.laid.groups[g], self.plan.groups[g]

@@ -30,6 +30,7 @@ from purejaxrl_suite.sweeps.record import record_of
 PROGRAM = "program"
 """The part of an identity that is a digest."""
 OF_MEMBERS = "functions of environment, wrappers, network, agent, intervention or metrics differ"
+OF_BEGIN = "begin is another function, or holds other numbers"
 OF_SELECT = "select is another function, or holds other numbers"
 LONG = 160
 """Characters of a value in a message."""
@@ -47,6 +48,8 @@ def identity_of(laid: Layout) -> dict[str, Any]:
     record = record_of(laid)
     for known, group in zip(record["groups"], laid.groups, strict=True):
         known[PROGRAM] = digest(group.train, group.members)
+        if group.before is not None:
+            known["before"] = dict(group.before.told)
     return record
 
 
@@ -66,7 +69,8 @@ def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: b
             return f"{_readable(name, here)} is {there} there, {now} here"
     for name in opaque if programs else ():
         if theirs.get(name) != here[name]:
-            what = OF_SELECT if "select" in name else OF_MEMBERS
+            what = OF_BEGIN if ".before." in name else OF_MEMBERS
+            what = OF_SELECT if "select" in name else what
             return f"all names agree, but {what}"
     return None
 

@@ -7,9 +7,9 @@ Static choices (environment, network, Config) make groups, one compiled program 
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -18,7 +18,15 @@ from purejaxrl_suite.core import spaces, validate
 from purejaxrl_suite.core.argument import instance, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
+from purejaxrl_suite.core.types import (
+    Agent,
+    Environment,
+    Intervention,
+    Key,
+    Network,
+    PyTree,
+    Run,
+)
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import Source, built_for
 from purejaxrl_suite.engine.train import Train, make_train
@@ -29,6 +37,29 @@ from purejaxrl_suite.sweeps.experiment import Builder, Experiment
 from purejaxrl_suite.sweeps.fleet import Members
 
 
+class Begin(Protocol):
+    """Gives the state that a member begins a stage with."""
+
+    def __call__(self, key: Key, before: Run, fresh: Run, /) -> Run:
+        """From that with which it ended the stage before, and that which it would begin with."""
+        ...
+
+
+class Before(NamedTuple):
+    """What the members of a group go on from: those of a group of another stage.
+
+    told: which, as JSON; part of the identity. begin: None where nothing is to be trained, as for
+    what is read. group: number of that group. rows: i[C * S], its member for each of this one's.
+    states: members of this group -> final states of those, leaves [B, ...]; once they are trained.
+    """
+
+    told: Mapping[str, Any]
+    begin: Begin | None = None
+    group: int = 0
+    rows: Any = None
+    states: Callable[[np.ndarray], Run] | None = None
+
+
 class Group(NamedTuple):
     """What shares one compiled program.
 
@@ -36,7 +67,7 @@ class Group(NamedTuple):
     of them, C x S. updates: of each member. source: who makes their experience.
     train: the training of one of them. reset_pool: start states per environment and rollout.
     intervention: what is done, and measured, in training. evaluation: of its members while they
-    are trained.
+    are trained. before: what they go on from, None for a start of their own.
     """
 
     labels: Mapping[str, Any]
@@ -50,6 +81,7 @@ class Group(NamedTuple):
     reset_pool: int = 1
     intervention: Intervention | None = None
     evaluation: Evaluating | None = None
+    before: Before | None = None
 
     @property
     def per_update(self) -> int:

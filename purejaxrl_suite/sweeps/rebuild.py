@@ -21,7 +21,7 @@ from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.experiment import MakesSource
 from purejaxrl_suite.sweeps.fleet import Members
-from purejaxrl_suite.sweeps.layout import Group, Layout, structure, with_source
+from purejaxrl_suite.sweeps.layout import Before, Group, Layout, structure, with_source
 from purejaxrl_suite.sweeps.record import plain
 
 Known = Mapping[str, Any]
@@ -74,7 +74,8 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
     train = make_train(agent, source, **how)
     members = with_source(_members(known, record, agent, env), source)
     made = known["labels"], config, agent, env, members, known["updates"]
-    return Group(*made, source, train, reset_pool=pool, **how)
+    before = Before(known["before"]) if "before" in known else None
+    return Group(*made, source, train, reset_pool=pool, before=before, **how)
 
 
 def _source(known: Known, made_by: MakesSource | None) -> MakesSource:

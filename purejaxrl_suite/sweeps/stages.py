@@ -1,0 +1,286 @@
+"""Stages: experiments one after the other, each member going on from the one before it.
+
+    def from_teacher(key, before, fresh):
+        return fresh._replace(agent=fresh.agent._replace(learner=before.agent.learner))
+
+    found = pjs.stages(
+        pjs.Stage("easy", pjs.Experiment(pjs.ppo, easy, seeds=8, steps=1e6)),
+        pjs.Stage("hard", pjs.Experiment(pjs.ppo, hard, seeds=8, steps=1e6), begin=from_teacher),
+        out="runs/curriculum",
+    )
+
+A stage is a sweep of its own, in a folder of its name; all of them share one folder, one call, and
+one way to go on. Its members begin with the final states of those that have the same coordinates in
+the stage before: an axis of that stage must be one here, too, and one that is only here is where a
+member has several successors.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import function, instance, wrong
+from purejaxrl_suite.core.check_environment import check_quickly
+from purejaxrl_suite.core.types import PyTree, Run
+from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps.execute import Progress, Settings, execute
+from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.folder import choose
+from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of, flat
+from purejaxrl_suite.sweeps.layout import Before, Begin, Group, Layout, label, lay_out
+from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.store import claimed
+
+if TYPE_CHECKING:
+    import xarray
+
+RECORD = "stages.json"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+FORM = "(key, before, fresh) -> the state that a member begins with"
+
+
+class Stage(NamedTuple):
+    """Say what is trained in one stage, and with what its members begin.
+
+    name: of its folder, and its label in the curves.
+    begin: (key, before, fresh) -> Run. before: with what the member has ended the stage before.
+        fresh: with what it would begin by itself, whose structure, shapes and dtypes the result
+        must have. key: for what is drawn. None in the first stage, and only there.
+    """
+
+    name: str
+    experiment: Experiment
+    begin: Begin | None = None
+
+
+class Stages(NamedTuple):
+    """Hold what stages leave behind.
+
+    curves: xarray.Dataset of all of them over (what was varied ..., seed, step), with a coordinate
+    `stage` along `step`, which counts through; NaN where a stage has no such curve. results:
+    {name: Result}, whose curves begin at 0 each, and whose members act.
+    """
+
+    curves: "xarray.Dataset"
+    results: dict[str, Result]
+
+    def __getitem__(self, name: Any) -> Any:
+        """The Result of a stage by its name; a field by its position."""
+        return self.results[name] if isinstance(name, str) else tuple(self)[name]
+
+    def __repr__(self) -> str:
+        """The results, one after the other."""
+        return "\n".join(f"{name}\n{result}" for name, result in self.results.items())
+
+    __str__ = __repr__
+
+
+def stages(
+    *parts: Stage,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    segments: int = 20,
+    checkpoint_every: int = 1,
+    keep: int = 2,
+    memory: str | int | float | None = None,
+    accept_changes: bool = False,
+    announce: Callable[[object], None] = print,
+    on_segment: Callable[[Progress], None] | None = None,
+) -> Stages:
+    """Train stages one after the other, each from the final states of the one before.
+
+    out, resume, segments, checkpoint_every, keep, memory, accept_changes, announce, on_segment: as
+        in `sweep`, of every stage; the folder holds a folder for each. The same call goes on where
+        it stopped, and with more stages at the end it trains those.
+
+    Raises ValueError before anything is compiled where a stage makes no sense by itself, where its
+    members have none in the stage before, and where `begin` gives another structure than it should;
+    else what `sweep` raises.
+    """
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    folder = choose(out, resume)
+    chain = _lay_out(parts)
+    if resume is not None and not (Path(resume) / RECORD).exists():
+        raise ValueError(f"resume: expected a folder of stages, got {resume}: no {RECORD} in it")
+    with claimed(folder) if folder is not None else nullcontext():
+        if folder is not None:
+            _enter(files.resolve(folder), [part.name for part in parts])
+        return _train(chain, settings, folder, announce, on_segment)
+
+
+def _train(
+    chain: Mapping[str, Layout],
+    settings: Settings,
+    folder: Path | None,
+    announce: Callable[[object], None],
+    on_segment: Callable[[Progress], None] | None,
+) -> Stages:
+    results: dict[str, Result] = {}
+    for name, laid in chain.items():
+        announce(f"stage {name} ({len(results) + 1} of {len(chain)})")
+        if results:
+            laid = _with_states(laid, list(results.values())[-1])
+        place = None if folder is None else folder / name
+        watching = {"announce": announce, "on_segment": on_segment}
+        results[name] = execute(laid, settings, place, **watching)
+    return Stages(joined(results), results)
+
+
+def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
+    """{name: layout}, each knowing from which members of the one before its own go on."""
+    if not parts:
+        raise ValueError("stages: expected at least one Stage, got none")
+    chain: dict[str, Layout] = {}
+    for number, part in enumerate(parts):
+        what = f"stages[{number}]"
+        name = instance(what, part, Stage).name
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise wrong(f"{what}: name", "letters, digits, '_', '-' and '.'", name)
+        if name in chain:
+            raise ValueError(f"{what}: name: expected another one than before, got {name!r} again")
+        laid = lay_out(instance(f"{what}: experiment", part.experiment, Experiment))
+        if (part.begin is None) != (number == 0):
+            expected = f"None in the first stage, else a function {FORM}"
+            raise wrong(f"{what}: begin", expected, part.begin)
+        if part.begin is not None:
+            for env in {id(group.env): group.env for group in laid.groups}.values():
+                check_quickly(env)  # now, not when the stages before are trained
+            function(f"{what}: begin", part.begin, 3, FORM)
+            laid = _after(what, part.begin, laid, *list(chain.items())[-1])
+        chain[name] = laid
+    return chain
+
+
+def _after(what: str, begin: Begin, laid: Layout, name: str, before: Layout) -> Layout:
+    """The layout, whose groups know what of the stage before they begin with."""
+    identity = flat(before.identity())
+    readable = {key: x for key, x in identity.items() if key.rpartition(".")[2] != PROGRAM}
+    told = {"stage": name, "identity": files.checksum(readable)}
+    groups = []
+    for group in laid.groups:
+        of, rows = _rows(what, laid, group, name, before)
+        program = _traced(what, begin, group, before.groups[of])
+        groups.append(group._replace(before=Before({**told, PROGRAM: program}, begin, of, rows)))
+    return laid._replace(groups=tuple(groups))
+
+
+def _rows(
+    what: str, laid: Layout, group: Group, name: str, before: Layout
+) -> tuple[int, np.ndarray]:
+    """Which group of the stage before a group goes on from, and its member for each of its own."""
+    here = {axis: [label(value)] for axis, value in group.labels.items()}
+    here |= {axis: [label(x) for x in labels] for axis, labels in laid.traced.items()}
+    count = len(group.members.seeds)
+    sizes = [len(labels) for labels in here.values()]
+    inside = math.prod(sizes)
+    grid = np.unravel_index(np.repeat(np.arange(inside), count // inside), sizes or [1])
+    at = dict(zip(here, grid, strict=bool(sizes)))
+    found: dict[str, np.ndarray] = {}
+    for axis, labels in {**before.static, **before.traced}.items():
+        known = [label(x) for x in labels]
+        if axis not in here and len(known) > 1:
+            raise ValueError(f"{what}: expected the axis {axis}, which stage {name!r} has: {known}")
+        missing = [x for x in here.get(axis, ()) if x not in known]
+        if missing:
+            raise ValueError(f"{what}: {axis}={missing[0]!r}: expected one of {known} of {name!r}")
+        places = [known.index(x) for x in here.get(axis, known)]
+        found[axis] = np.asarray(places)[at[axis] if axis in here else np.zeros(count, int)]
+    seeds = {seed: i for i, seed in enumerate(before.seeds)}
+    new = sorted(set(laid.seeds) - set(seeds))
+    if new:
+        raise ValueError(f"{what}: seeds: expected some of stage {name!r}, got {new[0]}")
+    of = _index(before.static, found, count)
+    if len(np.unique(of)) > 1:
+        raise ValueError(f"{what}: expected groups that go on from one of stage {name!r} each")
+    seed = np.asarray([seeds[int(one)] for one in group.members.seeds])
+    return int(of[0]), _index(before.traced, found, count) * len(seeds) + seed
+
+
+def _index(axes: Mapping[str, Any], found: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """Positions in the product of some axes, from those along each."""
+    position = np.zeros(count, int)
+    for name, labels in axes.items():
+        position = position * len(labels) + found[name]
+    return position
+
+
+def _state(group: Group) -> PyTree:
+    """Shapes and dtypes of the state of one member."""
+    hypers = jax.tree.map(lambda x: x[0], group.members.hypers)
+    key = jax.eval_shape(jax.random.key, 0)
+    return jax.eval_shape(group.train.init, key, hypers, group.members.data_of(0))
+
+
+def _traced(what: str, begin: Begin, group: Group, before: Group) -> str:
+    """A digest of what `begin` does; ValueError where it gives no state of the group."""
+    key, fresh = jax.eval_shape(jax.random.key, 0), _state(group)
+    try:
+        made, found = jax.make_jaxpr(begin, return_shape=True)(key, _state(before), fresh)
+    except Exception as error:  # of a function that is not ours, so of any kind
+        reason = (str(error).splitlines() or [""])[0][:200]
+        text = f"{what}: begin: expected a function {FORM}, got {type(error).__name__}: {reason}"
+        raise ValueError(text) from error
+    if jax.tree.structure(found) != jax.tree.structure(fresh):
+        raise ValueError(f"{what}: begin: expected the structure of `fresh`, got another")
+    theirs = tree.named(found)
+    for name, leaf in tree.named(fresh).items():
+        made_of, wanted = (f"{x.dtype}{list(x.shape)}" for x in (theirs[name], leaf))
+        if made_of != wanted:
+            raise ValueError(f"{what}: begin: {name}: expected {wanted}, got {made_of}")
+    return digest_of(made)
+
+
+def _with_states(laid: Layout, before: Result) -> Layout:
+    """The layout, whose groups can ask for the states that they begin with."""
+    groups = [
+        group._replace(before=group.before._replace(states=partial(_states, before, group.before)))
+        for group in laid.groups
+        if group.before is not None
+    ]
+    return laid._replace(groups=tuple(groups))
+
+
+def _states(result: Result, before: Before, members: np.ndarray) -> Run:
+    """Final states of those from which these members of a group go on."""
+    chunk, row = np.divmod(before.rows[members], result.sizes[before.group])
+    states = {k: result.state(before.group, k) for k in np.unique(chunk).tolist()}
+    each = {k: tree.to_host(state) for k, state in states.items()}
+    parts = [tree.index(each[k], i) for k, i in zip(chunk.tolist(), row.tolist(), strict=True)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+    return tree.from_host(next(iter(states.values())), stacked)
+
+
+def _enter(folder: Path, names: list[str]) -> None:
+    """Make the folder one of these stages; ValueError where it is of something else."""
+    if (folder / "sweep.json").exists():
+        raise ValueError(f"{folder} is of a run: expected a folder for stages")
+    record = folder / RECORD
+    there = files.read_json(record)["stages"] if record.exists() else []
+    if there != names[: len(there)]:
+        raise ValueError(f"{folder} has the stages {', '.join(there)}; got {', '.join(names)}")
+    files.check_writable(folder)
+    if there != names:
+        files.write_json(record, {"stages": names})
+
+
+def joined(results: Mapping[str, Result]) -> "xarray.Dataset":
+    """Curves of all stages, one behind the other along `step`."""
+    import xarray
+
+    parts, past = [], 0
+    for name, result in results.items():
+        curves = result.curves
+        steps = curves["step"] + past
+        parts.append(curves.assign_coords(step=steps, stage=("step", [name] * steps.size)))
+        past = int(steps[-1])
+    found = xarray.concat(parts, "step", data_vars="all", coords="different", compat="equals",
+                          join="outer", combine_attrs="drop_conflicts")  # fmt: skip
+    return found.transpose(..., "step")
