@@ -174,8 +174,9 @@ def ppo(
         gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
         known = reward, values, following, terminated, done
         advantage = gae(*known, hypers.gamma, hypers.gae_lambda)
-        steps = (obs, starts, transition.action, extras["log_prob"], values, advantage)
-        batch = Batch(*steps, advantage + values, labels(done), memory)
+        acted = {"action": transition.action, "log_prob": extras["log_prob"], "value": values}
+        learnt = {"advantage": advantage, "target": advantage + values, "task": labels(done)}
+        batch = Batch(obs=obs, starts=starts, memory=memory, **acted, **learnt)
         if extra_loss is not None:
             ends = {"terminated": terminated, "truncated": truncated}
             batch = batch._replace(reward=reward, next_obs=next_obs, **ends)

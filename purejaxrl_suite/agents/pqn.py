@@ -167,7 +167,9 @@ def pqn(
         reward = hypers.reward_scale * reward
         target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.td_lambda)
         memory = tree.index(before, 0)
-        batch = Batch(obs, transition.starts, action, target, memory)
+        batch = Batch(
+            obs=obs, starts=transition.starts, action=action, target=target, memory=memory
+        )
         if extra_loss is not None:
             ends = {"terminated": terminated, "truncated": truncated}
             batch = batch._replace(reward=reward, next_obs=next_obs, **ends)

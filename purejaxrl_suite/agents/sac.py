@@ -141,7 +141,13 @@ def sac(
         learner = continuous_learning.initial_learner(key, network, rates(hypers))
         temperature = temperatures.initial_temperature(hypers.temperature, tasks)
         target = jax.tree.map(jnp.copy, learner.params)
-        return SACState(learner, target, temperature, jnp.int32(0), replay.init())
+        return SACState(
+            learner=learner,
+            target=target,
+            temperature=temperature,
+            steps=jnp.int32(0),
+            replay=replay.init(),
+        )
 
     def ready(hypers: SACHypers, state: SACState) -> Array:
         return replay.ready(state.replay, hypers.min_history, 1)

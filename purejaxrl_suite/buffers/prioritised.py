@@ -101,5 +101,14 @@ def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
     def stats_batch(key: Key, state: PrioritisedState, batch: int) -> Array:
         return plain.stats_batch(key, state.ring, batch)
 
-    readers = partial(of_ring, plain.read), partial(of_ring, plain.sequences), stats_batch
-    return Prioritised(at, init, add, ready, draw, *readers, update)
+    return Prioritised(
+        layout=at,
+        init=init,
+        add=add,
+        ready=ready,
+        draw=draw,
+        read=partial(of_ring, plain.read),
+        sequences=partial(of_ring, plain.sequences),
+        stats_batch=stats_batch,
+        update=update,
+    )

@@ -106,7 +106,14 @@ def layout(
         raise ValueError(f"capacity={capacity}: expected at most {MOST:,} steps")
     spacing = _spacing(rows, rollout_length, time_limit)
     return Layout(
-        observation, action, dict(extras or {}), rows, num_envs, rollout_length, max_n, spacing
+        observation=observation,
+        action=action,
+        extras=dict(extras or {}),
+        rows=rows,
+        num_envs=num_envs,
+        rollout_length=rollout_length,
+        max_n=max_n,
+        spacing=spacing,
     )
 
 

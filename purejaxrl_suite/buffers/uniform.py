@@ -67,9 +67,16 @@ def uniform(*spaces: Any, **sizes: Any) -> Uniform:
     def stats_batch(key: Key, ring: Ring, batch: int) -> Array:
         return rings.observations(at, ring, draw(key, ring, batch, 0).slot)
 
-    writers = partial(rings.init, at), partial(rings.add, at), partial(ready, at)
-    readers = partial(windows.transitions, at), partial(windows.sequences, at)
-    return Uniform(at, *writers, draw, *readers, stats_batch)
+    return Uniform(
+        layout=at,
+        init=partial(rings.init, at),
+        add=partial(rings.add, at),
+        ready=partial(ready, at),
+        draw=draw,
+        read=partial(windows.transitions, at),
+        sequences=partial(windows.sequences, at),
+        stats_batch=stats_batch,
+    )
 
 
 def ready(at: Layout, ring: Ring, min_history: Array | float, n: Array | int) -> Array:

@@ -86,7 +86,7 @@ def walk(at: Layout, ring: Ring, slot: Array, length: int, n: Array | int) -> Wa
     lost = cut & ~known
     steps = steps - lost.astype(jnp.int32)
     after = jnp.where(known, at.slots + place, rings.ahead(at, slot, steps))
-    return Walk(path, end, steps, after, jnp.where(lost, 0, end_last))
+    return Walk(path=path, end=end, steps=steps, after=after, end_last=jnp.where(lost, 0, end_last))
 
 
 def transitions(at: Layout, ring: Ring, slot: Array, n: Array | int, gamma: Array | float) -> Batch:

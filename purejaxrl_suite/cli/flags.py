@@ -179,8 +179,22 @@ def agents() -> dict[str, AgentEntry]:
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
-        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), True, True),
-        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), True, True),
+        "ppo": AgentEntry(
+            build=ppo,
+            config=PPOConfig(),
+            hypers=PPOHypers(),
+            network=of(nets.actor_critic),
+            recurrent=True,
+            bridged=True,
+        ),
+        "pqn": AgentEntry(
+            build=pqn,
+            config=PQNConfig(),
+            hypers=PQNHypers(),
+            network=of(nets.q_network),
+            recurrent=True,
+            bridged=True,
+        ),
         "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
         "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), of(nets.actor_critics)),
@@ -209,15 +223,15 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
     form = dataclasses.make_dataclass("Command", fields)
     given: Any = fill(form, f"{command} {name}", arguments[1:], flags.__doc__)
     return Given(
-        (command, *arguments),
-        name,
-        entry,
-        getattr(given, command),
-        given.fleet,
-        given.config,
-        given.hypers,
-        given.network,
-        _network(name, entry, given) or preset_network,
+        command=(command, *arguments),
+        name=name,
+        entry=entry,
+        flags=getattr(given, command),
+        fleet=given.fleet,
+        config=given.config,
+        hypers=given.hypers,
+        network_flags=given.network,
+        network=_network(name, entry, given) or preset_network,
     )
 
 

@@ -38,7 +38,15 @@ def start(agent: Agent, env: Environment, key: Key, params: PyTree, state: Any) 
     n = agent.num_envs
     env_state, obs = parallel(env).init(jax.random.split(key, n), params)
     returns, lengths = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
-    return Run(state, env_state, obs, agent.memory(n), returns, lengths, jnp.zeros(n, bool))
+    return Run(
+        agent=state,
+        env=env_state,
+        obs=obs,
+        memory=agent.memory(n),
+        episode_return=returns,
+        episode_length=lengths,
+        finished_once=jnp.zeros(n, bool),
+    )
 
 
 @jax.named_scope("rollout")
@@ -74,8 +82,16 @@ def rollout(
         done = time.terminated | time.truncated
         lost = None if time.life_lost is None else time.life_lost & ~done
         terminated = time.terminated if time.life_lost is None else time.terminated | time.life_lost
-        flags = time.reward, terminated, time.truncated
-        transition = Transition(run.obs, action, *flags, time.final_obs, extras, lost)
+        transition = Transition(
+            obs=run.obs,
+            action=action,
+            reward=time.reward,
+            terminated=terminated,
+            truncated=time.truncated,
+            next_obs=time.final_obs,
+            extras=extras,
+            life_lost=lost,
+        )
         returns, lengths = run.episode_return + time.reward, run.episode_length + 1
         ended = {"episode_return": returns, "episode_length": lengths, **time.info}
         episodes = _account(episodes, done, ended)

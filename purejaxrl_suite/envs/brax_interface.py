@@ -86,8 +86,14 @@ def environment(
         take = advance if action_repeat == 1 else repeated
         game_state, reward = take(params, state.game, action)
         time, obs = state.time + action_repeat, _observe(game_state)
-        ends = game_state.done > 0, time >= episode_length
-        return Playing(game_state, time), TimeStep(obs, reward, *ends, obs, {})
+        return Playing(game_state, time), TimeStep(
+            obs=obs,
+            reward=reward,
+            terminated=game_state.done > 0,
+            truncated=time >= episode_length,
+            final_obs=obs,
+            info={},
+        )
 
     key = jax.eval_shape(jax.random.key, 0)
     shape = jax.eval_shape(init, key, params)[1].shape

@@ -31,7 +31,13 @@ def common_space(envs: Sequence[Environment]) -> Box:
     low = min(zero + [float(np.min(space.low)) for space in spaces])
     high = max(zero + [float(np.max(space.high)) for space in spaces])
     codes = zip_longest(*(space.categories for space in spaces), fillvalue=1)
-    return Box(shape, spaces[0].dtype, low, high, tuple(max(sizes) for sizes in codes))
+    return Box(
+        shape=shape,
+        dtype=spaces[0].dtype,
+        low=low,
+        high=high,
+        categories=tuple(max(sizes) for sizes in codes),
+    )
 
 
 def pad(obs: Array, space: Box) -> Array:
@@ -52,7 +58,7 @@ def with_task(space: Box, tasks: int) -> Box:
     shape = (*space.shape[:-1], space.shape[-1] + tasks)
     codes = space.categories and (*space.categories, *(2,) * tasks)
     low, high = min(0.0, float(np.min(space.low))), max(_one(space), float(np.max(space.high)))
-    return Box(shape, space.dtype, low, high, codes, tasks)
+    return Box(shape=shape, dtype=space.dtype, low=low, high=high, categories=codes, tasks=tasks)
 
 
 def _one(space: Box) -> float:

@@ -163,8 +163,14 @@ def label_shuffle(
 
     def step(key: Key, params: Labels, state: Array, action: Array) -> tuple[Array, TimeStep]:
         obs, right = obs_of(state), action == label_of(params.task, state)
-        ends = jnp.ones((), bool), jnp.zeros((), bool)
-        return state, TimeStep(obs, right.astype(jnp.float32), *ends, obs, {})
+        return state, TimeStep(
+            obs=obs,
+            reward=right.astype(jnp.float32),
+            terminated=jnp.ones((), bool),
+            truncated=jnp.zeros((), bool),
+            final_obs=obs,
+            info={},
+        )
 
     def phase(params: Labels, clock: Clock) -> tuple[Labels, Array]:
         begins = (clock.update % phase_length == 0) & (clock.update > 0)

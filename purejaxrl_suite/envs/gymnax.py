@@ -120,7 +120,14 @@ def make(id: str, **options: Any) -> Environment:
         reward = jnp.asarray(reward, jnp.float32)
         terminated = jnp.asarray(terminated, bool)
         truncated = jnp.asarray(game.is_truncated(state, params), bool)
-        return tree.strong(state), TimeStep(obs, reward, terminated, truncated, obs, {})
+        return tree.strong(state), TimeStep(
+            obs=obs,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            final_obs=obs,
+            info={},
+        )
 
     def render_board(params: PyTree, state: PyTree) -> Array:
         with jax.numpy_rank_promotion("allow"):

@@ -123,7 +123,7 @@ def _environment(
     def init(key: Key, params: PyTree) -> tuple[State, Array]:
         cells, position, direction = start(key)
         hands, t = jnp.zeros((), jnp.uint8), jnp.zeros((), jnp.int32)
-        state = State(cells, position, direction, hands, t)
+        state = State(cells=cells, position=position, direction=direction, carrying=hands, t=t)
         return state, observe(state)
 
     def step(key: Key, params: PyTree, state: State, action: Array) -> tuple[State, TimeStep]:
@@ -167,13 +167,13 @@ def act(state: State, action: Array, *, pickup_toggles: bool = False) -> Event:
     left = jnp.where(take, view.EMPTY, jnp.where(drop, hands, left)).astype(jnp.uint8)
     turn = jnp.where(action == LEFT, 3, jnp.where(action == RIGHT, 1, 0))
     after = State(
-        state.cells.at[front[0], front[1]].set(left),
-        jnp.where((action == FORWARD) & enter, front, state.position),
-        (state.direction + turn) % 4,
-        jnp.where(take, found, jnp.where(drop, 0, hands)).astype(jnp.uint8),
-        state.t + 1,
+        cells=state.cells.at[front[0], front[1]].set(left),
+        position=jnp.where((action == FORWARD) & enter, front, state.position),
+        direction=(state.direction + turn) % 4,
+        carrying=jnp.where(take, found, jnp.where(drop, 0, hands)).astype(jnp.uint8),
+        t=state.t + 1,
     )
-    return Event(action, state, after, found, left)
+    return Event(action=action, before=state, after=after, front=found, left=left)
 
 
 def _toggle(found: Array, hands: Array) -> Array:

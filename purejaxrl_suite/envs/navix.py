@@ -147,7 +147,7 @@ def _environment(name: str, engine: Any, observation: _Observation) -> Environme
 def box(shape: tuple[int, ...], categories: tuple[int, ...]) -> Box:
     """The space of grids u8[..., len(categories)] of codes, or of images where there are none."""
     high = tuple(float(n - 1) for n in categories) or 255.0
-    return Box(shape, "uint8", 0.0, high, categories)
+    return Box(shape=shape, dtype="uint8", low=0.0, high=high, categories=categories)
 
 
 def as_navix_does(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,7 +171,9 @@ def reset(engine: Any, key: Key) -> Any:
 def _pack(state: Any, t: Array, background: Array) -> State:
     """What is carried of a navix state."""
     grid = state.grid.astype(jnp.int8)
-    return tree.strong(State(grid, state.entities, state.mission, t, background))
+    return tree.strong(
+        State(grid=grid, entities=state.entities, mission=state.mission, t=t, background=background)
+    )
 
 
 def _unpack(state: State, key: Key) -> Any:
@@ -192,7 +194,14 @@ def timestep(obs: Array, reward: Array, terminated: Array, truncated: Array) -> 
     """One TimeStep of navix or MiniGrid; success is termination with a positive reward."""
     reward = jnp.asarray(reward, jnp.float32)
     success = (terminated & (reward > 0)).astype(jnp.float32)
-    return TimeStep(obs, reward, terminated, truncated, obs, {"success": success})
+    return TimeStep(
+        obs=obs,
+        reward=reward,
+        terminated=terminated,
+        truncated=truncated,
+        final_obs=obs,
+        info={"success": success},
+    )
 
 
 def _draw(name: str, state: Any, background: Array | None = None) -> Array:

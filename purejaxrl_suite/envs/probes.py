@@ -185,7 +185,14 @@ def _one_step(
 
 def _timestep(obs: Array, reward: Array, terminated: Array) -> TimeStep:
     reward = jnp.asarray(reward, jnp.float32)
-    return TimeStep(obs, reward, terminated, jnp.zeros((), bool), obs, {})
+    return TimeStep(
+        obs=obs,
+        reward=reward,
+        terminated=terminated,
+        truncated=jnp.zeros((), bool),
+        final_obs=obs,
+        info={},
+    )
 
 
 def _zero(key: Key) -> Array:

@@ -117,11 +117,11 @@ def frame_stack(env: Environment, frames: int) -> Environment:
 
     box = env.observation
     space = Box(
-        (*leading, channels * frames),
-        box.dtype,
-        tiled(box.low),
-        tiled(box.high),
-        tiled(box.categories),
+        shape=(*leading, channels * frames),
+        dtype=box.dtype,
+        low=tiled(box.low),
+        high=tiled(box.high),
+        categories=tiled(box.categories),
     )
 
     def init(key: Key, params: PyTree) -> tuple[Stacked, Array]:

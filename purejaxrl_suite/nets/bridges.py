@@ -204,7 +204,17 @@ def big(router: Router, experts: int) -> Bridge:
 
         path, dtype = site.place("bridge"), site.style.dtype
         parts = flatten()(site).parts
-        return Span((), Ensemble(parts, _check(router, experts), experts, path, token, dtype))
+        return Span(
+            (),
+            Ensemble(
+                parts=parts,
+                router=_check(router, experts),
+                experts=experts,
+                path=path,
+                token=token,
+                dtype=dtype,
+            ),
+        )
 
     return build
 
@@ -241,7 +251,14 @@ def _mixture(
 def _of_heads(site: Site, router: Router, experts: int) -> Ensemble:
     path = site.place("heads", "mixed")
     token = lambda x: jnp.reshape(x, (x.shape[0], -1))  # noqa: E731
-    return Ensemble((), _check(router, experts), experts, path, token, site.style.dtype)
+    return Ensemble(
+        parts=(),
+        router=_check(router, experts),
+        experts=experts,
+        path=path,
+        token=token,
+        dtype=site.style.dtype,
+    )
 
 
 def _check(router: Router, experts: int) -> Router:

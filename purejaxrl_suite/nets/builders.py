@@ -55,7 +55,8 @@ def actor_critic(
     """
     check(observation, hidden, memory_units)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
-    site = Site(observation, encoder or default_encoder(observation), style, hidden, activation)
+    encoder = encoder or default_encoder(observation)
+    site = Site(observation, encoder, style=style, hidden=hidden, activation=activation)
     actor = bridge or flatten(), scale or Scale()
     critic = critic_bridge or actor[0], critic_scale or actor[1]
     if (shared or memory_units) and critic != actor:
@@ -72,7 +73,9 @@ def actor_critic(
         "value": Linear(1, nn.initializers.orthogonal(1.0), dtype),
     }
     gru = Gru(memory_units, dtype) if memory_units else None
-    return assemble(Blueprint(observation, bodies, heads, _both, gru))
+    return assemble(
+        Blueprint(observation=observation, bodies=bodies, heads=heads, output=_both, gru=gru)
+    )
 
 
 def q_network(
@@ -110,13 +113,22 @@ def q_network(
     if atoms < 0:
         raise ValueError(f"atoms={atoms}: expected 0 for plain values, or more")
     style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype, noisy)
-    site = Site(observation, encoder or default_encoder(observation), style, hidden, activation)
+    encoder = encoder or default_encoder(observation)
+    site = Site(observation, encoder, style=style, hidden=hidden, activation=activation)
     of_heads = kernel_init or nn.initializers.lecun_normal()
     heads = value_heads(actions, atoms, dueling, noisy, of_heads, dtype)
     names = tuple(heads.modules)
     body = _body(site, bridge or flatten(), scale or Scale(), names, memory_units)
     gru = Gru(memory_units, dtype) if memory_units else None
-    return assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru))
+    return assemble(
+        Blueprint(
+            observation=observation,
+            bodies=(body,),
+            heads=heads.modules,
+            output=heads.output,
+            gru=gru,
+        )
+    )
 
 
 def _both(outputs: Mapping[str, Any]) -> ActorCritic:

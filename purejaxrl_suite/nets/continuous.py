@@ -116,7 +116,15 @@ def actor_critics(
         parts = ((("encoder", name), flat()(Box((reads,)), style)), (("trunk", name), trunk))
         body = Body(parts, (name,))
         head = Linear(units, kernel_init or torch_uniform(), dtype)
-        return assemble(Blueprint(Box((reads,)), (body,), {name: head}, lambda x: x[name], None))
+        return assemble(
+            Blueprint(
+                observation=Box((reads,)),
+                bodies=(body,),
+                heads={name: head},
+                output=lambda x: x[name],
+                gru=None,
+            )
+        )
 
     reads = math.prod(observation.shape)
     actor = stream(ACTOR, reads, hidden, blocks, size if deterministic else 2 * size)

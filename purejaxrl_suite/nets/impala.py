@@ -74,7 +74,15 @@ class Residual(nn.Module):
 
     def _convolution(self, name: str, stage: Stage, x: Array) -> Array:
         init, dtype = self.style.kernel_init, self.style.dtype
-        conv = Conv(stage.features, (3, 3), (1, 1), "SAME", init, dtype, name=name)
+        conv = Conv(
+            features=stage.features,
+            kernel=(3, 3),
+            strides=(1, 1),
+            padding="SAME",
+            kernel_init=init,
+            dtype=dtype,
+            name=name,
+        )
         return conv(x).astype(jnp.float32)  # the stream is a sum: it needs the digits
 
 
@@ -138,11 +146,11 @@ def _edges(stages: tuple[Stage, ...], style: Style, tile: int) -> tuple[Edge, ..
         following = READERS if last else (f"stage_{i + 1}", "kernel")
         edges.append(
             Edge(
-                f"stage_{i}",
-                stage.features,
-                tuple((name, leaf) for name in makers for leaf in ("kernel", "bias")),
-                (*((inner, "kernel") for inner, _ in blocks), following),
-                tile if last else 1,
+                layer=f"stage_{i}",
+                units=stage.features,
+                incoming=tuple((name, leaf) for name in makers for leaf in ("kernel", "bias")),
+                outgoing=(*((inner, "kernel") for inner, _ in blocks), following),
+                tile=tile if last else 1,
                 recyclable=False,
             )
         )

@@ -87,7 +87,7 @@ def implicit_quantile_network(
         raise ValueError(f"quantiles={quantiles}, cosines={cosines}: expected at least 1")
     style = Style(kernel_init or nn.initializers.he_normal(), layer_norm, dtype)
     encoder = encoder or default_encoder(observation)
-    site = Site(observation, encoder, style, hidden or (), activation, ("state",))
+    site = Site(observation, encoder, style, hidden or (), activation=activation, stream=("state",))
     psi = _psi(bridge, site, free=hidden is None)
     units = next(math.prod(part.shape) for _, part in reversed(psi) if part.shape)
     phi: Chain = ((("bridge",), _embedding(units, cosines, activation, style)),)

@@ -177,7 +177,16 @@ def stack(
         tile = halves * (1 if isinstance(reader, ConvLayer) else positions(shape))
         outgoing = _inputs(names[i + 1 :], layers[i + 1 :], style) or (READERS,)
         incoming = _leaves(name, layer, style)
-        edges.append(Edge(name, layer.features, incoming, outgoing, tile, not layer.linear))
+        edges.append(
+            Edge(
+                layer=name,
+                units=layer.features,
+                incoming=incoming,
+                outgoing=outgoing,
+                tile=tile,
+                recyclable=not layer.linear,
+            )
+        )
     inputs = _inputs(names, layers, style)
     return Part(Stack(preprocess, layers, activation, style), tuple(edges), inputs, shape)
 

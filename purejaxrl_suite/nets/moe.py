@@ -139,14 +139,24 @@ def mixture(
     layers = (DenseLayer(units), DenseLayer(size, linear=True))
     kept = relu if activation is jax.nn.relu else activation
     expert = stack(lambda x: x, (size,), layers, kept, style)
-    module = Mixture(shape, tokens, router, experts, expert, style.dtype)
+    module = Mixture(
+        shape=shape, tokens=tokens, router=router, experts=experts, expert=expert, dtype=style.dtype
+    )
     router.slots(count, experts)
     inputs = tuple((f"expert_{i}", *leaf) for i in range(experts) for leaf in expert.inputs)
     inputs += ((ROUTER, "kernel"),) if router.reads else ()
     edges = tuple(_of_expert(edge, i, count) for i in range(experts) for edge in expert.edges)
     tied = tokens.tied or router.tied
     rows = _rows(shape, tokens)
-    return Part(module, edges, inputs, (1, count, size), rows, tied, routes=True)
+    return Part(
+        module=module,
+        edges=edges,
+        inputs=inputs,
+        shape=(1, count, size),
+        rows=rows,
+        tied=tied,
+        routes=True,
+    )
 
 
 def _rows(shape: Shape, tokens: Tokens) -> int:
@@ -207,7 +217,14 @@ def shared(
     layer = stack(lambda x: x, (size,), (DenseLayer(units),), activation, style)
     module = Shared(shape, tokens, layer, reduce)
     rows = _rows(shape, tokens)
-    return Part(module, layer.edges, layer.inputs, (units,), rows, tokens.tied)
+    return Part(
+        module=module,
+        edges=layer.edges,
+        inputs=layer.inputs,
+        shape=(units,),
+        rows=rows,
+        tied=tokens.tied,
+    )
 
 
 class Pool(NamedTuple):

@@ -91,7 +91,13 @@ def soft(
         dispatch = jnp.reshape(softmax(logits, 1), table)
         combine = jnp.reshape(softmax(logits, 2), table)
         nothing = jnp.zeros(logits.shape[0], jnp.float32)
-        return Routing(dispatch, combine, jnp.sum(combine, axis=3), nothing, 0.0)
+        return Routing(
+            dispatch=dispatch,
+            combine=combine,
+            probabilities=jnp.sum(combine, axis=3),
+            dropped=nothing,
+            loss=0.0,
+        )
 
     return Router(init, count, route, logits, tied=normalized)
 
@@ -145,7 +151,13 @@ def top_k(
         loss = importance * _importance(probabilities) if importance else 0.0
         loss = loss + load * _load(logits, noisy, k) if load else loss
         combine = jnp.sum(served * weight[..., None, None], axis=2)
-        return Routing(jnp.sum(served, axis=2), combine, probabilities, dropped, loss)
+        return Routing(
+            dispatch=jnp.sum(served, axis=2),
+            combine=combine,
+            probabilities=probabilities,
+            dropped=dropped,
+            loss=loss,
+        )
 
     return Router(_linear, slots, route, logits)
 
@@ -169,7 +181,13 @@ def expert_choice(capacity: float = 1.0) -> Router:
         dispatch = jnp.moveaxis(taken, 3, 1)
         left = jnp.all(dispatch == 0, axis=(2, 3))
         dropped = jnp.mean(left.astype(jnp.float32), axis=1)
-        return Routing(dispatch, dispatch * weight[:, None], probabilities, dropped, 0.0)
+        return Routing(
+            dispatch=dispatch,
+            combine=dispatch * weight[:, None],
+            probabilities=probabilities,
+            dropped=dropped,
+            loss=0.0,
+        )
 
     def logits(params: PyTree, tokens: Array, dtype: Any) -> Array:
         return _logits(tokens, params["kernel"], dtype)
@@ -190,7 +208,13 @@ def by_task(task: Callable[[Array], Array]) -> Router:
         own = jnp.eye(tokens, dtype=jnp.float32)[None, :, None]  # a slot for each token
         table = expert[:, None, :, None] * own
         probabilities = jnp.broadcast_to(expert[:, None], (batch, tokens, experts))
-        return Routing(table, table, probabilities, jnp.zeros(batch, jnp.float32), 0.0)
+        return Routing(
+            dispatch=table,
+            combine=table,
+            probabilities=probabilities,
+            dropped=jnp.zeros(batch, jnp.float32),
+            loss=0.0,
+        )
 
     def logits(params: PyTree, tokens: Array, dtype: Any) -> Array:
         return jnp.zeros((*tokens.shape[:2], 0), jnp.float32)

@@ -108,13 +108,13 @@ def self_predictive(
     kernel_init = kernel_init or nn.initializers.xavier_uniform()
     style, encoder = Style(kernel_init, False, dtype, noisy), encoder or impala()
     last, channels = _latent(encoder(observation, style))
-    span = (bridge or flatten())(Site(observation, encoder, style, hidden, activation))
+    span = (bridge or flatten())(Site(observation, encoder, style, hidden, activation=activation))
     if not span.parts:
         raise ValueError("bridge: experts that are whole networks have no latent state to predict")
     scaling = ("bridge",), Part(Scaled(), (), ())
     heads = value_heads(actions, atoms, dueling, noisy, kernel_init, dtype)
     body = Body((span.parts[0], scaling, *span.parts[1:]), tuple(heads.modules), span.ensemble)
-    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, None))
+    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru=None))
     between = _between(span.parts[1:])
     projects = any(part.edges for _, part in between)
     size = math.prod(between[-1][1].shape) if projects else hidden[0]

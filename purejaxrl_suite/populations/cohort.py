@@ -68,7 +68,13 @@ def first_cohort(laid: Layout) -> Cohort:
     ids = np.arange(laid.configurations, dtype=np.int32)
     members = laid.groups[0].members.hypers._asdict()
     hypers = {name: np.asarray(x[:: len(laid.seeds)]) for name, x in members.items()}
-    return Cohort(ids, hypers, ids, np.ones(len(ids), bool), np.zeros(0, np.float32))
+    return Cohort(
+        configuration=ids,
+        hypers=hypers,
+        source=ids,
+        fresh=np.ones(len(ids), bool),
+        scores=np.zeros(0, np.float32),
+    )
 
 
 def lay_out_cohort(laid: Layout, cohort: Cohort) -> Layout:

@@ -92,7 +92,9 @@ def _configuration(run: str, dataset: Any, index: dict[str, int]) -> Configurati
         points = names if axis in POSITIONS else []
         settings |= {name: _plain(one[name]) for name in points} or {axis: label}
     environment = str(settings.pop("environment", one.attrs.get("environment", "")))
-    return Configuration(run, environment, settings, at, _own_steps(one))
+    return Configuration(
+        run=run, environment=environment, settings=settings, at=at, curves=_own_steps(one)
+    )
 
 
 def _own_steps(one: Any) -> Any:

@@ -150,8 +150,18 @@ def remarks(scores: Sequence[Score]) -> str:
 def _score(one: Configuration, scores: np.ndarray) -> Score:
     value, low, high = (float(x) for x in estimate(scores))
     lost = diverged(one.curves)
-    counts = len(scores), int(lost.sum()), int(np.sum(np.isnan(scores) & ~lost))
-    return Score(one.run, one.environment, one.settings, one.at, value, low, high, *counts)
+    return Score(
+        run=one.run,
+        environment=one.environment,
+        settings=one.settings,
+        at=one.at,
+        value=value,
+        low=low,
+        high=high,
+        members=len(scores),
+        diverged=int(lost.sum()),
+        missing=int(np.sum(np.isnan(scores) & ~lost)),
+    )
 
 
 def _or_worst(value: float) -> float:

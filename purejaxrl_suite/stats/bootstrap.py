@@ -245,7 +245,13 @@ def _bootstrap(
     flat = _without_lone_seeds(
         [tuple(arm.reshape(len(arm), -1) for arm in arms) for arms in groups]
     )
-    question = _Question(key, statistic, (1.0 - confidence) / 2.0, resamples, method)
+    question = _Question(
+        key=key,
+        statistic=statistic,
+        tail=(1.0 - confidence) / 2.0,
+        resamples=resamples,
+        method=method,
+    )
     if not by_column(statistic):
         return _answer(question, flat, tasks)
     missing = np.concatenate([np.isnan(arms[0]) for arms in flat])

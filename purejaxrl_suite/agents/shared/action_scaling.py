@@ -66,7 +66,9 @@ def units(name: str, env: types.Environment) -> Units:
     def inside(action: Array) -> Array:
         return hold((action - middle) / np.where(moves, reach, 1.0))
 
-    return Units(box.shape[0], tuple(moves[0].tolist()), hold, outside, inside)
+    return Units(
+        size=box.shape[0], free=tuple(moves[0].tolist()), hold=hold, outside=outside, inside=inside
+    )
 
 
 def noise(units: Units) -> Callable[[Key, int], tuple[Array, Array]]:
