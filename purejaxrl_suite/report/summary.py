@@ -6,6 +6,7 @@ seed is left out. So is a member that diverged (its parameters are no longer fin
 says how many did. Scores count it, with the worst of its task (`stats.with_diverged`).
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,9 @@ import numpy as np
 from purejaxrl_suite import stats
 from purejaxrl_suite.report.configurations import Configuration, configurations
 from purejaxrl_suite.stats.aggregate import FINAL, WINDOWS
+
+FEWEST = 10
+"""Windows of a curve, if it has so many rows."""
 
 _final_score = jax.jit(stats.final_score, static_argnames="share")
 
@@ -34,14 +38,30 @@ def binned(curves: Any, metric: str, bins: int = WINDOWS) -> tuple[np.ndarray, n
     """Window means of a metric: (environment steps at the end of each window [W], f32[S, W]).
 
     curves: over (seed, step). Windows hold equally many rows (the first ones one more, where
-    that does not divide), and there are at most `bins` of them.
+    that does not divide), and there are at most `bins` of them; fewer, but not below FEWEST, where
+    an episode takes longer than a window, which would then show what ends soon.
     Raises ValueError for a metric that the curves do not have.
     """
     steps, values, episodes = _over_steps(curves, metric, complete=True)
+    if episodes is not None:
+        bins = min(bins, max(FEWEST, len(steps) // rows_of_an_episode(curves)))
     values = np.where(diverged(curves)[:, None], np.nan, values)
     values = _forward_fill(np.asarray(stats.window_means(values, episodes, bins)))
     ends = np.array([window[-1] for window in np.array_split(steps, values.shape[1])])
     return ends, values
+
+
+def rows_of_an_episode(curves: Any) -> int:
+    """Rows of curves that the episodes of a member take at most, in the median over members.
+
+    1 where the curves do not tell how long rollouts or episodes are.
+    """
+    if "rollout_length" not in curves.attrs or "episode_length" not in curves:
+        return 1
+    lengths = np.asarray(curves["episode_length"].transpose(..., "step").values)
+    longest = np.fmax.reduce(lengths, axis=-1, initial=1.0)
+    steps = curves.attrs["rollout_length"] * curves.attrs.get("updates_per_row", 1)
+    return math.ceil(float(np.median(longest)) / steps)
 
 
 def final_scores(curves: Any, metric: str = "episode_return", share: float = FINAL) -> np.ndarray:

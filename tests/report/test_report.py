@@ -49,6 +49,22 @@ def test_windows_weigh_episodes_and_wait_until_every_environment_has_finished_on
     np.testing.assert_allclose(values, [[5, 10 / 3], [NAN, 7]], rtol=1e-6)
 
 
+def test_windows_are_as_long_as_episodes():
+    """Half of the episodes reach the goal at once, the others end at a limit of two rows."""
+    rows = np.tile([1.0, 1 / 3], (2, 20))
+    found = curves(rows, episodes=np.tile([1, 3], 20), rollout_length=128, updates_per_row=2)
+    np.testing.assert_allclose(binned(found, "episode_return")[1], rows, 1e-6)
+    found["episode_length"] = (("seed", "step"), np.tile([40.0, 400.0], (2, 20)))
+    steps, values = binned(found, "episode_return")
+    assert len(steps) == 20 and steps[-1] == 400
+    np.testing.assert_allclose(values, 0.5, 1e-6)
+    found["episode_length"] *= 100  # longer than training: a curve has some points nevertheless
+    assert len(binned(found, "episode_return")[0]) == 10
+    alone = found.drop_vars("episodes").rename(episode_return="loss")
+    del alone["loss"].attrs["mean_over"]
+    assert len(binned(alone, "loss")[0]) == 40
+
+
 def test_final_scores():
     """By episodes; NaN where none ended in the window, whatever was before it."""
     rows = [[9, 9, 1, 3], [9, 9, NAN, 4], [9, 7, NAN, NAN], [NAN] * 4]
