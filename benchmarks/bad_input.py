@@ -373,7 +373,7 @@ def try_python(change: dict[str, Any]) -> list[tuple[str, Callable[[], Any]]]:
 
     env = pjs.make("CartPole-v1") if "env_params" in change else probes.delayed_reward()
     config = pjs.PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
-    shared = {"env": env, "seeds": 1, "steps": 640, "announce": lambda what: None}
+    shared = {"env": env, "seeds": 1, "steps": 640, "progress": False}
     varied = shared | {"builder": pjs.ppo, "config": config}
     points = pjs.search.grid(pjs.PPOHypers(), gamma=[0.9, 0.99])
     rules = {"hypers": points, "select": pjs.successive_halving(), "rungs": [1]}

@@ -60,7 +60,7 @@ def ours(agent: str, job: dict[str, Any]) -> dict[str, Any]:
         rates = {"learning_rate": PPO["rate"], "gamma": PPO["gamma"], "clip_range": 0.3}
         built = pjs.ppo(env, config, network, pjs.PPOHypers(**rates))
     known = {"seeds": [job["seed"]], "steps": job["steps"], "segments": SEGMENTS}
-    result = pjs.run(built, env, **known)
+    result = pjs.run(built, env, progress=False, **known)
     speeds = result.curves.steps_per_second.values.ravel()
     warm = speeds[len(speeds) // SEGMENTS + 1 :]
     returns = result.evaluate(128).episode_return

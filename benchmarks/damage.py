@@ -134,7 +134,7 @@ def make_cases(folder: Path) -> list[Case]:
     import purejaxrl_suite as pjs
 
     agent, env = make_agent()
-    builder, quiet = lambda *_: agent, {"announce": lambda what: None}
+    builder, quiet = lambda *_: agent, {"progress": False}
     common = quiet | {
         "hypers": pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2]),
         "seeds": 1,

@@ -59,7 +59,7 @@ def make_sweep() -> Any:
         seeds=2,
         steps=32 * 12,
         segments=6,
-        announce=lambda what: None,
+        progress=False,
     )
 
 

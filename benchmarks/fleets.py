@@ -76,6 +76,7 @@ def memory(policy: str, members: int) -> dict[str, Any]:
             seeds=members,
             steps=4 * preset.config.num_envs * preset.config.rollout_length,
             segments=2,
+            progress=False,
             announce=announce,
         )
     peak = held("VmHWM") if on_host() else jax.devices()[0].memory_stats()["peak_bytes_in_use"]

@@ -29,7 +29,7 @@ def ours(members: int, steps: float) -> dict[str, Any]:
     config = suite.PPOConfig(NUM_ENVS, ROLLOUT_LENGTH, epochs=1, minibatches=8)
     start = time.perf_counter()
     agent = suite.ppo(env, config, mlp(env))
-    result = suite.run(agent, env, seeds=members, steps=steps)
+    result = suite.run(agent, env, seeds=members, steps=steps, progress=False)
     seconds = time.perf_counter() - start
     last = float(suite.report.final_scores(result.curves).mean())
     return {"name": "purejaxrl_suite", "seconds": seconds, "last_return": last}

@@ -89,7 +89,7 @@ def sweep(folder: Path) -> Any:
             segments=4,
             checkpoint_every=2,
             out=folder,
-            announce=lambda what: None,
+            progress=False,
         )
 
 
@@ -110,7 +110,7 @@ def population(folder: Path) -> Any:
         rungs=[2, 4],
         segments=6,
         out=folder,
-        announce=lambda what: None,
+        progress=False,
     )
 
 

@@ -51,7 +51,7 @@ def child(name: str, folder: str) -> None:
         steps=job["steps"],
         segments=SEGMENTS,
         out=Path(folder) / "run",
-        announce=lambda what: None,
+        progress=False,
         on_segment=lambda progress: print(time.process_time(), flush=True),
     )
 

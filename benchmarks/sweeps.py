@@ -55,6 +55,7 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
         segments=task["segments"],
         out=task.get("out"),
         memory=task.get("memory"),
+        progress=False,
         announce=plans.append,
     )
     group = plans[0].groups[0]

@@ -38,7 +38,7 @@ HOMES = {
     "plotly": {"report"},
     "tensorboardX": {"report"},
     "wandb": {"report"},
-    "rich": {"report", "cli"},
+    "rich": {"report", "cli", "sweeps"},
     "tyro": {"cli"},
 }
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))

@@ -3,11 +3,10 @@
 import difflib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.arguments import PROGRAM, call_one, told
-from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import use_compilation_cache
 from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.plugins import find, is_reference
@@ -128,9 +127,8 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     out = runs / name / preset
     use_compilation_cache()
     looks = study_result.seen(name, study_result.SHIPPED, runs, *([results] if results else []))
-    how: Any = {"looks": looks, "commit": folder.commit(), "watch": progress_bar}
     try:
-        found = run_study(name, chosen, preset, out, **how)
+        found = run_study(name, chosen, preset, out, looks=looks, commit=folder.commit())
     except Interrupted as stop:
         places = {"--runs": runs if runs != RUNS else None, "--results": results}
         words = [word for flag, x in places.items() if x is not None for word in (flag, x)]

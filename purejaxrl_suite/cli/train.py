@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 from purejaxrl_suite.cli import experiment, folder
 from purejaxrl_suite.cli.arguments import PROGRAM, call, told
-from purejaxrl_suite.cli.bar import progress_bar
 from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
 
 
@@ -66,6 +65,7 @@ def plan(arguments: list[str]) -> int:
 
 def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
     """Train what is not trained yet and report it; returns the exit code."""
+    from purejaxrl_suite.sweeps.display import title_of, watched
     from purejaxrl_suite.sweeps.execute import execute
     from purejaxrl_suite.sweeps.plan import describe_parameters
 
@@ -73,14 +73,8 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
     laid, settings = experiment.lay_out(given), experiment.settings(given)
     announced: list[Any] = []
     try:
-        with _quiet_writers(), progress_bar(f"{given.name} on {', '.join(given.flags.env)}") as bar:
-
-            def announce(what: Any) -> None:
-                announced.append(what)
-                bar.announce(what)
-
-            how: Any = {"overwrite": overwrite, "announce": announce, "on_segment": bar.show}
-            how["record"] = folder.record(given)
+        with _quiet_writers(), watched(title_of(laid), True, announced.append) as watch:
+            how: Any = {"overwrite": overwrite, "record": folder.record(given), "watch": watch}
             result = execute(laid, settings, out, **how)
     except KeyboardInterrupt as stop:
         return _stopped(stop, out, training=bool(announced))

@@ -38,7 +38,8 @@ from purejaxrl_suite.populations.selection import Rules, Select, Standing, ident
 from purejaxrl_suite.stats import random_score
 from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.axes import Points
-from purejaxrl_suite.sweeps.execute import Progress, Settings, Training, make_plan
+from purejaxrl_suite.sweeps.display import title_of, watched
+from purejaxrl_suite.sweeps.execute import Progress, Settings, Training, Watch, make_plan
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import How, begin, choose, enter
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of_function
@@ -51,8 +52,6 @@ from purejaxrl_suite.sweeps.store import InMemory, Sweep, claimed
 
 if TYPE_CHECKING:
     import xarray
-
-Told = Callable[[Progress], None] | None
 
 
 @front
@@ -72,8 +71,9 @@ def evolve(
     keep: int = 2,
     memory: str | int | float | None = None,
     accept_changes: bool = False,
-    announce: Callable[[object], None] = print,
-    on_segment: Told = None,
+    progress: bool = True,
+    announce: Callable[[object], None] | None = None,
+    on_segment: Callable[[Progress], None] | None = None,
     **fields: Unpack[Fields],
 ) -> Result:
     """Train configurations, of which `select` decides at each rung who goes on; else as `sweep`.
@@ -89,6 +89,7 @@ def evolve(
         anything else that is recorded, by `metrics`, too. One with a member that
         diverged cannot go on: `select` is told -inf, and the member counts as the worst of all.
     selection_seed: what `select` draws depends on it and on the rung only.
+    progress: as in `sweep`; `announce` is told how many go how far before it is told the Plan.
 
     A copy goes on from the state of the member with its seed, with the random numbers of that seed.
     What is fresh gets the start of its seed and the rest of training, schedules included. Returns
@@ -96,16 +97,22 @@ def evolve(
     Raises what `sweep` does; ValueError for more than one group, or if not all members fit into
     memory at once, or if nothing is known of anybody's score.
     """
-    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = _lay_out(told(evolve, builder, env, fields))
     rules = Rules(
-        function("select", select, 3, "(key, scores, hypers) -> Selection"),
-        tuple(integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")),
-        instance("metric", metric, str),
-        integer("window", window, 1),
-        integer("selection_seed", selection_seed, 0, 2**32 - 1),
+        select=function("select", select, 3, "(key, scores, hypers) -> Selection"),
+        rungs=tuple(
+            integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")
+        ),
+        metric=instance("metric", metric, str),
+        window=integer("window", window, 1),
+        seed=integer("selection_seed", selection_seed, 0, 2**32 - 1),
     )
-    return _evolve(laid, rules, settings, out, resume, announce, on_segment)
+    folder = choose(out, resume)
+    how = How(resuming=resume is not None, accept_changes=accept_changes)
+    with claimed(folder), watched(title_of(laid), progress, announce, on_segment) as watch:
+        sweep = None if folder is None else Sweep(folder)
+        return _enter(laid, rules, settings, sweep, how, watch)
 
 
 def _lay_out(experiment: Experiment) -> Layout:
@@ -120,30 +127,13 @@ def _lay_out(experiment: Experiment) -> Layout:
     return lay_out(experiment)
 
 
-def _evolve(
-    laid: Layout,
-    rules: Rules,
-    settings: Settings,
-    out: str | Path | None,
-    resume: str | Path | None,
-    announce: Callable[[object], None],
-    on_segment: Told,
-) -> Result:
-    folder = choose(out, resume)
-    how = How(resuming=resume is not None, accept_changes=settings.accept_changes)
-    with claimed(folder):
-        sweep = None if folder is None else Sweep(folder)
-        return _enter(laid, rules, settings, sweep, how, announce, on_segment)
-
-
 def _enter(
     laid: Layout,
     rules: Rules,
     settings: Settings,
     sweep: Sweep | None,
     how: How,
-    announce: Callable[[object], None],
-    on_segment: Told,
+    watch: Watch,
 ) -> Result:
     schedule = make_schedule(laid, rules, settings.segments)
     identity = saved = None
@@ -154,19 +144,19 @@ def _enter(
         sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
         known = {"length": saved["length"][0], "row": saved["row"][0]}
         schedule = schedule._replace(**known, sizes=sizes, blocks=blocks)
-    population = Population(laid, rules, schedule, settings, sweep)
+    population = Population(laid, rules, schedule, settings, sweep, watch)
     if saved is not None:
         population.load()
     if sweep is not None and sweep.finished():
-        announce(f"{sweep.path} is finished: nothing is left to train")
+        watch.announce(f"{sweep.path} is finished: nothing is left to train")
         return population.result(sweep.curves())
-    announce(schedule)
-    announce(plan := population.plan())
+    watch.announce(schedule)
+    watch.announce(plan := population.plan())
     if sweep is not None and identity is not None and saved is None:
         sizes = {"chunk": list(schedule.sizes), "block": list(schedule.blocks)}
         sizes |= {"length": [schedule.length], "row": [schedule.row]}
         begin(sweep, identity, sizes, {"plan": f"{schedule}\n{plan}"}, replaces=False)
-    return population.train(on_segment)
+    return population.train()
 
 
 def _identity(laid: Layout, rules: Rules, schedule: Schedule) -> dict[str, Any]:
@@ -192,10 +182,11 @@ class Population:
         schedule: Schedule,
         settings: Settings,
         sweep: Sweep | None,
+        watch: Watch,
     ):
         """Nothing is read, compiled or trained yet."""
         self.laid, self.rules, self.schedule = laid, rules, schedule
-        self.settings, self.sweep = settings, sweep
+        self.settings, self.sweep, self.watch = settings, sweep, watch
         self.cohorts: list[Cohort] = []
         self.phases: list[Phase] = []
         self.compiled: Plan | None = None
@@ -232,8 +223,8 @@ class Population:
         sizes = {"chunk": [size], "block": [block], "length": [self.schedule.length]}
         sizes["row"] = [self.schedule.row]
         saved = sizes if known else None  # chosen else, as the schedule has it
-        checkpoints = self.sweep is not None
-        made = make_plan(self._layout(), self.settings, checkpoints=checkpoints, saved=saved)
+        how = {"checkpoints": self.sweep is not None, "saved": saved, "watch": self.watch}
+        made = make_plan(self._layout(), self.settings, **how)
         if made.groups[0].chunk != size:
             raise ValueError(
                 f"a population is trained at once: {size} members, but {made.groups[0].chunk} fit "
@@ -247,18 +238,18 @@ class Population:
         self.compile_seconds += made.compile_seconds
         return made
 
-    def train(self, on_segment: Told) -> Result:
+    def train(self) -> Result:
         """Train every phase that is not complete, deciding between them."""
         self.began = time.perf_counter()
         with interruptible() as stop:
-            self._phase(on_segment, stop)
+            self._phase(stop)
             while not self.last:
                 record, cohort = self._record(), self._decide()
                 self._add(cohort)
                 self.phases[-1].clear()  # of what it might hold, nothing follows from this
                 if record is not None:
                     files.write_json(record, cohort.record())
-                self._phase(on_segment, stop)
+                self._phase(stop)
         parts = [phase.curves() for phase in self.phases]
         found = dataset(self.laid, self.schedule, self.cohorts, parts, self.compile_seconds)
         if self.sweep is not None:
@@ -270,11 +261,11 @@ class Population:
         self.phases[-1].carry = None  # what is left must not hold the programs
         return Result(found, self._layout(), self.schedule.sizes[-1:], ((self.phases[-1],),))
 
-    def _phase(self, on_segment: Told, stop: Callable[[], int]) -> None:
+    def _phase(self, stop: Callable[[], int]) -> None:
         """Train the present phase to its end."""
         made, phase = self.plan(), self.phases[-1]
-        told = None if on_segment is None else self._told(on_segment)
-        training = Training(self._layout(), made, ((phase,),), self.settings, told)
+        watch = self.watch._replace(on_segment=self._told(self.watch.on_segment))
+        training = Training(self._layout(), made, ((phase,),), self.settings, watch)
         training.one(0, 0, stop, phase.until)
         if len(self.phases) > 1:  # from now on this one has states of its own
             self.phases[-2].inner.drop_states()
@@ -289,7 +280,13 @@ class Population:
                 f"where equal scores gave {self.schedule.counts[rung]}"
             )
         ids = identities(before.configuration, selection, 1 + last_id(self.cohorts))
-        return Cohort(ids, dict(selection.hypers), selection.source, selection.fresh, found.scores)
+        return Cohort(
+            configuration=ids,
+            hypers=dict(selection.hypers),
+            source=selection.source,
+            fresh=selection.fresh,
+            scores=found.scores,
+        )
 
     def _standing(self) -> Standing:
         """How the present cohort stands at its end, by the last updates of its stored curves."""

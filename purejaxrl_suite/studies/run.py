@@ -1,10 +1,9 @@
 """Carrying out a study: train its arms, measure, have it judged."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,25 +18,13 @@ from purejaxrl_suite.studies.protocol import Curves, Study
 from purejaxrl_suite.studies.scores import beside, returns, thinned
 from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with
-from purejaxrl_suite.sweeps.execute import Progress
+from purejaxrl_suite.sweeps.display import watched
+from purejaxrl_suite.sweeps.execute import Settings, Watch, execute
 from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.result import Result
-from purejaxrl_suite.sweeps.sweep import sweep
 
 SEGMENTS = 10
-
-
-class Watch(NamedTuple):
-    """announce: told the plan of an arm. show: told its progress."""
-
-    announce: Callable[[object], None] = lambda what: None
-    show: Callable[[Progress], None] = lambda progress: None
-
-
-@contextmanager
-def unwatched(title: str) -> Iterator[Watch]:
-    """Nobody looks."""
-    yield Watch()
 
 
 def run_study(
@@ -48,15 +35,15 @@ def run_study(
     *,
     looks: Sequence[Look] = (),
     commit: str | None = None,
-    watch: Callable[[str], AbstractContextManager[Any]] = unwatched,
+    progress: bool = True,
 ) -> StudyResult:
     """Train every arm of a study, check its gates, and judge its claims.
 
     preset: which of its budgets, "quick", "standard" or "full"; the first judges nothing. folder:
     holds a sweep per arm; what is there is gone on with, so that a study stopped in any way is run
     again by the same call. looks: at earlier results, as `outcome.seen` finds them: what was asked
-    otherwise of the same seeds makes this result exploratory. commit: for the record. watch: a
-    context around each arm, entered with its title, that gives a `Watch`.
+    otherwise of the same seeds makes this result exploratory. commit: for the record.
+    progress: show how each arm trains, as `sweep` does.
     Raises ValueError for another preset, and where the folder holds sweeps of another study or
     budget; KeyboardInterrupt after Ctrl-C, when the state is saved.
     """
@@ -65,9 +52,9 @@ def run_study(
     arms = study.arms(study.budgets[preset])
     curves, sizes = {}, {}
     for number, (label, arm) in enumerate(arms.items(), 1):
-        with watch(f"{name}: {label} ({number}/{len(arms)})") as told:
-            result = _train(label, arm, Path(folder) / label, told)
-            curves[label], sizes[label] = result.curves, result.parameters
+        with watched(f"{name}: {label} ({number}/{len(arms)})", progress) as watch:
+            result = _train(label, arm, Path(folder) / label, watch)
+        curves[label], sizes[label] = result.curves, result.parameters
     return conclude(name, study, preset, curves, sizes, looks, commit)
 
 
@@ -106,11 +93,10 @@ def conclude(
     )
 
 
-def _train(name: str, arm: Experiment, folder: Path, told: Watch) -> Result:
+def _train(name: str, arm: Experiment, folder: Path, watch: Watch) -> Result:
     """Train an arm in its folder, from where it stopped if it has begun."""
     instances(f"arms[{name!r}].env", arm.env, Environment)
-    watching = {"announce": told.announce, "on_segment": told.show}
-    return sweep(arm, out=folder, segments=SEGMENTS, **watching)
+    return execute(lay_out(arm), Settings(segments=SEGMENTS), folder, watch=watch)
 
 
 def _cost(curves: Curves) -> Cost:

@@ -89,8 +89,28 @@ class Progress(NamedTuple):
     __repr__ = __str__
 
 
+class Watch(NamedTuple):
+    """Say who is told, and when, while a layout is trained; nobody by default.
+
+    compiling: told a group before its programs are compiled. announce: told the Plan before
+    training, or that all of it is finished already. on_segment: told progress after each segment.
+    """
+
+    compiling: Callable[[Group], None] = lambda group: None
+    announce: Callable[[object], None] = lambda what: None
+    on_segment: Callable[[Progress], None] = lambda progress: None
+
+
+NOBODY = Watch()
+
+
 def make_plan(
-    laid: Layout, settings: Settings, *, checkpoints: bool, saved: dict[str, Any] | None = None
+    laid: Layout,
+    settings: Settings,
+    *,
+    checkpoints: bool,
+    saved: dict[str, Any] | None = None,
+    watch: Watch = NOBODY,
 ) -> Plan:
     """Compile the programs of every group for as many members at once as fit.
 
@@ -105,6 +125,7 @@ def make_plan(
     limit = plan.memory_limit(settings.memory)
     groups = []
     for number, group in enumerate(laid.groups):
+        watch.compiling(group)
         stored = {name: sizes[number] for name, sizes in (saved or {}).items()}
         groups.append(_plan_group(group, settings, limit, stored, checkpoints=checkpoints))
     seconds = time.perf_counter() - began
@@ -185,8 +206,7 @@ def execute(
     resuming: bool = False,
     overwrite: bool = False,
     record: Mapping[str, Any] | None = None,
-    announce: Callable[[object], None] = lambda what: None,
-    on_segment: Callable[[Progress], None] | None = None,
+    watch: Watch = NOBODY,
 ) -> Result:
     """Train all members of a layout, in a folder or in memory.
 
@@ -196,7 +216,7 @@ def execute(
     """
     how = How(resuming, overwrite, settings.accept_changes)
     with claimed(folder):
-        return _execute(laid, settings, folder, how, record or {}, announce, on_segment)
+        return _execute(laid, settings, folder, how, record or {}, watch)
 
 
 def _execute(
@@ -205,8 +225,7 @@ def _execute(
     folder: Path | None,
     how: How,
     record: Mapping[str, Any],
-    announce: Callable[[object], None],
-    on_segment: Callable[[Progress], None] | None,
+    watch: Watch,
 ) -> Result:
     sweep, first = Sweep(folder) if folder else None, jax.process_index() == 0
     if sweep is None and jax.process_count() > 1:
@@ -217,19 +236,20 @@ def _execute(
         entered = enter(sweep, identity, how)
     _meet("the folder is checked")
     if sweep is not None and entered.sizes is not None and sweep.finished():
-        announce(f"{folder} is finished: nothing is left to train")
+        watch.announce(f"{folder} is finished: nothing is left to train")
         return stored(laid, sweep.path).result
     if sweep is not None and not first:
         _meet("the sweep is planned")
         entered = Entered(sweep.open(identity))
-    made = make_plan(laid, settings, checkpoints=sweep is not None, saved=entered.sizes)
-    announce(made)
+    stores = sweep is not None
+    made = make_plan(laid, settings, checkpoints=stores, saved=entered.sizes, watch=watch)
+    watch.announce(made)
     if sweep is not None and entered.sizes is None:
         told = {**record, "plan": str(made)}
         begin(sweep, identity, sizes_of(made), told, replaces=entered.replaces)
     if first:
         _meet("the sweep is planned")
-    return _carry_out(laid, made, sweep, settings, on_segment)
+    return _carry_out(laid, made, sweep, settings, watch)
 
 
 def _carry_out(
@@ -237,13 +257,13 @@ def _carry_out(
     made: Plan,
     sweep: Sweep | None,
     settings: Settings,
-    on_segment: Callable[[Progress], None] | None,
+    watch: Watch,
 ) -> Result:
     """Train what is not trained yet, and join the curves."""
     sizes = [group.chunk for group in made.groups]
     rows = [group.program.row for group in made.groups]
     chunks = chunks_of(laid, sizes, rows, sweep, settings.keep)
-    training = Training(laid, made, chunks, settings, on_segment)
+    training = Training(laid, made, chunks, settings, watch)
     training.all()
     _meet("all chunks are trained")
     found = training.dataset()
@@ -270,11 +290,11 @@ class Training:
         made: Plan,
         chunks: tuple[tuple[Any, ...], ...],
         settings: Settings,
-        on_segment: Callable[[Progress], None] | None,
+        watch: Watch,
     ):
         """Nothing is trained before `all`."""
         self.laid, self.plan, self.chunks = laid, made, chunks
-        self.settings, self.on_segment = settings, on_segment
+        self.settings, self.watch = settings, watch
         self.began, self.trained, self.before = 0.0, 0, 0
 
     def all(self) -> None:
@@ -321,8 +341,7 @@ class Training:
         store.append(segment.start, group.updates, made.program.length, found)
         if segment.run is not None:
             store.save(segment.stop, segment.run)
-        if self.on_segment is not None:
-            self.on_segment(self._progress(g, k, segment, steps))
+        self.watch.on_segment(self._progress(g, k, segment, steps))
 
     def _begin(self, g: int, k: int, members: Members) -> tuple[int, Run]:
         """The update of the last checkpoint of a chunk, and its state; else how it begins."""

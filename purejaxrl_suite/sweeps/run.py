@@ -8,6 +8,7 @@ from purejaxrl_suite.core.argument import function, instance
 from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.check import FORM
+from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import Progress, Settings, execute
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import choose
@@ -27,7 +28,8 @@ def run(
     keep: int = 2,
     memory: str | int | float | None = None,
     accept_changes: bool = False,
-    announce: Callable[[object], None] = lambda what: None,
+    progress: bool = True,
+    announce: Callable[[object], None] | None = None,
     on_segment: Callable[[Progress], None] | None = None,
     **fields: Unpack[Fields],
 ) -> Result:
@@ -35,16 +37,17 @@ def run(
 
     agent, env, fields: what is trained, as `Experiment` says, whose `builder` is the agent; or an
         Experiment first, of which the fields that are given are replaced. One setting of each.
-    out, resume, segments, checkpoint_every, keep, memory, accept_changes, announce, on_segment: as
-        in `sweep`, of which this is one without axes: with `out` it is stored while it trains, and
-        the same call goes on.
+    out, resume, segments, checkpoint_every, keep, memory, accept_changes, progress, announce,
+        on_segment: as in `sweep`, of which this is one without axes: with `out` it is stored while
+        it trains, and the same call goes on; `progress=False` shows nothing.
 
     Raises what `sweep` does; ValueError for several settings.
     """
-    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = _lay_out(told(run, agent, env, fields))
-    watching = {"announce": announce, "on_segment": on_segment}
-    return execute(laid, settings, choose(out, resume), resuming=resume is not None, **watching)
+    folder, resuming = choose(out, resume), resume is not None
+    with watched(title_of(laid), progress, announce, on_segment) as watch:
+        return execute(laid, settings, folder, resuming=resuming, watch=watch)
 
 
 def _lay_out(experiment: Experiment) -> Layout:

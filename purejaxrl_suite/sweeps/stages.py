@@ -18,7 +18,7 @@ member has several successors.
 import math
 import re
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +31,8 @@ from purejaxrl_suite.core.argument import function, instance, wrong
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import PyTree, Run
 from purejaxrl_suite.sweeps import files
-from purejaxrl_suite.sweeps.execute import Progress, Settings, execute
+from purejaxrl_suite.sweeps.display import title_of, watched
+from purejaxrl_suite.sweeps.execute import Progress, Settings, Watch, execute
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.folder import choose
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of, flat
@@ -92,14 +93,16 @@ def stages(
     keep: int = 2,
     memory: str | int | float | None = None,
     accept_changes: bool = False,
-    announce: Callable[[object], None] = print,
+    progress: bool = True,
+    announce: Callable[[object], None] | None = None,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Stages:
     """Train stages one after the other, each from the final states of the one before.
 
-    out, resume, segments, checkpoint_every, keep, memory, accept_changes, announce, on_segment: as
-        in `sweep`, of every stage; the folder holds a folder for each. The same call goes on where
-        it stopped, and with more stages at the end it trains those.
+    out, resume, segments, checkpoint_every, keep, memory, accept_changes, progress, announce,
+        on_segment: as in `sweep`, of every stage; `announce` is told, too, which one begins. `out`
+        holds a folder for each. The same call goes on where it stopped, and with more stages at the
+        end it trains those.
 
     Raises ValueError before anything is compiled where a stage makes no sense by itself, where its
     members have none in the stage before, and where `begin` gives another structure than it should;
@@ -113,24 +116,24 @@ def stages(
     with claimed(folder) if folder is not None else nullcontext():
         if folder is not None:
             _enter(files.resolve(folder), [part.name for part in parts])
-        return _train(chain, settings, folder, announce, on_segment)
+        watching = partial(watched, progress=progress, announce=announce, on_segment=on_segment)
+        return _train(chain, settings, folder, watching)
 
 
 def _train(
     chain: Mapping[str, Layout],
     settings: Settings,
     folder: Path | None,
-    announce: Callable[[object], None],
-    on_segment: Callable[[Progress], None] | None,
+    watching: Callable[[str], AbstractContextManager[Watch]],
 ) -> Stages:
     results: dict[str, Result] = {}
     for name, laid in chain.items():
-        announce(f"stage {name} ({len(results) + 1} of {len(chain)})")
-        if results:
-            laid = _with_states(laid, list(results.values())[-1])
         place = None if folder is None else folder / name
-        watching = {"announce": announce, "on_segment": on_segment}
-        results[name] = execute(laid, settings, place, **watching)
+        with watching(f"{name}: {title_of(laid)}") as watch:
+            watch.announce(f"stage {name} ({len(results) + 1} of {len(chain)})")
+            if results:
+                laid = _with_states(laid, list(results.values())[-1])
+            results[name] = execute(laid, settings, place, watch=watch)
     return Stages(joined(results), results)
 
 

@@ -13,6 +13,7 @@ though the last checkpoint counts it, is named and never taken for something els
 copied into the folder of another run, or into another chunk: all of it names the run it is of.
 """
 
+import logging
 import os
 import shutil
 import uuid
@@ -365,6 +366,7 @@ class Chunk:
         import orbax.checkpoint as ocp
 
         if self._open is None:
+            logging.getLogger("absl").addFilter(_worth_telling)  # once, however often
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             # Each process writes the chunks that it owns by itself, whatever the others do.
             alone = jax.process_index()
@@ -403,6 +405,19 @@ PACKED = "packed leaves"
 _BEGUN = ".orbax-checkpoint-tmp"
 _WAY_OUT = "delete it to go back to the one before"
 _WAY_OUT_OF = "delete {} to go back to the checkpoint before"
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Whether a record of orbax's logger says more than that a checkpoint is written.
+
+    Below warnings it does not, unless that logger was given a level; nor does the warning that the
+    one before had to be waited for, since `_seal` waits on purpose.
+    """
+    if f"{os.sep}orbax{os.sep}" not in record.pathname:
+        return True
+    if str(record.msg).startswith("Waiting for previous save to complete"):
+        return False
+    return record.levelno >= logging.WARNING or logging.getLogger("absl").level != logging.NOTSET
 
 
 def _blame(checkpoint: Path) -> None:

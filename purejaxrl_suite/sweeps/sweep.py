@@ -13,6 +13,7 @@ from typing import Unpack
 
 from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
+from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import Progress, Settings, execute, make_plan
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import choose
@@ -34,7 +35,8 @@ def sweep(
     ray_gpus: float | None = None,
     memory: str | int | float | None = None,
     accept_changes: bool = False,
-    announce: Callable[[object], None] = print,
+    progress: bool = True,
+    announce: Callable[[object], None] | None = None,
     on_segment: Callable[[Progress], None] | None = None,
     **fields: Unpack[Fields],
 ) -> Result:
@@ -49,18 +51,22 @@ def sweep(
     accept_changes: go on with other versions, or on another kind of device; it is recorded.
     ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
         which all workers must see; a lost worker's group is tried again from its checkpoint.
-    announce: told the Plan, or that a sweep is finished already. on_segment: told progress.
+    progress: show the Plan and how training goes: on stderr, a bar in a terminal and in a notebook,
+        elsewhere a line per segment; nothing of what Ray's workers train. False shows nothing.
+    announce: told the Plan, or that a sweep is finished already. on_segment: told Progress. What
+        they raise ends training.
 
     Raises ValueError before anything is compiled if an argument makes no sense, or the folder is of
     another sweep or not writable; TypeError for an unknown keyword; KeyboardInterrupt, when all is
     saved, after Ctrl-C or SIGTERM.
     """
-    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = lay_out(told(sweep, builder, env, fields))
     if ray_gpus is not None:
         return execute_on_ray(laid, settings, choose(out, resume), gpus=ray_gpus)
-    watching = {"announce": announce, "on_segment": on_segment}
-    return execute(laid, settings, choose(out, resume), resuming=resume is not None, **watching)
+    folder, resuming = choose(out, resume), resume is not None
+    with watched(title_of(laid), progress, announce, on_segment) as watch:
+        return execute(laid, settings, folder, resuming=resuming, watch=watch)
 
 
 @front

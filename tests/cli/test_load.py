@@ -98,7 +98,7 @@ def sweep(tmp_path_factory):
     """(folder, result) of a sweep of the suite's own parts."""
     out, env = tmp_path_factory.mktemp("runs") / "own", probes.delayed_reward()
     hypers = pjs.search.grid(pjs.PPOHypers(), gamma=[0.9, 0.99])
-    arguments = {"hypers": hypers, "config": CONFIG, "announce": lambda text: None}
+    arguments = {"hypers": hypers, "config": CONFIG, "progress": False}
     return out, pjs.sweep(pjs.ppo, env, seeds=2, steps=64, segments=2, out=out, **arguments)
 
 
@@ -120,7 +120,7 @@ def test_a_finished_sweep_is_loaded_whole(sweep):
 
 def run(out, env=None, network=small, **arguments):
     env = env or probes.delayed_reward()
-    how = {"config": CONFIG, "announce": lambda text: None, "network": network, **arguments}
+    how = {"config": CONFIG, "progress": False, "network": network, **arguments}
     return pjs.sweep(pjs.ppo, env, seeds=1, steps=32, out=out, **how)
 
 
@@ -151,7 +151,7 @@ def test_an_agent_of_the_users_own_is_asked_for(tmp_path):
     def mine(env, config, network, hypers):
         return pjs.ppo(env, config, network, hypers)._replace(name="mine")
 
-    how = {"config": CONFIG, "announce": lambda text: None}
+    how = {"config": CONFIG, "progress": False}
     pjs.sweep(mine, probes.delayed_reward(), seeds=1, steps=32, out=tmp_path / "run", **how)
     with pytest.raises(ValueError, match="builder: this run is of mine, .*: pass builder="):
         pjs.load(tmp_path / "run")
@@ -167,7 +167,7 @@ def test_an_unfinished_run_is_loaded_as_far_as_it_is(tmp_path):
             raise KeyboardInterrupt
 
     out, env = tmp_path / "run", probes.delayed_reward()
-    how = {"config": CONFIG, "announce": lambda text: None, "segments": 4, "out": out}
+    how = {"config": CONFIG, "progress": False, "segments": 4, "out": out}
     own = {"network": small, "metrics": [plasticity.dormant()], "measure_every": 1}
     with pytest.raises(KeyboardInterrupt):
         pjs.sweep(pjs.ppo, env, seeds=2, steps=64, on_segment=stop, **how, **own)

@@ -33,7 +33,7 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch)
     assert (trained / "frozen" / "sweep.json").exists() and (trained / "standard.png").exists()
 
     assert command("study run tiny --preset standard") == 0
-    assert "is finished" in capsys.readouterr().out
+    assert "is finished" in capsys.readouterr().err
     assert command("study list") == 0
     said = " ".join(capsys.readouterr().out.split())
     size = "8 seeds x 960 steps"

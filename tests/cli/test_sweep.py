@@ -9,10 +9,9 @@ import pytest
 
 from benchmarks import kill
 from purejaxrl_suite import cli
-from purejaxrl_suite.cli import bar
 from purejaxrl_suite.cli.experiment import Sweep, lay_out
 from purejaxrl_suite.cli.flags import parse
-from purejaxrl_suite.sweeps import curves, files, store
+from purejaxrl_suite.sweeps import curves, display, files, store
 
 TINY = "--config.num-envs 2 --config.rollout-length 16 --config.epochs 1 --config.minibatches 1"
 ARGUMENTS = (
@@ -40,10 +39,10 @@ def press_ctrl_c(*_):
 def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, monkeypatch):
     out = tmp_path / "x"
     with monkeypatch.context() as patch:
-        patch.setattr(bar, "describe", press_ctrl_c)
+        patch.setattr(display, "describe", press_ctrl_c)
         assert command(f"sweep {ARGUMENTS} --out {out}") == 130
     said = capsys.readouterr()
-    assert "4 members = 1 groups" in said.out
+    assert "compiling ppo on CartPole-v1" in said.err and "4 members = 1 groups" in said.err
     assert "update 1 of 4; everything is saved" in said.err
     assert f"`purejaxrl-suite resume {out}`" in said.err
     record = json.loads((out / "config.json").read_text())
@@ -69,7 +68,7 @@ def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, mon
     assert found.diverged.sum("seed").values.tolist() == [0, 2]
 
     assert command(f"resume {out}") == 0
-    assert "is finished: nothing is left to train" in capsys.readouterr().out
+    assert "is finished: nothing is left to train" in capsys.readouterr().err
     assert command(f"report {out} --metric entropy") == 0
     assert "learning_rate" in capsys.readouterr().out
     assert (out / "figures" / "sensitivity_entropy.png").exists()

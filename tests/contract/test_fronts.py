@@ -69,6 +69,15 @@ def test_fields_replace_those_of_an_experiment(experiment):
     assert told(pjs.plan, first, second, fields) == experiment
 
 
+@pytest.mark.parametrize("name", FRONTS.keys() - {"plan"})
+def test_what_trains_shows_its_progress_unless_told_not_to(name, experiment):
+    function, rules = FRONTS[name]
+    assert inspect.signature(function).parameters["progress"].default is True
+    experiment = experiment._replace(hypers=POINTS if name == "evolve" else None)
+    with pytest.raises(ValueError, match="^progress: expected a bool, got 1$"):
+        function(experiment, progress=1, **rules)
+
+
 @pytest.mark.parametrize("name", FRONTS)
 def test_an_unknown_keyword_is_told(name, experiment):
     function, rules = FRONTS[name]

@@ -143,10 +143,10 @@ def test_an_experiment_learns_from_data_and_goes_on_with_no_other(tmp_path):
         network=lambda env: nets.q_network(env.observation, env.action, hidden=(4,)),
         source=partial(dataset, steps=steps_of(env)),
     )
-    whole = pjs.sweep(experiment, segments=2, out=tmp_path / "whole", announce=lambda plan: None)
+    whole = pjs.sweep(experiment, segments=2, out=tmp_path / "whole", progress=False)
     assert np.isfinite(whole.curves["td_loss"][..., -1]).all()
     assert "episode_return" not in whole.curves and whole.evaluate(2).sizes["gamma"] == 2
-    again = pjs.sweep(experiment, resume=tmp_path / "whole", announce=lambda plan: None)
+    again = pjs.sweep(experiment, resume=tmp_path / "whole", progress=False)
     assert again.curves.equals(whole.curves)
     own = {"network": experiment.network, "announce": lambda text: None}
     found = pjs.load(tmp_path / "whole", source=experiment.source, **own)

@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from purejaxrl_suite.sweeps import display
+
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 PICTURE, WHOLE = 300_000, 1_000_000
@@ -22,9 +24,14 @@ def programs(notebook):
 
 
 def shown(notebook):
-    """Of each cell, the kinds of its outputs: text, a picture, a table."""
+    """Of each cell, the kinds of its outputs, bars of progress aside: text, a picture, a table."""
     return [
-        {kind for output in cell.outputs for kind in output.get("data", [output.get("name")])}
+        {
+            kind
+            for output in cell.outputs
+            if output.get("metadata") != display.NOTEBOOK
+            for kind in output.get("data", [output.get("name")])
+        }
         for cell in programs(notebook)
     ]
 

@@ -56,7 +56,7 @@ ARGUMENTS = {
     "measure_every": 3,
     "seeds": 3,
     "steps": 6 * STEPS,
-    "announce": lambda what: None,
+    "progress": False,
 }
 
 

@@ -215,7 +215,7 @@ ARGUMENTS = {
     "seeds": 2,
     "steps": 12 * STEPS,
     "segments": 6,
-    "announce": lambda what: None,
+    "progress": False,
 }
 
 

@@ -1,6 +1,7 @@
 """A tiny study from its arms to its file, and how claims are judged."""
 
-from contextlib import contextmanager
+import io
+from contextlib import redirect_stderr
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,11 +14,12 @@ from purejaxrl_suite.envs import probes
 from purejaxrl_suite.report.findings import effect as report_effect
 from purejaxrl_suite.report.studies import study_figure
 from purejaxrl_suite.stats import Effect, Estimate
-from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim
+from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim, run
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, exploratory, judge, measured, ruled
-from purejaxrl_suite.studies.run import Watch, run_study
+from purejaxrl_suite.studies.run import run_study
 from purejaxrl_suite.studies.study_result import Look, find, seen
+from purejaxrl_suite.sweeps.display import watched
 from tests.studies.tiny import OVER, STUDY, difference
 
 NAN = float("nan")
@@ -25,31 +27,29 @@ NAN = float("nan")
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """The tiny study, stopped before its second arm and run again: (folder, outcome, what told)."""
-    folder, told = tmp_path_factory.mktemp("tiny"), []
+    """The tiny study, stopped before its second arm and run again: (folder, outcome, stderr)."""
+    folder, told = tmp_path_factory.mktemp("tiny"), io.StringIO()
 
-    @contextmanager
-    def stop_before_learning(title):
+    def stop_before_learning(title, progress):
+        assert not progress
         if "learning" in title:
             raise KeyboardInterrupt
-        yield Watch()
+        return watched(title, progress)
 
-    @contextmanager
-    def listen(title):
-        told.append(title)
-        yield Watch(announce=lambda what: told.append(str(what)))
-
-    with pytest.raises(KeyboardInterrupt):
-        run_study("tiny", STUDY, "standard", folder, watch=stop_before_learning)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "watched", stop_before_learning)
+        run_study("tiny", STUDY, "standard", folder, progress=False)
     assert [path.name for path in folder.iterdir()] == ["frozen"]
-    outcome = run_study("tiny", STUDY, "standard", folder, commit="abc", watch=listen)
-    return folder, outcome, told
+    with redirect_stderr(told):
+        outcome = run_study("tiny", STUDY, "standard", folder, commit="abc")
+    return folder, outcome, told.getvalue().splitlines()
 
 
 def test_a_study_goes_on_where_it_stopped(stopped):
     _, outcome, told = stopped
-    assert told[0] == "tiny: frozen (1/2)" and "is finished" in told[1]
-    assert told[2] == "tiny: learning (2/2)" and "8 members" in told[3]
+    assert "frozen is finished: nothing is left to train" in told[0]
+    assert any("8 members" in line for line in told[1:])
+    assert told[-1].startswith("tiny: learning (2/2): 100%, ")
     helps, hurts, all_there_is = outcome.findings
     assert [one.verdict for one in outcome.findings] == ["CONFIRMED", "REFUTED", "NOT TESTED"]
     assert 0.0 < helps.low <= helps.value <= helps.high and helps.value == hurts.value

@@ -20,7 +20,8 @@ def main(folder: str, go: str) -> None:
 
     config = pjs.PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
     arguments = {"config": config, "network": network, "seeds": 2, "steps": 64, "segments": 2}
-    pjs.sweep(pjs.ppo, probes.delayed_reward(), **arguments, out=folder, announce=wait)
+    arguments |= {"out": folder, "progress": False}
+    pjs.sweep(pjs.ppo, probes.delayed_reward(), **arguments, announce=wait)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def test_groups_are_ray_tasks_that_survive_their_workers(local_ray, tmp_path):
         "seeds": 2,
         "steps": 32 * 4,
         "segments": 2,
-        "announce": lambda what: None,
+        "progress": False,
     }
     env = probes.delayed_reward()
     here = pjs.sweep(ppo, env, **arguments)

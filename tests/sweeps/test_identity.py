@@ -275,7 +275,7 @@ def test_changed_versions_need_a_word_and_are_recorded(ours, tmp_path):
 def test_a_finished_folder_of_other_parameters_is_refused(cartpole, tmp_path):
     def train(builder=ppo, **changes):
         arguments = {"config": CONFIG, "network": network(), "seeds": 1, "steps": STEPS / 4}
-        arguments |= {"announce": lambda what: None} | changes
+        arguments |= {"progress": False} | changes
         return pjs.sweep(builder, cartpole, **arguments)
 
     train(out=tmp_path / "x")

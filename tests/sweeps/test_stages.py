@@ -15,7 +15,7 @@ from purejaxrl_suite.sweeps.experiment import Experiment
 CONFIG = PPOConfig(num_envs=2, rollout_length=8, epochs=1, minibatches=2)
 UPDATE = 16
 ENV = probes.delayed_reward()
-QUIET = {"announce": lambda what: None, "segments": 2}
+QUIET = {"progress": False, "segments": 2}
 
 
 def network(env):

@@ -40,7 +40,7 @@ def sweep(env, **changes):
     arguments = {"hypers": HYPERS, "config": CONFIG, "network": network, "seeds": 3} | {
         "steps": 6 * STEPS,
         "segments": 3,
-        "announce": lambda what: None,
+        "progress": False,
     }
     return pjs.sweep(ppo, env, **(arguments | changes))
 

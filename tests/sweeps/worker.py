@@ -25,6 +25,7 @@ def main(folder: str, port: str = "", number: str = "0") -> None:
         segments=2,
         out=folder,
         announce=plans.append,
+        progress=False,
     )
     (group,) = plans[0].groups
     assert "all-" not in group.program.train.as_text(), "a collective"

@@ -1,0 +1,284 @@
+"""Progress for people: a bar in a terminal or a notebook, elsewhere a line per segment.
+
+It goes to stderr (in a notebook below the cell), so stdout is left to the program. What cannot be
+shown is not shown: neither a closed stream nor a mistake made here ends training.
+"""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from purejaxrl_suite.core.argument import instance
+from purejaxrl_suite.sweeps.execute import Progress, Watch
+from purejaxrl_suite.sweeps.layout import Group, Layout
+
+NOTEBOOK = {"purejaxrl_suite": "progress"}
+"""Metadata by which the bar is known among the outputs of a cell."""
+
+
+@contextmanager
+def watched(
+    title: str,
+    progress: bool,
+    announce: Callable[[object], None] | None = None,
+    on_segment: Callable[[Progress], None] | None = None,
+) -> Iterator[Watch]:
+    """Give a Watch that shows where training stands, and then tells those who want to know.
+
+    title: what is trained, in a few words. progress: False shows nothing. announce, on_segment: as
+    of a Watch; what they raise is raised.
+    """
+    display = _Display(title, instance("progress", progress, bool))
+
+    def announced(what: object) -> None:
+        display.announce(what)
+        if announce is not None:
+            announce(what)
+
+    def told(progress: Progress) -> None:
+        display.on_segment(progress)
+        if on_segment is not None:
+            on_segment(progress)
+
+    try:
+        yield Watch(display.compiling, announced, told)
+    finally:
+        display.close()
+
+
+def title_of(laid: Layout) -> str:
+    """What a layout trains, in a few words: `ppo on CartPole-v1, Acrobot-v1`."""
+    agents = dict.fromkeys(group.agent.name for group in laid.groups)
+    envs = list(dict.fromkeys(group.env.name for group in laid.groups))
+    return f"{', '.join(agents)} on {', '.join(envs) if len(envs) < 4 else f'{len(envs)} tasks'}"
+
+
+def describe(progress: Progress, diverged: int) -> str:
+    """Such as `group 1/2, chunk 3/4, 1,234,567 steps/s, IQM 21.5, 3 diverged, 0:02:10 left`."""
+    parts = [
+        f"{name} {number + 1}/{of}"
+        for name, number, of in (
+            ("group", progress.group, progress.groups),
+            ("chunk", progress.chunk, progress.chunks),
+        )
+        if of > 1
+    ]
+    parts += [f"{progress.steps_per_second:,.0f} steps/s"]
+    rows = progress.history
+    if "episode_return" in rows:
+        parts += [f"IQM {_iqm_of_returns(rows['episode_return'], rows['episodes']):.4g}"]
+    parts += [f"{diverged} diverged"] * (diverged > 0)
+    return ", ".join([*parts, f"{timedelta(seconds=round(progress.left))} left"])
+
+
+def _iqm_of_returns(returns: np.ndarray, episodes: np.ndarray) -> float:
+    """Interquartile mean over members of their means over all episodes; NaN where none ended.
+
+    returns, episodes: f32[B, R]. In numpy, because a device computes this after the segment that
+    it has begun.
+    """
+    count = np.nansum(episodes, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # of members that diverged
+        total = np.nansum(returns * episodes, axis=1)[count > 0]
+        scores = np.sort(total / count[count > 0])
+        cut = len(scores) // 4
+        return float(np.mean(scores[cut : len(scores) - cut])) if len(scores) else float("nan")
+
+
+class _Screen(NamedTuple):
+    """Where a display is seen.
+
+    busy: shows what goes on, of which nobody knows how far it is. say: shows what stays. show: the
+    share of training that is done, and more of it. close: leaves what was shown last.
+    """
+
+    busy: Callable[[str], None]
+    say: Callable[[str], None]
+    show: Callable[[float, str], None]
+    close: Callable[[], None]
+
+
+class _Display:
+    """A Watch for people, which falls silent at the first error of its screen."""
+
+    def __init__(self, title: str, progress: bool):
+        self.title = title
+        self.screen: _Screen | None = None
+        self.diverged: dict[tuple[int, int], int] = {}
+        if progress and sys.stderr is not None:
+            with self._harmless():
+                self.screen = _screen(title)
+
+    def compiling(self, group: Group) -> None:
+        self._tell("busy", lambda: f"compiling {_name_of(group)}")
+
+    def announce(self, what: object) -> None:
+        self._tell("say", lambda: str(what))
+
+    def on_segment(self, progress: Progress) -> None:
+        def text() -> str:
+            self.diverged[progress.group, progress.chunk] = progress.diverged
+            return describe(progress, sum(self.diverged.values()))
+
+        self._tell("show", lambda: progress.done, text)
+
+    def close(self) -> None:
+        self._tell("close")
+
+    def _tell(self, what: str, *arguments: Callable[[], Any]) -> None:
+        if self.screen is not None:
+            with self._harmless():
+                getattr(self.screen, what)(*(argument() for argument in arguments))
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            screen, self.screen = self.screen, None
+            if screen is not None:
+                with suppress(Exception):
+                    screen.close()
+            logging.getLogger(__name__).warning("progress is no longer shown", exc_info=True)
+
+
+def _name_of(group: Group) -> str:
+    """Such as `dqn on Breakout-MinAtar, network=large`."""
+    labels = (f"{axis}={x}" for axis, x in group.labels.items() if axis != "environment")
+    return ", ".join([f"{group.agent.name} on {group.env.name}", *labels])
+
+
+def _screen(title: str) -> _Screen:
+    from rich.console import Console
+
+    stream: Any = _Stream(sys.stderr)
+    console = Console(file=stream)
+    if console.is_jupyter:
+        return _notebook(title, console)
+    if stream.isatty() and console.is_interactive:
+        return _terminal(title, console)
+    return _lines(title, stream)
+
+
+class _Stream:
+    """A stream that is silent from the first error on: the reader of a pipe may have gone."""
+
+    def __init__(self, stream: Any):
+        self.stream, self.works = stream, True
+
+    def write(self, text: str) -> int:
+        return self._attempt(self.stream.write, text) or 0
+
+    def flush(self) -> None:
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments) if self.works else None
+        except (OSError, ValueError):  # ValueError: it is closed
+            self.works = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _lines(title: str, stream: Any) -> _Screen:
+    """A pipe or a log, where nothing moves."""
+    began = math.inf
+
+    def say(text: str) -> None:
+        nonlocal began
+        seconds, began = time.perf_counter() - began, math.inf
+        if seconds >= 1:
+            print(f"  {seconds:.1f} s", file=stream)
+        print(text, file=stream, flush=True)
+
+    def busy(text: str) -> None:
+        nonlocal began
+        say(f"{text} ...")
+        began = time.perf_counter()
+
+    def show(done: float, text: str) -> None:
+        say(f"{title}: {done:.0%}, {text}")
+
+    return _Screen(busy, say, show, lambda: None)
+
+
+def _terminal(title: str, console: Any) -> _Screen:
+    bar = _bar(console)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    bar.start()
+    return _with_bar(title, bar, say=say, refresh=bar.refresh, close=bar.stop)
+
+
+def _notebook(title: str, console: Any) -> _Screen:
+    """A bar without widgets: what is shown is replaced."""
+    from IPython.display import display
+
+    bar = _bar(console)
+    handle: Any = display(bar, display_id=True, metadata=NOTEBOOK)
+
+    def refresh() -> None:
+        handle.update(bar, metadata=NOTEBOOK)
+
+    return _with_bar(title, bar, say=print, refresh=refresh, close=refresh)
+
+
+def _bar(console: Any) -> Any:
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.fields[text]}", markup=False),
+        bars.TimeElapsedColumn(),
+    )
+    # What the program prints meanwhile goes above the bar, if that is the same terminal.
+    same = sys.stdout is not None and sys.stdout.isatty()
+    how: Any = {"refresh_per_second": 4, "redirect_stdout": same}
+    return bars.Progress(*columns, console=console, **how)
+
+
+def _with_bar(
+    title: str,
+    bar: Any,
+    *,
+    say: Callable[[str], None],
+    refresh: Callable[[], None],
+    close: Callable[[], None],
+) -> _Screen:
+    """A line for what goes on before training, and one for training."""
+    before = bar.add_task(f"preparing {title}", total=None, text="")
+    training = bar.add_task(title, total=1.0, text="", visible=False, start=False)
+
+    def busy(text: str) -> None:
+        bar.reset(before, description=text, visible=True)
+        refresh()
+
+    def said(text: str) -> None:
+        say(text)
+        show(0.0, "")
+
+    def show(done: float, text: str) -> None:
+        bar.update(before, visible=False)
+        bar.start_task(training)
+        bar.update(training, completed=done, text=text, visible=True)
+        refresh()
+
+    def closed() -> None:
+        if not bar.tasks[training].completed:  # nothing was left to train
+            bar.update(training, visible=False)
+        close()
+
+    return _Screen(busy, said, show, closed)
