@@ -7,7 +7,7 @@ seen so far, starting at 1.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,21 @@ class PrioritisedState(NamedTuple):
     largest: Array
 
 
+class Reprioritise(Protocol):
+    """How slots that were drawn get new priorities."""
+
+    def __call__(
+        self,
+        state: PrioritisedState,
+        slot: Array,
+        priority: Array,
+        alpha: Array | float,
+        where: Array | bool = True,
+    ) -> PrioritisedState:
+        """Give the state with the priorities f32[B] of slots i32[B], where that is wanted."""
+        ...
+
+
 class Prioritised(NamedTuple):
     """Functions of a PrioritisedState; those of `Uniform` mean the same here.
 
@@ -46,7 +61,7 @@ class Prioritised(NamedTuple):
     read: Callable[[PrioritisedState, Array, Array | int, Array | float], Batch]
     sequences: Callable[[PrioritisedState, Array, int], Sequence]
     stats_batch: Callable[[Key, PrioritisedState, int], Array]
-    update: Callable[..., PrioritisedState]
+    update: Reprioritise
 
 
 def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,16 @@ class Drawn(NamedTuple):
     probability: Array
 
 
+class Draw(Protocol):
+    """How windows are drawn from a ring."""
+
+    def __call__(
+        self, key: Key, ring: Ring, batch: int, n: Array | int, recent: Array | float = 1.0
+    ) -> Drawn:
+        """Give `batch` windows of which n steps are stored, among the newest `recent` of it."""
+        ...
+
+
 class Uniform(NamedTuple):
     """Functions of a Ring.
 
@@ -39,7 +49,7 @@ class Uniform(NamedTuple):
     init: Callable[[], Ring]
     add: Callable[[Ring, Transition], Ring]
     ready: Callable[[Ring, Array | float, Array | int], Array]
-    draw: Callable[..., Drawn]
+    draw: Draw
     read: Callable[[Ring, Array, Array | int, Array | float], Batch]
     sequences: Callable[[Ring, Array, int], Sequence]
     stats_batch: Callable[[Key, Ring, int], Array]

@@ -1,14 +1,14 @@
 """The networks that agents are given: actor-critic and action values."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from purejaxrl_suite.core.types import Array, Box, Discrete, Network, Space
+from purejaxrl_suite.core.types import Box, Discrete, Network, Space
 from purejaxrl_suite.nets.bridges import Bridge, Scale, Site, flatten
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
 from purejaxrl_suite.nets.heads import ActorCritic, GaussianHead, Linear, value_heads
@@ -144,7 +144,7 @@ def _body(
     return Body(span.parts, heads, span.ensemble)
 
 
-def _policy_head(action: Space, kernel_init: Callable[..., Array], dtype: Any) -> nn.Module:
+def _policy_head(action: Space, kernel_init: Initializer, dtype: Any) -> nn.Module:
     if isinstance(action, Discrete):
         return Linear(action.n, kernel_init, dtype)
     if isinstance(action, Box) and len(action.shape) == 1:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Key, Space
+from purejaxrl_suite.nets.layers import Initializer
 from purejaxrl_suite.nets.matmul import multiply
 from purejaxrl_suite.nets.noisy import NoisyLinear
 
@@ -31,7 +32,7 @@ class Linear(nn.Module):
     """f32[B, D] -> f32[B, units]."""
 
     units: int
-    kernel_init: Callable[..., Array]
+    kernel_init: Initializer
     dtype: Any
 
     @nn.compact
@@ -44,7 +45,7 @@ class GaussianHead(nn.Module):
     """f32[B, D] -> Gaussian; the standard deviation is a parameter and not a function of x."""
 
     units: int
-    kernel_init: Callable[..., Array]
+    kernel_init: Initializer
     dtype: Any
 
     @nn.compact
@@ -76,7 +77,7 @@ def value_heads(
     atoms: int,
     dueling: bool,
     noisy: bool,
-    kernel_init: Callable[..., Array],
+    kernel_init: Initializer,
     dtype: Any,
 ) -> ValueHeads:
     """Heads for `actions` action values, each of `atoms` numbers; 0 for a plain value.

@@ -15,6 +15,7 @@ from purejaxrl_suite.nets.norm import FirstAxisNorm, layer_norm
 
 Activation = Callable[[Array], Array]
 Initializer = Callable[..., Array]
+"""(key, shape, dtype) -> the first values of a parameter."""
 READERS: Path = ()  # among the `outgoing` of an edge of a Part: whatever reads the part's output
 
 

@@ -5,7 +5,7 @@ multiplies the recurrent product. Each gate has its own leaves, so that the last
 kernel indexes the units; they are joined at use, for one matrix product instead of three.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Key, Path
+from purejaxrl_suite.nets.layers import Initializer
 
-Initializer = Callable[..., Array]
 GATES = ("reset", "update", "candidate")
 
 
