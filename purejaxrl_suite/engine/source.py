@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.argument import instance
+from purejaxrl_suite.core.argument import instance, wrong
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
     Clock,
+    Discrete,
     Environment,
     Key,
     PyTree,
@@ -161,10 +162,11 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
 
     Raises:
         ValueError: the agent needs what it noted when it acted (`Transition.extras`, a memory),
-            shapes or dtypes do not fit the spaces, or there are fewer than T steps.
+            shapes or dtypes do not fit the spaces, an action is in none, a number is not finite, or
+            there are fewer than T steps.
     """
     check_fit(agent, env)
-    count = _check(agent, env, instance("steps", steps, Transition))
+    count = _check(agent, env, steps := _arrays(instance("steps", steps, Transition)))
     length, n = agent.rollout_length, agent.num_envs
 
     def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
@@ -179,7 +181,7 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
         cut = drawn.truncated.at[-1].set(True)
         return carry, drawn._replace(truncated=cut), {}
 
-    data = partial(Dataset, jax.tree.map(np.asarray, steps))
+    data = partial(Dataset, steps)
     known: Any = {"data": data, "env_params": attrgetter("params")}
     known |= {"init": init, "collect": collect, "longest": length}
     return Source(f"dataset({env.name})", env, **known)
@@ -197,6 +199,45 @@ def built_for(
         return agent, made
     agent = build(env._replace(time_limit=made.longest))
     return agent, source(agent, env)
+
+
+def _arrays(steps: Transition) -> Transition:
+    """The steps as numpy arrays; ValueError for what is none, or is not of as many steps."""
+
+    def array(path: Any, x: Any) -> Any:
+        name = f"steps{jax.tree_util.keystr(path)}"
+        try:
+            found = np.asarray(x)
+        except ValueError as error:  # lists of different lengths
+            raise ValueError(f"{name}: expected an array, but {error}") from None
+        if found.ndim == 0 or found.dtype.kind not in "biuf":
+            raise wrong(name, "an array of numbers with steps as its first axis", x)
+        return found
+
+    made = jax.tree_util.tree_map_with_path(array, steps, is_leaf=lambda x: isinstance(x, list))
+    for path, x in jax.tree_util.tree_leaves_with_path(made):
+        if len(x) != len(made.reward):
+            name, expected = jax.tree_util.keystr(path), f"{len(made.reward)} steps, as reward has"
+            raise ValueError(f"steps{name}: expected {expected}, got {len(x)}")
+    return made
+
+
+def _check_values(env: Environment, steps: Transition) -> None:
+    """Raise ValueError for a number that is not finite, and for an action that is none."""
+    for name in ("obs", "action", "reward", "next_obs"):
+        x = np.asarray(getattr(steps, name))
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+        if bad.size:
+            raise ValueError(f"steps.{name}: expected finite numbers, got others in step {bad[0]}")
+    space, action = env.action, np.asarray(steps.action)
+    low, high = (0, space.n - 1) if isinstance(space, Discrete) else (space.low, space.high)
+    inside = (np.asarray(low) <= action) & (action <= np.asarray(high))
+    if not inside.all():
+        step = np.flatnonzero(~inside.reshape(len(inside), -1).all(axis=1))[0]
+        expected = spaces.describe(space)
+        raise ValueError(
+            f"steps.action: expected those of {expected}, got {action[step]} in step {step}"
+        )
 
 
 def _check(agent: Agent, env: Environment, steps: Transition) -> int:
@@ -229,4 +270,5 @@ def _check(agent: Agent, env: Environment, steps: Transition) -> int:
             )
     if count < agent.rollout_length:
         raise ValueError(f"steps: expected at least {agent.rollout_length} of them, got {count}")
+    _check_values(env, steps)
     return count

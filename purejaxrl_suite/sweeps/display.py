@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from purejaxrl_suite.core.argument import instance
+from purejaxrl_suite.core.argument import function, instance
 from purejaxrl_suite.sweeps.execute import Progress, Watch
 from purejaxrl_suite.sweeps.layout import Group, Layout
 
@@ -35,6 +35,9 @@ def watched(
     title: what is trained, in a few words. progress: False shows nothing. announce, on_segment: as
     of a Watch; what they raise is raised.
     """
+    for name, one in (("announce", announce), ("on_segment", on_segment)):
+        if one is not None:
+            function(name, one, 1, "a function of what is told")
     display = _Display(title, instance("progress", progress, bool))
 
     def announced(what: object) -> None:
@@ -146,7 +149,8 @@ class _Display:
             if screen is not None:
                 with suppress(Exception):
                     screen.close()
-            logging.getLogger(__name__).warning("progress is no longer shown", exc_info=True)
+            with suppress(Exception):  # logging writes to stderr, too
+                logging.getLogger(__name__).warning("progress is no longer shown", exc_info=True)
 
 
 def _name_of(group: Group) -> str:

@@ -66,7 +66,7 @@ def enter(sweep: Sweep, identity: dict[str, Any], how: How) -> Entered:
     files.recover(sweep.path)
     sweep.clean()
     if not (sweep.path / "sweep.json").exists() and not how.resuming:
-        _check_empty(sweep.path, how.overwrite)
+        check_empty(sweep.path, how.overwrite)
         files.check_writable(sweep.path)
         return Entered(None, how.overwrite and bool(_holds(sweep.path, (*LEFT, "config.json"))))
     try:
@@ -79,7 +79,7 @@ def enter(sweep: Sweep, identity: dict[str, Any], how: How) -> Entered:
     except ValueError:
         if not how.overwrite:
             raise
-    _check_empty(sweep.path, how.overwrite)
+    check_empty(sweep.path, how.overwrite)
     files.check_writable(sweep.path.parent)
     return Entered(None, replaces=True)
 
@@ -126,7 +126,7 @@ def _is_record(path: Path) -> bool:
     return True
 
 
-def _check_empty(path: Path, overwrite: bool) -> None:
+def check_empty(path: Path, overwrite: bool) -> None:
     """Raise ValueError where the folder holds what must stay."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file: expected a folder")

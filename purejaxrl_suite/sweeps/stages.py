@@ -34,7 +34,7 @@ from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import Progress, Settings, Watch, execute
 from purejaxrl_suite.sweeps.experiment import Experiment
-from purejaxrl_suite.sweeps.folder import choose
+from purejaxrl_suite.sweeps.folder import check_empty, choose
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of, flat
 from purejaxrl_suite.sweeps.layout import Before, Begin, Group, Layout, label, lay_out
 from purejaxrl_suite.sweeps.result import Result
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import xarray
 
 RECORD = "stages.json"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 FORM = "(key, before, fresh) -> the state that a member begins with"
 
 
@@ -115,7 +115,7 @@ def stages(
         raise ValueError(f"resume: expected a folder of stages, got {resume}: no {RECORD} in it")
     with claimed(folder) if folder is not None else nullcontext():
         if folder is not None:
-            _enter(files.resolve(folder), [part.name for part in parts])
+            _check_folder(files.resolve(folder), list(chain))
         watching = partial(watched, progress=progress, announce=announce, on_segment=on_segment)
         return _train(chain, settings, folder, watching)
 
@@ -133,6 +133,8 @@ def _train(
             watch.announce(f"stage {name} ({len(results) + 1} of {len(chain)})")
             if results:
                 laid = _with_states(laid, list(results.values())[-1])
+            if folder is not None:
+                watch = _recording(files.resolve(folder), [*results, name], watch)
             results[name] = execute(laid, settings, place, watch=watch)
     return Stages(joined(results), results)
 
@@ -146,8 +148,9 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
         what = f"stages[{number}]"
         name = instance(what, part, Stage).name
         if not (isinstance(name, str) and NAME.fullmatch(name)):
-            raise wrong(f"{what}: name", "letters, digits, '_', '-' and '.'", name)
-        if name in chain:
+            form = "up to 64 letters, digits, '_' and '-', the first of them no '-'"
+            raise wrong(f"{what}: name", form, name)
+        if name.lower() in map(str.lower, chain):  # one folder, to some systems
             raise ValueError(f"{what}: name: expected another one than before, got {name!r} again")
         laid = lay_out(instance(f"{what}: experiment", part.experiment, Experiment))
         if (part.begin is None) != (number == 0):
@@ -191,10 +194,9 @@ def _rows(
         known = [label(x) for x in labels]
         if axis not in here and len(known) > 1:
             raise ValueError(f"{what}: expected the axis {axis}, which stage {name!r} has: {known}")
-        missing = [x for x in here.get(axis, ()) if x not in known]
-        if missing:
-            raise ValueError(f"{what}: {axis}={missing[0]!r}: expected one of {known} of {name!r}")
-        places = [known.index(x) for x in here.get(axis, known)]
+        places = [_place(what, axis, x, known, name) for x in here.get(axis, known)]
+        if axis in here:
+            _check_points(what, laid, name, before, axis)
         found[axis] = np.asarray(places)[at[axis] if axis in here else np.zeros(count, int)]
     seeds = {seed: i for i, seed in enumerate(before.seeds)}
     new = sorted(set(laid.seeds) - set(seeds))
@@ -205,6 +207,14 @@ def _rows(
         raise ValueError(f"{what}: expected groups that go on from one of stage {name!r} each")
     seed = np.asarray([seeds[int(one)] for one in group.members.seeds])
     return int(of[0]), _index(before.traced, found, count) * len(seeds) + seed
+
+
+def _place(what: str, axis: str, value: Any, known: list[Any], name: str) -> int:
+    """Where a label is among those of the stage before."""
+    for place, one in enumerate(known):
+        if _alike(one, value):
+            return place
+    raise ValueError(f"{what}: {axis}={value!r}: expected one of {known} of {name!r}")
 
 
 def _index(axes: Mapping[str, Any], found: Mapping[str, np.ndarray], count: int) -> np.ndarray:
@@ -261,29 +271,88 @@ def _states(result: Result, before: Before, members: np.ndarray) -> Run:
     return tree.from_host(next(iter(states.values())), stacked)
 
 
-def _enter(folder: Path, names: list[str]) -> None:
-    """Make the folder one of these stages; ValueError where it is of something else."""
+def _check_folder(folder: Path, names: list[str]) -> None:
+    """Raise ValueError where a folder is of something else, or holds what no stage has written."""
     if (folder / "sweep.json").exists():
         raise ValueError(f"{folder} is of a run: expected a folder for stages")
-    record = folder / RECORD
-    there = files.read_json(record)["stages"] if record.exists() else []
+    there = _recorded(folder)
     if there != names[: len(there)]:
         raise ValueError(f"{folder} has the stages {', '.join(there)}; got {', '.join(names)}")
-    files.check_writable(folder)
-    if there != names:
-        files.write_json(record, {"stages": names})
+    if not there:
+        check_empty(folder, overwrite=False)
+    for name in names:
+        if not (folder / name / "sweep.json").exists():
+            check_empty(folder / name, overwrite=False)
+
+
+def _recorded(folder: Path) -> list[str]:
+    record = folder / RECORD
+    return files.read_json(record)["stages"] if record.exists() else []
+
+
+def _recording(folder: Path, names: list[str], watch: Watch) -> Watch:
+    """A Watch that records a stage as one of the folder's, once it is sure to be trained there."""
+
+    def announce(what: object) -> None:
+        if len(_recorded(folder)) < len(names):
+            files.write_json(folder / RECORD, {"stages": names})
+        watch.announce(what)
+
+    return watch._replace(announce=announce)
 
 
 def joined(results: Mapping[str, Result]) -> "xarray.Dataset":
-    """Curves of all stages, one behind the other along `step`."""
+    """Curves of all stages, one behind the other along `step`.
+
+    A member has diverged where it has in any stage.
+    """
     import xarray
 
-    parts, past = [], 0
+    parts, gone, past = [], [], 0
     for name, result in results.items():
         curves = result.curves
         steps = curves["step"] + past
+        gone.append(curves["diverged"])
+        curves = curves.drop_vars([n for n, x in curves.data_vars.items() if "step" not in x.dims])
         parts.append(curves.assign_coords(step=steps, stage=("step", [name] * steps.size)))
         past = int(steps[-1])
-    found = xarray.concat(parts, "step", data_vars="all", coords="different", compat="equals",
-                          join="outer", combine_attrs="drop_conflicts")  # fmt: skip
-    return found.transpose(..., "step")
+    found = xarray.concat(
+        parts,
+        "step",
+        data_vars="all",
+        coords="different",
+        compat="equals",
+        join="outer",
+        combine_attrs="drop_conflicts",
+    )
+    lost = [one.astype(bool) for one in gone]
+    found["diverged"] = xarray.concat(lost, "part", join="outer", fill_value=False).any("part")
+    each = [result.curves.attrs for result in results.values()]
+    for name in ("agent", "environment"):
+        found.attrs[name] = ", ".join(dict.fromkeys(str(one[name]) for one in each))
+    return found.transpose(*gone[-1].dims, "step", ...)  # the last stage has all axes
+
+
+def _alike(there: Any, here: Any) -> bool:
+    """Whether two labels are one value to a program of float32."""
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (there, here))
+    return bool(np.float32(there) == np.float32(here)) if numbers else there == here
+
+
+def _check_points(what: str, laid: Layout, name: str, before: Layout, axis: str) -> None:
+    """Raise ValueError where one label on an axis of both stages is another point."""
+    labels = [[label(x) for x in {**one.static, **one.traced}[axis]] for one in (before, laid)]
+    values = [
+        {n: [label(x) for x in xs] for n, (along, xs) in one.along.items() if along == axis}
+        for one in (before, laid)
+    ]
+    for field in dict.fromkeys((*values[0], *values[1])):
+        for i, one in enumerate(labels[1]):
+            there, here = (of.get(field) for of in values)
+            old = there and there[_place(what, axis, one, labels[0], name)]
+            new = here and here[i]
+            if there is None or here is None or not _alike(old, new):
+                raise ValueError(
+                    f"{what}: {axis}={one!r}: expected {field}={old!r}, as stage {name!r} has, "
+                    f"got {new!r}"
+                )

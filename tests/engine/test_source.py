@@ -124,8 +124,20 @@ def test_what_does_not_fit_is_refused():
         dataset(policy, env, steps)
     with pytest.raises(ValueError, match=r"steps.reward: expected float32\[50\], got float64"):
         dataset(agent, env, steps._replace(reward=steps.reward.astype(np.float64)))
-    with pytest.raises(ValueError, match=r"steps.action: expected int32\[50\], got int32\[49\]"):
-        dataset(agent, env, steps._replace(action=steps.action[1:]))
+    outside = np.where(np.arange(COUNT) == 7, 2, 0).astype(np.int32)
+    nan = np.where(np.arange(COUNT) == 9, np.nan, 0.0).astype(np.float32)
+    for field, value, text in (
+        ("action", steps.action[1:], "expected 50 steps, as reward has, got 49"),
+        ("action", outside, "expected those of .*, got 2 in step 7"),
+        ("action", -outside, "expected those of .*, got -2 in step 7"),
+        ("reward", nan, "expected finite numbers, got others in step 9"),
+        ("reward", np.float32(1.0), "expected an array of numbers with steps as its first axis"),
+        ("reward", ["x"] * COUNT, "expected an array of numbers"),
+        ("extras", {"x": np.zeros(3)}, "expected 50 steps, as reward has, got 3"),
+        ("extras", {"x": 3.0}, "expected an array of numbers"),
+    ):
+        with pytest.raises(ValueError, match=rf"steps\.{field}\S*: {text}"):
+            dataset(agent, env, steps._replace(**{field: value}))
     with pytest.raises(ValueError, match="steps: expected at least 4 of them, got 3"):
         dataset(agent, env, steps_of(env, 3))
     with pytest.raises(ValueError, match="steps: expected a Transition"):

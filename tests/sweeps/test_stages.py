@@ -1,5 +1,7 @@
 """Stages: each member begins with what its own member of the stage before has ended with."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers
 from purejaxrl_suite.envs import probes
-from purejaxrl_suite.search import grid
+from purejaxrl_suite.search import grid, log_uniform, random
 from purejaxrl_suite.sweeps import stages as module
 from purejaxrl_suite.sweeps.experiment import Experiment
 
@@ -81,6 +83,9 @@ def test_curves_have_a_stage_and_steps_that_count_through(found):
             np.testing.assert_array_equal(x, stage.curves["value_loss"].values)
     assert np.isnan(curves["value_loss"].sel(seed=1).isel(step=slice(4, None))).all()
     assert "teacher" in str(found) and "pupil" in str(found)
+    assert curves["diverged"].dims == ("gae_lambda", "gamma", "seed")
+    assert not curves["diverged"].any()
+    assert pjs.report.best(curves).scores
 
 
 def test_stages_that_were_stopped_go_on_to_the_same_bits(tmp_path):
@@ -117,6 +122,10 @@ def test_stages_that_were_stopped_go_on_to_the_same_bits(tmp_path):
         pjs.stages(chain[0], other, out=folder, **QUIET)
     with pytest.raises(ValueError, match="has the stages one, two; got one"):
         pjs.stages(chain[0], out=folder, **QUIET)
+    more = chain[1]._replace(name="three")
+    with pytest.raises(ValueError, match="one is another experiment: updates is 4 there, 5 here"):
+        pjs.stages(pjs.Stage("one", experiment(updates=5)), *chain[1:], more, out=folder, **QUIET)
+    assert pjs.stages(*chain, out=folder, **QUIET).curves.equals(again.curves)
     with pytest.raises(ValueError, match="another experiment: before"):
         pjs.sweep(chain[1].experiment, out=folder / "two", **QUIET)
     with pytest.raises(ValueError, match="two is of a run: expected a folder for stages"):
@@ -138,7 +147,9 @@ def test_what_makes_no_sense_is_told_before_anything_is_trained(teacher, tmp_pat
     cases = [
         ((), "stages: expected at least one Stage, got none"),
         ((3,), r"stages\[0\]: expected a Stage, got 3"),
-        ((one._replace(name="a/b"),), r"stages\[0\]: name: expected letters, .* got 'a/b'"),
+        ((one._replace(name="a/b"),), r"stages\[0\]: name: expected up to 64 letters, .* 'a/b'"),
+        ((one._replace(name="stages.json"),), r"stages\[0\]: name: .* 'stages.json'"),
+        ((one, one._replace(name="ONE", begin=keep_learner)), "name: .* 'ONE' again"),
         ((one._replace(begin=bare),), r"stages\[0\]: begin: expected None in the first"),
         ((one, one._replace(begin=keep_learner)), r"stages\[1\]: name: .* 'one' again"),
         ((one, one._replace(name="b")), r"stages\[1\]: begin: expected None in the first.* None"),
@@ -158,7 +169,20 @@ def test_what_makes_no_sense_is_told_before_anything_is_trained(teacher, tmp_pat
     for parts, message in cases:
         with pytest.raises(ValueError, match=message):
             pjs.stages(*parts, out=tmp_path / "run")
+    first, other = (
+        experiment(hypers=random(PPOHypers(), 2, seed=seed, gamma=log_uniform(0.5, 0.9)))
+        for seed in (0, 1)
+    )
+    parts = pjs.Stage("a", first), pjs.Stage("b", first, keep_learner)
+    assert module._lay_out(parts)["b"].groups[0].before.rows.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"configuration=0: expected gamma=0\.\d+, as .* 'a' has"):
+        module._lay_out((parts[0], pjs.Stage("b", other, keep_learner)))
     assert not (tmp_path / "run").exists()
+    for strange in (tmp_path / "run", tmp_path / "run" / "b"):
+        (strange / "deep").mkdir(parents=True)
+        with pytest.raises(ValueError, match="is not empty"):
+            pjs.stages(one, pjs.Stage("b", experiment(), keep_learner), out=tmp_path / "run")
+        shutil.rmtree(tmp_path / "run")
     with pytest.raises(ValueError, match="resume: expected a folder of stages"):
         pjs.stages(one, resume=tmp_path / "run")
     laid = module._lay_out((teacher, pjs.Stage("b", experiment(hypers=gammas), keep_learner)))
