@@ -37,7 +37,7 @@ def watched(
     """
     for name, one in (("announce", announce), ("on_segment", on_segment)):
         if one is not None:
-            function(name, one, 1, "a function of what is told")
+            function(name, one, 1, "(what is told) -> None")
     display = _Display(title, instance("progress", progress, bool))
 
     def announced(what: object) -> None:
