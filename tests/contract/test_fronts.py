@@ -69,7 +69,7 @@ def test_fields_replace_those_of_an_experiment(experiment):
     assert told(pjs.plan, first, second, fields) == experiment
 
 
-@pytest.mark.parametrize("name", FRONTS.keys() - {"plan"})
+@pytest.mark.parametrize("name", sorted(FRONTS.keys() - {"plan"}))
 def test_what_trains_shows_its_progress_unless_told_not_to(name, experiment):
     function, rules = FRONTS[name]
     assert inspect.signature(function).parameters["progress"].default is True
