@@ -4,7 +4,7 @@ A study is one file of this folder; `protocol` says what is in it, `run_study` c
 `judging` says what its data can bear, and a `StudyResult` is what is left, in one small JSON file.
 """
 
-from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, Panel, line, row
+from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, line, row
 from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Gate, Study
 from purejaxrl_suite.studies.run import conclude, run_study
 from purejaxrl_suite.studies.scores import normalized_scores
@@ -22,7 +22,6 @@ __all__ = [
     "Intervals",
     "Line",
     "Lines",
-    "Panel",
     "StudyResult",
     "Ruling",
     "Study",

@@ -86,8 +86,8 @@ def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):
     assert sorted(path.name for path in elsewhere.iterdir()) == ["figures", "report.html"]
 
     assert command(f"resume {out}") == 0
-    said = capsys.readouterr().out
-    assert "nothing is left to train" in said and "2 seeds x 400 steps" in said
+    said = capsys.readouterr()
+    assert "nothing is left to train" in said.err and "2 seeds x 400 steps" in said.out
 
 
 @pytest.mark.parametrize(
