@@ -12,6 +12,7 @@ both see the same machine. Starts are compared in processor seconds, segments in
 """
 
 import argparse
+import inspect
 import os
 import select
 import signal
@@ -44,6 +45,9 @@ def child(name: str, folder: str) -> None:
     import purejaxrl_suite as pjs
 
     job = JOBS[name]
+    # The other checkout may be from before progress was shown.
+    known = "progress" in inspect.signature(pjs.sweep).parameters
+    quiet: Any = {"progress": False} if known else {"announce": lambda what: None}
     pjs.sweep(
         getattr(pjs, name.partition("-")[0]),
         pjs.make(job["env"]),
@@ -51,7 +55,7 @@ def child(name: str, folder: str) -> None:
         steps=job["steps"],
         segments=SEGMENTS,
         out=Path(folder) / "run",
-        progress=False,
+        **quiet,
         on_segment=lambda progress: print(time.process_time(), flush=True),
     )
 
