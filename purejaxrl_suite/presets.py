@@ -1,7 +1,7 @@
-"""Published settings by name: an agent's Config and Hypers, and the network they were used with.
+"""Published settings by name: an agent's Config and Hypers, and the network used with them.
 
-A preset fixes nothing about the environment; it says what was used on which. Settings of our own
-are marked so.
+A preset does not fix the environment; its source says on which it was used. Settings of our own
+are marked as such.
 """
 
 import math
@@ -24,7 +24,11 @@ from purejaxrl_suite.core.types import Agent, Environment, Network
 
 
 class Preset(NamedTuple):
-    """builder: the agent's. network: the network for an environment. source: where it is from."""
+    """Published settings of an agent.
+
+    builder: the function that builds the agent. network: environment -> network. source: the paper
+    or code that the settings are from.
+    """
 
     builder: Callable[..., Agent]
     config: Any
@@ -33,7 +37,13 @@ class Preset(NamedTuple):
     source: str
 
     def agent(self, env: Environment) -> Agent:
-        """The agent with these settings, for `env`."""
+        """Build the agent with these settings for an environment.
+
+        Example:
+            >>> env = pjs.make("Breakout-MinAtar")
+            >>> pjs.presets.PRESETS["purejaxrl-minatar"].agent(env).name
+            'ppo'
+        """
         return self.builder(env, self.config, self.network(env), self.hypers)
 
 

@@ -1,6 +1,6 @@
 """Choose the settings that a sweep tries: grids, random and Sobol draws, one field at a time.
 
-Each makes `Points` from default values and the fields that vary:
+Each function makes `Points` from default values and the fields that vary:
 
     pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 1e-2], gamma=[0.9, 0.99])
     pjs.search.random(pjs.PPOHypers(), 64, learning_rate=pjs.search.log_uniform(1e-5, 1e-2))
@@ -17,16 +17,29 @@ from purejaxrl_suite.core.argument import integer, number, wrong
 from purejaxrl_suite.sweeps.axes import CONFIGURATION, Points, fields
 
 MOST = 2**20
-"""The most points of one object: each is made, checked and labelled by itself."""
+"""The most points of one search: each is made, checked and labelled by itself."""
 
 Quantile = Callable[[np.ndarray], np.ndarray]
-"""A distribution to draw from: shares of it, f64[C] in [0, 1), -> values [C]."""
+"""The quantile function of a distribution: probabilities f64[C] in [0, 1) -> values [C]."""
 
 
 def grid(base: Any, /, **values: Iterable[Any]) -> Points:
-    """Every combination of the values, one axis per field: `grid(PPOHypers(), gamma=[0.9, 0.99])`.
+    """Combine every value of each field with every value of the others.
 
-    Raises ValueError for a field that `base` does not have, and for no or repeated values.
+    Args:
+        base: settings, such as PPOHypers(), with values for the other fields.
+        **values: by field, the values to try.
+
+    Returns:
+        Points with one axis per field.
+
+    Raises:
+        ValueError: `base` lacks a field, or a field has no values or repeats one.
+
+    Example:
+        >>> points = pjs.search.grid(pjs.PPOHypers(), gamma=[0.9, 0.99], gae_lambda=[0.9, 0.95])
+        >>> len(points)
+        4
     """
     axes = {name: _distinct(base, name, options) for name, options in values.items()}
     _check_count("grid", math.prod(map(len, axes.values())))
@@ -36,9 +49,17 @@ def grid(base: Any, /, **values: Iterable[Any]) -> Points:
 
 
 def one_at_a_time(base: Any, /, **values: Iterable[Any]) -> Points:
-    """The defaults, then each field varied by itself: how sensitivity is usually measured.
+    """Vary each field by itself, from the defaults, as sensitivity is usually measured.
 
-    A value equal to the default is not repeated; the first point is the defaults.
+    Args:
+        base: settings, such as PPOHypers(): the defaults.
+        **values: by field, the values to try; the default is not repeated.
+
+    Returns:
+        Points, the first of which is the defaults.
+
+    Raises:
+        ValueError: `base` lacks a field, or a field has no values or repeats one.
     """
     axes = {name: _distinct(base, name, options) for name, options in values.items()}
     rows, varied = [{}], [""]
@@ -51,13 +72,13 @@ def one_at_a_time(base: Any, /, **values: Iterable[Any]) -> Points:
 
 
 def uniform(low: float, high: float) -> Quantile:
-    """Values spread evenly over [low, high], for `random` and `sobol`."""
+    """Make a uniform distribution over [low, high], for `random` and `sobol`."""
     _check_ends("uniform", low, high)
     return lambda u: low + u * (high - low)
 
 
 def log_uniform(low: float, high: float) -> Quantile:
-    """Values whose logarithm is spread evenly over [log low, log high]."""
+    """Make a log-uniform distribution over [low, high], for `random` and `sobol`."""
     _check_ends("log_uniform", low, high)
     if low <= 0:
         raise ValueError(f"log_uniform: expected 0 < low < high, got {low} and {high}")
@@ -65,7 +86,7 @@ def log_uniform(low: float, high: float) -> Quantile:
 
 
 def choice(options: Sequence[Any]) -> Quantile:
-    """One of the options, each with the same probability."""
+    """Make a distribution over options of equal probability, for `random` and `sobol`."""
     if isinstance(options, str) or not hasattr(options, "__len__") or not len(options):
         raise wrong("choice", "a list of options, at least one", options)
     return lambda u: np.asarray(options)[
@@ -74,15 +95,45 @@ def choice(options: Sequence[Any]) -> Quantile:
 
 
 def random(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
-    """Independent draws: `random(PPOHypers(), 64, learning_rate=log_uniform(1e-5, 1e-2))`."""
+    """Draw settings independently at random.
+
+    Args:
+        base: settings, such as PPOHypers(), with values for the other fields.
+        count: how many points.
+        seed: of the draws.
+        **ranges: by field, a distribution: `uniform`, `log_uniform` or `choice`.
+
+    Returns:
+        Points.
+
+    Raises:
+        ValueError: `base` lacks a field, or no range is given.
+
+    Example:
+        >>> rates = pjs.search.log_uniform(1e-5, 1e-2)
+        >>> len(pjs.search.random(pjs.PPOHypers(), 64, learning_rate=rates))
+        64
+    """
     _check_draw(base, count, seed, ranges)
     return _drawn(base, np.random.default_rng(seed).random((count, len(ranges))), ranges)
 
 
 def sobol(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Points:
-    """`count` points of a scrambled Sobol sequence: more even than `random`, best for 2^k points.
+    """Draw settings from a scrambled Sobol sequence, which is more even than `random`.
 
     Owen scrambling, from scipy.stats.qmc.
+
+    Args:
+        base: settings, such as PPOHypers(), with values for the other fields.
+        count: how many points, best a power of 2.
+        seed: of the scrambling.
+        **ranges: by field, a distribution: `uniform`, `log_uniform` or `choice`.
+
+    Returns:
+        Points.
+
+    Raises:
+        ValueError: `base` lacks a field, or no range is given.
     """
     from scipy.stats import qmc
 
@@ -110,7 +161,7 @@ def _distinct(base: Any, name: str, given: Iterable[Any]) -> list[Any]:
     _check_count(name, len(options))
     try:
         distinct = len(set(options)) == len(options)
-    except TypeError:  # arrays, and what else has no hash
+    except TypeError:  # arrays and other unhashable values
         distinct = not any(_same(one, two) for one, two in itertools.combinations(options, 2))
     if not options or not distinct:
         raise wrong(name, "distinct values, at least one", options)
@@ -122,7 +173,7 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _check_ends(name: str, low: float, high: float) -> None:
-    """In float32, as programs are given what is drawn."""
+    """Raise ValueError unless low < high in float32, the dtype that programs are given."""
     number(f"{name}: low", low, -math.inf)
     number(f"{name}: high", high, -math.inf)
     ends = np.clip([low, high], -1e39, 1e39)
@@ -133,7 +184,7 @@ def _check_ends(name: str, low: float, high: float) -> None:
 
 
 def _check_count(name: str, count: int) -> None:
-    """Raise ValueError for more points than can be looked at one by one."""
+    """Raise ValueError for more than `MOST` points."""
     if count > MOST:
         raise ValueError(f"{name}: expected at most {MOST:,} configurations, got {count:,}")
 

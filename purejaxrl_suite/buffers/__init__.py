@@ -1,4 +1,4 @@
-"""Replay that lives on the device: pure functions of rings of arrays."""
+"""Replay buffers on the device: pure functions of rings of arrays."""
 
 from purejaxrl_suite.buffers.prioritised import Prioritised, PrioritisedState, prioritised
 from purejaxrl_suite.buffers.ring import Layout, Ring

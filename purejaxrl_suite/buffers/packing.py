@@ -1,4 +1,4 @@
-"""Observations as flat rows in their own dtype; entries that are 0 or 1 take a bit.
+"""Store observations as flat rows in their own dtype; binary entries take one bit.
 
 A row with one axis is gathered faster than one with several, and a 10x10x4 MinAtar frame takes 50
 bytes instead of 400.
@@ -15,7 +15,7 @@ from purejaxrl_suite.core.types import Array, Box
 
 
 class Packing(NamedTuple):
-    """How elements of one Box are kept.
+    """Storage format of the elements of one Box.
 
     size, dtype: of a row. pack: [..., *shape] -> [..., size]. unpack: [..., size] -> [..., *shape].
     """
@@ -27,7 +27,7 @@ class Packing(NamedTuple):
 
 
 def packing(box: Box) -> Packing:
-    """The rows of a Box: bits where every entry is 0 or 1, else the entries themselves."""
+    """Choose the storage of a Box: bits if every entry is 0 or 1, else the entries themselves."""
     shape, dtype = tuple(box.shape), jnp.dtype(box.dtype)
     entries = math.prod(shape)
 
@@ -49,7 +49,7 @@ def packing(box: Box) -> Packing:
 
 
 def _binary(box: Box) -> bool:
-    """Whether every entry is certainly 0 or 1: booleans, and integers of such bounds."""
+    """Tell whether every entry is 0 or 1: booleans, and integers with these bounds."""
     dtype = jnp.dtype(box.dtype)
     if dtype == jnp.bool_:
         return True

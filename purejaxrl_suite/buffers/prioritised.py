@@ -1,8 +1,8 @@
 """Prioritised replay, proportional variant (Schaul et al. 2016, arXiv 1511.05952).
 
-A window is drawn with probability p^alpha / sum of p^alpha, stratified over the batch; what that
-does to a loss is undone by `ops.value.importance_weights`. New steps have the largest priority p
-seen so far, starting at 1.
+A window is drawn with probability p^alpha / sum of p^alpha, stratified over the batch;
+`ops.value.importance_weights` corrects the bias of this. New steps have the largest priority p seen
+so far, at first 1.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,10 @@ from purejaxrl_suite.core.types import Array, Key, Transition
 
 
 class PrioritisedState(NamedTuple):
-    """ring: the experience. masses: p^alpha of each slot. largest: f32[], of all p so far."""
+    """State of prioritised replay.
+
+    ring: the experience. masses: p^alpha of each slot. largest: f32[], of all p so far.
+    """
 
     ring: Ring
     masses: Pyramid
@@ -30,7 +33,7 @@ class PrioritisedState(NamedTuple):
 
 
 class Reprioritise(Protocol):
-    """How slots that were drawn get new priorities."""
+    """Type of `Prioritised.update`."""
 
     def __call__(
         self,
@@ -40,17 +43,18 @@ class Reprioritise(Protocol):
         alpha: Array | float,
         where: Array | bool = True,
     ) -> PrioritisedState:
-        """Give the state with the priorities f32[B] of slots i32[B], where that is wanted."""
+        """Set the priorities f32[B] of slots i32[B], if `where` is True."""
         ...
 
 
 class Prioritised(NamedTuple):
-    """Functions of a PrioritisedState; those of `Uniform` mean the same here.
+    """Prioritised replay as functions of a PrioritisedState.
 
+    Fields that are not listed here are those of `Uniform`.
     add: (state, Transition[T, N], alpha) -> state.
     draw: (key, state, batch) -> Drawn, windows of which `max_n` steps are stored.
-    update: (state, slot i32[B], priority f32[B] >= 0, alpha, where=True) -> state: new priorities
-        of slots drawn since the last `add`; nothing changes where not `where`.
+    update: (state, slot i32[B], priority f32[B] >= 0, alpha, where=True) -> state: sets new
+        priorities of slots drawn since the last `add`; `where=False` changes nothing.
     """
 
     layout: Layout
@@ -65,7 +69,11 @@ class Prioritised(NamedTuple):
 
 
 def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
-    """Prioritised replay; the arguments are those of `ring.layout`."""
+    """Make a prioritised replay buffer; the arguments are those of `ring.layout`.
+
+    Raises:
+        ValueError: a size is wrong, as in `ring.layout`.
+    """
     plain = uniforms.uniform(*spaces, **sizes)
     at = plain.layout
 
@@ -73,7 +81,7 @@ def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
         return PrioritisedState(plain.init(), pyramid.init(at.slots), jnp.ones((), jnp.float32))
 
     def add(state: PrioritisedState, transition: Transition, alpha: Array | float):
-        """Steps may be drawn once max_n steps follow them: the newest rows have no mass yet."""
+        """Add a rollout; a step may be drawn once max_n steps follow it, and has no mass before."""
         ring = state.ring
         row = jnp.arange(-at.max_n, at.rollout_length)
         complete = (row < at.rollout_length - at.max_n) & (row >= -ring.filled)
@@ -89,10 +97,10 @@ def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
     def draw(key: Key, state: PrioritisedState, batch: int) -> Drawn:
         share = (jnp.arange(batch) + jax.random.uniform(key, (batch,))) / batch
         slot = jnp.minimum(pyramid.find(state.masses, share), at.slots - 1)
-        # What reads the masses must come before what writes them, or XLA copies them all: through
-        # the barrier whatever depends on the slots also depends on their masses having been read.
+        # Reads of the masses must come before writes, or XLA copies them all: through the barrier
+        # whatever depends on the slots also depends on their masses having been read.
         slot, mass = jax.lax.optimization_barrier((slot, pyramid.get(state.masses, slot)))
-        tiny = jnp.finfo(jnp.float32).tiny  # nothing is 0 / 0 while the replay is not ready
+        tiny = jnp.finfo(jnp.float32).tiny  # avoids 0 / 0 while the replay is not ready
         total = jnp.maximum(pyramid.total(state.masses), tiny)
         return Drawn(slot, jnp.maximum(mass / total, tiny))
 
@@ -103,7 +111,7 @@ def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
         alpha: Array | float,
         where: Array | bool = True,
     ) -> PrioritisedState:
-        # Of a slot that was drawn twice the greatest counts, whatever the order of the device.
+        # A slot that was drawn twice gets its greatest priority, whatever the device's order.
         same = slot[:, None] == slot[None]
         priority = jnp.max(jnp.where(same, priority[None], 0.0), axis=1)
         mass = jnp.where(where, priority**alpha, pyramid.get(state.masses, slot))

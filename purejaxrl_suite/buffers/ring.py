@@ -1,11 +1,12 @@
-"""The ring that every replay keeps its experience in.
+"""The ring buffer in which every replay keeps its experience.
 
 A ring has rows of N slots, one slot for each environment: slot = row * N + environment, so the next
 step of an environment is N slots further on. An observation is stored once, and the successor of a
-step is what the next slot shows, except where an episode was cut. There the next slot shows a start
-observation, and the true successor is kept aside: one place for the cuts of each environment within
-`spacing` consecutive rows. Cuts by a time limit are at least that far apart, so none is lost while
-its rows are; of cuts that lie closer together the last is kept, and windows end before a lost one.
+step is the observation of the next slot, except where an episode was cut. There the next slot has
+a start observation, and the true successor is kept aside: one place for the cuts of each
+environment within `spacing` consecutive rows. Cuts by a time limit are at least that far apart, so
+each is kept as long as its rows; of cuts closer together only the last is kept, and windows end
+before a cut whose successor is lost.
 """
 
 import math
@@ -19,9 +20,9 @@ from purejaxrl_suite.buffers.packing import packing
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.types import Array, Box, Discrete, Space, Transition
 
-SPACING = 64  # about: one observation kept aside for 64 steps is 1.6 % more memory
+SPACING = 64  # rows, about: one observation kept aside for 64 steps is 1.6 % more memory
 TERMINATED, TRUNCATED = 1, 2
-MOST = 2**30  # the sum of two slots is an int32
+MOST = 2**30  # slots, so that the sum of two fits an int32
 
 
 class Ring(NamedTuple):
@@ -30,7 +31,7 @@ class Ring(NamedTuple):
     obs: [C + F, size], rows of `packing`: the observations, then F successors of cut steps.
     action: [C, ...]. reward: f32[C]. end: u8[C], a sum of 1 (terminated) and 2 (truncated).
     extras: {name: [C, ...]}. cut: i32[F], which of its rows each kept successor belongs to.
-    row: i32[], where the next step is written. filled: i32[], rows written, at most C / N.
+    row: i32[], the next row to write. filled: i32[], rows written, at most C / N.
     """
 
     obs: Array
@@ -44,7 +45,7 @@ class Ring(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What is static about a ring; made by `layout`."""
+    """Static sizes and spaces of a ring; made by `layout`."""
 
     observation: Box
     action: Space
@@ -57,12 +58,12 @@ class Layout(NamedTuple):
 
     @property
     def slots(self) -> int:
-        """C: steps that are kept, of all environments together."""
+        """Return C: the steps that are kept, of all environments together."""
         return self.rows * self.num_envs
 
     @property
     def kept(self) -> int:
-        """F: places for successors of cut steps."""
+        """Return F: the places for successors of cut steps."""
         return self.rows // self.spacing * self.num_envs
 
 
@@ -77,7 +78,7 @@ def layout(
     time_limit: int | None = None,
     extras: Mapping[str, Space] | None = None,
 ) -> Layout:
-    """A ring for rollouts of T = rollout_length steps in N = num_envs environments.
+    """Lay out a ring for rollouts of T = rollout_length steps in N = num_envs environments.
 
     Args:
         observation: space of `Transition.obs`.
@@ -86,11 +87,15 @@ def layout(
         num_envs: N.
         rollout_length: T.
         max_n: length of the longest window that will be read.
-        time_limit: steps between two cuts of an environment, where that is known.
-        extras: spaces of what is kept of `Transition.extras`, by name.
+        time_limit: least steps between two cuts of an environment, if known.
+        extras: spaces of the entries of `Transition.extras` to keep, by name.
 
-    Raises ValueError when a size is not positive, a rollout and a window do not fit, or slots could
-    not be counted.
+    Returns:
+        The layout.
+
+    Raises:
+        ValueError: a size is not positive, the capacity does not hold a rollout and a window, or it
+            is too large to count slots.
     """
     sizes = {"num_envs": num_envs, "rollout_length": rollout_length, "max_n": max_n}
     for name, value in sizes.items():
@@ -118,7 +123,7 @@ def layout(
 
 
 def init(at: Layout) -> Ring:
-    """An empty ring."""
+    """Make an empty ring."""
     rows = packing(at.observation)
     return Ring(
         obs=jnp.zeros((at.slots + at.kept, rows.size), rows.dtype),
@@ -133,7 +138,7 @@ def init(at: Layout) -> Ring:
 
 
 def add(at: Layout, ring: Ring, transition: Transition) -> Ring:
-    """The ring after a rollout, leaves [T, N, ...]; written in place where the ring is donated."""
+    """Add a rollout, leaves [T, N, ...]; in place if the ring is donated."""
     end = TERMINATED * transition.terminated.astype(jnp.uint8)
     end = end + TRUNCATED * transition.truncated.astype(jnp.uint8)
     start = ring.row * at.num_envs
@@ -178,38 +183,38 @@ def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tu
 
 
 def place_of_cut(at: Layout, slot: Array) -> tuple[Array, Array]:
-    """Where the successor of a cut step is kept (0 .. F-1), and the `Ring.cut` it then has."""
+    """Return the place 0 .. F-1 of a cut step's successor, and the value of `Ring.cut` there."""
     row, env = slot // at.num_envs, slot % at.num_envs
     return row // at.spacing * at.num_envs + env, row % at.spacing
 
 
 def ahead(at: Layout, slot: Array, steps: Array | int) -> Array:
-    """The slot so many steps of its environment later."""
+    """Return the slot of the same environment so many steps later."""
     return (slot + at.num_envs * steps) % at.slots
 
 
 def observations(at: Layout, ring: Ring, place: Array) -> Array:
-    """Observations [..., *shape] at places [...] of `Ring.obs`."""
+    """Read observations [..., *shape] at places [...] of `Ring.obs`."""
     return packing(at.observation).unpack(take(ring.obs, place))
 
 
 def actions(at: Layout, ring: Ring, slot: Array) -> Array:
-    """Actions at slots [...], in the dtype of their space."""
+    """Read actions at slots [...], in the dtype of their space."""
     return _widen(at.action, take(ring.action, slot))
 
 
 def extras(at: Layout, ring: Ring, slot: Array) -> dict[str, Array]:
-    """What was kept beside, at slots [...]."""
+    """Read the kept extras at slots [...]."""
     return {name: _widen(at.extras[name], take(x, slot)) for name, x in ring.extras.items()}
 
 
 def take(x: Array, index: Array) -> Array:
-    """Rows of x at indices that are certainly valid."""
+    """Read rows of x at indices that are known to be valid."""
     return x.at[index].get(mode="promise_in_bounds")
 
 
 def _spacing(rows: int, rollout_length: int, time_limit: int | None) -> int:
-    """Rows that share a kept successor: whole rollouts, or a whole fraction of one."""
+    """Choose how many rows share a kept successor: whole rollouts, or a whole fraction of one."""
     fits = [
         p
         for p in range(1, min(time_limit or rows, rows) + 1)
@@ -220,7 +225,7 @@ def _spacing(rows: int, rollout_length: int, time_limit: int | None) -> int:
 
 def _empty(space: Space, slots: int) -> Array:
     shape = spaces.abstract(space, slots).shape
-    # Few actions need few bits; Discrete is int32 everywhere else.
+    # uint8 is enough for few actions; Discrete is int32 everywhere else.
     narrow = isinstance(space, Discrete) and space.n <= 256
     return jnp.zeros(shape, jnp.uint8 if narrow else spaces.abstract(space).dtype)
 

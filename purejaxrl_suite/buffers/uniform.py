@@ -1,4 +1,4 @@
-"""Uniform replay (Lin 1992; Mnih et al. 2015, Nature 518): every stored window is as likely."""
+"""Uniform replay (Lin 1992; Mnih et al. 2015, Nature 518): stored windows are equally likely."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from purejaxrl_suite.core.types import Array, Key, Transition
 
 
 class Drawn(NamedTuple):
-    """Where windows start; several learners may read the same ones.
+    """Start slots of the windows of a batch.
 
     slot: i32[B]. probability: f32[B], with which each was drawn, for importance weights.
     """
@@ -25,20 +25,21 @@ class Drawn(NamedTuple):
 
 
 class Draw(Protocol):
-    """How windows are drawn from a ring."""
+    """Type of `Uniform.draw`."""
 
     def __call__(
         self, key: Key, ring: Ring, batch: int, n: Array | int, recent: Array | float = 1.0
     ) -> Drawn:
-        """Give `batch` windows of which n steps are stored, among the newest `recent` of it."""
+        """Draw `batch` windows with n stored steps, from the newest `recent` of the capacity."""
         ...
 
 
 class Uniform(NamedTuple):
-    """Functions of a Ring.
+    """Uniform replay as functions of a Ring.
 
     layout: its sizes. init: () -> Ring. add: (ring, Transition[T, N]) -> ring.
-    ready: (ring, min_history, n) -> bool[]: it holds so many steps (or is full) and a window of n.
+    ready: (ring, min_history, n) -> bool[]: whether it holds `min_history` steps (or is full) and a
+        window of n steps.
     draw: (key, ring, batch, n, recent=1) -> Drawn, windows of which n steps are stored, among the
         newest `recent` (fraction of the capacity).
     read: (ring, slot, n, gamma) -> Batch. sequences: (ring, slot, length) -> Sequence.
@@ -56,10 +57,20 @@ class Uniform(NamedTuple):
 
 
 def uniform(*spaces: Any, **sizes: Any) -> Uniform:
-    """Uniform replay; the arguments are those of `ring.layout`.
+    """Make a uniform replay buffer; the arguments are those of `ring.layout`.
 
-    The cost of a sample does not depend on the capacity. What is drawn before the replay is ready
-    is finite and means nothing.
+    The cost of a sample does not depend on the capacity. A batch drawn before the replay is ready
+    is finite and meaningless.
+
+    Raises:
+        ValueError: a size is wrong, as in `ring.layout`.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> spaces = env.observation, env.action
+        >>> replay = pjs.buffers.uniform(*spaces, capacity=1000, num_envs=4, rollout_length=1)
+        >>> replay.layout.slots
+        1000
     """
     at = rings.layout(*spaces, **sizes)
 
@@ -68,7 +79,7 @@ def uniform(*spaces: Any, **sizes: Any) -> Uniform:
     ) -> Drawn:
         newest = jnp.ceil(jnp.asarray(recent, jnp.float32) * at.rows).astype(jnp.int32)
         rows = jnp.minimum(ring.filled, jnp.maximum(newest, n + 1))
-        # The last n rows start no window yet: what follows them has not been seen.
+        # The last n rows start no window yet: the steps after them are not stored.
         starts = jnp.maximum(rows - n, 1) * at.num_envs
         oldest = (ring.row - rows) % at.rows * at.num_envs
         slot = (oldest + jax.random.randint(key, (batch,), 0, starts)) % at.slots
@@ -90,6 +101,6 @@ def uniform(*spaces: Any, **sizes: Any) -> Uniform:
 
 
 def ready(at: Layout, ring: Ring, min_history: Array | float, n: Array | int) -> Array:
-    """Whether a ring holds `min_history` steps, or is full, and at least one window of n steps."""
+    """Tell whether a ring holds `min_history` steps, or is full, and a window of n steps."""
     enough = ring.filled * at.num_envs >= jnp.minimum(min_history, at.slots)
     return enough & (ring.filled > n)

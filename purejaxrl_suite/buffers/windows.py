@@ -1,9 +1,9 @@
-"""What is read from a ring: n-step transitions and sequences, each within one episode.
+"""Read n-step transitions and sequences from a ring, each within one episode.
 
 A window starts at a slot and ends after n steps or with the episode. Termination leaves nothing to
 bootstrap from. At a cut the value is bootstrapped from the true successor; if that was lost (see
-`ring`), the window stops a step earlier, at the last observation of the episode. Only a window of
-nothing but the lost step itself is then empty: its weight is 0.
+`ring`), the window stops a step earlier, at the last observation of the episode. A window that
+starts at such a step is empty: its weight is 0.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from purejaxrl_suite.core.types import Array
 
 
 class Batch(NamedTuple):
-    """B windows of up to n steps as one transition each.
+    """B windows of up to n steps, each as one transition.
 
     obs, action, extras: of the first step. reward: f32[B], the discounted sum of rewards.
     discount: f32[B], gamma to the power of the steps: the factor of the value of next_obs.
     next_obs: the observation after the last step. terminated: bool[B], next_obs has no value (it is
     any finite observation). truncated: bool[B], the episode was cut after the last step.
-    steps: i32[B], how many. weight: f32[B], 1, or 0 of an empty window. slot: i32[B], its start.
+    steps: i32[B], of the window. weight: f32[B], 1, or 0 if it is empty. slot: i32[B], its start.
     """
 
     obs: Array
@@ -44,8 +44,8 @@ class Sequence(NamedTuple):
 
     obs: [L + 1, B, ...], up to the observation after the last step. action, reward, terminated,
     truncated, extras: [L, B, ...]. mask: f32[L, B], 1 for steps of the window, 0 after its episode;
-    what is masked is finite and means nothing, so is obs[steps] after a termination.
-    weight: f32[B], 1, or 0 of an empty window. slot: i32[B], its start.
+    masked entries are finite and meaningless, and so is obs[steps] after a termination.
+    weight: f32[B], 1, or 0 if the window is empty. slot: i32[B], its start.
     """
 
     obs: Array
@@ -60,7 +60,9 @@ class Sequence(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """path: i32[B, L], slots. end: u8[B, L]. steps: i32[B] of the window. after: i32[B], the place
+    """Slots that windows visit.
+
+    path: i32[B, L], slots. end: u8[B, L]. steps: i32[B] of the window. after: i32[B], the place
     of the observation after the last of them. end_last: u8[B], how the window ended.
     """
 
@@ -72,7 +74,7 @@ class Walk(NamedTuple):
 
 
 def walk(at: Layout, ring: Ring, slot: Array, length: int, n: Array | int) -> Walk:
-    """Up to n <= length steps from each slot i32[B], within its episode; n may be traced."""
+    """Follow up to n <= length steps from each slot i32[B], within its episode; n may be traced."""
     ahead = jnp.arange(length)[None]
     path = rings.ahead(at, slot[:, None], ahead)
     end = rings.take(ring.end, path)
@@ -90,7 +92,7 @@ def walk(at: Layout, ring: Ring, slot: Array, length: int, n: Array | int) -> Wa
 
 
 def transitions(at: Layout, ring: Ring, slot: Array, n: Array | int, gamma: Array | float) -> Batch:
-    """n-step transitions from slots i32[B]; n <= at.max_n and gamma may be traced."""
+    """Read n-step transitions from slots i32[B]; n <= at.max_n and gamma may be traced."""
     found = walk(at, ring, slot, at.max_n, n)
     powers = jnp.asarray(gamma, jnp.float32) ** jnp.arange(at.max_n + 1)
     inside = jnp.arange(at.max_n)[None] < found.steps[:, None]
@@ -111,7 +113,7 @@ def transitions(at: Layout, ring: Ring, slot: Array, n: Array | int, gamma: Arra
 
 
 def sequences(at: Layout, ring: Ring, slot: Array, length: int) -> Sequence:
-    """Windows of L = length <= at.max_n steps from slots i32[B], time first."""
+    """Read windows of L = length <= at.max_n steps from slots i32[B], time first."""
     found = walk(at, ring, slot, length, length)
     times = jnp.arange(length + 1)[:, None]
     after = times == found.steps[None]

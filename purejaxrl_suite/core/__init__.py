@@ -1,1 +1,1 @@
-"""The vocabulary (types), functions on trees, contract checks. Imports nothing of the package."""
+"""Types, functions on pytrees and contract checks. Imports no other part of the package."""

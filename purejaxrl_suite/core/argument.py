@@ -1,4 +1,4 @@
-"""Checks of single arguments; what is wrong is told in one sentence: `NAME: expected X, got Y`."""
+"""Check single arguments; an error says in one sentence `NAME: expected X, got Y`."""
 
 import inspect
 import math
@@ -13,7 +13,7 @@ import numpy as np
 
 class _Repr(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
-        """Python writes no integer of more than 4300 digits, and takes long for those."""
+        """Shorten long integers: Python refuses to print more than 4300 digits."""
         return super().repr_int(x, level) if abs(x) < 10**100 else "an integer of over 100 digits"
 
 
@@ -23,12 +23,12 @@ _TOLD = str | bytes | int | float | complex | list | dict | set | range | np.gen
 
 
 def wrong(name: str, expected: str, got: Any) -> ValueError:
-    """The error to raise for an argument."""
+    """Make the ValueError to raise for an argument."""
     return ValueError(f"{name}: expected {expected}, got {shown(got)}")
 
 
 def shown(value: Any) -> str:
-    """A value in a few words on one line: itself where that is short, else what it is."""
+    """Describe a value on one line: its repr if that is short, else its kind."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if isinstance(value, _TOLD) or type(value) is tuple:
@@ -44,12 +44,12 @@ def shown(value: Any) -> str:
 
 
 def a(kind: type) -> str:
-    """A type with its article: `a Network`, `an Agent`."""
+    """Write a type's name with its article: `a Network`, `an Agent`."""
     return f"a{'n' if kind.__name__[0] in 'AEIOaeio' else ''} {kind.__name__}"
 
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """The integer itself, in low .. high; a bool is none."""
+    """Return the integer if it is in low .. high; a bool is not an integer here."""
     try:
         found = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -70,7 +70,7 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> Any:
-    """The finite number itself, in low .. high, both inside, and between above and below, both not.
+    """Return the number if it is finite, in low .. high (inclusive), above `above`, below `below`.
 
     what: says what it is of.
     """
@@ -85,35 +85,35 @@ def number(
 
 
 def boolean(name: str, value: Any) -> bool:
-    """True or False itself; no number or text stands for one."""
+    """Return the value if it is True or False; numbers and text are refused."""
     if not isinstance(value, bool | np.bool_):
         raise wrong(name, "True or False", value)
     return bool(value)
 
 
 def instance(name: str, value: Any, kind: type) -> Any:
-    """The value itself, if it is of that type."""
+    """Return the value if it is of that type."""
     if not isinstance(value, kind):
         raise wrong(name, a(kind), value)
     return value
 
 
 def instances(name: str, values: Any, kind: type, least: int = 1) -> tuple[Any, ...]:
-    """A list or tuple of values of one type, `least` of them at least."""
+    """Return a list or tuple of at least `least` values of one type, as a tuple."""
     if not isinstance(values, list | tuple) or hasattr(values, "_fields") or len(values) < least:
         raise wrong(name, f"a list of {least} or more, each {a(kind)}", values)
     return tuple(instance(f"{name}[{i}]", one, kind) for i, one in enumerate(values))
 
 
 def function(name: str, value: Any, arguments: int, form: str) -> Any:
-    """The function itself, if it takes so many arguments; `form` is `(argument, ...) -> result`."""
+    """Return the function if it takes so many arguments; `form` is `(argument, ...) -> result`."""
     try:
         fits = callable(value)
         if fits:
             inspect.signature(value).bind(*[None] * arguments)
     except TypeError:
         fits = False
-    except ValueError:  # something built in, whose signature is not known
+    except ValueError:  # a built-in, whose signature is not known
         fits = True
     if not fits:
         raise wrong(name, f"a function {form}", value)
@@ -121,14 +121,14 @@ def function(name: str, value: Any, arguments: int, form: str) -> Any:
 
 
 def functions(name: str, values: Any, arguments: int, form: str) -> tuple[Any, ...]:
-    """A list or tuple of functions, as `function` checks each."""
+    """Return a list or tuple of functions as a tuple; `function` checks each."""
     if not isinstance(values, list | tuple) or hasattr(values, "_fields"):
         raise wrong(name, f"a list of functions {form}", values)
     return tuple(function(f"{name}[{i}]", one, arguments, form) for i, one in enumerate(values))
 
 
 def integers(name: str, values: Any, low: int, high: int, expected: str) -> Sequence[int]:
-    """Distinct integers in low .. high in their order, at least one; a set has none."""
+    """Return distinct integers in low .. high, at least one; a set is refused: it has no order."""
     listed = isinstance(values, list | tuple | range) or getattr(values, "ndim", 0) == 1
     if not listed or not len(values):
         raise wrong(name, expected, values)
@@ -143,7 +143,7 @@ def integers(name: str, values: Any, low: int, high: int, expected: str) -> Sequ
 
 
 def path(name: str, value: Any, what: str) -> str | None:
-    """A path as text, `~` being the user's home, None for None; `what` it is to be: "a folder"."""
+    """Return a path as text with `~` expanded, None for None; `what` says of what: "a folder"."""
     text = value.__fspath__() if hasattr(value, "__fspath__") else value
     if text is None:
         return None
@@ -153,14 +153,14 @@ def path(name: str, value: Any, what: str) -> str | None:
 
 
 def place(name: str, value: Any, what: str) -> str:
-    """A path as text, which must be given."""
+    """Return a path as text; None is refused."""
     if value is None:
         raise wrong(name, f"the path of {what}", value)
     return path(name, value, what) or ""
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:
-    """The text itself, if it is one of these; else the nearest of them are named."""
+    """Return the text if it is one of `known`; the error suggests the nearest ones."""
     import difflib
 
     names = list(known)

@@ -1,6 +1,6 @@
-"""Contracts that anyone can check: does a new environment or agent keep its type's promises?
+"""Contract checks: does a new agent or intervention do what its type promises?
 
-A check raises AssertionError with the first promise that is broken; passing it means "added".
+A check raises AssertionError with the first broken promise.
 """
 
 import gc
@@ -43,11 +43,11 @@ def check_agent(agent: Agent, key: Key) -> None:
     """Check the contract of `Agent` on made-up experience; compiles one program.
 
     Checked: the state is arrays of strong dtypes and keeps its structure; `state.learner` is a
-    Learner; `act` gives actions of the declared space for any number of observations, greedily the
-    same whatever the noise; estimates fit them, and each other; metrics are finite f32 scalars;
-    `update` changes the parameters and may be vmapped over members with hypers of their own; the
-    probe's features, feature gradients and gradients fit each other and are finite; nothing traced
-    outlives its trace.
+    Learner; `act` gives actions of the declared space for any number of observations, and greedy
+    actions do not depend on the noise; estimates agree with the actions and with each other;
+    metrics are finite f32 scalars; `update` changes the parameters and may be vmapped over members
+    with different hypers; the probe's features and gradients have matching shapes and are finite;
+    no tracer outlives its trace.
 
     Raises:
         AssertionError: a promise is broken; the message says which.
@@ -85,9 +85,14 @@ def check_agent(agent: Agent, key: Key) -> None:
 def check_gradients(agent: Agent, key: Key) -> Any:
     """Check that an update can be differentiated with respect to every hyper-parameter.
 
-    The derivatives of the sum of all numbers of state and metrics after two updates on made-up
-    experience are finite; compiles one program. Returns them, a Hypers of f32[].
-    Raises AssertionError naming the hyper-parameters of which they are not.
+    What is differentiated is the sum of all numbers in state and metrics after two updates on
+    made-up experience; compiles one program.
+
+    Returns:
+        The derivatives, a Hypers of f32[].
+
+    Raises:
+        AssertionError: a derivative is not finite; the message names its hyper-parameter.
     """
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     found = jax.jit(jax.grad(lambda hypers, key: outcome(agent, hypers, key)))(hypers, key)
@@ -97,7 +102,7 @@ def check_gradients(agent: Agent, key: Key) -> Any:
 
 
 def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Array:
-    """A number of `dtype` that two updates on made-up experience depend on in all they compute."""
+    """Sum all numbers that two updates on made-up experience compute, in `dtype`."""
     keys = jax.random.split(key, 4)
 
     def exact(x: Array) -> Array:
@@ -116,7 +121,7 @@ def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Ar
 def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
     """Make up a rollout [T, N] of random observations and rewards, with ends of both kinds.
 
-    Actions are the agent's own, for a state of it.
+    Actions are those of the agent in this state.
     """
     n, length = agent.num_envs, agent.rollout_length
     obs_key, act_key, reward_key, end_key = jax.random.split(key, 4)
@@ -180,11 +185,14 @@ def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> di
     """Check the contract of `Intervention` on an agent after one update; compiles one program.
 
     Checked: the learner and the intervention's state keep their structures, and are finite and of
-    strong dtypes; metrics are f32 scalars; it may be vmapped over members; nothing traced outlives
-    its trace. The clock stands at the first of 2 updates.
+    strong dtypes; metrics are f32 scalars; it may be vmapped over members; no tracer outlives its
+    trace. The clock stands at the first of 2 updates.
 
-    Returns the metrics of two members, f32[2].
-    Raises AssertionError: a promise is broken; the message says which.
+    Returns:
+        {name: f32[2]}, the metrics of two members.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
     """
     hypers = jax.tree.map(lambda x: jnp.full(2, x, jnp.float32), agent.hypers)
     clock = Clock(np.int32(0), np.int32(2))
@@ -217,7 +225,7 @@ def _check_made(what: str, before: Any, after: Any, metrics: dict[str, Array]) -
 
 @contextmanager
 def _checking_leaks() -> Iterator[None]:
-    """`jax.checking_leaks`, whose garbage collections skip what is older than the program."""
+    """Run `jax.checking_leaks` with garbage collections that skip older objects."""
     gc.freeze()
     try:
         with jax.checking_leaks():

@@ -1,4 +1,4 @@
-"""Does an environment keep the promises of `Environment`? Asked by anyone, and before training."""
+"""Check that an environment does what `Environment` promises; also run before training."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,11 +23,11 @@ from purejaxrl_suite.core.types import (
 
 _EPISODES = 4
 _QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""How a CPU compiles what runs for a millisecond."""
+"""Compiler options for a CPU program that runs for a millisecond."""
 
 
 def sample(key: Key, space: Space) -> Array:
-    """A random element: uniform where both bounds are finite, clipped standard normal elsewhere."""
+    """Draw a random element: uniform if both bounds are finite, else a clipped standard normal."""
     if isinstance(space, Discrete):
         return jax.random.randint(key, (), 0, space.n)
     low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
@@ -40,7 +40,7 @@ def sample(key: Key, space: Space) -> Array:
 
 
 def contains(space: Space, x: Array) -> Array:
-    """bool[]: whether one element lies within the bounds (shape and dtype are not looked at)."""
+    """Tell whether one element lies within the bounds, bool[]; ignores shape and dtype."""
     if isinstance(space, Discrete):
         return (x >= 0) & (x < space.n)
     shape = space.shape
@@ -57,16 +57,16 @@ def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
 
     Checked: the spaces make sense; shapes and dtypes of everything that `init` and `step` return;
     the state keeps its structure and has strong dtypes; observations lie in the declared space;
-    `final_obs` is `obs`; rewards are finite; no episode outlives `time_limit`; `init`, `step` and
-    `render` may be traced and vmapped, over parameters too; equal keys give equal episodes.
+    `final_obs` is `obs`; rewards are finite; no episode is longer than `time_limit`; `init`, `step`
+    and `render` may be traced and vmapped, over parameters too; equal keys give equal episodes.
 
     Args:
-        env: the environment, as the library gives it: without auto-reset.
-        key: of the random episodes.
-        steps: length of each; where an episode ends, its first state is taken again.
+        env: the environment, without auto-reset.
+        key: for the random episodes.
+        steps: length of each; where an episode ends, its first state is used again.
 
     Raises:
-        ValueError: a promise is broken; it says which, what was expected and what came.
+        ValueError: a promise is broken; it says which, what was expected and what was found.
     """
     _check_fields(env)
     for one in _tasks(env, distinct=False):
@@ -75,10 +75,11 @@ def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
 
 
 def check_quickly(env: Environment, steps: int = 16) -> None:
-    """Check what training needs of an environment in a small part of its start-up.
+    """Check what training needs of an environment, in a small part of the start-up time.
 
-    As `check_environment`, but two episodes, of several tasks one of each dynamics, on the CPU in a
-    program that is hardly optimized and always cached; rewards may be of any number's dtype.
+    As `check_environment`, but plays two episodes (among several tasks, of one task per dynamics)
+    on the CPU, in a barely optimized program that is always cached; rewards may have any numeric
+    dtype.
     """
     _check_fields(env)
     for one in _tasks(env, distinct=True):
@@ -92,7 +93,7 @@ def check_quickly(env: Environment, steps: int = 16) -> None:
 
 
 def _compiled_quickly(env: Environment, steps: int) -> Callable[..., Any]:
-    """(key data, actions, params) -> what `_rollout` gives."""
+    """Compile (key data, actions, params) -> the result of `_rollout`."""
 
     def play(bits: Array, actions: Array, params: PyTree) -> Any:
         return _rollout(env, jax.random.wrap_key_data(bits), actions, params)
@@ -111,7 +112,7 @@ def _compiled_quickly(env: Environment, steps: int) -> Callable[..., Any]:
 def _drawn(
     env: Environment, steps: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Key data of steps + 1 keys, and actions as `sample` draws them: nothing to compile."""
+    """Draw key data of steps + 1 keys, and actions as `sample` does, without compiling."""
     width = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
     bits = generator.integers(0, 2**32, (steps + 1, *width), np.uint32)
     space = env.action
@@ -127,7 +128,7 @@ def _drawn(
 
 
 def _tasks(env: Environment, *, distinct: bool) -> Iterator[Environment]:
-    """Each task by itself; or the first of each dynamics, which the form of parameters tells."""
+    """Yield each task; or the first of each dynamics, told apart by the shapes of parameters."""
     seen = set()
     names, each = (env.tasks, env.params) if env.tasks else ((env.name,), (env.params,))
     for name, params in zip(names, each, strict=True):
@@ -138,7 +139,7 @@ def _tasks(env: Environment, *, distinct: bool) -> Iterator[Environment]:
 
 
 def _check_fields(env: Environment) -> None:
-    """What is declared makes sense by itself."""
+    """Check that the declared fields make sense by themselves."""
     what = f"environment {env.name!r}"
     if not (isinstance(env.name, str) and env.name):
         raise wrong("environment: name", "an id", env.name)
@@ -180,7 +181,7 @@ def _check_space(what: str, space: Any) -> None:
 
 
 def _check_signature(env: Environment, strict: bool) -> None:
-    """Shapes, dtypes and structures, by abstract evaluation: compiles nothing."""
+    """Check shapes, dtypes and structures by abstract evaluation: compiles nothing."""
     what = f"environment {env.name!r}"
     key = jax.eval_shape(lambda: jax.random.key(0))
     state, obs = _two(f"{what}: init", "(state, obs)", env.init, key, env.params)
@@ -220,7 +221,7 @@ def _check_signature(env: Environment, strict: bool) -> None:
 
 
 def _check_extras(env: Environment, what: str, state: PyTree, now: Any) -> None:
-    """What an environment tells and draws besides."""
+    """Check `info` and `render`."""
     info = now.info if hasattr(now.info, "items") else {"": now.info}
     for name, value in info.items():
         if not isinstance(name, str) or not name or getattr(value, "shape", None) != ():
@@ -233,7 +234,7 @@ def _check_extras(env: Environment, what: str, state: PyTree, now: Any) -> None:
 
 
 def _two(what: str, form: str, made_by: Any, *arguments: Any) -> tuple[Any, Any]:
-    """Shapes of the pair that a function of the environment returns."""
+    """Evaluate the shapes of the pair that a function of the environment returns."""
     try:
         found = jax.eval_shape(made_by, *arguments)
     except Exception as error:  # whatever is wrong in it, it is the function's
@@ -252,7 +253,7 @@ def signature(x: PyTree) -> dict[str, str]:
 
 
 def _words(x: Any) -> str:
-    """Shapes and dtypes in a few words."""
+    """Write shapes and dtypes in a few words."""
     if not hasattr(x, "shape") and len(jax.tree.leaves(x)) != 1:
         kind = type(x).__name__
         leaves = [f"{name}: {one}" for name, one in signature(x).items()]
@@ -265,7 +266,7 @@ def _name(path: tuple[Any, ...]) -> str:
 
 
 def _check_play(env: Environment, key: Key, steps: int) -> None:
-    """What only numbers show, on random episodes, on the CPU."""
+    """Check the values of random episodes, on the CPU."""
 
     def episode(key: Key, params: PyTree) -> Any:
         keys = jax.random.split(key, 2 * steps + 1)
@@ -281,7 +282,7 @@ def _check_play(env: Environment, key: Key, steps: int) -> None:
 
 
 def _check_played(env: Environment, first: Any, again: Any) -> None:
-    """first, again: what `_rollout` gave of the same keys."""
+    """Check two results of `_rollout` for the same keys."""
     for promise, (kept, value) in first[0].items():
         if not np.all(kept):
             worst = value[~kept].ravel()[0]
@@ -294,7 +295,7 @@ def _check_played(env: Environment, first: Any, again: Any) -> None:
 
 
 def _rollout(env: Environment, keys: Key, actions: Array, params: PyTree) -> tuple[Any, PyTree]:
-    """Take T actions, with T + 1 keys: {promise: (kept, what came)} and a trace to compare."""
+    """Take T actions, with T + 1 keys: {promise: (kept, value found)} and a trace to compare."""
     start, first = env.init(keys[0], params)
     steps = len(actions)
 
@@ -327,7 +328,7 @@ def _floats(*xs: Array) -> list[Array]:
 
 
 def _declared(space: Box, x: Array) -> tuple[Array, Array]:
-    """Whether an observation is declared, and its entry that is furthest from the bounds."""
+    """Tell whether an observation is in its space, and its entry furthest from the bounds."""
     value = jnp.ravel(x.astype(jnp.float32))
     bounds = (space.low, space.high if not space.categories else np.asarray(space.categories) - 1)
     low, high = (np.ravel(np.broadcast_to(np.asarray(b, np.float32), space.shape)) for b in bounds)

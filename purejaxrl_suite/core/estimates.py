@@ -11,7 +11,7 @@ from purejaxrl_suite.core.types import Agent, Array, Discrete, Estimates, Memory
 def told(
     agent: Agent, hypers: Any, state: Any, memory: Memory, obs: Array, action: Array
 ) -> tuple[Estimates, ...]:
-    """What the agent expects of observations, then of actions there; () where it tells nothing."""
+    """Return the estimates for observations, then for actions there; () if the agent has none."""
     if agent.estimate is None:
         return ()
     known = hypers, state, memory, obs
@@ -19,7 +19,7 @@ def told(
 
 
 def promises(agent: Agent, found: tuple[Estimates, ...], greedy: Array) -> dict[str, bool]:
-    """{promise: whether it is kept} by what `told` gave for the greedy actions [..., N]."""
+    """Check the result of `told` for greedy actions [..., N]: {promise: whether it is kept}."""
     if not found:
         return {}
     free, of_greedy = found

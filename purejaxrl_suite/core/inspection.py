@@ -16,8 +16,13 @@ def inspect_agent(
 ) -> Inspection:
     """Make the inspection of an agent that learns with a network.
 
-    key: for what the probe draws from replay. hypers: in force. before, after: states of the agent
-    around the update. transition: the rollout [T, N] that it was made with.
+    Args:
+        agent: the agent.
+        key: for the batch that the probe draws from replay.
+        hypers: the hyper-parameters in force.
+        before: the agent's state before the update.
+        after: the agent's state after it.
+        transition: the rollout [T, N] of the update.
     """
     assert agent.network is not None
     length, n = transition.reward.shape
@@ -38,7 +43,7 @@ def inspect_agent(
 
     def actions() -> tuple[Array, Array]:
         shown = observations()
-        # Actions are greedy: the noise is an argument that is not used.
+        # Greedy actions do not use the noise.
         noise, memory = agent.noise(key, length * few), agent.memory(length * few)
 
         def greedy(state: Any) -> Array:

@@ -1,7 +1,7 @@
-"""Interventions from interventions: one after the other, now and then, or only records.
+"""Combine interventions: in sequence, periodically, on a condition, or as pure measurements.
 
-Whether an intervention acts is decided on the engine's clock. That is never batched over members,
-so `every` compiles to a condition, and what is rare costs what it costs when it happens.
+The engine's clock decides when an intervention acts. The clock is never batched over members, so
+`every` compiles to a real conditional and a rare intervention costs nothing in other updates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +29,10 @@ Outcome = tuple[Learner, PyTree, Mapping[str, Array]]
 
 
 def chain(*interventions: Intervention) -> Intervention:
-    """One after the other; each sees what those before it have left.
+    """Apply interventions in sequence; each sees the learner that the one before it left.
 
-    Raises ValueError, when it is traced and so before it is compiled, if two of them record
-    something of the same name.
+    Raises:
+        ValueError: two of them record a metric of the same name (found when it is traced).
     """
 
     instances("interventions", interventions, Intervention, least=0)
@@ -59,13 +59,19 @@ def chain(*interventions: Intervention) -> Intervention:
 def every(
     period: int, intervention: Intervention, *, start: int = 0, stop: int | None = None
 ) -> Intervention:
-    """After the updates number `period`, 2 `period` ...; elsewhere its metrics are NaN.
+    """Apply an intervention after updates `period`, 2 `period` ...; elsewhere its metrics are NaN.
 
     An update may hold many gradient steps (`epochs * minibatches` of PPO and PQN, `gradient_steps`
-    of agents with replay): a period in the literature's gradient steps is divided by them.
+    of agents with replay): divide a period that the literature gives in gradient steps by them.
 
-    start, stop: updates that are done before the first and after the last time, if at all.
-    Raises ValueError unless the period is positive.
+    Args:
+        period: updates from one application to the next.
+        intervention: what is applied.
+        start: updates that are done before the first application.
+        stop: updates after which nothing more is applied; None never stops.
+
+    Raises:
+        ValueError: the period is not positive.
     """
     period, start = integer("period", period, 1), integer("start", start, 0)
     stop = None if stop is None else integer("stop", stop, start)
@@ -81,17 +87,20 @@ def every(
 
 
 def once(update: int, intervention: Intervention) -> Intervention:
-    """After update number `update` (1, 2 ...), and never again."""
+    """Apply an intervention after update number `update` (1, 2 ...) only."""
     integer("update", update, 1)
     return every(update, intervention, stop=update)
 
 
 def when(condition: Condition, intervention: Intervention, name: str | None = None) -> Intervention:
-    """After updates for which condition(clock, learner, inspection) -> bool[] holds.
+    """Apply an intervention after updates for which a condition holds.
 
-    A condition on the clock alone makes the rest cheap where it does not hold. One on the learner
-    differs between members, so a batch of them computes both sides and chooses: put it inside
-    `every`.
+    Args:
+        condition: (clock, learner, inspection) -> bool[]. If it reads the clock alone, updates
+            where it is False cost nothing. If it reads the learner, it differs between members, and
+            a batch of members computes both branches: put it inside `every`.
+        intervention: what is applied; its metrics are NaN elsewhere.
+        name: of the result; None makes one from the two names.
     """
     function("condition", condition, 3, "(clock, learner, inspection) -> bool[]")
     instance("intervention", intervention, Intervention)
@@ -116,9 +125,10 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
 
 
 def record(*metrics: Metric) -> Intervention:
-    """Measure, and change nothing; all metrics share one probe.
+    """Make an intervention that records metrics and changes nothing; they share one probe.
 
-    Raises ValueError for a metric that is given twice, and as `chain` does.
+    Raises:
+        ValueError: a metric is given twice, or two metrics record the same name.
     """
     functions("metrics", metrics, 3, METRIC)
     names = [getattr(metric, "__name__", "?") for metric in metrics]
@@ -138,9 +148,9 @@ def record(*metrics: Metric) -> Intervention:
 
 
 def _check_once(metrics: Sequence[Metric], names: Sequence[str]) -> None:
-    """Raise ValueError for one metric twice: one function, or two made alike, `dormant(0.1)`.
+    """Raise ValueError for a metric given twice: one function, or two calls of `dormant(0.1)`.
 
-    Functions inside functions can be called alike and record other things.
+    Two nested functions may share a name and record different things.
     """
     seen: dict[object, int] = {}
     for i, metric in enumerate(metrics):
@@ -155,10 +165,20 @@ def _check_once(metrics: Sequence[Metric], names: Sequence[str]) -> None:
 def observed(
     intervention: Intervention | None, metrics: Sequence[Metric], measure_every: int
 ) -> Intervention | None:
-    """An intervention that follows measurements at every so many updates; None without either.
+    """Chain measurements, made every `measure_every` updates, and an intervention.
 
-    Measurements come first: of a unit that has just been recycled there is nothing to see.
-    Raises ValueError unless measure_every is positive.
+    Measurements come first: a unit that has just been recycled would show nothing.
+
+    Args:
+        intervention: what is applied after each update; None applies nothing.
+        metrics: what is measured.
+        measure_every: updates from one measurement to the next.
+
+    Returns:
+        The intervention that does both; None if there is neither.
+
+    Raises:
+        ValueError: `measure_every` is not positive.
     """
     integer("measure_every", measure_every, 1)
     functions("metrics", metrics, 3, METRIC)
@@ -171,7 +191,7 @@ def observed(
 
 
 def joined(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """{name: value} of all parts, {who: {name: value}}; ValueError if two have the same name."""
+    """Merge {who: {name: value}} into {name: value}; ValueError if two have the same name."""
     found: dict[str, Any] = {}
     owner: dict[str, str] = {}
     for who, values in parts.items():

@@ -1,4 +1,4 @@
-"""Values in the types of other values: what stands for a parameter of an environment."""
+"""Convert values given for parameters of an environment to the types of those parameters."""
 
 from typing import Any
 
@@ -10,9 +10,12 @@ from purejaxrl_suite.core.argument import wrong
 
 
 def like(name: str, given: Any, own: Any) -> Any:
-    """A value in shape and dtype of `own`: exact, of floats finite where `own` is not the same.
+    """Convert a value to the shape and dtype of `own`, exactly.
 
-    Raises ValueError, naming what was expected, for any other.
+    A float must be finite unless it equals `own`.
+
+    Raises:
+        ValueError: the value does not fit; the message says what was expected.
     """
     dtype, shape = _dtype(own), np.shape(own)
     if jnp.issubdtype(dtype, jax.dtypes.extended):  # keys
@@ -33,7 +36,7 @@ def like(name: str, given: Any, own: Any) -> Any:
 
 
 def _dtype(x: Any) -> Any:
-    """The dtype of a value in JAX."""
+    """Return the dtype that a value has in JAX."""
     dtype = getattr(x, "dtype", None) or _array(x).dtype
     extended = jnp.issubdtype(dtype, jax.dtypes.extended)
     return dtype if extended else jax.dtypes.canonicalize_dtype(dtype)
@@ -47,7 +50,7 @@ def _array(given: Any) -> np.ndarray:
 
 
 def _cast(found: np.ndarray, dtype: Any) -> np.ndarray | None:
-    """The array in another dtype; None where that would change what it says."""
+    """Cast an array; None where that would change a value."""
     numeric = "b" if dtype.kind == "b" else "iuf"
     if found.dtype.kind not in numeric:
         return None

@@ -1,6 +1,6 @@
-"""Find what users wrote: `package.module:function`, or an entry point of an installed package.
+"""Import users' functions: `package.module:function`, or an entry point of an installed package.
 
-A module is looked for where Python finds modules, and in the folder that the command runs in.
+Modules are searched on Python's path and in the current folder.
 """
 
 import importlib
@@ -17,24 +17,25 @@ ENVIRONMENTS = "purejaxrl_suite.environments"
 
 
 def is_reference(text: str) -> bool:
-    """Whether a name says where something is, and is not one of the suite's own."""
+    """Tell whether text is a reference `package.module:function`, not a name of the suite."""
     return ":" in text
 
 
 def find(flag: str, text: str) -> Any:
     """Import what `package.module:name` names.
 
-    Raises ValueError naming the flag for what is no such text, a module that cannot be imported,
-    and a name that it does not have.
+    Raises:
+        ValueError: the text has another form, the module cannot be imported or lacks the name; the
+            message names the flag.
     """
     module, _, name = text.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
         raise wrong(flag, "package.module:function", text)
     if "" not in sys.path:
-        sys.path.append("")  # the folder that the command runs in
+        sys.path.append("")  # the current folder
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # what a module does while it is imported may fail in any way
+    except Exception as error:  # importing a module runs its code, which may raise anything
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise ValueError(f"{flag}: {module} cannot be imported: {reason}") from error
     for part in name.split("."):
@@ -45,12 +46,12 @@ def find(flag: str, text: str) -> Any:
 
 
 def installed(group: str) -> dict[str, str]:
-    """{name: `package.module:function`} of what installed packages offer; nothing is imported."""
+    """List entry points of installed packages, {name: `package.module:function`}; no imports."""
     return {point.name: point.value for point in entry_points(group=group)}
 
 
 def called(flag: str, text: str, kind: type, **options: Any) -> Any:
-    """What the function `package.module:function` returns, if it is of that type."""
+    """Call the function `package.module:function` and return its result, if it is of that type."""
     make = find(flag, text)
     if isinstance(make, kind):
         return make

@@ -1,4 +1,4 @@
-"""What a space means in arrays."""
+"""Functions of spaces: array shapes, descriptions, task labels and valid actions."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ IMPOSSIBLE = -1e9
 
 
 def abstract(space: Space, *batch: int) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of elements of a space, with leading batch axes."""
+    """Return shape and dtype of elements of a space, with leading batch axes."""
     if isinstance(space, Discrete):
         return jax.ShapeDtypeStruct(batch, jnp.int32)
     return jax.ShapeDtypeStruct(batch + tuple(space.shape), jnp.dtype(space.dtype))
 
 
 def describe(space: Space) -> str:
-    """A space in a few words, for messages and tables."""
+    """Describe a space in a few words, for messages and tables."""
     if isinstance(space, Discrete):
         return f"Discrete({space.n}{', some in each task' if space.valid else ''})"
     shape = "x".join(map(str, space.shape)) or "scalar"
@@ -27,7 +27,7 @@ def describe(space: Space) -> str:
 
 
 def task_of(observation: Box, obs: Array) -> Array:
-    """The task i32[...] of observations [..., *shape] that tell it; ValueError if none do."""
+    """Read the task i32[...] from observations [..., *shape]; ValueError if they do not tell it."""
     if not observation.tasks:
         raise ValueError(f"observation {describe(observation)} does not tell the task")
     corner = (0,) * (len(observation.shape) - 1)
@@ -35,7 +35,7 @@ def task_of(observation: Box, obs: Array) -> Array:
 
 
 def without_task(observation: Box) -> Box:
-    """The space of observations less the entries that tell the task."""
+    """Return the space of observations without the entries that tell the task."""
     if not observation.tasks:
         raise ValueError(f"observation {describe(observation)} does not tell the task")
     cut = slice(-observation.tasks)
@@ -46,7 +46,7 @@ def without_task(observation: Box) -> Box:
 
 
 def valid_actions(observation: Box, action: Space, obs: Array) -> Array | None:
-    """bool[..., A], which actions there are at observations [..., *shape]; None: all of them."""
+    """Tell which actions are valid at observations [..., *shape], bool[..., A]; None: all are."""
     if not (isinstance(action, Discrete) and action.valid):
         return None
     return jnp.asarray(np.array(action.valid))[task_of(observation, obs)]

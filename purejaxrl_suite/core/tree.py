@@ -26,15 +26,15 @@ def stack(trees: Sequence[PyTree]) -> PyTree:
 
 
 def index(tree: PyTree, i: Any) -> PyTree:
-    """Leaf by leaf `leaf[i]`: take one member of a stacked tree."""
+    """Take `leaf[i]` of every leaf: one member of a stacked tree."""
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
 def pack(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Array]], PyTree]]:
-    """One array for all vectors of a length and dtype, and the function that takes it apart.
+    """Stack vectors of equal length and dtype into one array; also return the inverse function.
 
-    A loop that carries many short vectors spends a kernel, and often a copy, on each of them; of
-    the packed ones it spends one. Leaves that are no vectors stay as they are.
+    A loop that carries many short vectors spends a kernel, and often a copy, on each of them, but
+    only one on a packed array. Leaves that are not vectors stay as they are.
     """
     leaves, structure = jax.tree.flatten(tree)
     alike: dict[Any, list[int]] = {}
@@ -57,13 +57,13 @@ def pack(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Array]], PyTree]
 
 
 def named(tree: PyTree) -> dict[str, Any]:
-    """{dotted name: leaf}, in the order of the leaves."""
+    """Return {dotted name: leaf}, in the order of the leaves."""
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def at(tree: PyTree, path: Path) -> Any:
-    """What a nested dict holds at a path."""
+    """Return the value at a path in a nested dict."""
     for name in path:
         tree = tree[name]
     return tree
@@ -73,8 +73,8 @@ def map_moments(update: Callable[[PyTree], PyTree], opt_state: PyTree, params: P
     """Apply `update` to every subtree of `opt_state` that is shaped like `params`.
 
     Moments are found by structure and leaf shapes, never by position, so chained, masked and
-    injected optax states work alike. Where a masked optimizer has no moments, `update` is shown
-    zeros, and what it makes of them is dropped. Counts and other scalars are left alone.
+    injected optax states work alike. Where a masked optimizer has no moments, `update` is given
+    zeros and its result is dropped. Counts and other scalars are left alone.
     """
     leaves, structure = jax.tree.flatten(params)
 
@@ -93,9 +93,9 @@ def map_moments(update: Callable[[PyTree], PyTree], opt_state: PyTree, params: P
 
 
 def ravel_moments(opt_state: PyTree, params: PyTree) -> PyTree:
-    """The state with one vector f32[P] in place of every subtree that is shaped like `params`.
+    """Replace every subtree of `opt_state` shaped like `params` by one vector f32[P].
 
-    It is what an optimizer that knows nothing of leaves has for the vector of all parameters.
+    That is the state of the same optimizer for the vector of all parameters.
     """
     return jax.tree.map(
         lambda node: ravel_pytree(node)[0] if _whole(node, params) else node,
@@ -107,7 +107,7 @@ def ravel_moments(opt_state: PyTree, params: PyTree) -> PyTree:
 def unravel_moments(
     flat: PyTree, like: PyTree, params: PyTree, unravel: Callable[[Array], PyTree]
 ) -> PyTree:
-    """`ravel_moments(like, params)`, or what became of it, as `like` had it: the way back."""
+    """Undo `ravel_moments`: give each vector of `flat` the structure that it has in `like`."""
     return jax.tree.map(
         lambda node, new: unravel(new) if _whole(node, params) else new,
         like,
@@ -122,9 +122,9 @@ def _whole(node: PyTree, params: PyTree) -> bool:
 
 
 def reset_counts(opt_state: PyTree, params: PyTree) -> PyTree:
-    """The optax state with a zero in place of every count that stands beside moments of `params`.
+    """Set to zero every count of an optax state that stands beside moments of `params`.
 
-    Those are the counts of bias corrections; counts of schedules are left alone.
+    Those are counts for bias correction; counts of schedules are left alone.
     """
 
     def counted(node: PyTree) -> bool:
@@ -142,7 +142,7 @@ def reset_counts(opt_state: PyTree, params: PyTree) -> PyTree:
 
 
 def _parts(node: PyTree, params: PyTree) -> list[PyTree] | None:
-    """What `node` has at the leaves of `params`, if these are arrays of their shapes.
+    """Return what `node` has at the leaves of `params`, if those are arrays of the same shapes.
 
     Some of them may be empty (as optax masks are), but not all.
     """
@@ -161,7 +161,7 @@ def _is_empty(node: PyTree) -> bool:
 
 
 def all_finite(tree: PyTree) -> Array:
-    """Whether all numbers of a tree are finite, bool[]."""
+    """Tell whether all numbers of a tree are finite, bool[]."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
 
@@ -176,17 +176,17 @@ def strong(tree: PyTree) -> PyTree:
 
 
 def key_data(tree: PyTree) -> PyTree:
-    """The tree with typed keys replaced by their data."""
+    """Replace typed keys by their data."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 
 def to_host(tree: PyTree) -> PyTree:
-    """Numpy copies of `key_data`, which no later donation can touch."""
+    """Copy `key_data` of a tree to numpy, safe from later buffer donation."""
     return jax.tree.map(np.array, key_data(tree))
 
 
 def from_host(like: PyTree, tree: PyTree) -> PyTree:
-    """`to_host` undone, with typed keys where `like` (arrays or their shapes) has them."""
+    """Undo `to_host`, with typed keys where `like` (arrays or their shapes) has them."""
 
     def wrap(x: Any, leaf: Any) -> Any:
         return jax.random.wrap_key_data(leaf) if _is_key(x) else leaf

@@ -1,4 +1,4 @@
-"""The vocabulary of the suite: every concept is a NamedTuple of arrays or of pure functions.
+"""Types of the suite: every concept is a NamedTuple of arrays or of pure functions.
 
 Shape letters, used in every docstring of the package: T time, N parallel environments, B minibatch,
 A actions, H units of a layer, C configurations, S seeds. `f32[T, N]` is a float32 array of that
@@ -30,10 +30,9 @@ class Box(NamedTuple):
     shape: shape of one element, without batch axes.
     dtype: name of the numpy dtype, such as `"float32"` or `"uint8"`.
     low, high: inclusive bounds; one number, or a tuple with one number per entry of the last axis.
-    categories: not empty when the entries are category codes and not quantities: the number of
-        codes of each channel of the last axis. Encoders embed such observations, they never scale
-        them.
-    tasks: not 0 when the last so many entries of the last axis tell, one-hot, which task it is.
+    categories: number of codes of each channel of the last axis, if entries are category codes;
+        empty if they are quantities. Encoders embed category codes and never scale them.
+    tasks: number of last entries of the last axis that are a one-hot task label; 0 without a label.
     """
 
     shape: tuple[int, ...]
@@ -47,8 +46,8 @@ class Box(NamedTuple):
 class Discrete(NamedTuple):
     """The integers 0 .. n-1, as int32.
 
-    valid: not empty when tasks differ in their actions: for each task, which of them it has. Agents
-        give the others no probability; observations must tell the task (`Box.tasks`).
+    valid: for each task, which actions it has, if tasks differ in that; empty if not. Agents give
+        the other actions no probability; observations must tell the task (`Box.tasks`).
     """
 
     n: int
@@ -59,7 +58,7 @@ Space = Box | Discrete
 
 
 class TimeStep(NamedTuple):
-    """What one environment step returns (Environment.step: unbatched; the engine: leading axis N).
+    """Result of one environment step (unbatched from Environment.step, axis N in the engine).
 
     obs: the observation to act on next: the successor, or a start observation where the engine has
         reset.
@@ -70,8 +69,8 @@ class TimeStep(NamedTuple):
     final_obs: the true successor of the action, whether or not a reset followed.
     info: scalars that describe the episode, read by the engine at its last step (for example
         `success`).
-    life_lost: bool[], agents are to learn as from a termination, although the episode goes on
-        (`envs.wrappers.episodic_life`); None where that does not exist.
+    life_lost: bool[], agents learn from this step as from a termination, although the episode goes
+        on (`envs.wrappers.episodic_life`); None where there are no lives.
     """
 
     obs: Array
@@ -88,23 +87,22 @@ class Environment(NamedTuple):
 
     name: the id, for messages and run folders.
     observation, action: spaces of `obs` and `action`.
-    time_limit: steps after which an episode is certainly over; None when nothing bounds it. With
-        other parameters it may be another one: `limit`.
-    params: default parameters, a pytree of arrays or numbers: what may be swept without
+    time_limit: steps after which an episode is certainly over; None when nothing bounds it. `limit`
+        gives it for other parameters.
+    params: default parameters, a pytree of arrays or numbers; they may be swept without
         recompiling.
     init: (key, params) -> (state, obs).
-    step: (key, params, state, action) -> (state, TimeStep). The step after an end is undefined but
-        finite to
-        compute: the engine replaces the state before it is used.
+    step: (key, params, state, action) -> (state, TimeStep). A step after the end of an episode is
+        meaningless but must be finite: the engine replaces the state before it is used.
     render: (params, state) -> u8[height, width, 3], or None where the environment draws nothing.
-    phase: (params, clock) -> (params in force during an update, bool[], whether a phase begins with
-        it, so that all episodes start anew); None where nothing changes. The clock is `Clock`.
+    phase: (params, Clock) -> (params in force during an update, bool[] whether a phase begins with
+        that update, so that all episodes start anew); None where parameters never change.
     tasks: names of the tasks that are played side by side, if there are several. `params` is then a
-        tuple with an entry for each, and the functions above take one entry of it: whose entry it
-        is, its structure says. Of N environments, number i plays task i % len(tasks).
+        tuple with one entry per task, and the functions above take one entry; they tell the task
+        from its structure. Of N environments, number i plays task i % len(tasks).
     limit: params -> the time limit with these parameters, a number of steps []; None where it is
-        `time_limit` whatever they are.
-    recipe: how it was made, a line for its maker and one for each wrapper (`envs.recipe`); what is
+        always `time_limit`.
+    recipe: how it was made, one line for its maker and one for each wrapper (`envs.recipe`);
         compared and shown, never run. () for an environment of the user's own.
     """
 
@@ -127,8 +125,8 @@ class Transition(NamedTuple):
 
     next_obs is the true successor of (obs, action), also where the episode ended: obs[t + 1] is a
     start observation there. extras is what `Agent.act` returned beside the action
-    (log-probabilities, memory ...). life_lost tells which of `terminated` are lives that were lost
-    in an episode that goes on (`TimeStep.life_lost`); None where that does not exist.
+    (log-probabilities, memory ...). life_lost tells which of `terminated` are only lost lives
+    in an episode that goes on (`TimeStep.life_lost`); None where there are no lives.
     """
 
     obs: Array
@@ -142,12 +140,12 @@ class Transition(NamedTuple):
 
     @property
     def done(self) -> Array:
-        """bool[T, N]: the return ends here: with the episode, for either reason, or with a life."""
+        """Tell where returns end, bool[T, N]: at an end of the episode or at a lost life."""
         return self.terminated | self.truncated
 
     @property
     def starts(self) -> Array:
-        """bool[T, N]: an episode starts with this step, and the agent acted without a memory.
+        """Tell which steps start an episode, where the agent acts with an empty memory, bool[T, N].
 
         False in the first step, whose memory is known.
         """
@@ -156,14 +154,14 @@ class Transition(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """What gradient descent changes: parameters and the optimizer's state."""
+    """Parameters and the optimizer's state: what gradient descent changes."""
 
     params: PyTree
     opt_state: PyTree
 
 
 class Probe(NamedTuple):
-    """What one forward and one backward pass on a batch show inside a network.
+    """Activations and gradients of one forward and one backward pass on a batch.
 
     features: {layer: f32[B, ..., H]}, activations.
     feature_grads: the same structure, dL/dfeature.
@@ -176,7 +174,7 @@ class Probe(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """How one group of units is wired, so that surgery reads data and never layer names.
+    """Wiring of one group of units, so that surgery reads data and not layer names.
 
     layer: key of the units in `Internals.features`; their index is the last axis of the feature.
     units: how many there are (H).
@@ -185,7 +183,7 @@ class Edge(NamedTuple):
     outgoing: paths of the kernels whose second-to-last axis is fed by the units.
     tile: an outgoing row r belongs to unit r % units, and there are units * tile rows: 1 for dense
         -> dense and conv -> conv, height * width where an NHWC feature is flattened into a dense
-        layer. Where the same units feed convolutions too, it is that of the dense reader.
+        layer. Where the same units feed convolutions too, it is the tile of the dense layer.
     recyclable: False for units that must not be re-initialised one by one (gates of a recurrent
         cell).
     """
@@ -199,12 +197,12 @@ class Edge(NamedTuple):
 
 
 class Internals(NamedTuple):
-    """What a forward pass shows beside its output.
+    """Activations and other intermediate results of a forward pass, beside its output.
 
     features: {layer: f32[B, ..., H]}, activations after the non-linearity, with taps added.
     memory: the next memory of a recurrent network, () otherwise.
-    router: of each mixture of experts `LAYER/probabilities` f32[B, tokens, E], `LAYER/load`
-        f32[B, E], what every expert does as a share of all, `LAYER/dropped` f32[B]; {} otherwise.
+    router: for each mixture of experts `LAYER/probabilities` f32[B, tokens, E], `LAYER/load`
+        f32[B, E], the share of the work of each expert, and `LAYER/dropped` f32[B]; {} otherwise.
     aux_loss: f32[], auxiliary losses of the network itself (load balancing), 0 otherwise.
     """
 
@@ -215,7 +213,7 @@ class Internals(NamedTuple):
 
 
 class Apply(Protocol):
-    """One step of a network; some read more inputs: actions, fractions of quantiles."""
+    """One step of a network; some take more inputs: actions, quantile fractions."""
 
     def __call__(
         self,
@@ -226,7 +224,7 @@ class Apply(Protocol):
         *args: Any,
         **inputs: Any,
     ) -> tuple[Any, Internals]:
-        """Give (output, Internals) of observations [B, ...]."""
+        """Apply the network to observations [B, ...]: (output, Internals)."""
         ...
 
 
@@ -243,7 +241,7 @@ class Unroll(Protocol):
         *args: Any,
         **inputs: Any,
     ) -> tuple[Any, Internals]:
-        """Give (output, Internals) of observations [T, B, ...]."""
+        """Apply the network to observations [T, B, ...]: (output, Internals)."""
         ...
 
 
@@ -256,13 +254,13 @@ class Network(NamedTuple):
         feed-forward networks. `taps` is {} or zeros shaped like `Internals.features`: they are
         added to the features, so the gradient with respect to a tap is dL/dfeature.
     unroll: (params, obs[T, B, ...], memory, starts bool[T, B], taps) -> (output [T, B, ...],
-        Internals): T steps, `memory` being the one before step 0 and forgotten before each step
-        that `starts` an episode. Features and `Internals.memory` (after each step) have leading
-        axes [T, B].
+        Internals): T steps. `memory` is the memory before step 0 and is reset before each step that
+        `starts` an episode. Features and `Internals.memory` (after each step) have leading axes
+        [T, B].
     wiring: one Edge per hidden layer.
     memory: B -> initial memory, leaves [B, ...]; () for feed-forward networks.
-    constrain: optax transformation -> the one that agents use in its place: where regularisers and
-        projections of the parameters, made at every gradient step, are put around any optimizer.
+    constrain: optax transformation -> the one that agents use in its place. It adds to any
+        optimizer regularisers and projections of the parameters that act at every gradient step.
     """
 
     init: Callable[[Key], PyTree]
@@ -274,58 +272,58 @@ class Network(NamedTuple):
 
 
 class Minibatch(Protocol):
-    """What one gradient step learns from, whatever else an agent's own type of it holds.
+    """Fields that the minibatch of every agent has; an agent's own type may have more.
 
-    Leaves are [L, B, ...], B sequences of L steps, of agents that learn from rollouts (L is 1
-    without a memory), and [B, ...] of agents with replay. reward and next_obs are then those of
-    n steps: the discounted sum, and the observation after the last. obs, next_obs and action are
-    as the network is given them: normalized, augmented, in units of the bounds, as configured.
+    Agents that learn from rollouts have leaves [L, B, ...], B sequences of L steps (L is 1 without
+    a memory). Agents with replay have leaves [B, ...]; their reward and next_obs span n steps: the
+    discounted sum, and the observation after the last. obs, next_obs and action are what the
+    network is given: normalized, augmented or scaled to the bounds, as configured.
     """
 
     @property
     def obs(self) -> Array:
-        """What was observed."""
+        """Return the observations."""
         ...
 
     @property
     def action(self) -> Array:
-        """What was done then."""
+        """Return the actions taken there."""
         ...
 
     @property
     def reward(self) -> Array:
-        """What was earned, f32[L, B] or f32[B]."""
+        """Return the rewards, f32[L, B] or f32[B]."""
         ...
 
     @property
     def terminated(self) -> Array:
-        """Whether next_obs has no value: bool, shaped like reward."""
+        """Tell where next_obs has no value: bool, shaped like reward."""
         ...
 
     @property
     def truncated(self) -> Array:
-        """Whether the episode was cut there: bool, shaped like reward."""
+        """Tell where the episode was cut: bool, shaped like reward."""
         ...
 
     @property
     def next_obs(self) -> Array:
-        """The true successor, also at ends."""
+        """Return the true successors, also where episodes end."""
         ...
 
 
 class LossInputs(NamedTuple):
-    """What an `ExtraLoss` is given: one gradient step, seen from inside the agent's own loss.
+    """Argument of an `ExtraLoss`: the data of one gradient step inside the agent's own loss.
 
-    params: the parameters that the gradient is taken with respect to. Of SAC and TD3 those that
+    params: the parameters that the gradient is taken with respect to. In SAC and TD3 those that
         the step does not move are constants.
-    network: the network that they are parameters of, to apply it to more than the minibatch's obs.
-    output: what it puts out for `batch.obs`, and for `batch.action` if it reads actions.
+    network: their network, to apply it to more than the minibatch's obs.
+    output: its output for `batch.obs`, and for `batch.action` if it reads actions.
     internals: the named features, router and memory of that same forward pass.
     batch: the minibatch, of the agent's own type; `Minibatch` has the fields that all of them have.
-    target: what the network is to predict for `batch`, as the agent's docstring says it; None in
-        the loss of an actor.
-    hypers: the agent's Hypers in force, as annealed.
-    key: for what is random in the extra loss, another one in every gradient step.
+    target: the regression target for `batch`, as the agent's docstring defines it; None in the
+        loss of an actor.
+    hypers: the agent's Hypers in force, after annealing.
+    key: for randomness in the extra loss; different in every gradient step.
     """
 
     params: PyTree
@@ -339,20 +337,21 @@ class LossInputs(NamedTuple):
 
 
 ExtraLoss = Callable[[LossInputs], tuple[Array, Mapping[str, Array]]]
-"""LossInputs -> (f32[], {name: f32[]}): a term to add to an agent's loss, and curves of it.
+"""LossInputs -> (f32[], {name: f32[]}): a term to add to an agent's loss, and metrics of it.
 
-Its weight is a number of its own, or a function of `hypers`. Its gradient must be finite, also
-where the weight is 0.
+The function multiplies the term by its weight, a constant or a function of `hypers`. Its gradient
+must be finite, also where the weight is 0.
 """
 
 
 class Estimates(NamedTuple):
-    """What an agent expects of observations [N, ...], in the rewards it learns from; else None.
+    """Value estimates of an agent for observations [N, ...], in the rewards that it learns from.
 
-    value: f32[N], of the rest of the episode, discounted: of a value network, or of the greedy
-        action. q: f32[N, A], of each discrete action, `spaces.IMPOSSIBLE` of those that a task does
-        not have; f32[N], of the given actions, where they are continuous.
-    probabilities: f32[N, A], of discrete actions, where the policy itself is a distribution.
+    value: f32[N], the discounted value of the observation: from a value network, or the value of
+        the greedy action.
+    q: f32[N, A], the value of each discrete action, `spaces.IMPOSSIBLE` for actions that a task
+        does not have; f32[N], the value of the given actions, where they are continuous; or None.
+    probabilities: f32[N, A], of discrete actions, if the policy is a distribution; else None.
     """
 
     value: Array
@@ -361,22 +360,22 @@ class Estimates(NamedTuple):
 
 
 class Act(Protocol):
-    """How an agent acts."""
+    """Type of `Agent.act`."""
 
     def __call__(
         self, noise: Any, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool
     ) -> tuple[Memory, Array, Mapping[str, PyTree]]:
-        """Give (memory, action[N, ...], extras) for observations [N, ...]."""
+        """Choose actions for observations [N, ...]: (memory, action[N, ...], extras)."""
         ...
 
 
 class Estimate(Protocol):
-    """How an agent tells what it expects."""
+    """Type of `Agent.estimate`."""
 
     def __call__(
         self, hypers: Any, state: Any, memory: Memory, obs: Array, action: Array | None = None
     ) -> Estimates:
-        """Give Estimates for observations [N, ...]; of continuous actions, where they are given."""
+        """Estimate values at observations [N, ...], and of continuous actions if given."""
         ...
 
 
@@ -394,16 +393,16 @@ class Agent(NamedTuple):
     probe: (key, hypers, state, Transition[T, n]) -> Probe, on the agent's own loss; n <= N: the
         first of its environments.
     noise: (key, N) -> all random numbers of one `act`, leaves [N, ...]. The engine draws those of
-        a whole rollout at once: threefry in the step loop would be a good part of its kernels.
+        a whole rollout at once: threefry inside the step loop would be many of its kernels.
     memory: N -> initial memory of a recurrent agent, leaves [N, ...]; () otherwise.
-    anneal: (hypers, Clock) -> the hypers in force then; `Clock.progress` is the fraction of
+    anneal: (hypers, Clock) -> the hypers in force at that time; `Clock.progress` is the fraction of
         training that is over.
-    network: what it learns with, for those who measure or change it; None if nothing is learnt.
-    see: (state, obs[B, ...]) -> what the network is shown in place of obs.
+    network: its network, for metrics and interventions; None if nothing is learnt.
+    see: (state, obs[B, ...]) -> the network's input for obs.
     config: the Config that it was built with, a NamedTuple; () where an agent has none.
-    estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates, without
-        chance; None where an agent tells none. Only continuous actions are asked for; None of them
-        means the greedy ones.
+    estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates,
+        deterministic; None for an agent without estimates. `action` is for continuous actions
+        only; None means the greedy ones.
     """
 
     name: str
@@ -426,9 +425,9 @@ class Agent(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """Where training stands: the engine's own, never batched over members (so conditions on it stay
-    cheap).
+    """Progress of training, kept by the engine.
 
+    It is never batched over members, so conditions on it stay cheap.
     update: i32[], updates done. updates: i32[], updates of the whole run.
     """
 
@@ -437,24 +436,24 @@ class Clock(NamedTuple):
 
     @property
     def progress(self) -> Array:
-        """Fraction f32[] of the run that is over: 1 at its end, and below 1 before."""
+        """Return the fraction f32[] of the run that is over: 1 at its end, and below 1 before."""
         done, of = (jnp.asarray(x, jnp.float32) for x in self)
         # float32 may round the last updates to 1.
         return jnp.where(self.update < self.updates, jnp.minimum(done / of, 1.0 - 2.0**-24), 1.0)
 
 
 ENDED = Clock(np.int32(2**31 - 1), np.int32(2**31 - 1))
-"""Where training stands when it is over, for those who act with what was learnt."""
+"""The clock after training, to act with a trained agent."""
 
 
 class Run(NamedTuple):
     """Everything a member carries from one update to the next: arrays only, of fixed structure.
 
-    agent: the agent's state. env, obs: the N environments and what they show. memory: of a
+    agent: the agent's state. env, obs: states and observations of the N environments. memory: of a
         recurrent agent. episode_return f32[N], episode_length i32[N]: of the episodes in progress.
-    finished_once: bool[N], whether an environment has finished an episode since all of them
-        started: at first, and where a phase of a stream begins.
-    intervention: the state of what intervenes in training; () if nothing does.
+    finished_once: bool[N], whether an environment has finished an episode since all environments
+        last started: at the beginning, or where a phase of a stream began.
+    intervention: the state of the intervention; () without one.
     pool: start states that several updates share; () where each rollout draws its own.
     """
 
@@ -470,17 +469,17 @@ class Run(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What metrics and interventions can see of an agent right after an update, computed on demand.
+    """Input of metrics and interventions: an agent right after an update, computed on demand.
 
-    network: the agent's; its wiring says what is connected to what, its init draws fresh
+    network: the agent's network; its wiring says which units feed which, its init draws fresh
         parameters.
     probe: Learner -> Probe, on the agent's own loss.
-    obs: () -> observations [B, ...] of the last rollout, as the network is shown them.
+    obs: () -> observations [B, ...] of the last rollout, as inputs of the network.
     actions: () -> (actions, actions), [B, ...] each: greedy ones for these observations, before and
         after the update.
 
-    On-policy agents are inspected on a part of the last rollout, agents with replay on what they
-    replay.
+    On-policy agents are inspected on a part of the last rollout, agents with replay on a batch
+    from the replay.
     """
 
     network: Network
@@ -494,16 +493,16 @@ Metric = Callable[[Learner, Probe, Inspection], Mapping[str, Array]]
 
 
 class Intervention(NamedTuple):
-    """What is done to a learner between updates, or only recorded of it.
+    """A change of the learner between updates, or only a measurement of it.
 
-    name: what it is with all its settings, for messages and run folders.
-    init: (network, learner) -> its state, arrays only; thresholds, fractions and rates are among
-        them, so members of one program may differ in them.
+    name: its name with all settings, for messages and run folders.
+    init: (network, learner) -> its state, arrays only; it holds thresholds, fractions and rates, so
+        members of one program may differ in them.
     apply: (key, clock, state, learner, inspection) -> (learner, state, {name: f32[]}), after every
         update. The clock is not batched over members: conditions on it alone are cheap.
-    counters: names of what it records that counts what it did, as `redo_recycled` does. Where a row
-        of the curves is over several updates they are added up, with their parts by layer
-        (`NAME.LAYER`); of all else the row has the mean of what was measured.
+    counters: names of its metrics that are counts, such as `redo_recycled`. If a row of the curves
+        spans several updates, counts and their parts by layer (`NAME.LAYER`) are summed over them;
+        all other metrics are averaged.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Checks of arguments, made before anything is traced: a ValueError names what is wrong.
+"""Check settings before anything is traced: a ValueError says what is wrong.
 
-Every field of a Config and of Hypers says once what it may be: its annotation has a `Range`.
+The annotation of each field of a Config and of Hypers has a `Range` of valid values.
 """
 
 import math
@@ -15,11 +15,11 @@ from purejaxrl_suite.core.types import Environment
 
 
 class Range(NamedTuple):
-    """What a field may be: `gamma: Annotated[float, Range(0, 1)] = 0.99`.
+    """Valid values of a field: `gamma: Annotated[float, Range(0, 1)] = 0.99`.
 
-    low, high: ends that are inside. above, below: ends that are outside. Each is a number, or the
-    name of another field of the same type or, of Hypers, of the Config. integer: whole numbers
-    only, which Hypers too hold as floats.
+    low, high: inclusive bounds. above, below: exclusive bounds. Each is a number, or the name of
+    another field of the same type; in Hypers also of a field of the Config. integer: whole numbers
+    only; Hypers hold them as floats.
     """
 
     low: float | str = -math.inf
@@ -29,7 +29,7 @@ class Range(NamedTuple):
     integer: bool = False
 
     def describe(self, known: Mapping[str, Any] | None = None) -> str:
-        """Say it in words; `known` are values of the fields that it names."""
+        """Describe the range in words; `known` has values of the fields that it names."""
 
         def end(x: float | str) -> str:
             value = (known or {}).get(x) if isinstance(x, str) else None
@@ -48,7 +48,7 @@ class Range(NamedTuple):
         return "an integer" if self.integer else "a finite number"
 
     def holds(self, x: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
-        """Which of the numbers are inside, bool like x; `known` as in `describe`."""
+        """Tell which of the numbers are in range, bool like x; `known` as in `describe`."""
         low, high, above, below = (known[e] if isinstance(e, str) else e for e in self[:4])
         return np.isfinite(x) & (low <= x) & (x <= high) & (above < x) & (x < below)
 
@@ -61,10 +61,20 @@ def parts(env: Any, network: Any, kind: type) -> None:
 
 
 def settings[C, H](config: C | None, hypers: H | None, defaults: tuple[C, H]) -> tuple[C, H]:
-    """What a builder was given, None being the default; Config fields as Python's own numbers.
+    """Fill in a builder's defaults and check its Config; its numbers become Python's own.
 
-    Raises ValueError for what is of another type, and for a field of the Config that is out of its
-    Range. Ranges of Hypers are checked of every member, when it is known who is trained.
+    Ranges of Hypers are checked later, for every member, when the members are known.
+
+    Args:
+        config: the Config; None is the default.
+        hypers: the Hypers; None is the default.
+        defaults: of both.
+
+    Returns:
+        The Config and the Hypers.
+
+    Raises:
+        ValueError: one is of another type, or a field of the Config is out of its Range.
     """
     config = defaults[0] if config is None else config
     hypers = defaults[1] if hypers is None else hypers
@@ -74,7 +84,7 @@ def settings[C, H](config: C | None, hypers: H | None, defaults: tuple[C, H]) ->
 
 
 def ranges(kind: type) -> dict[str, tuple[Any, Range]]:
-    """{field: (its type, its Range)} of the fields of a NamedTuple; `Range()` where it has none."""
+    """Return {field: (its type, its Range)} of a NamedTuple; `Range()` where it has none."""
     found = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Range)]
@@ -83,11 +93,19 @@ def ranges(kind: type) -> dict[str, tuple[Any, Range]]:
 
 
 def columns(kind: type, values: Mapping[str, Sequence[Any]], config: Any) -> dict[str, np.ndarray]:
-    """Values of Hypers of this type, by field, as the float32 numbers that programs are given.
+    """Convert values of Hypers, by field, to the float32 numbers that programs are given.
 
-    Each column has one value, or one for each member. `config`: whose fields ends may name.
-    Raises ValueError naming field, range and value for the first that is out of its range, or that
-    float32 cannot hold where it must be whole.
+    Args:
+        kind: the type of the Hypers.
+        values: by field one value, or one for each member.
+        config: the Config, whose fields a Range may name.
+
+    Returns:
+        {field: f32 [1] or [members]}.
+
+    Raises:
+        ValueError: a value is out of its range, or must be whole and float32 cannot hold it; the
+            message names field, range and value.
     """
     exact = {name: np.asarray([_number(x) for x in xs]) for name, xs in values.items()}
     seen = {name: _as_float32(x) for name, x in exact.items()}
@@ -102,7 +120,7 @@ def columns(kind: type, values: Mapping[str, Sequence[Any]], config: Any) -> dic
 
 
 def divides(name: str, parts: int, whole: int, what: str) -> None:
-    """Raise ValueError unless `parts` divides `whole`, of which `what` says what it counts."""
+    """Raise ValueError unless `parts` divides `whole`; `what` says what `whole` counts."""
     if parts < 1 or whole % parts:
         raise ValueError(f"{name}={parts} must divide the {whole} {what}")
 
@@ -115,7 +133,7 @@ def _outside(
     exact: Mapping[str, np.ndarray],
     known: Mapping[str, Any],
 ) -> ValueError:
-    """What member `at` has in the field `name` is wrong."""
+    """Make the ValueError for the value of member `at` in the field `name`."""
     here = {n: x.flat[min(at, np.size(x) - 1)] for n, x in _numeric(known).items()}
     own = min(at, len(values[name]) - 1)
     given, value = exact[name][own], values[name][own]
@@ -134,7 +152,7 @@ def _settings(name: str, config: Any) -> Any:
 
 
 def _setting(name: str, value: Any, kind: Any, allowed: Range, known: Mapping[str, Any]) -> Any:
-    """The value of a Config's field in Python's own type."""
+    """Return the value of a Config's field in Python's own type."""
     if kind is bool:
         return boolean(name, value)
     if hasattr(kind, "_fields"):
@@ -150,7 +168,7 @@ def _setting(name: str, value: Any, kind: Any, allowed: Range, known: Mapping[st
 
 
 def _number(x: Any) -> float:
-    """NaN for what is no number: a bool, a text, an array with axes."""
+    """Convert to float; NaN for anything that is not a number: a bool, text, an array with axes."""
     plain = isinstance(x, int | float | np.integer | np.floating) and not isinstance(x, bool)
     scalar = getattr(x, "shape", None) == () and getattr(x, "dtype", np.dtype("O")).kind in "iuf"
     if not (plain or scalar):
@@ -164,7 +182,7 @@ def _number(x: Any) -> float:
 def _as_float32(x: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         single = x.astype(np.float32)
-    # Programs flush what is smaller than the least normal number to 0.
+    # Programs flush subnormal numbers to 0.
     return np.where(np.abs(single) < np.finfo(np.float32).tiny, np.float32(0), single)
 
 

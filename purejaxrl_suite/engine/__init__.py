@@ -1,4 +1,5 @@
-"""The engine: sources of experience, the training loop and evaluation, functions of one member."""
+"""The engine: sources of experience, the training loop and evaluation, as functions of one member.
+"""
 
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
 from purejaxrl_suite.engine.source import Source, dataset, online

@@ -1,4 +1,4 @@
-"""Evaluation inside the graph, with a fixed step budget and one episode per environment.
+"""Evaluate agents inside the compiled program, one episode per environment within a step budget.
 
 Every environment plays its first episode only, so short episodes are not counted more often than
 long ones, and nothing is reset. The budget of `Policy.evaluate` and `Result.evaluate` is the
@@ -17,15 +17,17 @@ from purejaxrl_suite.engine.parallel import by_task, check_fit, check_tasks, par
 from purejaxrl_suite.engine.rollout import info_names
 
 RETURN, SUCCESS = "evaluation_return", "evaluation_success"
-"""Rows of evaluations while training goes on."""
+"""Names of the metrics of evaluations during training."""
 
 
 class Evaluation(NamedTuple):
-    """One episode per environment, E of them; of K tasks episode i plays number i % K.
+    """Results of E episodes, one per environment; of K tasks, episode i plays number i % K.
 
-    episode_return f32[E], undiscounted; episode_length i32[E]; completed bool[E], False where the
-    step budget ended before the episode did (return and length are those so far); info
-    {name: f32[E]}, what the environment says of the episode at its last step.
+    episode_return: f32[E], undiscounted.
+    episode_length: i32[E].
+    completed: bool[E], False where the step budget ended before the episode did; return and length
+        are then those so far.
+    info: {name: f32[E]}, the environment's `TimeStep.info` at the last step of the episode.
     """
 
     episode_return: Array
@@ -35,11 +37,16 @@ class Evaluation(NamedTuple):
 
 
 class Evaluating(NamedTuple):
-    """Evaluation while training goes on, which changes no other number.
+    """Settings of evaluation during training, which changes no other result.
 
-    every: updates from one evaluation to the next. episodes: whole ones in each of them, in
-    environments of their own. explore: act as training does at its end, instead of greedily.
-    steps: budget of an episode; by default the largest time limit among the members.
+    every: updates from one evaluation to the next.
+    episodes: episodes in each evaluation, in environments of their own.
+    explore: act as training does at its end, instead of greedily.
+    steps: budget of an episode; None is the largest time limit among the members.
+
+    Example:
+        >>> pjs.Evaluating(every=100, episodes=16)
+        Evaluating(every=100, episodes=16, explore=False, steps=None)
     """
 
     every: int
@@ -49,7 +56,7 @@ class Evaluating(NamedTuple):
 
 
 def refuse(unknown: Mapping[str, Any], *more: str) -> None:
-    """Raise ValueError for arguments of `evaluate` that it does not have; more: others it has."""
+    """Raise ValueError for unknown arguments of `evaluate`; `more` names others that it has."""
     if unknown:
         names = ", ".join(("episodes", *more, "explore", "steps"))
         raise ValueError(
@@ -66,11 +73,21 @@ def make_evaluate(
     steps: int | None = None,
     explore: bool = False,
 ) -> Callable[[Key, Any, PyTree, Any], Evaluation]:
-    """A pure function (key, hypers, env_params, agent state) -> Evaluation of one member.
+    """Make the evaluation of one member, a pure function.
 
-    explore: False acts greedily, True samples as in training (at the hypers of its end).
-    steps: budget of each episode, by default the time limit of the environment's own parameters;
-        where members have others, `envs.common.limits` says which it is.
+    Args:
+        agent: whose policy acts.
+        env: in which it acts.
+        episodes: how many, one per environment.
+        steps: budget of each episode; None is the time limit with the environment's default
+            parameters. For members with other parameters see `envs.common.limits`.
+        explore: False acts greedily, True samples as in training (with the hypers of its end).
+
+    Returns:
+        (key, hypers, env_params, agent state) -> Evaluation.
+
+    Raises:
+        ValueError: agent and environment do not fit, or there is neither a time limit nor `steps`.
     """
     check_fit(instance("agent", agent, Agent), instance("env", env, Environment))
     steps = env.time_limit if steps is None else steps
@@ -114,11 +131,19 @@ def make_evaluate(
 def make_evaluating(
     agent: Agent, env: Environment, how: Evaluating
 ) -> Callable[[Key, Any, PyTree, Any, Clock], dict[str, Array]]:
-    """A pure function (key, hypers, env_params, agent state, clock) -> row {name: f32[]}.
+    """Make the evaluation of one member during training, a pure function.
 
-    `evaluation_return` is the mean over episodes, and so is `evaluation_success` where the
-    environment tells `success`; of several tasks the row has those of each, too. After updates that
-    are none of every `how.every` they are NaN, and nothing is computed.
+    Its row has the mean `evaluation_return` over episodes, `evaluation_success` if the environment
+    tells `success`, and with several tasks also these of each task. Between evaluations they are
+    NaN, and nothing is computed.
+
+    Args:
+        agent: whose policy acts.
+        env: in which it acts.
+        how: when, for how many episodes.
+
+    Returns:
+        (key, hypers, env_params, agent state, clock) -> row {name: f32[]}.
     """
     every = integer("evaluate_every", how.every, 1)
     episodes, explore, steps = how[1:]

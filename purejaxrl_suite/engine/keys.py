@@ -1,4 +1,4 @@
-"""The random keys of a member, and of each of its updates: split once, into named parts."""
+"""Random keys of a member and of each of its updates, split once into named parts."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from purejaxrl_suite.core.types import Clock, Key
 
 
 class MemberKeys(NamedTuple):
-    """What the key of a member is split into.
+    """Parts of a member's key.
 
-    agent, environments: how they start. updates: of all of training; fold_in makes those of one
-    update of it, so it must not be used for anything else.
+    agent: for its initial state. environments: for their first states. updates: for training;
+    fold_in makes the key of each update from it, so it must not be used for anything else.
     """
 
     agent: Key
@@ -20,11 +20,11 @@ class MemberKeys(NamedTuple):
 
 
 class UpdateKeys(NamedTuple):
-    """What the key of an update is split into, whether or not all are used.
+    """Parts of the key of an update, whether or not all are used.
 
-    rollout, update: of making experience and learning. look, intervention: of what is measured and
-    done after it. start: of episodes that all start anew, where a phase begins. evaluation: of its
-    episodes.
+    rollout: for experience. update: for learning. look: for the inspection. intervention: for what
+    is done after the update. start: for episodes that all start anew where a phase begins.
+    evaluation: for its episodes.
     """
 
     rollout: Key
@@ -36,11 +36,11 @@ class UpdateKeys(NamedTuple):
 
 
 def member_keys(key: Key) -> MemberKeys:
-    """The keys of a member."""
+    """Split the key of a member."""
     return MemberKeys(*jax.random.split(key, len(MemberKeys._fields)))
 
 
 def update_keys(keys: MemberKeys, clock: Clock) -> UpdateKeys:
-    """The keys of the update at which the clock stands, of a member's own keys."""
+    """Make the keys of the update at which the clock stands."""
     now = jax.random.fold_in(keys.updates, clock.update)
     return UpdateKeys(*jax.random.split(now, len(UpdateKeys._fields)))

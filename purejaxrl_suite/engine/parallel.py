@@ -1,8 +1,8 @@
 """N environments that step together: one vmap, or with several tasks one vmap for each dynamics.
 
-Environment number i plays task i % K, so that any first few of them show all tasks alike. A batch
-of one dynamics computes that dynamics alone; `lax.switch` under vmap would compute all of them for
-every environment (benchmarks/multitask.py measures both).
+Environment number i plays task i % K, so any leading part of the environments covers all tasks
+evenly. Each batch computes its own dynamics alone; `lax.switch` under vmap would compute all
+dynamics for every environment (benchmarks/multitask.py measures both).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +16,12 @@ from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, T
 
 
 class Parallel(NamedTuple):
-    """The functions of N environments. States are what these functions make of them.
+    """The functions of N environments; the form of their states is private to them.
 
-    init: (key[N], params) -> (states, obs[N]). step: (key[N], params, states, action[N]) ->
-    (states, TimeStep[N]). each: (function, rows [N, ...], *states) -> states: a function of rows
-    and states [n, ...], made of those that are one batch.
+    init: (key[N], params) -> (states, obs[N]).
+    step: (key[N], params, states, action[N]) -> (states, TimeStep[N]).
+    each: (function, rows [N, ...], *states) -> states: applies a function of rows and states
+        [n, ...] to the environments of each batch.
     """
 
     init: Callable[[Key, PyTree], tuple[PyTree, Array]]
@@ -29,7 +30,7 @@ class Parallel(NamedTuple):
 
 
 def parallel(env: Environment) -> Parallel:
-    """The parallel form of an environment, with one task or several."""
+    """Make the parallel form of an environment, with one task or several."""
     if env.tasks:
         return _several(env)
     init, step = jax.vmap(env.init, (0, None)), jax.vmap(env.step, (0, None, 0, 0))
@@ -37,12 +38,13 @@ def parallel(env: Environment) -> Parallel:
 
 
 def by_task(values: Array, tasks: int) -> Array:
-    """f32[N] of N environments as f32[N / K, K]."""
+    """Reshape values f32[N] of N environments to f32[N / K, K], a column for each task."""
     return jnp.reshape(values, (-1, tasks))
 
 
 def check_tasks(env: Environment, name: str, n: int) -> None:
-    """Raise ValueError unless the `n` environments that `name` counts are as many of each task."""
+    """Raise ValueError unless the n environments are equally many of each task; `name` counts them.
+    """
     if env.tasks and n % len(env.tasks):
         raise ValueError(
             f"{name}={n} must be a multiple of the {len(env.tasks)} tasks of {env.name}"
@@ -50,7 +52,7 @@ def check_tasks(env: Environment, name: str, n: int) -> None:
 
 
 def check_fit(agent: Agent, env: Environment) -> None:
-    """Raise ValueError unless the agent was built for spaces, and tasks, like the environment's."""
+    """Raise ValueError unless the agent was built for the environment's spaces and tasks."""
     for name in ("observation", "action"):
         ours, theirs = getattr(agent, name), getattr(env, name)
         if ours != theirs:
@@ -98,14 +100,14 @@ Groups = tuple[tuple[int, int], ...]
 
 
 def _groups(params: Sequence[PyTree]) -> Groups:
-    """Neighbouring tasks whose parameters have the same structure and shapes."""
+    """Group neighbouring tasks whose parameters have the same structure and shapes."""
     looks = [(jax.tree.structure(one), *map(jnp.shape, jax.tree.leaves(one))) for one in params]
     starts = [i for i in range(len(looks)) if i == 0 or looks[i] != looks[i - 1]]
     return tuple(zip(starts, [*starts[1:], len(looks)], strict=True))
 
 
 def _params(params: Sequence[PyTree], groups: Groups, n: int) -> list[tuple[int | None, PyTree]]:
-    """The parameters of each batch and their axis for vmap."""
+    """Return the parameters of each batch and their axis for vmap."""
 
     def repeated(a: int, b: int) -> PyTree:
         each = tree.stack([jax.tree.map(jnp.asarray, one) for one in params[a:b]])
@@ -116,7 +118,7 @@ def _params(params: Sequence[PyTree], groups: Groups, n: int) -> list[tuple[int 
 
 
 def _split(rows: PyTree, groups: Groups) -> list[PyTree]:
-    """The rows [N, ...] of each batch."""
+    """Split rows [N, ...] into those of each batch."""
     count = groups[-1][1]
 
     def part(x: Array, a: int, b: int) -> Array:
@@ -127,7 +129,7 @@ def _split(rows: PyTree, groups: Groups) -> list[PyTree]:
 
 
 def _merge(parts: Sequence[PyTree], groups: Groups, count: int) -> PyTree:
-    """`_split` undone."""
+    """Undo `_split`."""
 
     def whole(*xs: Array) -> Array:
         grids = [

@@ -13,7 +13,7 @@ from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
 
 class RolloutKeys(NamedTuple):
-    """What the key of a rollout is split into. reset: of start states that are drawn with it."""
+    """Parts of the key of a rollout; `reset` is for its own start states."""
 
     act: Key
     step: Key
@@ -21,12 +21,12 @@ class RolloutKeys(NamedTuple):
 
 
 def rollout_keys(key: Key) -> RolloutKeys:
-    """The keys of a rollout."""
+    """Split the key of a rollout."""
     return RolloutKeys(*jax.random.split(key, len(RolloutKeys._fields)))
 
 
 class Episodes(NamedTuple):
-    """Sums over the episodes that ended, per environment: `count` f32[N], `sums` {name: f32[N]}."""
+    """Sums over finished episodes, per environment: `count` f32[N], `sums` {name: f32[N]}."""
 
     count: Array
     sums: dict[str, Array]
@@ -34,7 +34,7 @@ class Episodes(NamedTuple):
 
 @jax.named_scope("resets")
 def start(agent: Agent, env: Environment, key: Key, params: PyTree, state: Any) -> Run:
-    """A Run whose N environments stand at the start of their first episodes."""
+    """Make a Run whose N environments are at the start of their first episodes."""
     n = agent.num_envs
     env_state, obs = parallel(env).init(jax.random.split(key, n), params)
     returns, lengths = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
@@ -60,12 +60,23 @@ def rollout(
     *,
     reset_pool: int,
 ) -> tuple[Run, Transition, dict[str, Array]]:
-    """Act for T steps in N environments, whose starts are those of `run.pool` where it has one.
+    """Act for T steps in N environments.
 
-    Returns the run after them, the Transition [T, N], and a row of f32[]: the means of return,
-    length and `info` over the episodes that ended, NaN where none did; `episodes`, how many did;
-    and `finished_once`, the share of the environments that have finished one since they started.
-    Of several tasks the row has all of these of each task, too.
+    Args:
+        agent: whose policy acts.
+        env: in which it acts.
+        key: of the rollout.
+        hypers: in force.
+        params: of the environment.
+        run: where the environments stand; new episodes start from its pool if it has one.
+        reset_pool: start states per environment in a pool of the rollout's own; see
+            `engine.resets`.
+
+    Returns:
+        The run after the steps, the Transition [T, N], and a row {name: f32[]}: means of return,
+        length and `info` over the episodes that ended, NaN if none did; `episodes`, their number;
+        `finished_once`, the share of the environments that have finished an episode since all
+        started. With several tasks also all of these for each task.
     """
     envs, pool = parallel(env), run.pool
     act_key, step_key, reset_key = rollout_keys(key)
@@ -105,7 +116,7 @@ def rollout(
         run = run._replace(episode_return=returns, episode_length=lengths)
         return tree.pack((run, ends + done, episodes))[0], transition
 
-    # Everything random is drawn before the scan: threefry would be most of its body's kernels.
+    # Random numbers are drawn before the scan: threefry would be most kernels of its body.
     noise_keys = jax.random.split(act_key, agent.rollout_length)
     noise = jax.vmap(agent.noise, (0, None))(noise_keys, agent.num_envs)
     step_keys = jax.random.split(step_key, (agent.rollout_length, agent.num_envs))
@@ -124,7 +135,7 @@ def rollout(
 
 
 def info_names(env: Environment, params: PyTree) -> list[str]:
-    """Names of the scalars in `TimeStep.info`, found without computing a step."""
+    """List the scalars in `TimeStep.info`, without computing a step."""
 
     params = params[0] if env.tasks else params  # all tasks tell the same
 
@@ -141,9 +152,9 @@ def _account(episodes: Episodes, done: Array, ended: dict[str, Array]) -> Episod
 
 
 def row_of(episodes: Episodes, once: Array, tasks: tuple[str, ...]) -> dict[str, Array]:
-    """Means over the episodes of all environments, and over those of each task.
+    """Compute means over the episodes of all environments, and of each task.
 
-    once: bool[N], which environments have finished one since they started.
+    once: bool[N], which environments have finished an episode since they started.
     """
     row = _over(episodes, once)
     if tasks:
@@ -154,16 +165,16 @@ def row_of(episodes: Episodes, once: Array, tasks: tuple[str, ...]) -> dict[str,
 
 
 def _over(episodes: Episodes, once: Array) -> dict[str, Array]:
-    """Means over environments, the first axis."""
+    """Compute means over environments, the first axis."""
     count = jnp.sum(episodes.count, axis=0)
     means = {name: jnp.sum(x, axis=0) / count for name, x in episodes.sums.items()}
-    # All of them is 1, exactly: XLA multiplies by 1 / N, and 41 * (1 / 41) is less.
+    # A share of all must be exactly 1: XLA multiplies by 1 / N, and 41 * (1 / 41) is less.
     share = jnp.where(jnp.all(once, axis=0), 1.0, jnp.mean(once, axis=0, dtype=jnp.float32))
     return means | {EPISODES: count, FINISHED: share}
 
 
 def counts(env: Environment) -> dict[str, str]:
-    """{name in a row: name of the number of episodes that it is a mean over}, of all such means."""
+    """Map each mean over episodes in a row to the name of the number of those episodes."""
     names = ["episode_return", "episode_length", *info_names(env, env.params)]
     ends = ["", *(f"_{task}" for task in env.tasks)]
     return {name + end: EPISODES + end for end in ends for name in names}

@@ -1,9 +1,9 @@
-"""Rows of a history: what updates tell, one by one or by blocks of them.
+"""Rows of a history: metrics of single updates, or aggregated over blocks of updates.
 
-A training of at most ROWS updates has a row for each. In a longer one a row is over a block of
-consecutive updates, so that a history does not grow with their number. What a row says is decided
-by the kind of what is told (`Kinds`): sums stay sums, and means over episodes are weighted by their
-numbers, so that any window of whole blocks has the means and sums of its updates.
+Training of at most ROWS updates has a row for each update. Longer training has a row for each block
+of consecutive updates, so that a history does not grow with their number. How a metric is
+aggregated depends on its kind (`Kinds`): sums stay sums, and means over episodes are weighted by
+the number of episodes, so that any window of whole blocks has the means and sums of its updates.
 """
 
 import math
@@ -17,18 +17,18 @@ import numpy as np
 from purejaxrl_suite.core.types import Array, Clock, Environment, PyTree
 
 ROWS = 1000
-"""Rows of a history, at most."""
+"""The most rows of a history."""
 Row = Mapping[str, Array]
 
 
 class Kinds(NamedTuple):
-    """What is told in an update, by name; of what is not named, a row has the mean.
+    """How each metric is aggregated over a block of updates; metrics not named here are averaged.
 
-    A mean is over the updates of the block in which there is a number: NaN says that nothing was
-    measured. Infinity is a number.
-
-    counts: {mean over episodes: the number of them}, by which it is weighted. totals: what counts
-    since the update before, and is added up. last: what counts since the start.
+    The average leaves out updates in which the metric is NaN, that is not measured; it does not
+    leave out infinity.
+    counts: {mean over episodes: the number of episodes}, the weight of its average.
+    totals: counts since the update before, which are summed.
+    last: counts since the start, of which the last is kept.
     """
 
     counts: Mapping[str, str] = {}
@@ -36,29 +36,29 @@ class Kinds(NamedTuple):
     last: frozenset[str] = frozenset()
 
     def is_mean(self, name: str) -> bool:
-        """Whether it is a mean over updates."""
+        """Tell whether a metric is averaged over updates."""
         return name not in self.counts and not self.is_total(name) and name not in self.last
 
     def is_total(self, name: str) -> bool:
-        """Whether it is added up; so are its parts by layer, `NAME.LAYER`."""
+        """Tell whether a metric is summed, by its name or as a part by layer, `NAME.LAYER`."""
         return name in self.totals or any(name.startswith(f"{one}.") for one in self.totals)
 
 
 class Sums(NamedTuple):
-    """Of a block so far: {name: f32[]} of values times weights (of `last`, values), and weights."""
+    """Sums over a block so far, {name: f32[]}: of weighted values (`last`: values) and weights."""
 
     values: dict[str, Array]
     weights: dict[str, Array]
 
 
 def empty(names: Iterable[str]) -> Sums:
-    """Sums of no update."""
+    """Make the sums of no update."""
     zeros = {name: jnp.zeros(()) for name in names}
     return Sums({name: jnp.full((), jnp.nan) for name in zeros}, zeros)
 
 
 def add(kinds: Kinds, sums: Sums, row: Row) -> Sums:
-    """The sums with one more update."""
+    """Add an update to the sums."""
     values, weights = {}, {}
     for name, x in row.items():
         known = ~jnp.isnan(x)
@@ -73,10 +73,10 @@ def add(kinds: Kinds, sums: Sums, row: Row) -> Sums:
 
 
 def whole(kinds: Kinds, sums: Sums, finite: Array) -> dict[str, Array]:
-    """The row of a block.
+    """Compute the row of a block from its sums.
 
-    finite: bool[], whether the parameters are, after it. Where they are not, means over updates are
-    NaN: they are not those of the updates before, as if nothing had been lost.
+    finite: bool[], whether the parameters are finite after the block. If not, means over updates
+    are NaN, so that a diverged member does not show the means of its earlier updates.
     """
     found = {}
     for name, value in sums.values.items():
@@ -88,15 +88,15 @@ def whole(kinds: Kinds, sums: Sums, finite: Array) -> dict[str, Array]:
 
 
 def row_count(updates: Any, each: int) -> Any:
-    """Count the rows of updates, int or i32[]: `each` in a row, in the last what is left."""
+    """Count the rows of updates, int or i32[]: `each` in a row, the rest in the last."""
     return -(-updates // each)
 
 
 def updates_per_row(env: Environment, updates: int) -> int:
-    """How many updates a row is over, so that there are ROWS of them at most.
+    """Choose how many updates a row spans, so that there are at most ROWS rows.
 
-    In a stream a row is over updates of one phase, or over whole phases: its updates divide all of
-    them, or are divided.
+    In a stream a row spans a part of one phase, or whole phases: its length divides that of all
+    phases, or is a multiple of it.
     """
     fewest = -(-updates // ROWS)
     if fewest == 1 or env.phase is None:
@@ -108,7 +108,7 @@ def updates_per_row(env: Environment, updates: int) -> int:
 
 
 def _phase_length(phase: Callable[..., Any], params: PyTree, updates: int) -> int:
-    """The most updates that divide all phases; 0 where there is but one."""
+    """Find the largest number of updates that divides all phases; 0 if there is one phase."""
 
     def begins(update: Array) -> Array:
         return phase(params, Clock(update, jnp.int32(updates)))[1]

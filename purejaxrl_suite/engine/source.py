@@ -1,7 +1,7 @@
-"""Sources: who makes the experience of an update, an environment or a data set.
+"""Sources of the experience of an update: an environment or a data set.
 
 `online` acts in N environments for T steps. `dataset` draws from fixed experience, which all
-members share: it lies among the data of a program and is copied for no member.
+members share: it is an argument of the program and is not copied for each member.
 """
 
 from collections.abc import Callable
@@ -37,19 +37,21 @@ Collected = tuple[Run, Transition, dict[str, Array]]
 
 
 class Source(NamedTuple):
-    """Who makes the experience of an agent's updates: pure functions of one member.
+    """A source of experience for an agent's updates: pure functions of one member.
 
-    name: for messages. env: whose spaces it has, and in which members are evaluated.
-    data: parameters of the environment -> what `init` and `collect` are given. It adds leaves that
-        all members share, or none, and changes no parameter.
-    env_params: the parameters in these data.
-    init: (keys, data, agent's state) -> Run, what it carries beside the agent's state.
+    name: for messages.
+    env: the environment whose spaces the experience has, and in which members are evaluated.
+    data: environment parameters -> the data that `init` and `collect` are given. It may add leaves
+        that all members share and changes no parameter.
+    env_params: data -> the environment parameters in it.
+    init: (keys, data, agent's state) -> Run, what the source carries beside the agent's state.
     collect: (keys, hypers, data, agent's state, carry, clock) -> (carry, Transition [T, N], row
-        {name: f32[]}). carry: a Run whose agent and intervention are (). Of the keys `rollout` and
-        `start` are a source's.
-    kinds: tells what its rows tell. acts: whether the agent acts in the environment.
-    longest: steps after which experience is cut at the latest, where that is not the time limit of
-        the environment: replay keeps the successors of cut steps, as many as may come.
+        {name: f32[]}). carry: a Run whose agent and intervention are (). It may use the keys
+        `rollout` and `start`.
+    kinds: () -> Kinds of the metrics in its rows.
+    acts: whether the agent acts in the environment.
+    longest: the most steps between two cuts of experience, if that is not the environment's time
+        limit; it decides how many successors of cut steps a replay keeps.
     """
 
     name: str
@@ -63,15 +65,25 @@ class Source(NamedTuple):
     longest: int | None = None
 
     def in_force(self, data: PyTree, clock: Clock) -> PyTree:
-        """Parameters of the environment at a time, to evaluate in."""
+        """Return the parameters of the environment at a time, to evaluate in."""
         params = self.env_params(data)
         return params if self.env.phase is None else self.env.phase(params, clock)[0]
 
 
 def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
-    """Act with the agent in the environment, whose parameters are the data.
+    """Make the source in which the agent acts in the environment; data are its parameters.
 
-    reset_pool: of `engine.resets`. Raises ValueError where agent and environment do not fit.
+    Args:
+        agent: that acts.
+        env: in which it acts.
+        reset_pool: start states per environment in a pool, 0 for exact resets; see
+            `engine.resets`.
+
+    Returns:
+        The source.
+
+    Raises:
+        ValueError: agent and environment do not fit, or reset_pool is negative.
     """
     check_fit(agent, env)
     if reset_pool < 0:
@@ -80,7 +92,7 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
 
     def init(keys: MemberKeys, params: PyTree, state: Any) -> Run:
         run = start(agent, env, keys.environments, params, state)
-        if shared:  # by whom training begins, whenever that is
+        if shared:  # drawn at the first update, wherever training begins
             first = rollout_keys(update_keys(keys, Clock(np.int32(0), np.int32(1))).rollout).reset
             run = run._replace(pool=resets.draw(agent, env, first, params, reset_pool))
         return run
@@ -118,7 +130,7 @@ def _kinds(env: Environment) -> Kinds:
 def enter_phase(
     agent: Agent, env: Environment, key: Key, params: PyTree, run: Run, clock: Clock
 ) -> tuple[Run, PyTree]:
-    """The run and the parameters of an update; where a phase begins, all episodes start anew."""
+    """Return run and parameters for an update; where a phase begins, all episodes start anew."""
     assert env.phase is not None
     params, begins = env.phase(params, clock)
 
@@ -131,7 +143,7 @@ def enter_phase(
 def leave_phase(
     env: Environment, params: PyTree, transition: Transition, clock: Clock
 ) -> Transition:
-    """The rollout, its last step truncated if another phase begins with the next update."""
+    """Truncate the last step of a rollout if a new phase begins with the next update."""
     assert env.phase is not None
     _, ends = env.phase(params, clock._replace(update=clock.update + 1))
     last = transition.truncated[-1] | ends
@@ -139,31 +151,34 @@ def leave_phase(
 
 
 class Dataset(NamedTuple):
-    """The data of `dataset`. steps: Transition, leaves [E, ...]. params: of the environment."""
+    """Data of `dataset`. steps: Transition, leaves [E, ...]. params: of the environment."""
 
     steps: Transition
     params: PyTree
 
 
 def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
-    """Learn from fixed experience, uniformly drawn with replacement; nothing is acted.
+    """Make the source of fixed experience, drawn uniformly with replacement; the agent never acts.
 
     An update draws N windows of T consecutive steps (`num_envs`, `rollout_length` of the agent).
     The last step of a window counts as truncated, so no return reaches into another one. Agents
-    with replay keep the successors of such steps apart, as many as the time limit of their
-    environment allows for: `built_for` builds them for windows of T steps, as experiments do; of
-    one that is built for longer episodes, fewer of the last steps are learnt from.
+    with replay keep the successors of truncated steps apart, with room for as many as the time
+    limit of their environment allows. Experiments use `built_for` to build the agent for windows
+    of T steps; an agent that is built for longer episodes learns from fewer of the last steps.
 
     Args:
-        agent: off-policy: it learns from what any policy did.
-        env: whose spaces the experience has, and in which members are evaluated.
+        agent: an off-policy agent, which learns from the actions of any policy.
+        env: the environment whose spaces the experience has, and in which members are evaluated.
         steps: leaves [E, ...], E steps in the order of time, episode after episode. The last step
-            of what is no whole episode must be truncated.
+            of an incomplete episode must be truncated.
+
+    Returns:
+        The source.
 
     Raises:
-        ValueError: the agent needs what it noted when it acted (`Transition.extras`, a memory),
-            shapes or dtypes do not fit the spaces, an action is in none, a number is not finite, or
-            there are fewer than T steps.
+        ValueError: the agent needs what it recorded when it acted (`Transition.extras`, a memory),
+            shapes or dtypes do not fit the spaces, an action is outside its space, a number is not
+            finite, or there are fewer than T steps.
     """
     check_fit(agent, env)
     count = _check(agent, env, steps := _arrays(instance("steps", steps, Transition)))
@@ -192,7 +207,7 @@ def built_for(
     build: Callable[[Environment], Agent],
     env: Environment,
 ) -> tuple[Agent, Source]:
-    """An agent, and the source of its experience, which has replay for how that is cut."""
+    """Build an agent and its source; the agent's replay has room for the source's cuts."""
     agent = build(env)
     made = source(agent, env)
     if made.longest is None:
@@ -202,7 +217,7 @@ def built_for(
 
 
 def _arrays(steps: Transition) -> Transition:
-    """The steps as numpy arrays; ValueError for what is none, or is not of as many steps."""
+    """Convert steps to numpy; ValueError for a leaf that is no array or has another length."""
 
     def array(path: Any, x: Any) -> Any:
         name = f"steps{jax.tree_util.keystr(path)}"
@@ -223,7 +238,7 @@ def _arrays(steps: Transition) -> Transition:
 
 
 def _check_values(env: Environment, steps: Transition) -> None:
-    """Raise ValueError for a number that is not finite, and for an action that is none."""
+    """Raise ValueError for a number that is not finite, and for an action outside its space."""
     for name in ("obs", "action", "reward", "next_obs"):
         x = np.asarray(getattr(steps, name))
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
@@ -241,7 +256,7 @@ def _check_values(env: Environment, steps: Transition) -> None:
 
 
 def _check(agent: Agent, env: Environment, steps: Transition) -> int:
-    """How many steps there are; ValueError where the agent cannot learn from them."""
+    """Count the steps; ValueError if the agent cannot learn from them."""
 
     def act(key: Key, obs: Array) -> Any:
         hypers = jax.tree.map(jnp.float32, agent.hypers)

@@ -1,4 +1,4 @@
-"""The one training loop: a pure function of one member, to be vmapped, segmented and resumed."""
+"""The training loop: a pure function of one member, to be vmapped, segmented and resumed."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -33,23 +33,23 @@ History = dict[str, Array]
 
 
 class Train(NamedTuple):
-    """The training of one member, as pure functions of it: whoever made it, the engine runs it.
+    """Training of one member, as pure functions.
 
-    An agent in an environment is one (`make_train`), whose `data` are environment parameters;
-    `training` makes one of any two functions, with or without an environment.
+    `make_train` makes it for an agent in an environment; `data` are then environment parameters.
+    `training` makes it from any two functions, with or without an environment.
 
     init: (key, hypers, data) -> Run, or another state.
-    update: (key, hypers, data, run, clock) -> (run, row {name: f32[]}). One step, which anyone may
-        scan and differentiate; the key is the member's own at every update, the clock tells them
-        apart.
+    update: (key, hypers, data, run, clock) -> (run, row {name: f32[]}). One update, which may be
+        scanned and differentiated; the key is the member's own at every update, and the clock makes
+        their random numbers different.
     train: (key, hypers, data, run, clock) -> (run, history). Advances by `updates_per_call`
-        updates, or by what is left of `clock.updates`; history is {name: f32[R]}, a row for each
-        `updates_per_row` of them (`engine.rows`), of the last of training for fewer; NaN in rows
-        that were not run. Under vmap the clock stays unbatched. How many updates there are is found
-        out while it runs, so it has no reverse derivative: scan `update` for that.
+        updates, or by the rest of `clock.updates`; history is {name: f32[R]}, with a row for each
+        `updates_per_row` updates (`engine.rows`; the last row of training may have fewer) and NaN
+        in rows that were not run. Under vmap the clock stays unbatched. The number of updates is
+        known only at run time, so it has no reverse-mode derivative: scan `update` for that.
     updates_per_call, updates_per_row: of `train`.
-    params: run -> what is learnt; a member in which that is not finite has diverged.
-    kinds: tells what rows tell; asked where a row is over several updates.
+    params: run -> the learnt parameters; a member in which they are not finite has diverged.
+    kinds: () -> Kinds of the metrics; called if a row spans several updates.
     """
 
     init: Callable[[Key, Any, PyTree], Run]
@@ -61,7 +61,7 @@ class Train(NamedTuple):
     updates_per_row: int = 1
 
     def __reduce__(self) -> Any:
-        """Pickled, for another process, as the functions that are traced."""
+        """Pickle the untraced functions, for another process."""
         traced = map(_untraced, (self.init, self.update))
         return training, (*traced, *self[3:])
 
@@ -71,7 +71,7 @@ def _untraced(function: Any) -> Any:
 
 
 def learnt(run: Run) -> PyTree:
-    """The parameters of an agent."""
+    """Return the parameters of an agent."""
     return run.agent.learner.params
 
 
@@ -83,17 +83,28 @@ def training(
     kinds: Callable[[], Kinds] = Kinds,
     updates_per_row: int = 1,
 ) -> Train:
-    """The `Train` of two functions; JAX traces each once for all who call it while tracing.
+    """Make a `Train` of two functions; JAX traces each only once, however often it is called.
 
-    The arguments are the fields of `Train`. Raises ValueError for fewer than one update per call or
-    row, and for calls of no whole rows.
+    Args:
+        init: as `Train.init`.
+        update: as `Train.update`.
+        updates_per_call: updates of one call of `train`.
+        params: run -> the learnt parameters; a member in which they are not finite has diverged.
+        kinds: () -> Kinds of the metrics in rows of `update`.
+        updates_per_row: updates of one row of the history.
+
+    Returns:
+        The `Train`.
+
+    Raises:
+        ValueError: less than one update per call or row, or a call is not a whole number of rows.
     """
     once = jax.jit(init, inline=True), jax.jit(update, inline=True)
     return _repeated(*once, updates_per_call, params, kinds, updates_per_row)
 
 
 def repeat(train: Train, updates_per_call: int, updates_per_row: int = 1) -> Train:
-    """The same training, by so many updates at a time, with a row for so many of them."""
+    """Change the updates per call and per row of a training."""
     known = train.init, train.update, updates_per_call, train.params, train.kinds
     return _repeated(*known, updates_per_row)
 
@@ -143,7 +154,7 @@ def _summed(
     run: Run,
     sums: rows.Sums,
 ) -> tuple[Run, rows.Sums]:
-    """The run after the updates from the first of the span to before its second, and their sums."""
+    """Run the updates from span[0] to before span[1]; return the run and their sums."""
 
     def body(i: Array, carry: tuple[Run, rows.Sums]) -> tuple[Run, rows.Sums]:
         run, row = update(i, carry[0])
@@ -163,14 +174,34 @@ def make_train(
     measure_every: int = 10,
     evaluation: Evaluating | None = None,
 ) -> Train:
-    """Bind an agent to who makes its experience; an environment is one that it acts in (`online`).
+    """Make the training of an agent on a source of experience.
 
-    `reset_pool` is that of `engine.resets`, where the agent acts. The random numbers of a member
-    depend on its key and the clock only, so neither segments nor neighbours change them.
+    The random numbers of a member depend on its key and the clock only, so neither segments nor
+    other members change them; nor do metrics, interventions and evaluation.
 
-    After every `measure_every` updates `metrics` are measured (other rows of theirs are NaN), and
-    after each update `intervention` is applied; `evaluation` looks at what is there then. The
-    random numbers of all else stay what they are.
+    Args:
+        agent: that learns.
+        source: of its experience; an environment is one in which it acts (`online`).
+        updates_per_call: updates of one call of `train`.
+        reset_pool: start states per environment in a pool, if the agent acts; see `engine.resets`.
+        intervention: applied after each update.
+        metrics: measured after every `measure_every` updates, before the intervention; NaN in
+            other rows.
+        measure_every: updates from one measurement to the next.
+        evaluation: when and how the agent is evaluated, after the intervention.
+
+    Returns:
+        The training of one member.
+
+    Raises:
+        ValueError: agent and source do not fit, there is no network to measure, or a number is out
+            of range.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> train = pjs.make_train(pjs.ppo(env), env, updates_per_call=10)
+        >>> train.updates_per_call
+        10
     """
     if isinstance(source, Environment):
         source = online(agent, source, reset_pool=reset_pool)
@@ -190,7 +221,7 @@ def make_train(
     def learn(
         keys: UpdateKeys, hypers: Any, data: PyTree, run: Run, clock: Clock
     ) -> tuple[Run, History]:
-        """The experience of an update, what the agent learns from it, and what intervenes."""
+        """Collect experience, update the agent, and apply the intervention."""
         hypers, carry = agent.anneal(hypers, clock), run._replace(agent=(), intervention=())
         known = keys, hypers, data, run.agent, carry, clock
         carry, transition, episodes = source.collect(*known)
@@ -220,6 +251,6 @@ def make_train(
 
 
 def _kinds(source: Source, plasticity: Intervention | None) -> Kinds:
-    """What rows tell: those of the source, of the agent, and of what intervenes."""
+    """Return the kinds of metrics of the source, of the agent and of the intervention."""
     kinds, counted = source.kinds(), () if plasticity is None else plasticity.counters
     return kinds._replace(totals=kinds.totals.union(counted), last=kinds.last | {"gradient_steps"})

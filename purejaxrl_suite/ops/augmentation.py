@@ -16,8 +16,8 @@ SMALLEST_SIDE = 36  # pixels: a shift by 4 takes a tenth of such an image, and m
 def random_shift(key: Key, image: Array, pad: int) -> Array:
     """Move an image [height, width, C] by up to `pad` pixels in each direction, its edge repeated.
 
-    One offset for all channels, so for all frames of a stack. The same as padding by the edge and
-    cropping at random.
+    All channels, and so all frames of a stack, get the same offset. Equal to padding with the edge
+    and cropping at random.
     """
     down, right = jax.random.randint(key, (2,), -pad, pad + 1)
     height, width = image.shape[:2]
@@ -35,13 +35,22 @@ def random_intensity(key: Key, image: Array, scale: float) -> Array:
 def augmentation(
     observation: Box, pad: int = 4, scale: float = 0.05
 ) -> Callable[[Key, Array], Array]:
-    """The function (key, obs[..., height, width, C]) -> obs for a space.
+    """Make the augmentation of a space's observations: random shifts, then random intensities.
 
-    Every observation is shifted and brightened on its own; pixels come back as f32 in their
-    own units. Where observations are not pixels - boards of fewer than 36 cells a side, category
-    codes, vectors - nothing is changed: a board that is shifted or dimmed is another board.
+    Every observation gets its own shift and intensity; pixels come back as f32 in their own units.
+    Observations that are not pixels (boards of fewer than 36 cells a side, category codes,
+    vectors) are returned unchanged: a shifted or dimmed board is a different board.
 
-    Raises ValueError when pad or scale is negative.
+    Args:
+        observation: the space.
+        pad: largest shift, in pixels.
+        scale: standard deviation of the relative intensity.
+
+    Returns:
+        The function (key, obs[..., height, width, C]) -> obs.
+
+    Raises:
+        ValueError: pad or scale is negative.
     """
     if pad < 0 or scale < 0.0:
         raise ValueError(f"pad={pad}, scale={scale}: expected numbers of at least 0")
@@ -61,7 +70,7 @@ def augmentation(
 
 
 def is_pixels(observation: Box) -> bool:
-    """Whether a space holds images: uint8, three axes, no category codes, 36 pixels a side."""
+    """Tell whether a space holds images: uint8, three axes, no category codes, 36 pixels a side."""
     shape = observation.shape
     image = observation.dtype == "uint8" and len(shape) == 3 and not observation.categories
     return image and min(shape[:2]) >= SMALLEST_SIDE

@@ -16,11 +16,11 @@ Loss = Callable[[PyTree, Any, Any, Key | None], tuple[Array, tuple[dict[str, Arr
 
 
 class Pooled(optax.GradientTransformation):
-    """An optimizer to which all parameters are one vector: elementwise, but for norms of all.
+    """An optimizer that may treat all parameters as one vector: elementwise, or by global norm.
 
-    `descend` applies it to that vector, a few kernels in place of several for every leaf. What is
-    put around it (`Network.constrain`: masks, projections, decay towards initial values) is no
-    Pooled, and is applied leaf by leaf.
+    `descend` applies it to that vector, a few kernels in place of several for every leaf. An
+    optimizer wrapped by `Network.constrain` (masks, projections, decay towards initial values) is
+    not a Pooled and is applied leaf by leaf.
     """
 
 
@@ -32,14 +32,20 @@ def descend(
     indices: Array,
     keys: Key | None = None,
 ) -> tuple[Learner, dict[str, Array]]:
-    """One gradient step for each row of `indices` i32[K, B], from `ops.minibatch.epochs`.
+    """Take K gradient steps on minibatches of sequences.
 
-    loss: (params, minibatch, taps, key) -> (f32[], (metrics, features)).
-    batch: a NamedTuple with leaves [L, sequences, ...], and a field `memory` with leaves
-        [sequences, ...]; a minibatch holds B of the sequences.
-    keys: Key[K], one for each step; None where nothing in the loss is random.
+    Args:
+        loss: (params, minibatch, taps, key) -> (f32[], (metrics, features)).
+        optimizer: applied to the gradient; a `Pooled` one to all parameters as one vector.
+        learner: parameters and optimizer state.
+        batch: a NamedTuple with leaves [L, sequences, ...], and a field `memory` with leaves
+            [sequences, ...]; a minibatch holds B of the sequences.
+        indices: i32[K, B], the sequences of each step, from `ops.minibatch.epochs`.
+        keys: Key[K], one for each step; None where nothing in the loss is random.
 
-    Returns the learner and the mean of the metrics and of `gradient_norm`, before clipping.
+    Returns:
+        The learner, and means over the steps of the metrics and of `gradient_norm` (before
+        clipping).
     """
     pooled = isinstance(optimizer, Pooled)
     start, unravel = learner, lambda params: params
@@ -57,7 +63,7 @@ def descend(
         part = jax.tree.map(lambda x: take(x, index), batch._replace(memory=()))
         return part._replace(memory=jax.tree.map(lambda x: x[index], batch.memory))
 
-    names: list[str] = []  # of the metrics, known when a step has been traced
+    names: list[str] = []  # of the metrics, filled when a step is traced
 
     def step(learner: Learner, drawn: tuple[Array, Key | None]) -> tuple[Learner, Array]:
         given = unravel(learner.params), minibatch(drawn[0]), {}, drawn[1]
@@ -67,7 +73,7 @@ def descend(
         params = optax.apply_updates(learner.params, updates)
         metrics = metrics | {"gradient_norm": norm(grads)}
         names[:] = metrics
-        # One row, and not a history for each of them: writing to each is a kernel.
+        # One row for all metrics: writing to a history of each would be a kernel of each.
         return Learner(params, opt_state), jnp.stack(list(metrics.values()))
 
     end, rows = jax.lax.scan(step, start, (indices, keys))

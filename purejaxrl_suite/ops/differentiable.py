@@ -1,8 +1,8 @@
 """Operations whose derivatives are finite where the usual ones are infinite or do not exist.
 
-An update is differentiated with respect to hyper-parameters, through optimizers and loops. There a
-derivative of infinity times a cotangent of zero would be NaN. Values are those of the usual
-operations, to the last bit.
+Updates are differentiated with respect to hyper-parameters, through optimizers and loops. There an
+infinite derivative times a cotangent of zero would be NaN. Values are bitwise those of the usual
+operations.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from purejaxrl_suite.core.types import Array, PyTree
 
 @jax.custom_jvp
 def sqrt(x: Array) -> Array:
-    """Square root, with a derivative of 0 at 0."""
+    """Compute the square root, with a derivative of 0 at 0."""
     return jnp.sqrt(x)
 
 
@@ -31,7 +31,7 @@ def _sqrt(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
 
 
 def norm(values: PyTree) -> Array:
-    """Euclidean norm f32[] of all leaves together, with a derivative of 0 where all are 0."""
+    """Compute the Euclidean norm f32[] of all leaves, with a derivative of 0 where all are 0."""
     squares = jax.tree.map(jnp.square, values)
     return sqrt(jnp.asarray(jax.tree.reduce(jnp.add, jax.tree.map(jnp.sum, squares), 0)))
 
@@ -40,10 +40,19 @@ def norm(values: PyTree) -> Array:
 def run_if(
     function: Callable[[PyTree, PyTree], PyTree], due: Array, fixed: PyTree, x: PyTree
 ) -> PyTree:
-    """function(fixed, x) where it is due (bool[]), else x: of the same structure and dtypes.
+    """Compute function(fixed, x) where `due` is True, else return x.
 
-    A loop of one turn or none: under `vmap` a condition would compute both, always, and this costs
-    nothing while it is due for nobody. What `function` depends on is in `fixed` and x.
+    It is a loop of one turn or none: under `vmap` a `lax.cond` would always compute both branches,
+    but this costs nothing while it is due for no member.
+
+    Args:
+        function: (fixed, x) -> x, of the same structure and dtypes; it closes over nothing traced.
+        due: bool[].
+        fixed: other inputs of `function`.
+        x: what it changes.
+
+    Returns:
+        The new x, or the old one.
     """
     carry = due, x
     return jax.lax.while_loop(

@@ -7,9 +7,15 @@ from purejaxrl_suite.core.types import Array, Key
 
 
 def subset_minimum(key: Key, values: Array, subset: int) -> Array:
-    """Take the minimum f32[B] of values f32[B, M] over a random subset of the critics.
+    """Take the minimum over a random subset of the critics, the same one for the whole batch.
 
-    subset: critics in it, the same ones for the whole batch; 0 is all of them.
+    Args:
+        key: chooses the subset.
+        values: f32[B, M], of M critics.
+        subset: how many critics it has; 0 takes all.
+
+    Returns:
+        f32[B].
     """
     if subset:
         drawn = jax.random.permutation(jax.random.fold_in(key, 1), values.shape[-1])
@@ -20,6 +26,6 @@ def subset_minimum(key: Key, values: Array, subset: int) -> Array:
 def policy_value(values: Array, subset: int) -> Array:
     """Reduce values f32[B, M] to what the actor maximises, f32[B].
 
-    It is their mean where targets are of a `subset` (REDQ), else their minimum (SAC).
+    It is their mean if targets use a `subset` (REDQ), else their minimum (SAC).
     """
     return jnp.mean(values, axis=-1) if subset else jnp.min(values, axis=-1)

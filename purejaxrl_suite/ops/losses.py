@@ -1,4 +1,4 @@
-"""Losses and diagnostics of policy and value learning, per sample but for the last."""
+"""Losses and diagnostics of policy and value learning, mostly per sample."""
 
 import jax.numpy as jnp
 
@@ -8,9 +8,18 @@ from purejaxrl_suite.core.types import Array
 def ppo_surrogate(
     log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: Array | float
 ) -> Array:
-    """Clipped surrogate loss per sample, to be minimised.
+    """Compute PPO's clipped surrogate loss per sample, to be minimised.
 
     Schulman et al. 2017, arXiv 1707.06347, equation 7, negated.
+
+    Args:
+        log_prob: log-probabilities of the actions under the current policy.
+        old_log_prob: those under the policy that acted.
+        advantages: estimated advantages of the actions.
+        clip_range: ratios outside 1 +- clip_range are clipped.
+
+    Returns:
+        The loss, of the shape of `log_prob`.
     """
     ratio = jnp.exp(log_prob - old_log_prob)
     clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
@@ -20,50 +29,59 @@ def ppo_surrogate(
 def clipped_value_loss(
     values: Array, old_values: Array, targets: Array, clip_range: Array | float
 ) -> Array:
-    """Half the larger of two squared errors per sample.
+    """Compute PPO's clipped value loss per sample: half the larger of two squared errors.
 
-    One is of the value, the other of the value moved at most clip_range from the old one.
-    A detail of OpenAI's PPO (baselines ppo2) that the paper leaves out; see Engstrom et al. 2020,
-    arXiv 2005.12729.
+    One is that of the value, the other that of the value clipped to within clip_range of the old
+    value. A detail of OpenAI's PPO (baselines ppo2) that the paper leaves out; see Engstrom et al.
+    2020, arXiv 2005.12729.
+
+    Args:
+        values: predictions.
+        old_values: those of the network that acted.
+        targets: of the predictions.
+        clip_range: how far values may move from the old ones.
+
+    Returns:
+        The loss, of the shape of `values`.
     """
     clipped = old_values + jnp.clip(values - old_values, -clip_range, clip_range)
     return 0.5 * jnp.maximum(jnp.square(values - targets), jnp.square(clipped - targets))
 
 
 def huber(errors: Array, delta: Array | float = 1.0) -> Array:
-    """Huber loss per sample: quadratic within delta, linear beyond (Huber 1964)."""
+    """Compute the Huber loss per sample: quadratic within delta, linear beyond (Huber 1964)."""
     size = jnp.abs(errors)
     quadratic = jnp.minimum(size, delta)
     return quadratic * (size - 0.5 * quadratic)
 
 
 def approximate_kl(log_ratio: Array) -> Array:
-    """(ratio - 1) - log ratio per sample, never negative; its mean is unbiased for KL(old || new).
+    """Estimate KL(old || new) per sample as (ratio - 1) - log ratio: unbiased, never negative.
 
     log_ratio: log_prob - old_log_prob of actions drawn from the old policy. Estimator k3 of
     Schulman 2020, http://joschu.net/blog/kl-approx.html.
     """
-    # expm1 keeps the quadratic term where the policies nearly agree and exp(x) - 1 has cancelled.
+    # expm1 keeps the quadratic term, which exp(x) - 1 loses where the policies nearly agree.
     return jnp.expm1(log_ratio) - log_ratio
 
 
 def clipped(log_ratio: Array, clip_range: Array | float) -> Array:
-    """1 per sample whose probability ratio is outside 1 +- clip_range, else 0."""
+    """Return 1 for each sample whose probability ratio is outside 1 +- clip_range, else 0."""
     outside = jnp.abs(jnp.expm1(log_ratio)) > clip_range
     return outside.astype(jnp.float32)
 
 
 def means(samples: dict[str, Array]) -> dict[str, Array]:
-    """The mean of each array, f32[]: one reduction of all, which have one shape."""
+    """Compute the mean f32[] of each array, all of one shape, in a single reduction."""
     stacked = jnp.stack(list(samples.values()))
     found = jnp.mean(jnp.reshape(stacked, (len(samples), -1)), axis=1)
     return {name: found[i] for i, name in enumerate(samples)}
 
 
 def explained_variance(predictions: Array, targets: Array) -> Array:
-    """1 - Var[targets - predictions] / Var[targets], over all entries: f32[].
+    """Compute 1 - Var[targets - predictions] / Var[targets] over all entries: f32[].
 
-    0 where the targets are constant: then there is no variance to explain.
+    It is 0 where the targets are constant: then there is no variance to explain.
     """
     variance = jnp.var(targets)
     constant = variance <= 0.0

@@ -1,4 +1,4 @@
-"""Random minibatches without a sort.
+"""Draw random minibatches without sorting.
 
 `jax.random.permutation` sorts random keys, several times; in a small training step that sort is a
 large part of the work. A keyed bijection of the indices costs a few integer operations per index
@@ -14,30 +14,30 @@ import jax.numpy as jnp
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Array, Key, PyTree
 
-# Differences of neighbours are visibly not uniform after 3 rounds, and after 4 where p << q.
+# Differences of neighbours are visibly not uniform after 3 rounds, and after 4 if p << q.
 ROUNDS = 5
-SMALLEST_FACTOR = 8  # with fewer rows than this the rounds below mix too little
+SMALLEST_FACTOR = 8  # with fewer rows than this the Feistel rounds mix too little
 
 
 def _balanced_factor(n: int) -> int:
-    """Largest divisor of n that is at most sqrt(n)."""
+    """Find the largest divisor of n that is at most sqrt(n)."""
     return next(p for p in range(math.isqrt(n), 0, -1) if n % p == 0)
 
 
 def _hash(x: Array, key: Array) -> Array:
-    """Keyed uint32 hash: two multiply-xorshift rounds with the odd constants of xxHash32."""
+    """Hash uint32 by a key: two multiply-xorshift rounds with the odd constants of xxHash32."""
     x = (x ^ key) * jnp.uint32(0x9E3779B1)
     x = (x ^ (x >> 15)) * jnp.uint32(0x85EBCA77)
     return x ^ (x >> 13)
 
 
 def permutation(key: Key, n: int) -> Array:
-    """Pseudo-random permutation i32[n] of 0 .. n-1 without a sort; n is static.
+    """Draw a pseudo-random permutation i32[n] of 0 .. n-1 without sorting; n is static.
 
     A Feistel network (Luby and Rackoff 1988) on the digits of i = x * q + y, n = p * q, with
     modular addition in place of xor (Black and Rogaway 2002): every half-round is invertible,
-    whatever the hash, so the whole is a bijection for every n. An n without a divisor of at least
-    8 below its root takes `exact_permutation`.
+    whatever the hash, so the whole is a bijection. An n without a divisor from 8 to its square
+    root uses `exact_permutation`.
     """
     _check_size(n)
     p = _balanced_factor(n)
@@ -54,7 +54,7 @@ def permutation(key: Key, n: int) -> Array:
 
 
 def exact_permutation(key: Key, n: int) -> Array:
-    """Uniform random permutation i32[n] of 0 .. n-1: the reference of `permutation`."""
+    """Draw a uniform random permutation i32[n] of 0 .. n-1 by sorting."""
     _check_size(n)
     return jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
 
@@ -65,9 +65,19 @@ def minibatch_indices(
     minibatches: int,
     permutation: Callable[[Key, int], Array] = permutation,
 ) -> Array:
-    """Indices i32[minibatches, n // minibatches] that visit each of n samples once.
+    """Draw the minibatches of one epoch, which visit each of n samples once.
 
-    Raises ValueError when the minibatches do not divide n.
+    Args:
+        key: of the permutation.
+        n: samples.
+        minibatches: into how many parts they are split.
+        permutation: (key, n) -> i32[n].
+
+    Returns:
+        Indices i32[minibatches, n // minibatches].
+
+    Raises:
+        ValueError: the minibatches do not divide n.
     """
     validate.divides("minibatches", minibatches, n, "samples")
     return jnp.reshape(permutation(key, n), (minibatches, n // minibatches))
@@ -85,7 +95,21 @@ def epochs(
     minibatches: int,
     permutation: Callable[[Key, int], Array] = permutation,
 ) -> Array:
-    """Indices i32[epochs * minibatches, n // minibatches]: every epoch visits each sample once."""
+    """Draw the minibatches of several epochs, each of which visits each sample once.
+
+    Args:
+        key: of the permutations.
+        epochs: passes over the samples.
+        n: samples.
+        minibatches: into how many parts an epoch is split.
+        permutation: (key, n) -> i32[n].
+
+    Returns:
+        Indices i32[epochs * minibatches, n // minibatches].
+
+    Raises:
+        ValueError: the minibatches do not divide n.
+    """
 
     def shuffle(key: Key) -> Array:
         return minibatch_indices(key, n, minibatches, permutation)
@@ -95,5 +119,5 @@ def epochs(
 
 
 def single_steps(batch: PyTree) -> PyTree:
-    """Leaves [T, N, ...] as [1, T * N, ...]: every step a sequence of its own."""
+    """Reshape leaves [T, N, ...] to [1, T * N, ...]: every step is a sequence of its own."""
     return jax.tree.map(lambda x: jnp.reshape(x, (1, -1, *x.shape[2:])), batch)

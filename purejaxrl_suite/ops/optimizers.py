@@ -1,7 +1,7 @@
-"""Optimizers of agents: optax's, to the last bit, with derivatives that are finite everywhere.
+"""Optimizers of agents: bitwise those of optax, but with derivatives that are finite everywhere.
 
 optax divides by the square root of a second moment, whose derivative is infinite for an entry that
-never had a gradient, and computes both sides of a choice of which one may not be finite. States are
+never had a gradient, and computes both sides of a select of which one may not be finite. States are
 optax's own.
 """
 
@@ -17,11 +17,11 @@ from purejaxrl_suite.ops.differentiable import norm, sqrt
 
 B1, B2 = 0.9, 0.999
 Step = Callable[[Array, Array, Array], Array]
-"""(updates so far, first and second moment of an entry, both corrected) -> its change."""
+"""(updates so far, bias-corrected first and second moments of an entry) -> its change."""
 
 
 def adam(learning_rate: Array | float, eps: Array | float = 1e-8) -> optax.GradientTransformation:
-    """`optax.adam` (Kingma and Ba 2015, arXiv 1412.6980)."""
+    """Make `optax.adam` (Kingma and Ba 2015, arXiv 1412.6980)."""
     return optax.chain(_by_moments(_adam(eps)), optax.scale_by_learning_rate(learning_rate))
 
 
@@ -31,21 +31,21 @@ def adamw(
     weight_decay: Array | float,
     mask: Callable[[PyTree], PyTree],
 ) -> optax.GradientTransformation:
-    """`optax.adamw` (Loshchilov and Hutter 2019, arXiv 1711.05101); mask: what decays."""
+    """Make `optax.adamw` (Loshchilov and Hutter 2019, arXiv 1711.05101); mask: what decays."""
     decay: Any = optax.add_decayed_weights(weight_decay, mask)
     rate = optax.scale_by_learning_rate(learning_rate)
     return optax.chain(_by_moments(_adam(eps)), decay, rate)
 
 
 def radam(learning_rate: Array | float, eps: Array | float = 1e-8) -> optax.GradientTransformation:
-    """`optax.radam` (Liu et al. 2020, arXiv 1908.03265)."""
+    """Make `optax.radam` (Liu et al. 2020, arXiv 1908.03265)."""
     longest, threshold = 2.0 / (1.0 - B2) - 1.0, 5.0
 
     def step(count: Array, first: Array, second: Array) -> Array:
         decayed = B2**count
         length = longest - 2 * count * decayed / (1 - decayed)
         rectified = length >= threshold
-        ro = jnp.where(rectified, length, threshold)  # below it the root below is not a number
+        ro = jnp.where(rectified, length, threshold)  # a smaller one would make the root NaN
         scale = (ro - 4.0) * (ro - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * ro)
         change = jnp.sqrt(scale).astype(first.dtype) * first / (sqrt(second) + eps)
         return jnp.where(rectified, change, first)
@@ -54,7 +54,7 @@ def radam(learning_rate: Array | float, eps: Array | float = 1e-8) -> optax.Grad
 
 
 def clip_by_global_norm(most: Array | float) -> optax.GradientTransformation:
-    """`optax.clip_by_global_norm` (Pascanu et al. 2013, arXiv 1211.5063)."""
+    """Make `optax.clip_by_global_norm` (Pascanu et al. 2013, arXiv 1211.5063)."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         length = norm(updates)
@@ -70,7 +70,7 @@ def _adam(eps: Array | float) -> Step:
 
 
 def _by_moments(step: Step) -> optax.GradientTransformation:
-    """What Adam and its kin share: two moments, corrected for their beginning at zero."""
+    """Make an optimizer of the Adam family, from a step on two bias-corrected moments."""
 
     def init(params: Any) -> optax.ScaleByAdamState:
         return optax.ScaleByAdamState(

@@ -1,4 +1,4 @@
-"""Shrink and perturb: parameters between what was learnt and a fresh start."""
+"""Shrink and perturb: mix learnt parameters with freshly initialised ones."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from purejaxrl_suite.core.types import Array, PyTree
 
 
 class Factors(NamedTuple):
-    """shrink: of the old parameters. perturb: of fresh ones. (1, 0) keeps, (0, 1) resets."""
+    """Weights of old (shrink) and fresh (perturb) parameters: (1, 0) keeps, (0, 1) resets."""
 
     shrink: Array | float
     perturb: Array | float
@@ -19,14 +19,22 @@ KEEP, RESET = Factors(1.0, 0.0), Factors(0.0, 1.0)
 
 
 def shrink_and_perturb(params: PyTree, fresh: PyTree, factors: Mapping[str, Factors]) -> PyTree:
-    """shrink * params + perturb * fresh, leaf by leaf (Ash and Adams 2020, arXiv 1910.08475).
+    """Compute shrink * params + perturb * fresh of each leaf.
 
-    params, fresh: nested dicts of equal structure, `fresh` from `Network.init` with another key.
-    factors: by namespace: `encoder`, or `aux/transition` for a part of one; the longest name that
-        fits a leaf counts. Names that fit no leaf are ignored, so that one mapping serves many
-        networks.
+    Ash and Adams 2020, arXiv 1910.08475.
 
-    Raises ValueError for a leaf that no name fits.
+    Args:
+        params: nested dict of the learnt parameters.
+        fresh: the same structure, from `Network.init` with another key.
+        factors: by namespace: `encoder`, or `aux/transition` for a part of one; the longest name
+            that matches a leaf counts. Names that match no leaf are ignored, so that one mapping
+            serves many networks.
+
+    Returns:
+        The mixed parameters.
+
+    Raises:
+        ValueError: no name matches a leaf.
     """
 
     def blend(path: tuple, old: Array, new: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Features, feature gradients and raw parameter gradients from one forward and one backward pass.
+"""Compute features, feature gradients and raw parameter gradients in one forward-backward pass.
 
 A tap is a zero that a network adds to a feature, so the gradient with respect to the tap is the
 gradient with respect to the feature and both gradients come from the same backward pass.
@@ -16,9 +16,9 @@ def probe(
     loss: Callable[[PyTree, Mapping[str, Array]], tuple[Array, Mapping[str, Array]]],
     params: PyTree,
 ) -> Probe:
-    """Probe a network: its features, and gradients with respect to them and to parameters.
+    """Compute a network's features, and the gradients with respect to them and to parameters.
 
-    loss: (params, taps) -> (f32[], features), adding to each feature the tap of its name, if there
+    loss: (params, taps) -> (f32[], features); it adds to each feature the tap of its name, if there
         is one. It is traced once more with {} to learn the shapes of the features.
     """
     shapes = jax.eval_shape(lambda params: loss(params, {})[1], params)

@@ -1,7 +1,7 @@
-"""Ranks of a matrix of features, as the literature defines them; each under its own name.
+"""Ranks of a feature matrix, under the names that the literature gives them.
 
-All are functions of singular values. For zero matrices every rank is 0, for matrices with a NaN it
-is NaN.
+All are functions of singular values. Every rank of a zero matrix is 0, of a matrix with a NaN it is
+NaN.
 """
 
 import jax
@@ -13,20 +13,21 @@ from purejaxrl_suite.core.types import Array
 def singular_values(x: Array) -> Array:
     """Compute the singular values of a matrix f32[n, m]: f32[min(n, m)], the largest first.
 
-    Of the matrix itself and not as roots of the eigenvalues of its Gram matrix: in float32 that one
-    hides what is smaller than sqrt(n eps) of the largest value, and a layer of ReLUs has one that
-    is much larger than all others, its mean. Each value is exact to about eps of the largest.
+    They are computed from the matrix itself, not from the eigenvalues of its Gram matrix: in
+    float32 those hide singular values below sqrt(n eps) of the largest, and a layer of ReLUs has
+    one, from its mean, that is much larger than all others. The error of each value is about eps
+    times the largest.
     """
     scale = jnp.max(jnp.abs(x))
-    x = x / jnp.where(scale == 0, 1.0, scale)  # tiny gradients are no smaller than others
+    x = x / jnp.where(scale == 0, 1.0, scale)  # so that tiny gradients do not underflow
     x = x.T if x.shape[0] < x.shape[1] else x
-    # R has the values of x, and of so many samples only as many rows as there are units.
+    # R has the singular values of x, but only as many rows as there are units.
     triangle = jnp.linalg.qr(x, mode="r")
     return scale * jnp.linalg.svd(triangle, compute_uv=False)
 
 
 def effective_rank(values: Array) -> Array:
-    """exp of the entropy of the normalised singular values f32[n].
+    """Compute exp of the entropy of the normalised singular values f32[n].
 
     Roy and Vetterli 2007, "The effective rank", EUSIPCO.
     """
@@ -36,7 +37,7 @@ def effective_rank(values: Array) -> Array:
 
 
 def stable_rank(values: Array) -> Array:
-    """Squared Frobenius norm over squared spectral norm: of singular values f32[n].
+    """Compute squared Frobenius norm over squared spectral norm, from singular values f32[n].
 
     Rudelson and Vershynin 2007, "Sampling from large matrices", J. ACM 54(4).
     """
@@ -45,7 +46,7 @@ def stable_rank(values: Array) -> Array:
 
 
 def srank(values: Array, delta: float = 0.01) -> Array:
-    """Fewest singular values whose sum is a share of 1 - delta of all: of f32[n].
+    """Count the fewest singular values f32[n] whose sum is at least 1 - delta of the total.
 
     Kumar et al. 2020, "Implicit under-parameterization", arXiv 2010.14498.
     """
@@ -54,15 +55,15 @@ def srank(values: Array, delta: float = 0.01) -> Array:
 
 
 def numerical_rank(values: Array, threshold: float = 0.01) -> Array:
-    """How many singular values exceed a share of the largest; Dopamine's MoE code calls it srank.
+    """Count the singular values f32[n], largest first, above `threshold` times the largest.
 
-    values: f32[n], the largest first.
+    Dopamine's MoE code calls it srank.
     """
     return _defined(values, jnp.sum(values > threshold * values[0]).astype(jnp.float32))
 
 
 def _defined(values: Array, rank: Array) -> Array:
-    """The rank; where the largest value is 0 or NaN, that."""
+    """Return the rank, or the largest value if that is 0 or NaN."""
     return jnp.where(values[0] > 0, rank, values[0])
 
 

@@ -1,6 +1,6 @@
-"""Returns and advantages of one trajectory; `jax.vmap(..., 1, 1)` serves [T, N].
+"""Returns and advantages of one trajectory; for [T, N] use `jax.vmap(..., 1, 1)`.
 
-One convention for all of them. `next_values[t]` is the value of the true successor of step t,
+All functions share one convention. `next_values[t]` is the value of the true successor of step t,
 also where the episode was cut and obs[t + 1] is a start observation. `terminated` removes that
 value, `done = terminated | truncated` ends the recursion, and the end of the arrays is treated
 like a truncation. Discounts and lambdas may be traced scalars.
@@ -17,7 +17,7 @@ UNROLL = 8
 
 
 def _bootstrap(next_values: Array, terminated: Array, gamma: Array | float) -> Array:
-    # A select and not a product: a value that is not finite must not leak through 0 * inf.
+    # A select, not a product: an infinite value would make 0 * inf = NaN.
     return jnp.where(terminated, 0.0, gamma * next_values)
 
 
@@ -46,10 +46,29 @@ def gae(
     gamma: Array | float,
     lambda_: Array | float,
 ) -> Array:
-    """Generalised advantage estimates f32[T] (Schulman et al. 2016, arXiv 1506.02438, equation 16).
+    """Compute generalised advantage estimates (GAE).
 
     A[t] = delta[t] + gamma * lambda * A[t + 1] within an episode,
     delta[t] = r[t] + gamma * v'[t] - v[t].
+    Schulman et al. 2016, arXiv 1506.02438, equation 16.
+
+    Args:
+        rewards: f32[T].
+        values: f32[T], of the observations acted on.
+        next_values: f32[T], of the true successors.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        gamma: discount.
+        lambda_: 0 is the one-step error, 1 the Monte-Carlo advantage.
+
+    Returns:
+        f32[T], the advantages.
+
+    Example:
+        >>> from purejaxrl_suite.ops.returns import gae
+        >>> no, end = jnp.zeros(2, bool), jnp.array([False, True])
+        >>> gae(jnp.ones(2), jnp.zeros(2), jnp.zeros(2), no, end, gamma=0.5, lambda_=1.0)
+        Array([1.5, 1. ], dtype=float32)
     """
     errors = rewards + _bootstrap(next_values, terminated, gamma) - values
     return _reverse_linear(errors, jnp.where(done, 0.0, gamma * lambda_))
@@ -63,11 +82,23 @@ def lambda_returns(
     gamma: Array | float,
     lambda_: Array | float,
 ) -> Array:
-    """TD(lambda) returns f32[T] (Sutton and Barto 2018, section 12.1).
+    """Compute TD(lambda) returns.
 
     G[t] = r[t] + gamma * ((1 - lambda) * v'[t] + lambda * G[t + 1]) within an episode,
     G[t] = r[t] + gamma * v'[t] at its truncation or at t = T - 1, G[t] = r[t] at its termination.
-    Peng's Q(lambda) of PQN (arXiv 2407.04811) is this with v' = max over actions of Q(s').
+    Sutton and Barto 2018, section 12.1. With v' = max over actions of Q(s') it is Peng's Q(lambda)
+    of PQN (arXiv 2407.04811).
+
+    Args:
+        rewards: f32[T].
+        next_values: f32[T], of the true successors.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        gamma: discount.
+        lambda_: 0 bootstraps after one step, 1 only where the episode or the data end.
+
+    Returns:
+        f32[T], the returns.
     """
     last = jnp.arange(rewards.shape[0]) == rewards.shape[0] - 1
     decay = jnp.where(done | last, 0.0, lambda_)
@@ -83,9 +114,23 @@ def n_step_returns(
     gamma: Array | float,
     n: int,
 ) -> Array:
-    """Returns f32[T] over n rewards and one bootstrap; fewer where the episode or data end.
+    """Compute n-step returns: n rewards and a bootstrap, fewer where the episode or data end.
 
-    n is static (Sutton and Barto 2018, section 7.1). Raises ValueError when n < 1.
+    Sutton and Barto 2018, section 7.1.
+
+    Args:
+        rewards: f32[T].
+        next_values: f32[T], of the true successors.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        gamma: discount.
+        n: rewards in a return, static.
+
+    Returns:
+        f32[T], the returns.
+
+    Raises:
+        ValueError: n < 1.
     """
     if n < 1:
         raise ValueError(f"n={n}: expected at least one step")
@@ -98,7 +143,7 @@ def n_step_returns(
 
 
 class VTrace(NamedTuple):
-    """targets f32[T] of the value function; advantages f32[T], importance weights included."""
+    """Targets f32[T] of the value function, and importance-weighted advantages f32[T]."""
 
     targets: Array
     advantages: Array
@@ -117,17 +162,32 @@ def vtrace(
     c_clip: Array | float = 1.0,
     advantage_clip: Array | float = 1.0,
 ) -> VTrace:
-    """V-trace (Espeholt et al. 2018, arXiv 1802.01561, equation 1 and remark 2).
+    """Compute V-trace targets and advantages.
 
-    log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy. The three clips
-    bound the importance weights of the errors, of the traces and of the policy gradient.
+    Espeholt et al. 2018, arXiv 1802.01561, equation 1 and remark 2.
+
+    Args:
+        rewards: f32[T].
+        values: f32[T], of the observations acted on.
+        next_values: f32[T], of the true successors.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy.
+        gamma: discount.
+        lambda_: decay of the traces.
+        rho_clip: upper bound of the importance weights of the errors.
+        c_clip: of those of the traces.
+        advantage_clip: of those of the policy gradient.
+
+    Returns:
+        The targets and the advantages.
     """
     ratios = jnp.exp(log_ratios)
     rho = jnp.minimum(rho_clip, ratios)
     traces = lambda_ * jnp.minimum(c_clip, ratios)
     errors = rho * (rewards + _bootstrap(next_values, terminated, gamma) - values)
     corrections = _reverse_linear(errors, jnp.where(done, 0.0, gamma * traces))
-    # Mixed with lambda as the critic's target is; the paper's remark 2 is lambda = 1.
+    # Mixed by lambda, like the critic's target; the paper's remark 2 has lambda = 1.
     following = next_values + jnp.where(
         done, 0.0, lambda_ * _shift(corrections, jnp.zeros_like(corrections[0]))
     )
@@ -146,13 +206,22 @@ def retrace(
     gamma: Array | float,
     lambda_: Array | float,
 ) -> Array:
-    """Retrace(lambda) targets f32[T] of Q(s[t], a[t]).
+    """Compute Retrace(lambda) targets of Q(s[t], a[t]).
 
     Munos et al. 2016, arXiv 1606.02647, equations 3 and 4.
 
-    q_values: f32[T], Q(s[t], a[t]). next_values: f32[T], the expectation of Q(s', .) under the
-    target policy.
-    log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy.
+    Args:
+        rewards: f32[T].
+        q_values: f32[T], Q(s[t], a[t]).
+        next_values: f32[T], the expectation of Q(s', .) under the target policy.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy.
+        gamma: discount.
+        lambda_: decay of the traces.
+
+    Returns:
+        f32[T], the targets.
     """
     traces = lambda_ * jnp.minimum(1.0, jnp.exp(log_ratios))
     errors = rewards + _bootstrap(next_values, terminated, gamma) - q_values

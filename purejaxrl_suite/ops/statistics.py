@@ -1,7 +1,8 @@
 """Running mean and variance of a stream of batches.
 
-After ten million samples one more changes a float32 mean or variance by less than its rounding, and
-the count by nothing from 2^24 on. So each is kept as a number and what its rounding left out.
+After ten million samples one more changes a float32 mean or variance by less than its rounding
+error, and from 2^24 on it leaves a float32 count unchanged. So each is kept as a number and its
+rounding error (compensated summation).
 """
 
 import math
@@ -14,7 +15,7 @@ from purejaxrl_suite.ops.differentiable import sqrt
 
 
 class Left(NamedTuple):
-    """What is to be added to the numbers of the same name, below their last digit."""
+    """Rounding errors: what is to be added to the numbers of the same name."""
 
     count: Array
     mean: Array
@@ -22,9 +23,10 @@ class Left(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """count: f32[], samples seen. mean, variance: f32[*shape], of the population so far.
+    """Running moments of a stream.
 
-    left: of each what its rounding left out; counts are exact to 2^48.
+    count: f32[], samples seen. mean, variance: f32[*shape], of the population so far.
+    left: their rounding errors; counts are exact to 2^48.
     """
 
     count: Array
@@ -34,7 +36,7 @@ class Moments(NamedTuple):
 
 
 def init(shape: tuple[int, ...] = ()) -> Moments:
-    """Moments of no samples: mean 0 and variance 1, so that `normalize` is the identity."""
+    """Make moments of no samples: mean 0 and variance 1, so that `normalize` is the identity."""
     none, zero, *zeros = (jnp.zeros(s, jnp.float32) for s in ((), (), shape, shape, shape))
     return Moments(none, zeros[0], jnp.ones(shape, jnp.float32), Left(zero, *zeros[1:]))
 
@@ -44,7 +46,7 @@ def update(moments: Moments, batch: Array) -> Moments:
     axes = tuple(range(batch.ndim - moments.mean.ndim))
     size = math.prod(batch.shape[: len(axes)])
     batch, left, first = batch.astype(jnp.float32), moments.left, moments.count == 0
-    # All is told from a number near the samples, of which none is lost where they are all alike.
+    # Sums are relative to a number near the samples, which is exact where samples are all equal.
     mean = jnp.where(first, batch[(0,) * len(axes)], moments.mean)
     variance = jnp.where(first, 0.0, moments.variance)
     off = batch - jnp.expand_dims(mean, axes) - jnp.expand_dims(left.mean, axes)
@@ -58,7 +60,7 @@ def update(moments: Moments, batch: Array) -> Moments:
 
 
 def _plus(x: Array, left: Array, more: Array) -> tuple[Array, Array]:
-    """x + left + more, as a number and what its rounding leaves out (Knuth, The Art, vol. 2)."""
+    """Add x + left + more: the sum and its rounding error (Knuth, The Art, vol. 2)."""
     total = x + more
     added = total - x
     left = left + ((x - (total - added)) + (more - added))
@@ -69,7 +71,17 @@ def _plus(x: Array, left: Array, more: Array) -> tuple[Array, Array]:
 def normalize(
     moments: Moments, x: Array, clip: Array | float = math.inf, epsilon: float = 1e-8
 ) -> Array:
-    """(x - mean) / sqrt(variance + epsilon), clipped to +-clip; x is [..., *shape]."""
+    """Normalize x by running moments: (x - mean) / sqrt(variance + epsilon), clipped.
+
+    Args:
+        moments: of the stream.
+        x: [..., *shape].
+        clip: results are clipped to +-clip.
+        epsilon: added to the variance.
+
+    Returns:
+        f32[..., *shape].
+    """
     axes = tuple(range(x.ndim - moments.mean.ndim))
     mean, left = (jnp.expand_dims(m, axes) for m in (moments.mean, moments.left.mean))
     scale = jnp.expand_dims(jnp.sqrt(moments.variance + epsilon), axes)
@@ -77,14 +89,20 @@ def normalize(
 
 
 def standardize(x: Array, group: Array | None = None, groups: int = 1) -> Array:
-    """x [...] less its mean, over its deviation + 1e-8.
+    """Standardize: subtract the mean and divide by the standard deviation + 1e-8.
 
-    group: i32[...] in [0, groups): each group by its own mean and deviation; None takes all as one.
+    Args:
+        x: f32[...].
+        group: i32[...] in [0, groups), each standardized by itself; None is one group.
+        groups: how many there are.
+
+    Returns:
+        f32[...].
     """
     if group is None:
         return (x - jnp.mean(x)) / (sqrt(jnp.var(x)) + 1e-8)
     member = (jnp.ravel(group)[:, None] == jnp.arange(groups)[None]).astype(jnp.float32)
-    # A group that is absent has a sum of zero over one, which is used by no element.
+    # An absent group divides a sum of zero by one; no element uses it.
     count, flat = jnp.maximum(jnp.sum(member, axis=0), 1.0), jnp.ravel(x)
     centred = flat - member @ (flat @ member / count)
     deviation = member @ sqrt(jnp.square(centred) @ member / count)

@@ -1,4 +1,4 @@
-"""Values of the true successors of a rollout, computing only those that are not in it already."""
+"""Values of the true successors of a rollout; only those that it lacks are computed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,18 +19,24 @@ def next_values(
     terminated: Array,
     truncated: Array,
 ) -> Array:
-    """Value of the successor of every step, f32[T, N].
+    """Compute the value of the successor of every step.
 
-    Within an episode the successor of step t is what step t + 1 shows, so its value is
+    Within an episode the successor of step t is the observation of step t + 1, so its value is
     `values[t + 1]`. Only the last step and truncated steps have successors that the rollout does
     not contain; they are evaluated N at a time, however many there are. Entries of terminated
-    steps are finite and meaningless.
+    steps are finite and meaningless. A derivative evaluates the successors of all steps: it cannot
+    have a number of evaluations that is known only at run time.
 
-    value: (params, successors [B, ...]) -> f32[B]. What is differentiated is in `params`; there the
-        successors of all steps are evaluated, for no derivative has a number of evaluations that is
-        found out while it runs.
-    values: f32[T, N], of the observations acted on.
-    successors: leaves [T, N, ...], what `value` takes. terminated, truncated: bool[T, N].
+    Args:
+        value: (params, successors [B, ...]) -> f32[B]; derivatives are with respect to `params`.
+        params: of `value`.
+        values: f32[T, N], of the observations acted on.
+        successors: leaves [T, N, ...], inputs of `value`.
+        terminated: bool[T, N].
+        truncated: bool[T, N].
+
+    Returns:
+        f32[T, N].
     """
     length, n = values.shape
     rows = jax.tree.map(lambda x: jnp.reshape(x, (length * n, *x.shape[2:])), successors)
@@ -44,7 +50,7 @@ def next_values(
 def _completed(
     how: tuple[Value, int], params: PyTree, rows: PyTree, known: Array, missing: Array
 ) -> Array:
-    """f32[T * N] with the missing values filled in, n at a time."""
+    """Fill in the missing values, n at a time: f32[T * N]."""
     value, n = how
 
     def some_missing(carry: tuple[Array, Array]) -> Array:
