@@ -1,5 +1,4 @@
-"""The engine: sources of experience, the training loop and evaluation, as functions of one member.
-"""
+"""The engine: sources of experience, the training loop and evaluation, for one member."""
 
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
 from purejaxrl_suite.engine.source import Source, dataset, online

@@ -43,8 +43,7 @@ def by_task(values: Array, tasks: int) -> Array:
 
 
 def check_tasks(env: Environment, name: str, n: int) -> None:
-    """Raise ValueError unless the n environments are equally many of each task; `name` counts them.
-    """
+    """Raise ValueError unless n environments, counted by `name`, are equally many of each task."""
     if env.tasks and n % len(env.tasks):
         raise ValueError(
             f"{name}={n} must be a multiple of the {len(env.tasks)} tasks of {env.name}"

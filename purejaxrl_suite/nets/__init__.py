@@ -1,4 +1,4 @@
-"""Networks as functions: named features, taps, wiring; flax stays inside."""
+"""Networks as pure functions with named features, taps and wiring; flax is not visible outside."""
 
 from purejaxrl_suite.nets.bridges import (
     Bridge,

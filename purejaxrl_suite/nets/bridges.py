@@ -1,9 +1,9 @@
-"""Bridges: how the output of an encoder becomes what heads read.
+"""Bridges: layers between the output of an encoder and the heads.
 
-A bridge is a function Site -> Span, chosen by the one argument `bridge` of a network. All of them
-take the units of dense layers from `hidden`: of `flatten` and pooling these read the encoder's
-output, tokens share the first of them, and a mixture of experts stands in its place, so that
-changing the bridge changes nothing else. `Scale` widens and deepens any of them.
+A bridge is a function Site -> Span, given to a network as the argument `bridge`. All bridges take
+the units of dense layers from `hidden`. With `flatten` and `pool` the dense layers read the
+encoder's output; `tokenised` applies the first of them to every token; a mixture of experts
+replaces it. So changing the bridge changes nothing else. `Scale` widens and deepens any of them.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ from purejaxrl_suite.nets.tokens import Tokens, per_conv
 
 
 class Scale(NamedTuple):
-    """Factors on the size of a network.
+    """Factors on the size of a network; they must be positive, and widths are rounded.
 
-    encoder: on channels. encoder_depth: on residual blocks; behind each convolution of another
-        encoder stand so many less one, 3x3, that keep its size.
-    bottleneck: on the units of the first layer behind the encoder (of experts, if it is a mixture),
-        and of no other.
-    trunk: on the units of all dense layers, the first among them. trunk_depth: on their number.
-
-    Widths are rounded. Raises ValueError where a factor is not positive.
+    encoder: on the channels of the encoder.
+    encoder_depth: on its residual blocks. An encoder without blocks gets encoder_depth - 1 extra
+        3x3 convolutions behind each convolution, which keep height and width.
+    bottleneck: on the units of the first layer behind the encoder (of each expert, if that is a
+        mixture), and of no other layer.
+    trunk: on the units of all dense layers, including the first.
+    trunk_depth: on the number of dense layers.
     """
 
     encoder: float = 1.0
@@ -40,7 +40,7 @@ class Scale(NamedTuple):
     trunk_depth: int = 1
 
     def units(self, hidden: tuple[int, ...]) -> tuple[int, ...]:
-        """The units of the dense layers of a trunk."""
+        """Return the units of the dense layers of a scaled trunk."""
         if min(self) <= 0 or min(self.encoder_depth, self.trunk_depth) < 1:
             raise ValueError(f"{self}: expected positive factors")
         widths = [self.trunk * n for n in hidden for _ in range(self.trunk_depth)]
@@ -49,9 +49,9 @@ class Scale(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What a bridge has to work with.
+    """Arguments of a bridge.
 
-    hidden: units of dense layers. stream: the place within each namespace, such as ("actor",).
+    hidden: units of dense layers. stream: the path within each namespace, such as ("actor",).
     """
 
     observation: Box
@@ -62,36 +62,36 @@ class Site(NamedTuple):
     stream: tuple[str, ...] = ()
 
     def scaled(self, scale: Scale) -> "Site":
-        """The same, with all sizes changed."""
+        """Return the site with all sizes scaled."""
         style = self.style._replace(width=scale.encoder, depth=scale.encoder_depth)
         return self._replace(style=style, hidden=scale.units(self.hidden))
 
     def place(self, namespace: str, *layer: str) -> tuple[str, ...]:
-        """Where a part has its parameters."""
+        """Return the path of the parameters of a part."""
         return (namespace, *self.stream, *layer)
 
     def encoded(self) -> Part:
-        """The encoder."""
+        """Build the encoder."""
         return self.encoder(self.observation, self.style)
 
     def dense(self, hidden: tuple[int, ...]) -> Part:
-        """Dense layers."""
+        """Build dense layers."""
         return dense(hidden, self.activation, self.style)
 
 
 class Span(NamedTuple):
-    """What stands between observation and heads; `ensemble`: what there is once for each expert."""
+    """The parts between observation and heads; `ensemble` has those that each expert has."""
 
     parts: Chain
     ensemble: Ensemble | None = None
 
 
 Bridge = Callable[[Site], Span]
-"""What the argument `bridge` of a network is."""
+"""Type of the argument `bridge` of a network."""
 
 
 def flatten() -> Bridge:
-    """All numbers of the encoder's output side by side."""
+    """Flatten the encoder's output to a vector."""
 
     def build(site: Site) -> Span:
         first = site.place("encoder"), site.encoded()
@@ -101,10 +101,10 @@ def flatten() -> Bridge:
 
 
 def pool(size: int = 1) -> Bridge:
-    """Averages over size x size parts of the feature map; 1 is global average pooling.
+    """Average over size x size parts of the feature map; size 1 is global average pooling.
 
     Sokar and Castro 2025, arXiv 2505.17749 (GAP); Trumpp et al. 2025, arXiv 2503.05546 (Impoola).
-    An encoder that does not see the whole board loses by it where things are.
+    Pooling loses the positions of things, unless the encoder's receptive field is the whole board.
     """
 
     def build(site: Site) -> Span:
@@ -117,9 +117,10 @@ def pool(size: int = 1) -> Bridge:
 
 
 def tokenised(reduce: Callable[..., Array] = jnp.sum, tokens: Tokens | None = None) -> Bridge:
-    """The first dense layer on each token, with the same weights; then their sum, or `jnp.mean`.
+    """Apply the first dense layer to each token, with shared weights, then sum over tokens.
 
-    Sokar et al. 2024, arXiv 2410.01930.
+    Sokar et al. 2024, arXiv 2410.01930. reduce: `jnp.sum` or `jnp.mean` over tokens. tokens: None
+    is `per_conv()`.
     """
 
     def build(site: Site) -> Span:
@@ -133,10 +134,27 @@ def tokenised(reduce: Callable[..., Array] = jnp.sum, tokens: Tokens | None = No
 
 
 def mixture(router: Router, experts: int, tokens: Tokens | None = None) -> Bridge:
-    """A mixture of experts in the place of the first dense layer, which reads the encoder.
+    """Replace the first dense layer, which reads the encoder, by a mixture of experts.
 
-    With one dense layer it is the last before the heads, as in arXiv 2402.08609. router: such as
-    `soft()`. experts: how many; each has the units of the layer. tokens: None is `per_conv()`.
+    With one dense layer the mixture is the last layer before the heads, as in arXiv 2402.08609.
+
+    Args:
+        router: such as `soft()`.
+        experts: how many; each has the units of the layer.
+        tokens: how the encoder's output is cut; None is `per_conv()`.
+
+    Returns:
+        The bridge.
+
+    Raises:
+        ValueError: there is less than one expert.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> bridge = pjs.nets.mixture(pjs.nets.soft(), experts=4)
+        >>> network = pjs.nets.q_network(env.observation, env.action, bridge=bridge)
+        >>> sorted(pjs.nets.parameter_count(network))
+        ['', 'bridge', 'encoder', 'heads', 'trunk']
     """
 
     def build(site: Site) -> Span:
@@ -150,7 +168,7 @@ def mixture(router: Router, experts: int, tokens: Tokens | None = None) -> Bridg
 
 
 def penultimate(router: Router, experts: int) -> Bridge:
-    """A mixture of experts in the place of the last dense layer before the heads."""
+    """Replace the last dense layer before the heads by a mixture of experts."""
 
     def build(site: Site) -> Span:
         if len(site.hidden) < 2:
@@ -164,7 +182,7 @@ def penultimate(router: Router, experts: int) -> Bridge:
 
 
 def final(router: Router, experts: int) -> Bridge:
-    """A mixture of experts in the place of the heads; experts are linear, and see one token."""
+    """Replace the heads by a mixture of linear experts, which see one token."""
 
     def build(site: Site) -> Span:
         return flatten()(site)._replace(ensemble=_of_heads(site, router, experts))
@@ -173,9 +191,10 @@ def final(router: Router, experts: int) -> Bridge:
 
 
 def everywhere(router: Router, experts: int, tokens: Tokens | None = None) -> Bridge:
-    """A mixture of experts in the place of every dense layer and of the heads.
+    """Replace every dense layer and the heads by mixtures of experts.
 
-    Convolutions stay as they are.
+    Convolutions stay as they are. tokens: of the first mixture, which reads the encoder; None is
+    `per_conv()`.
     """
 
     def build(site: Site) -> Span:
@@ -191,9 +210,9 @@ def everywhere(router: Router, experts: int, tokens: Tokens | None = None) -> Br
 
 
 def big(router: Router, experts: int) -> Bridge:
-    """Every expert is a whole network, heads included; the router sees the observation.
+    """Make every expert a whole network with its own heads; the router sees the observation.
 
-    y = sum over experts of C_e(o) f_e(o). With `by_task` nothing is shared but the optimizer.
+    y = sum over experts of C_e(o) f_e(o). With `by_task` only the optimizer is shared.
     """
 
     def build(site: Site) -> Span:
@@ -220,14 +239,14 @@ def big(router: Router, experts: int) -> Bridge:
 
 
 def _first_of(site: Site) -> tuple[int, tuple[int, ...]]:
-    """Units of the first dense layer, and of the others."""
+    """Split the units of dense layers into those of the first and of the others."""
     if not site.hidden:
         raise ValueError("hidden=(): expected a dense layer, in whose place the bridge stands")
     return site.hidden[0], site.hidden[1:]
 
 
 def _embedded(site: Site, tokens: Tokens | None) -> tuple[Chain, tuple[int, ...], Tokens]:
-    """The encoder with what tokens put behind it, the shape of its output, and the tokens."""
+    """Build the encoder and the tokens' embedding; return them, the output shape, the tokens."""
     encoder, tokens = site.encoded(), tokens or per_conv()
     parts: Chain = ((site.place("encoder"), encoder),)
     if tokens.embed is None:

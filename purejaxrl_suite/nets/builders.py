@@ -1,4 +1,4 @@
-"""The networks that agents are given: actor-critic and action values."""
+"""Build networks for agents: actor-critic and action values."""
 
 import math
 from collections.abc import Mapping
@@ -33,25 +33,39 @@ def actor_critic(
     layer_norm: bool = False,
     dtype: Any = jnp.float32,
 ) -> Network:
-    """Policy and value network; `apply` puts out `ActorCritic(policy, value f32[B])`.
+    """Build a policy and value network; its output is `ActorCritic(policy, value f32[B])`.
 
     Initialised as in PureJaxRL and CleanRL: orthogonal, gain sqrt(2) in hidden layers, 0.01 in the
     policy head, 1 in the value head; biases and the log standard deviation start at zero.
 
     Args:
-        observation: what the network reads, without batch axes.
-        action: Discrete gives logits f32[B, A], Box a `Gaussian` with state-independent deviation.
+        observation: space of the observations, without batch axes.
+        action: Discrete gives logits f32[B, A], Box a `Gaussian` with state-independent standard
+            deviation.
         hidden: units of the dense layers of the trunk.
         activation: of the trunk; encoders have their own.
         encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
         bridge: from the encoder to the heads; None is `flatten()`.
-        critic_bridge: another one for the critic, where it has one; None is that of the actor.
-        scale: factors on the size of the network; `critic_scale` the same of the critic.
+        critic_bridge: bridge of the critic, if it is not shared; None is that of the actor.
+        scale: factors on the size of the network.
+        critic_scale: factors on the size of the critic, if it is not shared; None is `scale`.
         shared: one encoder and trunk for both heads, instead of one each.
         memory_units: of a GRU between trunk and heads; 0 for none. A recurrent network is always
             shared: one memory serves both heads.
         layer_norm: before each hidden activation.
         dtype: of matrix products; parameters and outputs are float32.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: an argument is out of range, or a convolution does not fit the observations.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> network = pjs.nets.actor_critic(env.observation, env.action, hidden=(32, 32))
+        >>> pjs.nets.parameter_count(network)[""]
+        2563
     """
     check(observation, hidden, memory_units)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
@@ -95,18 +109,41 @@ def q_network(
     kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
 ) -> Network:
-    """Action values; `apply` puts out f32[B, A], or f32[B, A, atoms].
+    """Build a network of action values; its output is f32[B, A], or f32[B, A, atoms].
 
     Initialised as in purejaxql: He normal in hidden layers, LeCun normal in the head, zero biases.
-    The other arguments are those of `actor_critic`; the action space must be Discrete. The network
-    of Young and Tian for MinAtar is `encoder=minatar_cnn(), hidden=(128,), layer_norm=False`.
+    The network of Young and Tian for MinAtar is `encoder=minatar_cnn(), hidden=(128,),
+    layer_norm=False`.
 
     Args:
+        observation: space of the observations, without batch axes.
+        action: Discrete.
+        hidden: units of the dense layers of the trunk.
+        activation: of the trunk; encoders have their own.
+        encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
+        bridge: from the encoder to the heads; None is `flatten()`.
+        scale: factors on the size of the network.
+        memory_units: of a GRU between trunk and heads; 0 for none.
+        layer_norm: before each hidden activation.
         atoms: numbers for each action: logits of C51's atoms, or quantiles of QR-DQN. 0 is one
             value.
         dueling: a value and advantages from the same last layer, joined by `heads.combine`.
         noisy: dense layers and heads are `noisy.NoisyLinear`; see `nets.add_noise`.
         kernel_init: of all kernels that are not noisy, in place of the two above.
+        dtype: of matrix products; parameters and outputs are float32.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: an argument is out of range, the action space is not Discrete, or a convolution
+            does not fit the observations.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> network = pjs.nets.q_network(env.observation, env.action, hidden=(32,), dueling=True)
+        >>> sorted(network.init(jax.random.key(0))["heads"])
+        ['advantage', 'value']
     """
     check(observation, hidden, memory_units)
     actions = check_discrete(action).n
@@ -153,7 +190,7 @@ def _policy_head(action: Space, kernel_init: Initializer, dtype: Any) -> nn.Modu
 
 
 def check(observation: Box, hidden: tuple[int, ...], memory_units: int) -> None:
-    """Raise ValueError for what no network can be built from."""
+    """Raise ValueError for arguments that no network can be built from."""
     if not isinstance(observation, Box):
         raise ValueError(f"observation={observation}: expected a Box")
     if any(units < 1 for units in hidden):
@@ -163,7 +200,7 @@ def check(observation: Box, hidden: tuple[int, ...], memory_units: int) -> None:
 
 
 def check_discrete(action: Space) -> Discrete:
-    """The action space of action values; raise ValueError for any other."""
+    """Return the action space if it is Discrete; raise ValueError for any other."""
     if not isinstance(action, Discrete):
         raise ValueError(f"action={action}: expected Discrete")
     return action

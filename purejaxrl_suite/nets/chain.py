@@ -1,4 +1,4 @@
-"""Parts in a row: how they are run, started and wired, and where their parameters are."""
+"""Chains of parts: how they are applied, initialised and wired, and where their parameters are."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,14 +15,14 @@ Chain = tuple[tuple[Path, Part], ...]
 
 
 class Seen(NamedTuple):
-    """What is seen on the way: `features`, `router` and `aux_loss` of `Internals`."""
+    """Intermediate results of a chain: `features`, `router` and `aux_loss` of `Internals`."""
 
     features: dict[str, Array]
     router: dict[str, Array]
     aux_loss: Array | float
 
     def also(self, other: "Seen") -> "Seen":
-        """Both."""
+        """Merge two of them."""
         loss = self.aux_loss + other.aux_loss
         return Seen(self.features | other.features, self.router | other.router, loss)
 
@@ -31,7 +31,17 @@ NOTHING = Seen({}, {}, 0.0)
 
 
 def run(chain: Chain, params: PyTree, obs: Array, taps: Taps) -> tuple[Array, Seen]:
-    """Output f32[B, D] of the last part, for obs[B, ...]; features of all by their full names."""
+    """Apply a chain to obs[B, ...]: the output f32[B, D] of the last part, and all that was seen.
+
+    Args:
+        chain: the parts with their paths.
+        params: of the whole network.
+        obs: observations.
+        taps: by full feature name.
+
+    Returns:
+        The output; features by their full names, router tables and auxiliary loss.
+    """
     x, seen = obs, NOTHING
     for path, part in chain:
         variables, local = {"params": at(params, path)}, within(taps, path)
@@ -45,9 +55,9 @@ def run(chain: Chain, params: PyTree, obs: Array, taps: Taps) -> tuple[Array, Se
 
 
 def routed(path: Path, routing: Routing) -> Seen:
-    """What a router at `path` shows: probabilities f32[B, m, E], load f32[B, E], dropped f32[B].
+    """Name the results of a router: probabilities f32[B, m, E], load f32[B, E], dropped f32[B].
 
-    load: what every expert does, as a share of what all do.
+    load: the share of the work of each expert.
     """
     work = jnp.sum(jnp.abs(routing.combine) > 0, axis=(1, 3)).astype(jnp.float32)
     load = work / jnp.maximum(jnp.sum(work, axis=1, keepdims=True), 1.0)
@@ -56,18 +66,18 @@ def routed(path: Path, routing: Routing) -> Seen:
 
 
 def within(taps: Taps, path: Path) -> dict[str, Array]:
-    """The taps of what is at `path`, by their names there."""
+    """Select the taps below `path`, by their names relative to it."""
     prefix = "/".join(path) + "/"
     return {name.removeprefix(prefix): tap for name, tap in taps.items() if name.startswith(prefix)}
 
 
 def below(found: Mapping[str, Array], path: Path) -> dict[str, Array]:
-    """The same by their full names: `within` undone."""
+    """Undo `within`: give relative names their full ones."""
     return {"/".join((*path, name)): x for name, x in found.items()}
 
 
 def init_chain(chain: Chain, keys: Mapping[Path, Key], params: dict[str, Any], obs: Array) -> Array:
-    """Put fresh parameters into `params`, and return the output for obs[B, ...]."""
+    """Draw parameters of a chain into `params`, and return its output for obs[B, ...]."""
     x = obs
     for path, part in chain:
         given = (x, {}, obs) if part.routes else (x, {})
@@ -77,8 +87,11 @@ def init_chain(chain: Chain, keys: Mapping[Path, Key], params: dict[str, Any], o
 
 
 class Readers(NamedTuple):
-    """Who reads the output of a part: kernels, how many rows they have (0: all of it, flattened),
-    and whether its units act through more than these."""
+    """Kernels that read the output of a part.
+
+    kernels: their paths. rows: how many they have; 0 means the whole flattened output.
+    tied: whether the part's units also act through other parameters.
+    """
 
     kernels: tuple[Path, ...]
     rows: int = 0
@@ -86,7 +99,7 @@ class Readers(NamedTuple):
 
 
 def wire(chain: Chain, readers: Readers) -> tuple[tuple[Edge, ...], Readers]:
-    """The edges of a chain whose output `readers` read, and who reads its input."""
+    """Return the edges of a chain whose output `readers` read, and the readers of its input."""
     edges: tuple[Edge, ...] = ()
     for path, part in reversed(chain):
         edges = tuple(_place(edge, path, readers) for edge in part.edges) + edges
@@ -100,7 +113,7 @@ def wire(chain: Chain, readers: Readers) -> tuple[tuple[Edge, ...], Readers]:
 
 
 def _place(edge: Edge, path: Path, readers: Readers) -> Edge:
-    """The edge of a part, where the part stands."""
+    """Make the paths of a part's edge absolute."""
     outgoing: tuple[Path, ...] = ()
     for leaf in edge.outgoing:
         outgoing += readers.kernels if leaf == READERS else ((*path, *leaf),)
@@ -115,7 +128,7 @@ def _place(edge: Edge, path: Path, readers: Readers) -> Edge:
 
 
 def at(params: PyTree, path: Path) -> PyTree:
-    """The subtree at `path`; {} where a part has no parameters."""
+    """Return the subtree at `path`; {} for a part without parameters."""
     for name in path:
         params = params.get(name, {})
     return params
@@ -131,10 +144,10 @@ def put(params: dict[str, Any], path: Path, subtree: Mapping[str, Any]) -> None:
 
 
 def merge(tree: PyTree) -> PyTree:
-    """[T, B, ...] -> [T * B, ...]."""
+    """Reshape [T, B, ...] to [T * B, ...]."""
     return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), tree)
 
 
 def separate(tree: PyTree, steps: tuple[int, ...]) -> PyTree:
-    """[T * B, ...] -> [T, B, ...]."""
+    """Reshape [T * B, ...] to [T, B, ...]."""
     return jax.tree.map(lambda x: jnp.reshape(x, (*steps, *x.shape[1:])), tree)

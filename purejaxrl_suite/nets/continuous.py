@@ -1,8 +1,8 @@
-"""The networks of SAC and TD3: a policy over continuous actions, and critics that read actions.
+"""Networks of SAC and TD3: a policy over continuous actions, and critics that read actions.
 
 Actor and critics share nothing: the stream `actor` and the streams `critic_0`, `critic_1` ... have
-parameters of their own in every namespace, as in `params["trunk"]["critic_0"]`. Actions are in
-units of their space: -1 is its lower bound, 1 its upper.
+their own parameters in every namespace, as in `params["trunk"]["critic_0"]`. Actions are scaled to
+their space: -1 is its lower bound, 1 its upper.
 """
 
 import math
@@ -27,22 +27,26 @@ ACTOR, CRITIC = "actor", "critic"
 
 
 Bound = Callable[[Array], Array]
-"""From what the network puts out to the logarithm of a deviation, f32[B, A] both."""
+"""Network output -> logarithm of the standard deviation, both f32[B, A]."""
 
 
 def tanh_bound(low: float, high: float) -> Bound:
-    """Bound by low + (high - low) * (tanh(x) + 1) / 2: smooth, the middle of both at x = 0.
+    """Bound by low + (high - low) * (tanh(x) + 1) / 2: smooth, the middle at x = 0; CleanRL's form.
 
-    CleanRL's form. Raises ValueError unless low < high.
+    Raises:
+        ValueError: low is not below high.
     """
     _check_bound(low, high)
     return lambda x: low + 0.5 * (high - low) * (jnp.tanh(x) + 1.0)
 
 
 def clip_bound(low: float, high: float) -> Bound:
-    """Bound by min(max(x, low), high): x itself between them, without gradient outside.
+    """Bound by min(max(x, low), high), with zero gradient outside.
 
-    As Haarnoja et al. 2018, arXiv 1812.05905, with (-20, 2). Raises ValueError unless low < high.
+    As Haarnoja et al. 2018, arXiv 1812.05905, with (-20, 2).
+
+    Raises:
+        ValueError: low is not below high.
     """
     _check_bound(low, high)
     return lambda x: jnp.clip(x, low, high)
@@ -54,7 +58,10 @@ def _check_bound(low: float, high: float) -> None:
 
 
 class ActorCritics(NamedTuple):
-    """policy: Gaussian or f32[B, A], before tanh. values: f32[B, M] of M critics."""
+    """Output of `actor_critics`.
+
+    policy: Gaussian or f32[B, A], before tanh. values: f32[B, M] of M critics.
+    """
 
     policy: Gaussian | Array
     values: Array
@@ -76,31 +83,40 @@ def actor_critics(
     kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
 ) -> Network:
-    """Policy and critics; `apply` puts out `ActorCritics`.
+    """Build a policy and critics for continuous actions; the output is `ActorCritics`.
 
-    `apply` has one more argument: (params, obs, memory, taps, action), f32[B, A] the actions that
-    the critics judge. Without it they judge the middle of the bounds.
+    `apply` takes one more argument, (params, obs, memory, taps, action): the actions f32[B, A] that
+    the critics evaluate. Without it they evaluate the middle of the bounds.
 
     Args:
-        observation: what the network reads, without batch axes; it is flattened.
+        observation: space of the observations, without batch axes; they are flattened.
         action: a Box with one axis.
         hidden: units of the dense layers of the actor.
-        critic_hidden: the same of each critic; None is as many as the actor has.
+        critic_hidden: units of the dense layers of each critic; None is those of the actor.
         blocks: residual blocks of the actor, as in BRO (`nets.residual`), in place of dense layers;
             `hidden` is then one number, their width.
-        critic_blocks: the same of each critic.
-        critics: how many (M).
+        critic_blocks: residual blocks of each critic.
+        critics: number of critics (M).
         deterministic: the policy is one action, f32[B, A] before tanh, as in TD3. Else it is a
-            `Gaussian` whose deviation depends on the observation.
-        log_std: bounds the logarithm of that deviation; None is `tanh_bound(-5.0, 2.0)`, as in
-            CleanRL, `clip_bound(-20.0, 2.0)` is the paper's.
+            `Gaussian` whose standard deviation depends on the observation.
+        log_std: bound of the logarithm of that deviation; None is `tanh_bound(-5.0, 2.0)`, as in
+            CleanRL; the paper has `clip_bound(-20.0, 2.0)`.
         activation: of all hidden layers.
         layer_norm: before each hidden activation; residual blocks always have it.
-        kernel_init: of all kernels; None is PyTorch's default, uniform within 1 / sqrt(inputs), but
-            for residual trunks, which are orthogonal. Biases start at zero.
+        kernel_init: of all kernels; None is PyTorch's default, uniform within 1 / sqrt(inputs), and
+            orthogonal in residual trunks. Biases start at zero.
         dtype: of matrix products; parameters and outputs are float32.
 
-    Raises ValueError for another action space, or sizes that do not fit.
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: the action space is no Box with one axis, or sizes do not fit.
+
+    Example:
+        >>> network = pjs.nets.actor_critics(pjs.Box((3,)), pjs.Box((1,), low=-2.0, high=2.0))
+        >>> sorted(network.init(jax.random.key(0))["trunk"])
+        ['actor', 'critic_0', 'critic_1']
     """
     critic_hidden = hidden if critic_hidden is None else critic_hidden
     check(observation, (*hidden, *critic_hidden), 0)
@@ -143,12 +159,12 @@ def actor_critics(
 
 
 def is_critic(path: tuple[Any, ...]) -> bool:
-    """Whether a leaf at this path of the parameters (of `jax.tree.map_with_path`) is a critic's."""
+    """Tell whether the leaf at this path (of `jax.tree.map_with_path`) belongs to a critic."""
     return any(str(part.key).startswith(f"{CRITIC}_") for part in path)
 
 
 def torch_uniform() -> Initializer:
-    """Uniform within 1 / sqrt(inputs)."""
+    """Make PyTorch's default initializer: uniform within 1 / sqrt(inputs)."""
     return nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
 
@@ -172,7 +188,7 @@ def _join(
     policy: Callable[[Array], Gaussian | Array],
     size: int,
 ) -> Network:
-    """One network of several, whose parameters have no path in common, for A = size."""
+    """Join networks whose parameters have no path in common, for A = size."""
 
     def init(key: Key) -> PyTree:
         params: dict[str, Any] = {}

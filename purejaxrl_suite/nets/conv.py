@@ -1,10 +1,10 @@
-"""A 2-d convolution that is written for its backend.
+"""2-d convolution in a form that is fast on its backend.
 
 XLA:CPU runs the gradient of a small convolution inside `lax.scan` 6-7 times slower than outside;
-shifted slices and one matrix product do not suffer from it. With the few channels of such an image
-last, LayerNorm works on a few numbers at a time, and takes half of a minibatch of PQN; with the
-batch there (`batch_last`) it works on long rows. Without LayerNorm, on short batches and on one-hot
-codes the usual order is the faster. All forms agree to float tolerance.
+shifted slices and one matrix product avoid this. With the few channels of small images on the last
+axis, LayerNorm works on short rows and takes half the time of a minibatch of PQN; with the batch on
+the last axis (`batch_last`) rows are long. Without LayerNorm, on short batches and on one-hot codes
+the usual order is faster. All forms agree to float tolerance.
 """
 
 from collections.abc import Callable
@@ -18,34 +18,44 @@ from purejaxrl_suite.core.types import Array
 from purejaxrl_suite.nets.matmul import multiply
 
 LONG = 64
-"""Rows of a batch that make a long row."""
+"""Smallest batch for which the batch is put on the last axis."""
 
 
 def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
-    """Entries along one axis after a convolution; not positive when the kernel does not fit."""
+    """Compute the entries along one axis after a convolution; <= 0 if the kernel does not fit.
+
+    Args:
+        size: entries before.
+        kernel: entries of the kernel.
+        stride: step of the kernel.
+        padding: "SAME" or "VALID".
+
+    Returns:
+        The number of entries.
+    """
     return -(-size // stride) if padding == "SAME" else (size - kernel) // stride + 1
 
 
 def convolve(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> Array:
-    """Convolve [B, height, width, C] with [kh, kw, C, features] in the form of the backend."""
+    """Convolve [B, height, width, C] with [kh, kw, C, features] in the backend's fastest form."""
     form = convolve_slices if jax.default_backend() == "cpu" else convolve_lax
     return form(x, kernel, strides, padding)
 
 
 def convolve_lax(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> Array:
-    """The convolution of XLA."""
+    """Convolve by XLA's own convolution."""
     return jax.lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def batch_last(batch: int) -> bool:
-    """Whether normalised convolutions keep the batch on the last axis: on a CPU, if it is long."""
+    """Tell whether normalised convolutions put the batch last: on a CPU, if it is `LONG`."""
     return jax.default_backend() == "cpu" and batch >= LONG
 
 
 def to_batch_last(x: Array) -> Array:
-    """[B, height, width, C] -> [C, height, width, B]; `to_batch_last` of that is x again."""
+    """Transpose [B, height, width, C] to [C, height, width, B], or back."""
     return jnp.transpose(x, (3, 1, 2, 0))
 
 
@@ -58,14 +68,14 @@ def convolve_batch_last(x: Array, kernel: Array, strides: tuple[int, int], paddi
 
 
 def convolve_slices(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> Array:
-    """The same as shifted slices side by side on the channel axis, times the kernel as a matrix."""
+    """Convolve by a matrix product of shifted slices, concatenated on the channel axis."""
     stacked = jnp.concatenate(windows(x, kernel, strides, padding), axis=-1)
     found = multiply(*(jnp.reshape(each, (-1, each.shape[-1])) for each in (stacked, kernel)))
     return jnp.reshape(found, (*stacked.shape[:-1], kernel.shape[-1]))
 
 
 def windows(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> list[Array]:
-    """What each entry of the kernel meets: slices of x [., height, width, .], row by row."""
+    """Return the slice of x [., height, width, .] for each entry of the kernel, row by row."""
     rows, columns = kernel.shape[:2]
     sizes = [output_size(x.shape[1 + i], kernel.shape[i], strides[i], padding) for i in (0, 1)]
     if padding == "SAME":
@@ -82,7 +92,7 @@ def windows(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> 
 class Conv(nn.Module):
     """Convolution and bias: [B, height, width, C] -> [B, height', width', features].
 
-    dtype is that of the computation; parameters are float32. batch_last: [C, height, width, B] ->
+    dtype: of the computation; parameters are float32. batch_last: [C, height, width, B] ->
     [features, height', width', B].
     """
 

@@ -1,9 +1,9 @@
-"""What a network has once for each expert: its heads, or all of it, and how these are mixed.
+"""Mixtures whose experts are heads or whole networks.
 
-The outputs of all experts are computed, as one batch over experts, and a router that sees a single
-token of each observation weighs them. Expert 2 of the layer `trunk/dense_0` is
-`trunk/expert_2/dense_0`. Obando-Ceron et al. 2024, arXiv 2402.08609, and Willi et al. 2024, arXiv
-2406.18420, whose names these placements have: final, all, big.
+The outputs of all experts are computed, as one batch over experts, and weighted by a router that
+sees a single token of each observation. Expert 2 of the layer `trunk/dense_0` is
+`trunk/expert_2/dense_0`. The placements final, all and big have their names from Obando-Ceron et
+al. 2024, arXiv 2402.08609, and Willi et al. 2024, arXiv 2406.18420.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,11 +23,13 @@ Heads = Mapping[str, nn.Module]
 
 
 class Ensemble(NamedTuple):
-    """parts: what each expert has of its own, before its heads; () for nothing.
+    """Static description of a mixture of heads or networks.
 
-    router, experts: who decides, among how many. path: of the router's parameters is (*path,
-    "router"). token: what the ensemble reads -> f32[B, d], what the router sees of it. dtype: of
-    the router's product.
+    parts: the parts of each expert before its heads; () for none.
+    router, experts: the router, and the number of experts.
+    path: the router's parameters are at (*path, "router").
+    token: input of the ensemble -> f32[B, d], the router's input.
+    dtype: of the router's product.
     """
 
     parts: Chain
@@ -39,12 +41,12 @@ class Ensemble(NamedTuple):
 
 
 def read(heads: Heads, params: PyTree, x: Array) -> dict[str, Any]:
-    """The outputs of heads for f32[B, D]."""
+    """Apply heads to f32[B, D]."""
     return {name: head.apply({"params": params["heads"][name]}, x) for name, head in heads.items()}
 
 
 def init_heads(heads: Heads, keys: Mapping[str, Key], params: dict[str, Any], x: Array) -> None:
-    """Put fresh parameters of heads into `params`."""
+    """Draw parameters of heads into `params`."""
     for name, head in heads.items():
         chain.put(params, ("heads", name), head.init(keys[name], x)["params"])
 
@@ -52,7 +54,7 @@ def init_heads(heads: Heads, keys: Mapping[str, Key], params: dict[str, Any], x:
 def run(
     ensemble: Ensemble, heads: Heads, params: PyTree, x: Array, obs: Array, taps: Taps
 ) -> tuple[dict[str, Any], Seen]:
-    """The mixed outputs of heads, and what is seen of experts and router."""
+    """Compute the mixed outputs of heads, and the intermediate results of experts and router."""
     places = _places(ensemble, heads)
     token = ensemble.token(x)[:, None]
     router, count = ensemble.router, ensemble.experts
@@ -67,7 +69,7 @@ def run(
 
     own = [_expert(params, places, i) for i in range(count)]
     told = [_told(taps, ensemble.parts, i) for i in range(count)]
-    if count == 1:  # alone it is computed as it would be without the others
+    if count == 1:  # a single expert is computed without a batch axis, like a plain network
         outputs, features = jax.tree.map(lambda y: y[None], one(own[0], told[0]))
     else:
         outputs, features = jax.vmap(one)(tree.stack(own), tree.stack(_filled(told)))
@@ -82,7 +84,7 @@ def run(
 
 
 def start_all(ensemble: Ensemble, heads: Heads, key: Key, params: dict[str, Any], x: Array) -> None:
-    """Put fresh parameters of all experts and of their router into `params`."""
+    """Draw parameters of all experts and of their router into `params`."""
     key_router, key_experts = jax.random.split(key)
     names = [path for path, _ in ensemble.parts]
 
@@ -104,7 +106,7 @@ def start_all(ensemble: Ensemble, heads: Heads, key: Key, params: dict[str, Any]
 
 
 def wire(ensemble: Ensemble, readers: Readers) -> tuple[tuple[Edge, ...], Readers]:
-    """The edges of all experts, whose heads have these kernels, and who reads their input."""
+    """Return the edges of all experts, read by their heads `readers`, and who reads their input."""
     inner, first = chain.wire(ensemble.parts, readers)
     places = [path for path, _ in ensemble.parts] + [path[:2] for path in readers.kernels]
 
@@ -131,7 +133,7 @@ def _places(ensemble: Ensemble, heads: Heads) -> list[Path]:
 
 
 def _expert(params: PyTree, places: list[Path], i: int) -> PyTree:
-    """The parameters of one expert, where they would be if it were alone."""
+    """Return the parameters of one expert at the paths of a network without experts."""
     own: dict[str, Any] = {}
     for path in places:
         chain.put(own, path, chain.at(params, (*path, f"expert_{i}")))
@@ -139,7 +141,7 @@ def _expert(params: PyTree, places: list[Path], i: int) -> PyTree:
 
 
 def _told(taps: Taps, parts: Chain, i: int) -> dict[str, Array]:
-    """The taps of one expert, by the names they would have if it were alone."""
+    """Return the taps of one expert by the names of a network without experts."""
     return {
         name: tap
         for path, _ in parts
@@ -148,7 +150,7 @@ def _told(taps: Taps, parts: Chain, i: int) -> dict[str, Array]:
 
 
 def _filled(taps: list[dict[str, Array]]) -> list[dict[str, Array]]:
-    """The same with zeros where another expert has a tap."""
+    """Add zeros where another expert has a tap."""
     shapes = {name: tap for each in taps for name, tap in each.items()}
     return [{n: each.get(n, jnp.zeros_like(x)) for n, x in shapes.items()} for each in taps]
 
@@ -158,6 +160,6 @@ def _names(path: Path, layer: str, count: int) -> list[str]:
 
 
 def _weighted(weights: Array, outputs: Array) -> Array:
-    """The sum over experts of f32[E, B] * f32[E, B, ...]."""
+    """Sum f32[E, B] * f32[E, B, ...] over experts."""
     shape = (*weights.shape, *(1,) * (outputs.ndim - 2))
     return jnp.sum(jnp.reshape(weights, shape) * outputs, axis=0)

@@ -1,4 +1,4 @@
-"""Heads and what they put out."""
+"""Heads, their outputs, and distributions over actions."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,21 +15,21 @@ from purejaxrl_suite.nets.noisy import NoisyLinear
 
 
 class Gaussian(NamedTuple):
-    """mean, log_std: f32[B, d], a diagonal normal distribution over continuous actions."""
+    """A diagonal normal distribution over continuous actions; mean, log_std: f32[B, d]."""
 
     mean: Array
     log_std: Array
 
 
 class ActorCritic(NamedTuple):
-    """policy: logits f32[B, A] or Gaussian. value: f32[B]."""
+    """Output of `actor_critic`. policy: logits f32[B, A] or Gaussian. value: f32[B]."""
 
     policy: Array | Gaussian
     value: Array
 
 
 class Linear(nn.Module):
-    """f32[B, D] -> f32[B, units]."""
+    """A linear head, f32[B, D] -> f32[B, units]."""
 
     units: int
     kernel_init: Initializer
@@ -42,7 +42,7 @@ class Linear(nn.Module):
 
 
 class GaussianHead(nn.Module):
-    """f32[B, D] -> Gaussian; the standard deviation is a parameter and not a function of x."""
+    """A Gaussian head, f32[B, D] -> Gaussian; the standard deviation does not depend on x."""
 
     units: int
     kernel_init: Initializer
@@ -61,12 +61,15 @@ def _linear(head: Linear | GaussianHead, x: Array) -> Array:
     kernel = head.param("kernel", head.kernel_init, shape, jnp.float32)
     bias = head.param("bias", nn.initializers.zeros, (head.units,), jnp.float32)
     y = multiply(x.astype(head.dtype), kernel.astype(head.dtype))
-    # The output is float32 whatever the products are: softmax and targets need the digits.
+    # The output is float32 even for bfloat16 products: softmax and targets need the precision.
     return y.astype(jnp.float32) + bias[None]
 
 
 class ValueHeads(NamedTuple):
-    """modules: linear heads by name. output: from what they give to f32[B, A] or f32[B, A, M]."""
+    """Heads for action values.
+
+    modules: linear heads by name. output: their outputs -> f32[B, A] or f32[B, A, M].
+    """
 
     modules: Mapping[str, nn.Module]
     output: Callable[[Mapping[str, Array]], Array]
@@ -80,9 +83,18 @@ def value_heads(
     kernel_init: Initializer,
     dtype: Any,
 ) -> ValueHeads:
-    """Heads for `actions` action values, each of `atoms` numbers; 0 for a plain value.
+    """Make heads for action values.
 
-    dueling: two heads, joined by `combine`. noisy: with the parameters of `nets.add_noise`.
+    Args:
+        actions: how many.
+        atoms: numbers for each action; 0 is a plain value.
+        dueling: two heads, joined by `combine`.
+        noisy: with parameters for `nets.add_noise`.
+        kernel_init: of kernels that are not noisy.
+        dtype: of matrix products.
+
+    Returns:
+        The heads.
     """
     shape = (actions, atoms) if atoms else (actions,)
 
@@ -104,41 +116,47 @@ def value_heads(
 
 
 def combine(value: Array, advantages: Array) -> Array:
-    """Dueling action values: value f32[B, 1, ...] + advantages f32[B, A, ...] less their mean.
+    """Compute dueling values: value f32[B, 1, ...] + advantages f32[B, A, ...] - their mean.
 
-    Wang et al. 2016, arXiv 1511.06581, equation 9; of distributions atom by atom, as in Rainbow
-    (arXiv 1710.02298).
+    Wang et al. 2016, arXiv 1511.06581, equation 9; for distributions it is applied to each atom, as
+    in Rainbow (arXiv 1710.02298).
     """
     return value + advantages - jnp.mean(advantages, axis=1, keepdims=True)
 
 
 class Categorical(NamedTuple):
-    """Distribution over actions. log_probs: f32[B, A], normalised.
+    """Categorical distribution over actions. log_probs: f32[B, A], normalised.
 
-    That of distrax normalises once more for its entropy: five kernels of a minibatch.
+    distrax's own normalises once more for its entropy, which is five more kernels per minibatch.
     """
 
     log_probs: Array
 
     def log_prob(self, action: Array) -> Array:
-        """f32[B] of actions i32[B]; one-hot, because the gradient of an index is a scatter."""
+        """Return log-probabilities f32[B] of actions i32[B].
+
+        By a one-hot product, because the gradient of an index would be a scatter.
+        """
         chosen = jax.nn.one_hot(action, self.log_probs.shape[-1], dtype=bool)
         return jnp.sum(jnp.where(chosen, self.log_probs, 0.0), axis=-1)
 
     def entropy(self) -> Array:
-        """f32[B], in nats."""
+        """Compute the entropy f32[B], in nats."""
         return -jnp.sum(jnp.exp(self.log_probs) * self.log_probs, axis=-1)
 
     def mode(self) -> Array:
-        """The likeliest action i32[B]."""
+        """Return the most probable action i32[B]."""
         return jnp.argmax(self.log_probs, axis=-1).astype(jnp.int32)
 
 
 def distribution(action: Space) -> Callable[[Any], Any]:
-    """The function from a policy to a distribution over actions [B, ...].
+    """Make the function from a network's policy output to a distribution over actions [B, ...].
 
-    Its `log_prob` and `entropy` are f32[B], its `mode` is an action. Where actions are a Box it is
-    a distribution of distrax, which is imported at this call.
+    Its `log_prob` and `entropy` are f32[B], its `mode` is an action. For a Box it is a distribution
+    of distrax, which is imported at this call.
+
+    Raises:
+        ValueError: the space is neither Discrete nor a Box with one axis.
     """
     if isinstance(action, Discrete):
         return lambda logits: Categorical(jax.nn.log_softmax(logits))
@@ -149,10 +167,10 @@ def distribution(action: Space) -> Callable[[Any], Any]:
 
 
 class Sampler(NamedTuple):
-    """Reparameterised sampling, so that the random numbers may be drawn beforehand.
+    """Reparameterised sampling, so that random numbers may be drawn beforehand.
 
-    noise: (key, B) -> f32[B, ...]. sample: (noise, policy) -> actions [B, ...], distributed as
-    `distribution` says.
+    noise: (key, B) -> f32[B, ...]. sample: (noise, policy) -> actions [B, ...] with the
+    distribution of `distribution`.
     """
 
     noise: Callable[[Key, int], Array]
@@ -160,7 +178,7 @@ class Sampler(NamedTuple):
 
 
 def sampler(action: Space) -> Sampler:
-    """Gumbel-max for Discrete actions, mean + deviation * normal for a Box with one axis."""
+    """Make a sampler: Gumbel-max for Discrete, mean + std * normal for a Box with one axis."""
     if isinstance(action, Discrete):
         return Sampler(
             lambda key, batch: jax.random.gumbel(key, (batch, action.n)),
@@ -173,9 +191,9 @@ def sampler(action: Space) -> Sampler:
 
 
 def import_distrax() -> Any:
-    """The module distrax, without what it says of others."""
+    """Import distrax without the deprecation warnings of its dependencies."""
     with warnings.catch_warnings():
-        # tensorflow-probability, which distrax imports, reads a JAX name that is on its way out.
+        # tensorflow-probability, which distrax imports, reads a deprecated name of JAX.
         warnings.filterwarnings("ignore", ".*pytype_aval_mappings.*", DeprecationWarning)
         import distrax
     return distrax

@@ -1,7 +1,7 @@
 """The residual encoder of Impala (Espeholt et al. 2018, arXiv 1802.01561, figure 3, right).
 
-As value-based agents use it: without an LSTM, a ReLU at the end. A stage is a convolution, a
-max-pooling and residual blocks: x + conv_1(relu(conv_0(relu(x)))).
+In the form of value-based agents: without an LSTM, with a ReLU at the end. A stage is a
+convolution, a max-pooling and residual blocks x + conv_1(relu(conv_0(relu(x)))).
 """
 
 from collections.abc import Callable, Mapping
@@ -27,23 +27,23 @@ from purejaxrl_suite.nets.norm import layer_norm
 
 
 class Stage(NamedTuple):
-    """features: channels. pool: halve height and width. blocks: residual blocks."""
+    """One stage. features: channels. pool: halve height and width. blocks: residual blocks."""
 
     features: int
     pool: bool
     blocks: int
 
     def block(self, stage: int, i: int) -> tuple[str, str]:
-        """Names of the two convolutions of a block."""
+        """Return the names of the two convolutions of a block."""
         return f"stage_{stage}_block_{i}_conv_0", f"stage_{stage}_block_{i}_conv_1"
 
 
 class Residual(nn.Module):
     """Stages, an activation, flatten.
 
-    Features: of each block the activation between its convolutions, and of each stage the residual
-    stream at its end (`stage_0`; of the last stage after the final activation). With LayerNorm it
-    stands behind the first convolution of each block; the stream has none.
+    Features: in each block the activation between its convolutions, and the residual stream at the
+    end of each stage (`stage_0` ...; in the last stage after the final activation). LayerNorm, if
+    any, follows the first convolution of each block; the stream has none.
     """
 
     preprocess: Callable[[Array], Array]
@@ -83,7 +83,7 @@ class Residual(nn.Module):
             dtype=dtype,
             name=name,
         )
-        return conv(x).astype(jnp.float32)  # the stream is a sum: it needs the digits
+        return conv(x).astype(jnp.float32)  # the stream is a sum, which needs the precision
 
 
 def impala(
@@ -93,18 +93,24 @@ def impala(
     pooled: int | None = None,
     activation: Activation = jax.nn.relu,
 ) -> Encoder:
-    """The residual encoder for (height, width, channels).
+    """Make the residual encoder of Impala, for (height, width, channels).
+
+    The units of the first convolution of each block are recyclable. The units of a residual stream
+    have several producers and readers, so they are not.
 
     Args:
         channels: of each stage.
         width: factor on all channels; 4 in BBF (arXiv 2305.19452).
         blocks: residual blocks of each stage.
         pooled: how many stages, from the first on, halve the image; None is all of them for images
-            of 36 pixels or more, and on smaller boards the first only (our setting).
+            of 36 pixels or more, and only the first on smaller boards (our setting).
         activation: of all layers.
 
-    The first convolutions of blocks are recyclable. The units of a stream have several producers
-    and readers, so they are not.
+    Returns:
+        The encoder.
+
+    Raises:
+        ValueError: a size is not positive.
     """
     check_keeps_units(activation)
     if not channels or min(*channels, width) < 1 or blocks < 0:
@@ -132,7 +138,7 @@ def impala(
 
 
 def _edges(stages: tuple[Stage, ...], style: Style, tile: int) -> tuple[Edge, ...]:
-    """One edge for each block and one for each stream; `tile` is of the encoder's output."""
+    """Make one edge for each block and one for each stream; `tile` is of the encoder's output."""
     edges = []
     for i, stage in enumerate(stages):
         blocks = [stage.block(i, j) for j in range(stage.blocks)]

@@ -1,6 +1,6 @@
 """Implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923, section 3 and equation 4).
 
-Z(s, a, tau) = head(mixed(psi(s) * phi(tau))): psi is the encoder (and perhaps dense layers), phi
+Z(s, a, tau) = head(mixed(psi(s) * phi(tau))): psi is the encoder, with dense layers if any, phi
 one dense layer on cos(pi * i * tau), i = 0 ... cosines - 1, and `mixed` are dense layers.
 """
 
@@ -57,29 +57,35 @@ def implicit_quantile_network(
     kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
 ) -> Network:
-    """Quantiles of returns at any fractions; `apply` puts out f32[B, A, K].
+    """Build an implicit quantile network; its output is f32[B, A, K].
 
-    `apply` has one more argument: (params, obs, memory, taps, taus), taus f32[B, K] the fractions
-    in (0, 1). Without it they are the midpoints of `quantiles` equal intervals, and the network is
-    one like any other. Features of `mixed` layers and of phi are f32[B, K, H].
+    `apply` takes one more argument, (params, obs, memory, taps, taus): the fractions taus f32[B, K]
+    in (0, 1). Without it they are the midpoints of `quantiles` equal intervals. Features of `mixed`
+    layers and of phi are f32[B, K, H].
 
     Args:
-        observation: what the network reads, without batch axes.
+        observation: space of the observations, without batch axes.
         action: Discrete.
-        hidden: units of dense layers of psi behind the encoder. None is no layer where the encoder
-            has some and no bridge follows, as in the paper, and else one of 256: a product with a
-            few raw numbers would carry little of tau.
+        hidden: units of dense layers of psi behind the encoder. None is no layer if the encoder
+            has layers and no bridge follows, as in the paper, and else one of 256 units, since a
+            product with a few raw numbers would carry little of tau.
         mixed: units of the dense layers that read psi * phi.
-        quantiles: K where `taus` are not given.
+        quantiles: K if `taus` is not given.
         cosines: inputs of phi.
         activation: of the dense layers; encoders have their own.
         encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
         bridge: from the encoder to the product, in psi; None is `flatten()`. Its parameters are
-            under `bridge/state`, and it has no experts behind the product (`final`, `everywhere`,
-            `big`).
+            under `bridge/state`. Bridges with experts behind the product (`final`, `everywhere`,
+            `big`) are refused.
         layer_norm: before each hidden activation, but not in phi.
         kernel_init: of all kernels; None is He normal in hidden layers, LeCun normal in the head.
         dtype: of matrix products; parameters and outputs are float32.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: an argument is out of range, or the bridge does not fit.
     """
     check(observation, (*(hidden or ()), *mixed), 0)
     check_keeps_units(activation)
@@ -138,15 +144,15 @@ def implicit_quantile_network(
 
     edges, readers = chain.wire(after, chain.Readers(((*HEAD, "kernel"),)))
     before = chain.wire(psi, readers)[0]
-    # A unit of phi multiplies one of psi: to silence one silences the other.
+    # A unit of phi multiplies one of psi: silencing one silences the other.
     gates = tuple(edge._replace(recyclable=False) for edge in chain.wire(phi, readers)[0])
     return Network(init=init, apply=apply, unroll=unroll, wiring=(*before, *gates, *edges))
 
 
 def _psi(bridge: Bridge | None, site: Site, *, free: bool) -> Chain:
-    """From observations to what is multiplied; there is one encoder, which needs no name.
+    """Build psi, from observations to the product.
 
-    free: whether to choose the units, as `implicit_quantile_network` says.
+    free: whether `hidden` is None, so that the units are chosen here.
     """
     if free and (bridge is not None or not site.encoded().edges):
         site = site._replace(hidden=(256,))

@@ -1,4 +1,4 @@
-"""Stacks of hidden layers that name their features, accept taps and know their own wiring."""
+"""Stacks of hidden layers with named features, taps and wiring."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,28 +15,28 @@ from purejaxrl_suite.nets.norm import FirstAxisNorm, layer_norm
 
 Activation = Callable[[Array], Array]
 Initializer = Callable[..., Array]
-"""(key, shape, dtype) -> the first values of a parameter."""
-READERS: Path = ()  # among the `outgoing` of an edge of a Part: whatever reads the part's output
+"""(key, shape, dtype) -> initial values of a parameter."""
+READERS: Path = ()  # in `outgoing` of a Part's edge: stands for all readers of the part's output
 
 
 def crelu(x: Array, axis: int = -1) -> Array:
-    """ReLU of x and of -x, side by side on an axis: twice as many outputs as units.
+    """Compute the concatenated ReLU: ReLU of x and of -x, side by side on an axis.
 
-    Concatenated ReLU (Shang et al. 2016, arXiv 1603.05201); against loss of plasticity in RL: Abbas
-    et al. 2023, arXiv 2303.07507. No unit can be dead. The feature of such a layer is x itself,
-    which is the difference of both halves.
+    Shang et al. 2016, arXiv 1603.05201; against loss of plasticity in RL: Abbas et al. 2023, arXiv
+    2303.07507. There are twice as many outputs as units, and no unit can be dead. The feature of
+    such a layer is x itself, the difference of both halves.
     """
     return jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=axis)
 
 
 def check_keeps_units(activation: Activation) -> None:
-    """Raise ValueError for `crelu` where a layer must have as many outputs as units."""
+    """Raise ValueError for `crelu`, in layers that must have as many outputs as units."""
     if activation is crelu:
         raise ValueError("activation: crelu doubles outputs, expected one that keeps their number")
 
 
 class Style(NamedTuple):
-    """What a network decides for all its hidden layers.
+    """Settings that all hidden layers of a network share.
 
     kernel_init: of hidden kernels. layer_norm: before the activation. dtype: of matrix products;
     parameters and features are float32. noisy: dense layers are `noisy.NoisyLinear`. width, depth:
@@ -54,14 +54,15 @@ class Style(NamedTuple):
 class Part(NamedTuple):
     """A piece of a network, with paths and layer names relative to where it is placed.
 
-    module: flax module, (x[B, ...], taps) -> (y f32[B, D], features {layer: f32[B, ..., H]}); or
-        what has its functions `apply` and `init_with_output`. One that `routes` takes what the
-        network is shown, too, and gives its Routing: (x, taps, obs) -> (y, features, Routing).
+    module: flax module, (x[B, ...], taps) -> (y f32[B, D], features {layer: f32[B, ..., H]}), or
+        an object with the functions `apply` and `init_with_output`.
     edges: wiring inside the part, with READERS for the kernels that read the part's output.
-    inputs: paths of the kernels that read the part's input; () when it passes its input through.
-    shape: of one output before it is flattened; () where only its module knows.
-    rows: of the kernels that read its input; 0 where that is all of it, flattened.
-    tied: whether units of its input act through more than their own rows of these kernels.
+    inputs: paths of the kernels that read the part's input; () if it passes its input through.
+    shape: of one output before it is flattened; () if only the module knows it.
+    rows: of the kernels that read its input; 0 means the whole flattened input.
+    tied: whether units of its input also act through other rows of these kernels.
+    routes: whether the module is a router, which also takes the network's observations and
+        returns its Routing: (x, taps, obs) -> (y, features, Routing).
     """
 
     module: Any
@@ -94,7 +95,7 @@ Layer = ConvLayer | DenseLayer
 
 
 def _names(layers: tuple[Layer, ...]) -> list[str]:
-    """conv_0, conv_1, dense_0 ...: numbered by kind."""
+    """Name layers conv_0, conv_1, dense_0 ...: numbered by kind."""
     kinds = ["conv" if isinstance(layer, ConvLayer) else "dense" for layer in layers]
     return [f"{kind}_{kinds[:i].count(kind)}" for i, kind in enumerate(kinds)]
 
@@ -104,7 +105,7 @@ def _flatten(x: Array) -> Array:
 
 
 def _rows(x: Array) -> Array:
-    """[C, height, width, B] as `_flatten` has it: [B, height * width * C]."""
+    """Flatten [C, height, width, B] in the order of `_flatten`: [B, height * width * C]."""
     return jnp.reshape(jnp.transpose(x, (1, 2, 0, 3)), (-1, x.shape[-1])).T
 
 
@@ -164,9 +165,20 @@ def stack(
     activation: Activation,
     style: Style,
 ) -> Part:
-    """A `Stack` with its wiring; `shape` is that of one preprocessed observation.
+    """Make a `Stack` with its wiring.
 
-    Raises ValueError when a size is not positive or a convolution does not fit.
+    Args:
+        preprocess: stored observations [B, ...] -> f32[B, *shape].
+        shape: of one preprocessed observation.
+        layers: convolutions, then dense layers.
+        activation: of all layers that are not linear.
+        style: of the network.
+
+    Returns:
+        The part.
+
+    Raises:
+        ValueError: a size is not positive, or a convolution does not fit.
     """
     names = _names(layers)
     edges = []
@@ -193,12 +205,12 @@ def stack(
 
 
 def dense(hidden: tuple[int, ...], activation: Activation, style: Style) -> Part:
-    """Dense layers on the flat output of another part, whose size the wiring needs not know."""
+    """Make dense layers on the flat output of another part, of any size."""
     return stack(lambda x: x, (), tuple(DenseLayer(units) for units in hidden), activation, style)
 
 
 def _leaves(name: str, layer: Layer, style: Style) -> tuple[Path, ...]:
-    """Leaves whose last axis indexes the units of a layer."""
+    """List the leaves whose last axis indexes the units of a layer."""
     dense = isinstance(layer, DenseLayer)
     own = noisy.LEAVES if dense and style.noisy else ("kernel", "bias")
     norm = ("scale", "bias") if style.layer_norm and not layer.linear else ()
@@ -206,7 +218,7 @@ def _leaves(name: str, layer: Layer, style: Style) -> tuple[Path, ...]:
 
 
 def _inputs(names: Sequence[str], layers: Sequence[Layer], style: Style) -> tuple[Path, ...]:
-    """Kernels that read the input of the first of some layers; () where there is none."""
+    """List the kernels that read the input of the first layer; () without layers."""
     if not layers:
         return ()
     both = isinstance(layers[0], DenseLayer) and style.noisy
@@ -215,7 +227,7 @@ def _inputs(names: Sequence[str], layers: Sequence[Layer], style: Style) -> tupl
 
 
 def positions(shape: tuple[int, ...]) -> int:
-    """Rows per unit when a feature of this shape is flattened: height * width, 1 for a vector."""
+    """Count the rows per unit of a flattened feature: height * width, 1 for a vector."""
     product = 1
     for size in shape[:-1]:
         product *= size

@@ -1,9 +1,8 @@
-"""ReLU and softmax with gradients that need their outputs and nothing else.
+"""ReLU and softmax whose gradients need only their outputs.
 
-What JAX and XLA keep for a gradient by themselves is the input of a ReLU beside its output, and of
-a softmax also exponentials and sums, as tables of full size. A mixture of experts has very many of
-these numbers. Barriers keep XLA from computing outputs again from inputs that it would have to
-keep for it.
+By default JAX and XLA keep, for the gradient, the input of a ReLU beside its output, and also
+exponentials and sums of a softmax, as tables of full size. In a mixture of experts these are large.
+Barriers keep XLA from recomputing outputs from inputs, which it would have to keep.
 """
 
 from functools import partial
@@ -16,7 +15,7 @@ from purejaxrl_suite.core.types import Array
 
 @jax.custom_jvp
 def relu(x: Array) -> Array:
-    """max(x, 0), with the gradient of `jax.nn.relu`."""
+    """Compute max(x, 0), with the gradient of `jax.nn.relu`."""
     return jnp.maximum(x, 0)
 
 
@@ -28,7 +27,7 @@ def _relu(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def softmax(x: Array, axis: int) -> Array:
-    """`jax.nn.softmax`."""
+    """Compute `jax.nn.softmax`."""
     return jax.nn.softmax(x, axis=axis)
 
 

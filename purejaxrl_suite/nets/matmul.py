@@ -1,11 +1,11 @@
-"""Matrix products of layers, with a gradient that is written for its backend.
+"""Matrix products of layers, with gradients in a form that is fast on the backend.
 
-The gradient of a kernel, x^T g, contracts over the batch. XLA:CPU then copies x, transposed, which
-takes longer than the product where g is narrow: the head of a policy, 64 units by 6 on 1,024 rows,
-90 microseconds against 25 of (g^T x)^T. Of wide gradients it is their transposition that counts,
-and on small batches or few inputs XLA's own form is the faster. Left alone, XLA rewrites either
-form into the first; a barrier keeps it. And a product over at most `FEW` numbers is a sum of outer
-ones, which XLA fuses with what comes before and after. Elsewhere XLA has its way.
+The gradient of a kernel, x^T g, contracts over the batch. XLA:CPU then copies x transposed, which
+takes longer than the product if g is narrow: for the head of a policy, 64 units by 6 on 1,024 rows,
+90 microseconds against 25 of (g^T x)^T. For wide g the transposition of g costs more, and on small
+batches or few inputs XLA's own form is faster. XLA would rewrite either form into the first; a
+barrier prevents that. A product over at most `FEW` numbers is written as a sum of outer products,
+which XLA fuses with its neighbours. All other products are left to XLA.
 """
 
 import jax
@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.types import Array
 
 FEW = 4
-"""Numbers of an observation, or units of a head, for which no product is called."""
+"""Up to so many inputs, or units of a head, a product is a sum of outer products."""
 
 
 def multiply(x: Array, kernel: Array) -> Array:
-    """x[B, D] @ kernel[D, H]."""
+    """Compute x[B, D] @ kernel[D, H]."""
     (batch, inputs), units = x.shape, kernel.shape[1]
     narrow = units <= min(32, batch // 4)
     wide = inputs >= 2 * units and batch >= 256
@@ -28,17 +28,17 @@ def multiply(x: Array, kernel: Array) -> Array:
 
 
 def multiply_rows(x: Array, kernel: Array) -> Array:
-    """x[B, D] @ kernel[D, H] for very many rows of few numbers, such as the tokens of a batch.
+    """Compute x[B, D] @ kernel[D, H] for very many short rows, such as the tokens of a batch.
 
-    The other form would have XLA:CPU transpose all of the gradient g[B, H] first (5 % of the time
-    of a Soft MoE with 100 tokens, forward and backward).
+    `multiply` would make XLA:CPU transpose the whole gradient g[B, H] first (5 % of the time of a
+    Soft MoE with 100 tokens, forward and backward).
     """
     return product(x, kernel) if jax.default_backend() == "cpu" else x @ kernel
 
 
 @jax.custom_vjp
 def product(x: Array, kernel: Array) -> Array:
-    """x[B, D] @ kernel[D, H] with the gradient (g^T x)^T, unless there are few inputs."""
+    """Compute x[B, D] @ kernel[D, H] with the gradient (g^T x)^T, unless there are few inputs."""
     return _contract(x, kernel)
 
 
@@ -63,7 +63,7 @@ def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array
 
 
 def _over_batch(x: Array, y: Array) -> Array:
-    """x^T y."""
+    """Compute x^T y."""
     return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())))
 
 

@@ -1,9 +1,9 @@
-"""Layers of tokens: mixtures of experts, one layer for all tokens, average pooling.
+"""Layers on tokens: mixtures of experts, one layer for all tokens, average pooling.
 
 A mixture replaces a dense layer (Obando-Ceron et al. 2024, arXiv 2402.08609): expert i is two dense
-layers, units and back to the size of a token, with parameters under `expert_i`, so that all that is
-done to layers and units is done to those of each expert. They are stacked where they are used: one
-product of matrices with a leading axis of experts computes a layer of all of them.
+layers, from a token to units and back to the size of a token. Its parameters are under `expert_i`,
+so interventions on layers and units apply to each expert. Kernels are stacked when they are used:
+one batched matrix product computes a layer of all experts.
 """
 
 import math
@@ -37,7 +37,7 @@ ROUTER = "router"
 class Mixture(NamedTuple):
     """The module of `mixture`, with the functions of a flax module that a Part needs.
 
-    shape: of the input, before it was flattened. expert: of each of them, f32[n, d] -> f32[n, d].
+    shape: of the input, before it was flattened. expert: one expert, f32[n, d] -> f32[n, d].
     """
 
     shape: Shape
@@ -49,11 +49,11 @@ class Mixture(NamedTuple):
 
     @property
     def slots(self) -> int:
-        """Of each expert."""
+        """Return the slots of each expert."""
         return self.router.slots(self.tokens.size(self.shape)[0], self.experts)
 
     def init_with_output(self, key: Key, x: Array, taps: Taps, obs: Array) -> tuple[Any, PyTree]:
-        """The output for x and fresh parameters."""
+        """Draw parameters; return the output for x, and them."""
         key_router, key_experts = jax.random.split(key)
         size = self.tokens.size(self.shape)[1]
 
@@ -69,7 +69,7 @@ class Mixture(NamedTuple):
     def apply(
         self, variables: PyTree, x: Array, taps: Taps, obs: Array
     ) -> tuple[Array, Features, Routing]:
-        """f32[B, D] -> f32[B, m * d]; features f32[B, slots, H] of each expert."""
+        """Apply the mixture, f32[B, D] -> f32[B, m * d]; features are f32[B, slots, H]."""
         params, batch, slots = variables["params"], x.shape[0], self.slots
         tokens = self.tokens.cut(jnp.reshape(x, (batch, *self.shape)))
         learnt = params.get(ROUTER, {})
@@ -95,19 +95,19 @@ class Mixture(NamedTuple):
         return jnp.reshape(out, (batch, -1)), named, routing
 
     def _sum(self, rule: str, table: Array, x: Array) -> Array:
-        """Of a table [B, m, E, p] over tokens m or slots n = E * p; x keeps their order.
+        """Contract a table [B, m, E, p] with x over tokens m, or over slots n = E * p.
 
-        Experts are moved to the front apart from it, where x is small: a product that also moves
-        them would have the compiler transpose the tables in its gradient.
+        Experts are moved to the front in a separate step, on the small x: a product that also moves
+        them would make the compiler transpose the large tables in its gradient.
         """
         weights = jnp.reshape(table, (*table.shape[:2], -1)).astype(self.dtype)
         return jnp.einsum(rule, weights, x.astype(self.dtype)).astype(jnp.float32)
 
     def _of_experts(self, taps: Taps) -> Features:
-        """Taps [E, B, slots, H] of each layer, zeros where an expert has none."""
+        """Stack the taps of each layer, [E, B, slots, H]; zeros where an expert has none."""
         told: dict[str, dict[int, Array]] = {}
         for name, tap in taps.items():
-            if name.startswith("expert_"):  # others are of what stands before, in this namespace
+            if name.startswith("expert_"):  # others belong to earlier parts in this namespace
                 expert, layer = name.split("/", 1)
                 told.setdefault(layer, {})[int(expert.removeprefix("expert_"))] = tap
         stacked = {}
@@ -126,10 +126,22 @@ def mixture(
     activation: Activation,
     style: Style,
 ) -> Part:
-    """Experts of (dense, activation, dense) on the tokens of an input of `shape`.
+    """Make a mixture of experts (dense, activation, dense) on tokens.
 
-    The output are the tokens again, as many and as large. Raises ValueError where the router does
-    not fit the number of experts.
+    Args:
+        shape: of the input, before it was flattened.
+        units: of the hidden layer of an expert.
+        tokens: how the input is cut.
+        router: which token goes to which expert.
+        experts: how many.
+        activation: of the hidden layer.
+        style: of the network.
+
+    Returns:
+        The part; its output has the number and size of the tokens.
+
+    Raises:
+        ValueError: the router does not fit the number of experts, or the shape is unknown.
     """
     if experts < 1:
         raise ValueError(f"experts={experts}: expected at least 1")
@@ -160,13 +172,13 @@ def mixture(
 
 
 def _rows(shape: Shape, tokens: Tokens) -> int:
-    """As in `Part`: a single token is all of the input."""
+    """Return `Part.rows`: a single token is the whole input."""
     count, size = tokens.size(shape)
     return 0 if count == 1 or tokens.tied else size
 
 
 def _of_expert(edge: Edge, i: int, tokens: int) -> Edge:
-    """The edge of a layer of an expert; each of its outputs is read in every token."""
+    """Make the edge of an expert's layer; each of its outputs is read in every token."""
     own = f"expert_{i}"
     return edge._replace(
         layer=f"{own}/{edge.layer}",
@@ -177,7 +189,7 @@ def _of_expert(edge: Edge, i: int, tokens: int) -> Edge:
 
 
 class Shared(NamedTuple):
-    """The module of `shared`: one dense layer on every token, then a sum or mean over tokens."""
+    """Module of `shared`: one dense layer on every token, then a sum or mean over tokens."""
 
     shape: Shape
     tokens: Tokens
@@ -185,13 +197,13 @@ class Shared(NamedTuple):
     reduce: Callable[..., Array]
 
     def init_with_output(self, key: Key, x: Array, taps: Taps) -> tuple[Any, PyTree]:
-        """The output for x and fresh parameters."""
+        """Draw parameters; return the output for x, and them."""
         size = self.tokens.size(self.shape)[1]
         variables = self.layer.module.init(key, jnp.zeros((1, size)), {})
         return self.apply(variables, x, taps), variables
 
     def apply(self, variables: PyTree, x: Array, taps: Taps) -> tuple[Array, Features]:
-        """f32[B, D] -> f32[B, units]; the feature of the layer is f32[B, m, units]."""
+        """Apply the layer, f32[B, D] -> f32[B, units]; its feature is f32[B, m, units]."""
         tokens = self.tokens.cut(jnp.reshape(x, (x.shape[0], *self.shape)))
         flat = {name: jnp.reshape(tap, (-1, tap.shape[-1])) for name, tap in taps.items()}
         rows = jnp.reshape(tokens, (-1, tokens.shape[-1]))
@@ -209,7 +221,7 @@ def shared(
     activation: Activation,
     style: Style,
 ) -> Part:
-    """One dense layer with its activation for all tokens; `reduce` is `jnp.sum` or `jnp.mean`."""
+    """Make one dense layer with activation for all tokens; `reduce` is `jnp.sum` or `jnp.mean`."""
     check_keeps_units(activation)
     if shape == ():
         raise ValueError("tokens cannot stand behind a part that does not know its shape")
@@ -228,17 +240,17 @@ def shared(
 
 
 class Pool(NamedTuple):
-    """The module of `pooled`, without parameters."""
+    """Module of `pooled`, without parameters."""
 
     shape: Shape
     size: int
 
     def init_with_output(self, key: Key, x: Array, taps: Taps) -> tuple[Any, PyTree]:
-        """The output, and no parameters."""
+        """Return the output, and no parameters."""
         return self.apply({}, x, taps), {}
 
     def apply(self, variables: PyTree, x: Array, taps: Taps) -> tuple[Array, Features]:
-        """Means f32[B, size * size * channels] over size x size parts of the feature map."""
+        """Average over size x size parts of the feature map: f32[B, size * size * channels]."""
         x = jnp.reshape(x, (x.shape[0], *self.shape))
         rows, columns = (_means(n, self.size) for n in self.shape[:2])
         means = jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns)
@@ -246,9 +258,9 @@ class Pool(NamedTuple):
 
 
 def pooled(shape: Shape, size: int) -> Part:
-    """Averages over size x size parts of a feature map (height, width, channels).
+    """Make the average over size x size parts of a feature map (height, width, channels).
 
-    Where they do not fit, parts overlap, as in PyTorch's adaptive pooling.
+    If its sides are not multiples of `size`, parts overlap, as in PyTorch's adaptive pooling.
     """
     if len(shape) != 3:
         raise ValueError(f"pool: input shape {shape}, expected (height, width, channels)")
@@ -259,7 +271,7 @@ def pooled(shape: Shape, size: int) -> Part:
 
 
 def _means(entries: int, parts: int) -> np.ndarray:
-    """f32[parts, entries]: row i holds the weights of part i."""
+    """Make the averaging matrix f32[parts, entries]; row i has the weights of part i."""
     table = np.zeros((parts, entries), np.float32)
     for i in range(parts):
         begin, end = i * entries // parts, -(-(i + 1) * entries // parts)

@@ -1,4 +1,4 @@
-"""Assembly: parts in a chain, perhaps a recurrent cell, then heads; parameters in fixed namespaces.
+"""Assemble networks: a chain of parts, an optional recurrent cell, heads; in fixed namespaces.
 
 The name of a layer is the path of its parameters: the feature `trunk/actor/dense_0` comes from
 `params["trunk"]["actor"]["dense_0"]`.
@@ -31,9 +31,10 @@ GRU_LAYER = "/".join(GRU)
 
 
 class Body(NamedTuple):
-    """parts: in order, each with its place in the parameters. heads: those that read the last.
+    """One chain of a network and its heads.
 
-    ensemble: what of it there is once for each expert, the heads at least; None for nothing.
+    parts: in order, each with its path in the parameters. heads: names of those that read the last
+    part. ensemble: the parts that each expert has of its own, at least the heads; None without.
     """
 
     parts: Chain
@@ -42,7 +43,7 @@ class Body(NamedTuple):
 
 
 class Blueprint(NamedTuple):
-    """All that is static about a network. A `gru` stands between one body and the heads."""
+    """Static description of a network. A `gru` stands between a single body and the heads."""
 
     observation: Box
     bodies: tuple[Body, ...]
@@ -52,7 +53,7 @@ class Blueprint(NamedTuple):
 
 
 def assemble(blueprint: Blueprint) -> Network:
-    """Build the functions of a `Network`; see its docstring for their arguments."""
+    """Build the functions of a `Network`, whose docstring describes their arguments."""
     gru = blueprint.gru
 
     def init(key: Key) -> PyTree:
@@ -101,7 +102,7 @@ def assemble(blueprint: Blueprint) -> Network:
 def _encode(
     blueprint: Blueprint, params: PyTree, obs: Array, taps: Taps
 ) -> tuple[tuple[Array, ...], Seen]:
-    """Output of each body, f32[B, D] unless it has no part, and what is seen in all."""
+    """Apply each body: outputs f32[B, D] (obs without parts) and intermediate results of all."""
     outputs, seen = [], chain.NOTHING
     for body in blueprint.bodies:
         x, found = chain.run(body.parts, params, obs, taps)

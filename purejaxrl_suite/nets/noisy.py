@@ -1,15 +1,15 @@
 """NoisyNet: linear layers with learnt, factorised Gaussian noise.
 
-Fortunato et al. 2018, arXiv 1706.10295, sections 3 and 3.2. A noisy layer keeps the deviations of
-its kernel and bias beside them, and its forward pass reads the means. Noise is added to the
+Fortunato et al. 2018, arXiv 1706.10295, sections 3 and 3.2. A noisy layer has means and standard
+deviations of its kernel and bias, and its forward pass uses the means. Noise is added to the
 parameters before a network is applied, so that `Network.apply` stays a function of parameters and
 observations:
 
     noise = draw_noise(key, params)
     output, internals = network.apply(add_noise(params, noise), obs)
 
-Differentiated through `add_noise`, the loss reaches means and deviations. One draw serves a whole
-batch, as in the paper; leave it out to act without noise.
+Gradients through `add_noise` train means and deviations. One draw serves a whole batch, as in the
+paper; without `add_noise` the network acts without noise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,15 +23,15 @@ from flax import linen as nn
 from purejaxrl_suite.core.types import Array, Key, Network, Path, PyTree
 from purejaxrl_suite.nets.matmul import multiply
 
-SIGMA = 0.5  # deviations start at this over the root of the number of inputs
+SIGMA = 0.5  # initial deviations are SIGMA / sqrt(inputs)
 LEAVES = ("kernel", "bias", "kernel_sigma", "bias_sigma")
 
 
 class NoisyLinear(nn.Module):
-    """f32[B, D] -> f32[B, units] by the means; `add_noise` moves them.
+    """A linear layer f32[B, D] -> f32[B, units] with its mean parameters; `add_noise` moves them.
 
     Initialised as in the paper, whatever the style of the network: means uniform within
-    1 / sqrt(D), deviations 0.5 / sqrt(D). dtype is that of the product.
+    1 / sqrt(D), deviations 0.5 / sqrt(D). dtype: of the product.
     """
 
     units: int
@@ -59,28 +59,50 @@ class Noise(NamedTuple):
 
 
 def is_noisy(network: Network) -> bool:
-    """Whether a network has noisy layers; nothing is computed."""
+    """Tell whether a network has noisy layers, without computing parameters."""
     shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
     return any(True for _ in _layers(shapes, ()))
 
 
 def draw_noise(key: Key, params: PyTree) -> dict[str, Noise]:
-    """Noise of every noisy layer, by its name (`trunk/dense_0`); {} where there is none.
+    """Draw the noise of every noisy layer.
 
-    Of `params` only the shapes are read, so those of `jax.eval_shape(network.init, key)` do.
+    Args:
+        key: of the draw.
+        params: of the network; only shapes are read, as of `jax.eval_shape(network.init, key)`.
+
+    Returns:
+        {layer name, such as `trunk/dense_0`: its Noise}; {} without noisy layers.
     """
     layers = list(_layers(params, ()))
     if not layers:
         return {}
     sizes = [size for _, layer in layers for size in layer["kernel"].shape]
-    # One draw for all layers: each would be as long a program as this one.
+    # One draw for all layers: one for each would make as many programs of this size.
     drawn = jnp.split(_scaled(key, sum(sizes)), np.cumsum(sizes[:-1]))
     pairs = zip(drawn[::2], drawn[1::2], strict=True)
     return {"/".join(path): Noise(*pair) for (path, _), pair in zip(layers, pairs, strict=True)}
 
 
 def add_noise(params: PyTree, noise: Mapping[str, Noise]) -> PyTree:
-    """Parameters whose noisy kernels and biases are mean + deviation * noise (equation 9)."""
+    """Replace the kernels and biases of noisy layers by mean + deviation * noise (equation 9).
+
+    Args:
+        params: of the network.
+        noise: from `draw_noise`.
+
+    Returns:
+        The parameters to apply the network with.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> network = pjs.nets.q_network(env.observation, env.action, hidden=(8,), noisy=True)
+        >>> params = network.init(jax.random.key(0))
+        >>> noise = pjs.nets.draw_noise(jax.random.key(1), params)
+        >>> values, _ = network.apply(pjs.nets.add_noise(params, noise), jnp.zeros((1, 4)))
+        >>> values.shape
+        (1, 2)
+    """
 
     def visit(node: PyTree, path: Path) -> PyTree:
         if not isinstance(node, Mapping):
@@ -99,12 +121,12 @@ def add_noise(params: PyTree, noise: Mapping[str, Noise]) -> PyTree:
 
 
 def kernels(module: nn.Module) -> tuple[str, ...]:
-    """Names of the leaves of a linear module whose rows are fed by its input."""
+    """Name the leaves of a linear module whose rows are fed by its input."""
     return ("kernel", "kernel_sigma") if isinstance(module, NoisyLinear) else ("kernel",)
 
 
 def _layers(node: PyTree, path: Path) -> Iterator[tuple[Path, Mapping[str, Array]]]:
-    """Noisy layers in the order of their names, which jit and grad do not change."""
+    """Yield noisy layers in the order of their names, which jit and grad keep."""
     if not isinstance(node, Mapping):
         return
     if "kernel_sigma" in node:

@@ -1,11 +1,12 @@
-"""LayerNorm (Ba et al. 2016, arXiv 1607.06450), the variance from the centred numbers.
+"""LayerNorm (Ba et al. 2016, arXiv 1607.06450) with the variance of the centred numbers.
 
-flax's default takes it as E[x^2] - E[x]^2, which in float32 has no digit left where the mean is a
-thousand times the deviation: at 1,000 +- 0.1 it gave +-356 for +-3.4. So all norms are made here.
+flax's default computes it as E[x^2] - E[x]^2, which in float32 has no correct digit if the mean is
+a thousand times the standard deviation: at 1,000 +- 0.1 it gave +-356 for +-3.4. So all norms are
+made here.
 
 Convolutions that keep the batch on the last axis, on a CPU, have channels on the first one.
-XLA:CPU has no good form of a sum over a few channels far apart, least of all in a gradient that it
-fuses with what follows. A product with a row of equal weights is one, forwards and backwards.
+XLA:CPU is slow at sums over a few distant channels, above all in a gradient that it fuses with
+later operations. A product with a row of equal weights is fast, forwards and backwards.
 """
 
 from typing import Any
@@ -21,12 +22,12 @@ EPSILON = 1e-6
 
 
 def layer_norm(dtype: Any, name: str | None) -> nn.LayerNorm:
-    """LayerNorm of x[..., H] over H, for the module that calls it; the result is of `dtype`."""
+    """Make a LayerNorm of x[..., H] over H inside the calling module; the result is of `dtype`."""
     return nn.LayerNorm(epsilon=EPSILON, dtype=dtype, use_fast_variance=False, name=name)
 
 
 class FirstAxisNorm(nn.Module):
-    """LayerNorm of x[C, ...] over C; parameters are those of `layer_norm`."""
+    """LayerNorm of x[C, ...] over C, with the parameters of `layer_norm`."""
 
     dtype: Any
 
@@ -42,7 +43,7 @@ class FirstAxisNorm(nn.Module):
 
 @jax.custom_vjp
 def standardize(x: Array) -> Array:
-    """x[C, ...] to mean 0 and deviation 1 over C."""
+    """Standardize x[C, ...] to mean 0 and standard deviation 1 over C."""
     return _forward(x)[0]
 
 
@@ -62,6 +63,6 @@ standardize.defvjp(_forward, _backward)
 
 
 def _mean(x: Array) -> Array:
-    """Mean over the first axis, which stays."""
+    """Compute the mean over the first axis, and keep that axis."""
     weights = jnp.full((1, len(x)), 1.0 / len(x), x.dtype)
     return jnp.reshape(weights @ jnp.reshape(x, (len(x), -1)), (1, *x.shape[1:]))

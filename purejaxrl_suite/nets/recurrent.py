@@ -1,4 +1,4 @@
-"""A gated recurrent unit between trunk and heads.
+"""Gated recurrent unit (GRU) between trunk and heads.
 
 Formulas: Cho et al. 2014 (arXiv 1406.1078), in the form of cuDNN and flax, where the reset gate
 multiplies the recurrent product. Each gate has its own leaves, so that the last axis of every
@@ -19,14 +19,14 @@ GATES = ("reset", "update", "candidate")
 
 
 class Gru(NamedTuple):
-    """units: of the memory f32[B, units]. dtype: of matrix products."""
+    """Sizes of a GRU. units: of the memory f32[B, units]. dtype: of matrix products."""
 
     units: int
     dtype: Any
 
 
 def init(gru: Gru, key: Key, inputs: int) -> dict[str, dict[str, Array]]:
-    """Parameters: input kernels LeCun normal, recurrent kernels orthogonal, biases zero."""
+    """Draw parameters: input kernels LeCun normal, recurrent kernels orthogonal, biases zero."""
     key_input, key_recurrent = jax.random.split(key)
     kernels = {
         "input": _draw(nn.initializers.lecun_normal(), key_input, (inputs, gru.units)),
@@ -36,18 +36,18 @@ def init(gru: Gru, key: Key, inputs: int) -> dict[str, dict[str, Array]]:
     params = {
         gate: {name: leaf[i] for name, leaf in kernels.items()} for i, gate in enumerate(GATES)
     }
-    # The candidate's recurrent product is gated, so it has a bias of its own.
+    # The candidate's recurrent product is gated, so it needs its own bias.
     params["candidate"]["recurrent_bias"] = jnp.zeros((gru.units,), jnp.float32)
     return params
 
 
 def _draw(initializer: Initializer, key: Key, shape: tuple[int, ...]) -> Array:
-    """One kernel per gate f32[3, *shape]; batched, since orthogonal ones are slow to compile."""
+    """Draw a kernel per gate, f32[3, *shape], as a batch: orthogonal ones are slow to compile."""
     return jax.vmap(lambda key: initializer(key, shape))(jax.random.split(key, len(GATES)))
 
 
 class Joined(NamedTuple):
-    """The leaves of all gates side by side: kernels [., 3 H] in the dtype of the products."""
+    """Parameters of all gates side by side: kernels [., 3 H] in the dtype of the products."""
 
     input: Array
     bias: Array
@@ -56,7 +56,7 @@ class Joined(NamedTuple):
 
 
 def join(gru: Gru, params: Mapping[str, Mapping[str, Array]]) -> Joined:
-    """Put the gates side by side; outside a scan, so that it is done once."""
+    """Put the gates side by side; called outside a scan, so that it is done once."""
 
     def leaves(name: str) -> Array:
         return jnp.concatenate([params[gate][name] for gate in GATES], axis=-1)
@@ -70,12 +70,12 @@ def join(gru: Gru, params: Mapping[str, Mapping[str, Array]]) -> Joined:
 
 
 def project(joined: Joined, x: Array) -> Array:
-    """The part of the gates that does not depend on the memory: f32[B, D] -> f32[B, 3 H]."""
+    """Compute the part of the gates that does not need the memory: f32[B, D] -> f32[B, 3 H]."""
     return _product(x, joined.input) + joined.bias[None]
 
 
 def step(joined: Joined, projected: Array, memory: Array) -> Array:
-    """One step of the cell: the next memory f32[B, H]."""
+    """Take one step of the cell: return the next memory f32[B, H]."""
     reset_x, update_x, candidate_x = jnp.split(projected, 3, axis=-1)
     reset_h, update_h, candidate_h = jnp.split(_product(memory, joined.recurrent), 3, axis=-1)
     reset = jax.nn.sigmoid(reset_x + reset_h)
@@ -87,9 +87,17 @@ def step(joined: Joined, projected: Array, memory: Array) -> Array:
 def unroll(
     joined: Joined, projected: Array, memory: Array, starts: Array, tap: Array | None
 ) -> Array:
-    """Memories f32[T, B, H] after each step, forgotten before the steps with `starts` bool[T, B].
+    """Take T steps of the cell.
 
-    projected: f32[T, B, 3 H] from `project`. tap: f32[T, B, H], added to every memory, or None.
+    Args:
+        joined: from `join`.
+        projected: f32[T, B, 3 H], from `project`.
+        memory: f32[B, H], before the first step.
+        starts: bool[T, B], before which steps the memory is reset.
+        tap: f32[T, B, H], added to every memory, or None.
+
+    Returns:
+        f32[T, B, H], the memory after each step.
     """
 
     def body(memory: Array, inputs: Any) -> tuple[Array, Array]:
@@ -102,7 +110,7 @@ def unroll(
 
 
 def edge(gru: Gru, path: Path, readers: tuple[Path, ...]) -> Edge:
-    """Wiring of the memory's units; they can't be re-initialised one by one."""
+    """Make the edge of the memory's units, which cannot be re-initialised one by one."""
     incoming = [(*path, gate, leaf) for gate in GATES for leaf in ("input", "recurrent", "bias")]
     incoming.append((*path, "candidate", "recurrent_bias"))
     recurrent = tuple((*path, gate, "recurrent") for gate in GATES)
@@ -112,7 +120,7 @@ def edge(gru: Gru, path: Path, readers: tuple[Path, ...]) -> Edge:
 
 
 def input_kernels(path: Path) -> tuple[Path, ...]:
-    """Kernels that read what feeds the cell."""
+    """List the kernels that read the input of the cell."""
     return tuple((*path, gate, "input") for gate in GATES)
 
 

@@ -26,9 +26,9 @@ def _blocks(count: int) -> tuple[Block, ...]:
 
 
 class ResidualTrunk(nn.Module):
-    """x = act(norm(dense(input))), then blocks x + norm(dense(act(norm(dense(x))))).
+    """A stem x = act(norm(dense(input))), then blocks x + norm(dense(act(norm(dense(x))))).
 
-    Features: of each block the activation between its layers, and the stream at the end.
+    Features: in each block the activation between its layers, and the stream at the end.
     """
 
     width: int
@@ -53,14 +53,17 @@ class ResidualTrunk(nn.Module):
         product = lambda x, kernel, *_, **__: multiply(x, kernel)  # noqa: E731
         dense = nn.Dense(self.width, kernel_init=init, dtype=dtype, dot_general=product, name=name)
         norm = layer_norm(dtype, f"{name}_norm")
-        return norm(dense(x)).astype(jnp.float32)  # the stream is a sum: it needs the digits
+        return norm(dense(x)).astype(jnp.float32)  # the stream is a sum, which needs the precision
 
 
 def residual_trunk(width: int, blocks: int, activation: Activation, style: Style) -> Part:
-    """A stem and `blocks` residual blocks of `width` units.
+    """Make a stem and `blocks` residual blocks of `width` units.
 
     The units between the layers of a block are recyclable. Those of the stream have several
-    producers and readers, so they are not. Raises ValueError when a size is not positive.
+    producers and readers, so they are not.
+
+    Raises:
+        ValueError: a size is not positive.
     """
     check_keeps_units(activation)
     if width < 1 or blocks < 1:

@@ -1,12 +1,11 @@
-"""Routers of mixtures of experts: which token goes to which expert, and what comes back of it.
+"""Routers of mixtures of experts: which tokens an expert reads, and where its outputs go.
 
 A router turns the tokens of an observation into two tables, `dispatch` and `combine`, over tokens,
-experts and the slots of an expert. An expert sees in each of its slots a weighted sum of tokens,
-and a token gets a weighted sum of what the slots made of it. Soft, sparse and fixed routing are
-different tables; capacities are per observation and never per batch.
-
-Soft MoE: Puigcerver et al. 2023, arXiv 2308.00951. In RL: Obando-Ceron et al. 2024, arXiv
-2402.08609, whose sizes and initialisation these are. Logits are softened in float32.
+experts and the slots of an expert. Each slot of an expert reads a weighted sum of tokens
+(`dispatch`), and each token gets a weighted sum of the outputs of slots (`combine`). Soft, sparse
+and fixed routing are different tables; capacities are per observation and never per batch.
+Soft MoE: Puigcerver et al. 2023, arXiv 2308.00951. Sizes and initialisation are those of
+Obando-Ceron et al. 2024 (arXiv 2402.08609) in RL. Softmaxes are computed in float32.
 """
 
 import math
@@ -23,10 +22,10 @@ from purejaxrl_suite.nets.matmul import multiply_rows
 
 
 class Routing(NamedTuple):
-    """Tables of a batch; m tokens, E experts, p slots of each.
+    """Routing tables of a batch, for m tokens and E experts of p slots.
 
     dispatch, combine: f32[B, m, E, p]. probabilities: f32[B, m, E], of the experts for each token.
-    dropped: f32[B], share of choices that no expert had a slot for. loss: f32[], for balance.
+    dropped: f32[B], share of choices without a free slot. loss: f32[], the balancing loss.
     """
 
     dispatch: Array
@@ -37,14 +36,15 @@ class Routing(NamedTuple):
 
 
 class Router(NamedTuple):
-    """A rule, before it is known what is routed.
+    """A routing rule, independent of the sizes of tokens and experts.
 
-    init: (key, size of a token, experts, slots) -> parameters: `kernel` f32[size, .] and perhaps
-        more, or {} where nothing is learnt.
-    slots: (tokens, experts) -> slots of an expert; raises ValueError where the rule does not fit.
+    init: (key, size of a token, experts, slots) -> parameters: `kernel` f32[size, .], possibly
+        others, or {} if nothing is learnt.
+    slots: (tokens, experts) -> slots of an expert; raises ValueError if the rule does not fit.
     route: (parameters, logits f32[B, m, .], obs[B, ...], experts, slots) -> Routing.
     logits: (parameters, tokens f32[B, m, d], dtype of the product) -> f32[B, m, .].
-    reads: whether the tokens decide. tied: whether an entry of a token acts on the others, too.
+    reads: whether routing depends on the tokens. tied: whether an entry of a token also affects the
+        weights of other entries.
     """
 
     init: Callable[[Key, int, int, int], PyTree]
@@ -62,12 +62,23 @@ def soft(
     normalized: bool = False,
     learned: bool = True,
 ) -> Router:
-    """Soft MoE: every slot sees a mean of all tokens, every token a mean of all slots.
+    """Make the router of Soft MoE: slots read means of all tokens, tokens get means of all slots.
 
-    slots: of each expert; None is ceil(tokens * capacity / experts). normalized: tokens and the
-    columns of Phi have unit length, and one learnt number scales their products. learned: else Phi
-    stays what it was drawn as (in the released code it is drawn anew at each use, from a wider
-    distribution). Phi starts with the deviation 1 / sqrt(size of a token * experts).
+    Phi starts with the standard deviation 1 / sqrt(size of a token * experts).
+
+    Args:
+        slots: of each expert; None is ceil(tokens * capacity / experts).
+        capacity: slots of all experts per token, if `slots` is None.
+        normalized: tokens and the columns of Phi have unit length, and one learnt number scales
+            their products.
+        learned: whether Phi is learnt; else it keeps its initial value (in the released code it is
+            drawn anew at each use, from a wider distribution).
+
+    Returns:
+        The router.
+
+    Raises:
+        ValueError: slots or capacity are not positive.
     """
     if capacity <= 0 or (slots is not None and slots < 1):
         raise ValueError(f"slots={slots}, capacity={capacity}: expected positive numbers")
@@ -111,17 +122,30 @@ def top_k(
     load: float = 0.0,
     learned: bool = True,
 ) -> Router:
-    """Every token goes to its k most probable experts, weighted by their probabilities.
+    """Make the router that sends every token to its k most probable experts.
 
-    These are not made to sum to one. An expert has ceil(k * tokens * capacity / experts) slots; it
-    serves first choices before second ones, and earlier tokens before later ones. What is left over
-    is dropped: it adds exactly zero.
+    Outputs are weighted by the probabilities of the k experts, which are not normalised to sum to
+    one. An expert has ceil(k * tokens * capacity / experts) slots; it serves first choices before
+    second ones, and earlier tokens before later ones. Tokens without a slot are dropped: they add
+    exactly zero.
 
-    noise: deviation of what is added to the logits, in units of 1 / experts. It is a function of
-    the logits, scrambled, so that a network stays one of its parameters and observations.
-    importance, load: weights of two losses that balance experts, squared coefficients of variation
-    of summed probabilities and of the probability that noise makes an expert win (Riquelme et al.
-    2021, arXiv 2106.05974, appendix A), over a batch; in Dopamine over each observation.
+    Args:
+        k: experts of a token.
+        capacity: factor on the slots of an expert; 1 is room for all tokens if they are spread
+            evenly.
+        noise: standard deviation of noise on the logits, in units of 1 / experts. It is a hash of
+            the logits, so that the network stays a function of its parameters and observations.
+        importance: weight of a loss that balances experts, the squared coefficient of variation of
+            summed probabilities (Riquelme et al. 2021, arXiv 2106.05974, appendix A), over a
+            batch; in Dopamine over each observation.
+        load: weight of the same for the probability that noise makes an expert win.
+        learned: whether the kernel is learnt.
+
+    Returns:
+        The router.
+
+    Raises:
+        ValueError: a number is out of range, or (when the network is built) k exceeds the experts.
     """
     if k < 1 or capacity <= 0 or min(noise, importance, load) < 0:
         raise ValueError(
@@ -163,10 +187,13 @@ def top_k(
 
 
 def expert_choice(capacity: float = 1.0) -> Router:
-    """Every expert takes the ceil(tokens * capacity / experts) tokens that are its most probable.
+    """Make the router in which each expert takes its ceil(tokens * capacity / experts) best tokens.
 
     Zhou et al. 2022, arXiv 2202.09368: probabilities are a softmax over experts, as in `top_k`, and
-    weigh what comes back. A token may be taken by several experts, or by none.
+    weight the outputs. A token may be taken by several experts, or by none.
+
+    Raises:
+        ValueError: the capacity is not positive.
     """
     if capacity <= 0:
         raise ValueError(f"capacity={capacity}: expected a positive number")
@@ -196,9 +223,9 @@ def expert_choice(capacity: float = 1.0) -> Router:
 
 
 def by_task(task: Callable[[Array], Array]) -> Router:
-    """Expert i for task i, all tokens, with weight 1: nothing is learnt.
+    """Make the router that sends all tokens of task i to expert i, with weight 1, without learning.
 
-    task: obs[B, ...] -> i32[B], from what the network is shown: `core.spaces.task_of`, or any
+    task: obs[B, ...] -> i32[B], from the network's observations: `core.spaces.task_of`, or any
     function of yours.
     """
 
@@ -228,7 +255,7 @@ def _linear(key: Key, size: int, experts: int, slots: int) -> PyTree:
 
 
 def _logits(tokens: Array, kernel: Array, dtype: Any) -> Array:
-    """f32[B, m, .], whatever the product is computed in."""
+    """Compute logits f32[B, m, .], in float32 for any dtype of the product."""
     rows = jnp.reshape(tokens, (-1, tokens.shape[-1])).astype(dtype)
     found = multiply_rows(rows, kernel.astype(dtype))
     return jnp.reshape(found, (*tokens.shape[:2], -1)).astype(jnp.float32)
@@ -239,7 +266,7 @@ def _unit(x: Array, axis: int) -> Array:
 
 
 def _place(choice: Array) -> Array:
-    """How many came before to the same expert: of one-hot f32[B, m, k, E], first choices first."""
+    """Count earlier choices of the same expert in one-hot f32[B, m, k, E], first choices first."""
     batch, tokens, k, experts = choice.shape
     line = jnp.reshape(jnp.swapaxes(choice, 1, 2), (batch, k * tokens, experts))
     before = jnp.cumsum(line, axis=1) - line
@@ -247,7 +274,7 @@ def _place(choice: Array) -> Array:
 
 
 def _scrambled(logits: Array) -> Array:
-    """Standard normal numbers f32[B, m, E] that are a function of each token's logits and place."""
+    """Hash each token's logits and place to standard normal numbers f32[B, m, E]."""
     bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(logits), jnp.uint32)
     odd = 2 * jnp.arange(logits.shape[2], dtype=jnp.uint32) + 1
     place = jnp.arange(logits.shape[1], dtype=jnp.uint32)

@@ -1,10 +1,10 @@
 """Action values with the self-predictive head of SPR (arXiv 2007.05929) and BBF (2305.19452).
 
 The encoder's output, scaled to [0, 1] for each observation, is the latent state. A convolutional
-model predicts the latents after each of some actions; they are projected by the first dense layer
-of the trunk, without its activation, and a linear predictor follows. The targets are projected
-latents of the observations that did follow, by the target network. Pooling comes before that layer;
-a bridge with parameters, which stands in its place, is the projection itself.
+model predicts the latents after each of K actions; the first dense layer of the trunk projects
+them, without its activation, and a linear predictor follows. The targets are the target network's
+projected latents of the true next observations. A pooling bridge comes before the projecting layer;
+a bridge with parameters replaces that layer, so it is the projection.
 """
 
 import itertools
@@ -50,9 +50,9 @@ PREDICTED = ("aux", "predictor", "kernel")
 
 
 class SelfPredictive(NamedTuple):
-    """A network, and what self-prediction makes of the features of its forward pass.
+    """A network of action values, and the functions of self-prediction.
 
-    network: action values; `init` gives the parameters of all, those below under `aux`.
+    network: action values; `init` draws all parameters, those of self-prediction under `aux`.
     predict: (params, features, actions i32[B, K]) -> f32[B, K, D], predicted projections of the
         observations after each of the actions.
     project: (params, features) -> f32[B, D], the projection of the observations themselves.
@@ -79,17 +79,17 @@ def self_predictive(
     kernel_init: Initializer | None = None,
     dtype: Any = jnp.float32,
 ) -> SelfPredictive:
-    """The network of BBF; `network.apply` puts out f32[B, A, atoms], or f32[B, A] for 0 atoms.
+    """Build BBF's network; `network.apply` returns f32[B, A, atoms], or f32[B, A] for 0 atoms.
 
     The units of the encoder's last layer are not recyclable: scaling a latent ties them together.
-    A unit of the first dense layer that is dead behind its activation is dead for the values, and
-    not for self-prediction, which reads it before.
+    A unit of the first dense layer that is dead after its activation is dead for the values but not
+    for self-prediction, which reads it before the activation.
 
     Args:
-        observation: (height, width, channels), without batch axes.
+        observation: space of shape (height, width, channels), without batch axes.
         action: Discrete.
-        hidden: units of the dense layers; the first projects, and has D units (with a bridge in its
-            place D is the size of what that puts out).
+        hidden: units of the dense layers; the first is the projection and has D units (if a bridge
+            replaces it, D is the size of the bridge's output).
         encoder: with a convolutional output; None is `impala()`. BBF's is `impala(width=4)` with
             hidden (2048,).
         bridge: from the scaled latent to the heads; None is `flatten()`. A `big` one has no latent.
@@ -99,6 +99,13 @@ def self_predictive(
         activation: of dense layers and of the transition model.
         kernel_init: of all kernels; None is Xavier uniform.
         dtype: of matrix products; parameters and outputs are float32.
+
+    Returns:
+        The network with the functions of self-prediction.
+
+    Raises:
+        ValueError: a size is out of range, the encoder's output is not convolutional, or the bridge
+            has no latent state.
     """
     check(observation, hidden, 0)
     check_keeps_units(activation)
@@ -149,7 +156,7 @@ def self_predictive(
 
 
 def _latent(encoder: Part) -> tuple[str, int]:
-    """The layer whose output is the latent state, and its channels."""
+    """Return the layer whose output is the latent state, and its channels."""
     shape = encoder.shape
     if len(shape) != 3:
         raise ValueError(f"encoder: output shape {shape}, expected (height, width, channels)")
@@ -160,7 +167,7 @@ def _latent(encoder: Part) -> tuple[str, int]:
 
 
 def _between(parts: Chain) -> Chain:
-    """What stands between the latent and the trunk."""
+    """Return the parts between the latent state and the trunk."""
     found = tuple(itertools.takewhile(lambda placed: placed[0][0] == "bridge", parts))
     if any(part.routes and not part.module.router.reads for _, part in found):
         raise ValueError("bridge: its router reads observations, expected one that reads tokens")
@@ -168,7 +175,7 @@ def _between(parts: Chain) -> Chain:
 
 
 def _with_aux(edge: Edge, last: str, ends: Collection[str]) -> Edge:
-    """The edge with what reads its units under `aux`; `ends`: layers whose units are projected."""
+    """Add to an edge the readers of its units under `aux`; `ends`: layers that are projected."""
     if edge.layer in ends:
         return edge._replace(outgoing=(*edge.outgoing, PREDICTED))
     if edge.layer == last:
@@ -178,7 +185,7 @@ def _with_aux(edge: Edge, last: str, ends: Collection[str]) -> Edge:
 
 
 class Scaled(nn.Module):
-    """`scaled`, as the module of a part without parameters."""
+    """Module of `scaled`, without parameters."""
 
     @nn.compact
     def __call__(self, x: Array, taps: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
@@ -187,7 +194,7 @@ class Scaled(nn.Module):
 
 
 def scaled(x: Array) -> Array:
-    """Every x[i] of a batch moved and scaled to [0, 1] (Schrittwieser et al. 2020, 1911.08265)."""
+    """Shift and scale every x[i] of a batch to [0, 1] (Schrittwieser et al. 2020, 1911.08265)."""
     axes = tuple(range(1, x.ndim))
     low, high = jnp.min(x, axes, keepdims=True), jnp.max(x, axes, keepdims=True)
     return (x - low) / (high - low + 1e-5)
@@ -196,7 +203,7 @@ def scaled(x: Array) -> Array:
 def _init_aux(
     key: Key, kernel_init: Initializer, channels: int, actions: int, units: int
 ) -> dict[str, Any]:
-    """Both convolutions keep the channels; rows of actions are apart, for they are no units."""
+    """Draw parameters under `aux`; kernel rows for actions are a leaf of their own: no units."""
     keys = jax.random.split(key, 3)
     first = kernel_init(keys[0], (3, 3, channels + actions, channels), jnp.float32)
     zeros = jnp.zeros(channels, jnp.float32)
@@ -212,7 +219,7 @@ def _init_aux(
 def _transition(
     params: PyTree, latent: Array, action: Array, activation: Activation, dtype: Any
 ) -> Array:
-    """The latent [B, height, width, C] after one action i32[B]."""
+    """Predict the latent [B, height, width, C] after one action i32[B]."""
     first, second = params["conv_0"], params["conv_1"]
     one_hot = jax.nn.one_hot(action, first["action"].shape[2], dtype=latent.dtype)
     planes = jnp.broadcast_to(one_hot[:, None, None], (*latent.shape[:3], one_hot.shape[-1]))

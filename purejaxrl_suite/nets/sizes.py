@@ -1,4 +1,4 @@
-"""How many parameters a network has, where they are, and which size has as many as another."""
+"""Count the parameters of networks, and find the size that matches a count."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,9 +10,14 @@ from purejaxrl_suite.core.types import Network, PyTree
 
 
 def parameter_count(network: Network | PyTree, depth: int = 1) -> dict[str, int]:
-    """Numbers of parameters: {"": of all, "trunk": of one namespace ...}, without drawing any.
+    """Count the parameters of a network, by namespace, without drawing any.
 
-    network: or its parameters. depth: names in a path; with 2, `trunk/dense_0` is counted, too.
+    Args:
+        network: the network, or its parameters.
+        depth: names in a path; with 2, `trunk/dense_0` is counted, too.
+
+    Returns:
+        {"": all, "trunk": those of one namespace ...}.
     """
     params: Any = network
     if isinstance(network, Network):
@@ -32,11 +37,28 @@ def _counted(node: PyTree, name: str, depth: int) -> dict[str, int]:
 def matching(
     build: Callable[[int], Network], parameters: int, *, tolerance: float = 0.01
 ) -> tuple[int, Network]:
-    """The size whose network has as many parameters as asked for, and the network.
+    """Find the size of a network with a given number of parameters, by bisection.
 
-    build: size (1, 2 ...) -> network, the larger the size the more parameters: for a dense baseline
-    of a mixture `lambda n: q_network(..., hidden=(n,))`. Found by bisection; nothing is compiled.
-    Raises ValueError where no size comes within the tolerance, a share of `parameters`.
+    For example a dense baseline of a mixture. Nothing is compiled.
+
+    Args:
+        build: size (1, 2 ...) -> network, with more parameters for a larger size, such as
+            `lambda n: q_network(..., hidden=(n,))`.
+        parameters: how many it should have.
+        tolerance: allowed relative deviation.
+
+    Returns:
+        The size and its network.
+
+    Raises:
+        ValueError: no size comes within the tolerance.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> build = lambda n: pjs.nets.q_network(env.observation, env.action, hidden=(n,))
+        >>> size, network = pjs.nets.matching(build, 10_000)
+        >>> size
+        1111
     """
 
     def count(size: int) -> int:

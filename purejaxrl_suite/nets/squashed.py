@@ -1,4 +1,4 @@
-"""A Gaussian behind tanh, the policy of SAC (Haarnoja et al. 2018, 1801.01290, appendix C)."""
+"""The tanh-squashed Gaussian policy of SAC (Haarnoja et al. 2018, 1801.01290, appendix C)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,17 +11,22 @@ from purejaxrl_suite.nets.heads import Gaussian, import_distrax
 
 
 def squashed(free: Sequence[bool]) -> Callable[[Array, Gaussian], tuple[Array, Array]]:
-    """(normal noise f32[B, A], policy) -> actions in (-1, 1) f32[B, A], their log_prob f32[B].
+    """Make the sampler of a tanh-squashed Gaussian with log-probabilities.
 
-    The log-probability is that of the action before tanh less log(1 - tanh(x)^2), written as 2 *
-    (log 2 - x - softplus(-2x)): exact where tanh has rounded to 1, and no action is ever inverted.
+    The log-probability is that of the action before tanh minus log(1 - tanh(x)^2), written as 2 *
+    (log 2 - x - softplus(-2x)): exact where tanh rounds to 1, and without inverting actions.
     distrax is imported at this call.
 
-    free: of each dimension, whether it is drawn. All others are 0 and no part of the probability.
+    Args:
+        free: for each dimension, whether it is drawn; others are 0 and do not count in the
+            probability.
+
+    Returns:
+        (normal noise f32[B, A], policy) -> (actions f32[B, A] in (-1, 1), log_prob f32[B]).
     """
     distrax = import_distrax()
     tanh = distrax.Block(distrax.Tanh(), 1)
-    # One that is not is drawn with noise 0 from a standard normal, whose density is known.
+    # A dimension that is not free has noise 0 of a standard normal, whose density is known.
     known = 0.5 * math.log(2.0 * math.pi) * (len(free) - sum(free))
 
     def hold(x: Array) -> Array:

@@ -1,7 +1,7 @@
-"""Networks for several tasks, as functions Network -> Network: masks, a head per task, blindness.
+"""Multi-task variants of networks: action masks, a head per task, a hidden task label.
 
-All of them read the task off the observation (`Box.tasks`), so they work wherever networks do: in
-acting, on replayed experience, in evaluation of one task.
+They are functions Network -> Network that read the task from the observation (`Box.tasks`), so they
+work in acting, on replayed experience and in evaluation of one task.
 """
 
 from typing import Any
@@ -15,10 +15,18 @@ from purejaxrl_suite.nets.heads import ActorCritic
 
 
 def masked(network: Network, observation: Box, action: Space) -> Network:
-    """Logits f32[B, A], or action values, are `spaces.IMPOSSIBLE` where a task has no such action.
+    """Mask logits f32[B, A], or action values, of actions that a task does not have.
 
-    Probability, entropy and gradient of these are exactly zero, and no maximum is theirs. The
-    network itself is returned where all tasks have all actions.
+    They become `spaces.IMPOSSIBLE`: their probability, entropy and gradient are exactly zero, and
+    they are never the maximum.
+
+    Args:
+        network: whose output is masked.
+        observation: its space, which tells the task.
+        action: Discrete, with the valid actions of each task.
+
+    Returns:
+        The masked network; the network itself if all tasks have all actions.
 
     Raises:
         ValueError: tasks differ in their actions, and observations do not tell the task.
@@ -53,12 +61,12 @@ def masked(network: Network, observation: Box, action: Space) -> Network:
 
 
 def multi_head(network: Network, observation: Box) -> Network:
-    """A set of heads for each task: all are computed, the task's own is put out.
+    """Give a network a set of heads for each task: all are computed, the task's own is the output.
 
     Everything before the heads is shared and computed once. Leaves of `params["heads"]` get a first
-    axis over tasks; the heads of a task get gradients from its own samples only, but for balancing
-    losses of routers in heads (`aux_loss`), which are of all samples. As the multi-task SAC that
-    McLean et al. 2025 (arXiv 2503.05126) scale.
+    axis over tasks; the heads of a task get gradients from its own samples only, except for
+    balancing losses of routers in heads (`aux_loss`), which use all samples. As the multi-task SAC
+    that McLean et al. 2025 (arXiv 2503.05126) scale.
 
     Raises:
         ValueError: observations do not tell the task.
@@ -72,7 +80,7 @@ def multi_head(network: Network, observation: Box) -> Network:
         return {**drawn[0], "heads": heads}
 
     def choose(outputs: Any, obs: Array) -> Any:
-        """Of leaves [K, ..., *rest] those of the tasks [...]."""
+        """Select from leaves [K, ..., *rest] the entries of the tasks [...]."""
         task = spaces.task_of(observation, obs)[None]
 
         def pick(x: Array) -> Array:
@@ -82,9 +90,9 @@ def multi_head(network: Network, observation: Box) -> Network:
         return jax.tree.map(pick, outputs)
 
     def with_heads(params: PyTree, obs: Array, run: Any) -> tuple[Any, Internals]:
-        """run(params of one set of heads) -> (output, Internals), of the tasks' own sets."""
+        """Apply `run`, params of one set of heads -> (output, Internals), to the set of each task."""
         shared: Any = None
-        each: Any = 0  # also of routers: heads may be mixtures
+        each: Any = 0  # the axis of routers, too: heads may be mixtures
         axes = each, Internals(shared, shared, each, each)
         every = jax.vmap(lambda heads: run({**params, "heads": heads}), out_axes=axes)
         outputs, internals = every(params["heads"])
@@ -108,9 +116,10 @@ def multi_head(network: Network, observation: Box) -> Network:
 
 
 def hide_task(network: Network, observation: Box) -> Network:
-    """A network for `spaces.without_task(observation)`, for observations that tell the task.
+    """Hide the task label from a network for `spaces.without_task(observation)`.
 
-    Under `masked` or `multi_head`, which still see it: a torso that must find out by itself.
+    The result takes observations with the label. Wrapped by `masked` or `multi_head`, which still
+    read it, the torso must infer the task by itself.
 
     Raises:
         ValueError: observations do not tell the task.

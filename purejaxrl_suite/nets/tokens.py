@@ -1,6 +1,6 @@
-"""Tokens: how the output of an encoder is cut into rows that are treated alike.
+"""Tokens: ways to cut the output of an encoder into rows, the inputs of experts.
 
-The names are those of Obando-Ceron et al. 2024, arXiv 2402.08609; shuffled tokens are Sokar et al.
+The names are from Obando-Ceron et al. 2024, arXiv 2402.08609; shuffled tokens from Sokar et al.
 2024, arXiv 2410.01930.
 """
 
@@ -20,8 +20,8 @@ Shape = tuple[int, ...]
 class Tokens(NamedTuple):
     """A way to cut f32[B, *shape], shape = (height, width, channels) or (units,).
 
-    size: shape -> (m, d). cut: (f32[B, *shape]) -> f32[B, m, d]. tied: whether a channel is no
-    entry of its own in the tokens. embed: a convolution before the cut.
+    size: shape -> (m, d). cut: f32[B, *shape] -> f32[B, m, d]. tied: whether a channel is not a
+    separate entry of the tokens. embed: a convolution before the cut.
     """
 
     size: Callable[[Shape], tuple[int, int]]
@@ -31,7 +31,7 @@ class Tokens(NamedTuple):
 
 
 def per_conv() -> Tokens:
-    """A token for each position, of all its channels; of a vector a single one."""
+    """Cut a token for each position, of all its channels; a vector is a single token."""
     return Tokens(
         lambda shape: (math.prod(shape[:-1]), shape[-1]),
         lambda x: jnp.reshape(x, (x.shape[0], -1, x.shape[-1])),
@@ -39,7 +39,7 @@ def per_conv() -> Tokens:
 
 
 def per_feat() -> Tokens:
-    """A token for each channel, of all its positions."""
+    """Cut a token for each channel, of all its positions."""
     positions = per_conv()
     return Tokens(
         lambda shape: (shape[-1], math.prod(shape[:-1])),
@@ -49,27 +49,27 @@ def per_feat() -> Tokens:
 
 
 def per_samp() -> Tokens:
-    """A single token of all numbers."""
+    """Make a single token of all numbers."""
     return Tokens(
         lambda shape: (1, math.prod(shape)), lambda x: jnp.reshape(x, (x.shape[0], 1, -1))
     )
 
 
 def per_patch(embedding: int = 32, size: int = 3) -> Tokens:
-    """A token for each patch of size x size positions, by a linear convolution without overlap.
+    """Embed each patch of size x size positions as a token, by a convolution without overlap.
 
-    What is left at the right and lower border is dropped: of 10 x 10 positions, patches of 3 x 3
-    leave the last row and column out. The embeddings are Dopamine's: 32 behind Impala, 64 behind
-    the CNN.
+    The convolution is linear. Positions left over at the right and lower border are dropped: of
+    10 x 10 positions, patches of 3 x 3 leave out the last row and column. Dopamine's embeddings
+    have 32 numbers behind Impala, 64 behind the CNN.
     """
     embed = ConvLayer(embedding, (size, size), (size, size), "VALID", linear=True)
     return per_conv()._replace(embed=embed)
 
 
 def shuffled(tokens: Tokens, seed: int = 0) -> Tokens:
-    """The same number and size of tokens, but the numbers in them are dealt out at random, once.
+    """Permute all numbers over the tokens at random, once; number and size of tokens stay.
 
-    The permutation is a function of `seed` alone: one for all members, all networks and all time.
+    The permutation depends on `seed` alone: it is the same for all members and all networks.
     """
 
     def cut(x: Array) -> Array:
