@@ -38,7 +38,7 @@ def grid(base: Any, /, **values: Iterable[Any]) -> Points:
 
     Example:
         >>> points = pjs.search.grid(pjs.PPOHypers(), gamma=[0.9, 0.99], gae_lambda=[0.9, 0.95])
-        >>> len(points)
+        >>> points.count
         4
     """
     axes = {name: _distinct(base, name, options) for name, options in values.items()}
@@ -111,7 +111,8 @@ def random(base: Any, count: int, /, *, seed: int = 0, **ranges: Quantile) -> Po
 
     Example:
         >>> rates = pjs.search.log_uniform(1e-5, 1e-2)
-        >>> len(pjs.search.random(pjs.PPOHypers(), 64, learning_rate=rates))
+        >>> points = pjs.search.random(pjs.PPOHypers(), 64, learning_rate=rates)
+        >>> points.count
         64
     """
     _check_draw(base, count, seed, ranges)

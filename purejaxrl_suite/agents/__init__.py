@@ -1,1 +1,1 @@
-"""Agents: one paper, one file; each a function from an environment to an `Agent`."""
+"""Agents: one paper, one file; each is a function from an environment to an `Agent`."""

@@ -2,9 +2,9 @@
 
 Rainbow without noise, with self-prediction (SPR, Schwarzer et al. 2021, arXiv 2007.05929) and
 resets (SR-SPR, D'Oro et al. 2023): the encoder and the transition model move towards fresh
-parameters, the rest starts anew, and so do the optimizer and the gradient clock. n and the discount
-are annealed on that clock. The target network, a moving average, acts. Defaults are those for
-Atari-100k at replay ratio 2; SPR and SR-SPR are other settings of it: `presets`.
+parameters, all others are reset, and so are the optimizer and the count of gradient steps. n and
+the discount are annealed on that count. The target network, a moving average, acts. Defaults are
+those for Atari-100k at replay ratio 2; SPR and SR-SPR are other settings of BBF: `presets`.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -35,7 +35,7 @@ class BBFConfig(NamedTuple):
     Attributes:
         jumps: steps that self-prediction looks ahead (K).
         group: batches that are drawn and weighted together; divides gradient_steps.
-        as_released: what is done as in the released code, where that differs from the paper.
+        as_released: where to follow the released code, which differs from the paper.
     """
 
     num_envs: Annotated[int, Range(1)] = 1
@@ -57,15 +57,15 @@ class BBFHypers(NamedTuple):
     What is not listed means the same as in `RainbowHypers`.
 
     Attributes:
-        weight_decay: of AdamW, decoupled; biases are spared.
-        gamma: discount per step, when annealed.
-        n_step: rewards in a return, when annealed.
+        weight_decay: of AdamW, decoupled; not on biases.
+        gamma: discount per step, after annealing.
+        n_step: rewards in a return, after annealing.
         start_gamma: discount right after a reset.
-        start_n_step: the same right after a reset, at most max_n_step.
-        anneal_steps: gradient steps that n and the discount take.
+        start_n_step: rewards in a return right after a reset, at most max_n_step.
+        anneal_steps: gradient steps in which n and the discount are annealed.
         spr_weight: of self-prediction in the loss.
         reset_period: environment steps between resets; 0 never resets.
-        no_resets_after: no reset where fewer than reset_period steps are left until this one.
+        no_resets_after: no reset if fewer than reset_period steps are left until this step.
         shrink: factor on the encoder and the transition model in a reset.
         perturb: factor on the fresh parameters that are added to them.
     """
@@ -114,7 +114,7 @@ def bbf(
             `encoder=nets.impala(width=4), hidden=(2048,)`.
         hypers: what may be swept; None for the defaults, with an epsilon of 0 where the network
             is noisy, such as SPR's.
-        extra_loss: a term of the loss. Its target: probabilities f32[B, atoms].
+        extra_loss: a term to add to the loss; its target is probabilities f32[B, atoms].
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -181,7 +181,7 @@ def bbf(
             soft = Factors(hypers.shrink, hypers.perturb)
             factors = {"encoder": soft, "aux/transition": soft, "aux": RESET}
             factors |= {"bridge": RESET, "trunk": RESET, "heads": RESET}
-            # The target's fresh parameters are its own, as in the paper's code.
+            # The target network gets its own fresh parameters, as in the paper's code.
             keys = jax.random.split(key)
             starts = jax.vmap(model.network.init)(keys)
             params, target = (

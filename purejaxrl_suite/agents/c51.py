@@ -1,8 +1,8 @@
 """C51: a distributional perspective on RL (Bellemare et al. 2017, arXiv 1707.06887).
 
 DQN with the distribution of the return on fixed atoms in place of its mean: the target's
-distribution is projected onto the atoms, and cross entropy takes the place of the error. The
-learning rate, Adam's epsilon and the atoms are the paper's; all else is as in DQN here.
+distribution is projected onto the atoms, and the loss is the cross-entropy. The learning rate,
+Adam's epsilon and the atoms are the paper's; all other settings are those of `dqn`.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -93,7 +93,7 @@ def c51(
         config: what changes the program; None for the defaults.
         network: puts out logits f32[B, A, atoms]; None for `nets.q_network`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: probabilities f32[B, atoms].
+        extra_loss: a term to add to the loss; its target is probabilities f32[B, atoms].
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -119,7 +119,7 @@ def c51(
         return distributional.expectation(network.apply(params, obs)[0], support(hypers))
 
     def targets(key: Key, hypers: C51Hypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
-        """Probabilities f32[B, atoms] of the atoms."""
+        """Compute the target probabilities f32[B, atoms] of the atoms."""
         judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
         following = network.apply(target, batch.next_obs)[0]
         known = batch.reward, batch.discount, batch.terminated

@@ -36,7 +36,7 @@ class DQNConfig(NamedTuple):
         max_n_step: the largest n_step that hypers may ask for.
         double: the online network chooses the action whose value the target network gives.
         huber: Huber loss, for errors clipped to 1 (Nature 2015); else errors are squared.
-        augment: learn from shifted and brightened pixels, as DrQ does; other observations stay.
+        augment: learn from shifted and brightened pixels, as DrQ does; pixels only.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -97,7 +97,7 @@ def dqn(
         config: what changes the program; None for the defaults.
         network: None for `nets.q_network`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: that of the values of the actions taken, f32[B].
+        extra_loss: a term to add to the loss; its target is f32[B], of the taken actions' values.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -119,7 +119,7 @@ def dqn(
         return network.apply(params, obs)[0]
 
     def targets(key: Key, hypers: DQNHypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
-        """What the chosen values should be, f32[B]."""
+        """Compute the targets f32[B] of the taken actions' values."""
         following = q_values(hypers, target, batch.next_obs, None)
         selector = q_values(hypers, online, batch.next_obs, None) if config.double else following
         known = batch.reward, batch.discount, batch.terminated

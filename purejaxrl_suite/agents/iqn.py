@@ -1,9 +1,9 @@
 """IQN: implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923).
 
 QR-DQN at fractions that are drawn anew for every use. The learning rate, Adam's epsilon and the
-numbers of fractions are the paper's; all else is as in DQN here. Without exploration, actions are
-chosen at the network's own fractions, midpoints of equal intervals, instead of at random ones (our
-setting).
+numbers of fractions are the paper's; all other settings are those of `dqn`. Without exploration,
+actions are chosen at the network's own fractions, midpoints of equal intervals, instead of at
+random ones (our setting).
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -31,9 +31,9 @@ class IQNConfig(NamedTuple):
         capacity: transitions that the replay holds.
         max_n_step: the largest n_step that hypers may ask for.
         probe_size: replayed transitions that the probe looks at.
-        quantiles: that are learnt, at fractions drawn at random (N in the paper).
-        target_quantiles: of the target, likewise (N').
-        policy_quantiles: whose mean is an action's value (K).
+        quantiles: learnt quantiles, at fractions drawn at random (N in the paper).
+        target_quantiles: quantiles of the target, at random fractions (N').
+        policy_quantiles: quantiles whose mean is an action's value (K).
         double: the online network chooses the action whose returns the target network gives.
     """
 
@@ -97,7 +97,7 @@ def iqn(
         config: what changes the program; None for the defaults.
         network: None for `nets.implicit_quantile_network`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: samples f32[B, target_quantiles] of the
+        extra_loss: a term to add to the loss; its target is samples f32[B, target_quantiles] of the
             return.
 
     Returns:
@@ -122,7 +122,7 @@ def iqn(
         return means(network, params, obs, chance)
 
     def targets(key: Key, hypers: IQNHypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
-        """Samples f32[B, target_quantiles] of the return."""
+        """Compute samples f32[B, target_quantiles] of the return."""
         choose_key, value_key = jax.random.split(key)
         taus = chance(choose_key, len(batch.reward))
         judge = means(network, online if config.double else target, batch.next_obs, taus)
@@ -141,7 +141,7 @@ def iqn(
 
 
 def means(network: Network, params: PyTree, obs: Array, taus: Array | None) -> Array:
-    """Action values f32[B, A]: means over the fractions f32[B, K]; None for the network's own."""
+    """Average action values f32[B, A] over the fractions f32[B, K]; None for the network's own."""
     return jnp.mean(network.apply(params, obs, (), {}, taus)[0], axis=-1)
 
 
@@ -154,7 +154,7 @@ def quantile_errors(
     kappa: Array | float,
     taps: Any,
 ) -> Errors:
-    """`QLearningRule.errors` of an implicit quantile network at the fractions f32[B, N]."""
+    """Compute `QLearningRule.errors` of an implicit quantile network at fractions f32[B, N]."""
     quantiles, internals = network.apply(params, batch.obs, (), taps, taus)
     chosen = taken(quantiles, batch.action)
     loss = jax.vmap(distributional.quantile_huber, (0, 0, 0, None))

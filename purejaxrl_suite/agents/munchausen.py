@@ -1,8 +1,8 @@
 """Munchausen RL: M-DQN and M-IQN (Vieillard et al. 2020, arXiv 2007.14430).
 
-Soft Q-learning whose reward has the scaled log-probability of the action added, under the softmax
-of the target network's own values. Alpha, the temperature, the clipping and the optimizer are the
-paper's; all else is as in DQN and IQN here, with epsilon-greedy actions.
+Soft Q-learning that adds to the reward the scaled log-probability of the action, under the softmax
+of the target network's values. Alpha, the temperature, the clipping and the optimizer are the
+paper's; all other settings are those of `dqn` and `iqn`, with epsilon-greedy actions.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -31,9 +31,9 @@ class MunchausenConfig(NamedTuple):
         max_n_step: the largest n_step that hypers may ask for.
         probe_size: replayed transitions that the probe looks at.
         distributional: M-IQN, else M-DQN.
-        quantiles: that are learnt, at fractions drawn at random (N in the paper).
-        target_quantiles: of the target, likewise (N').
-        policy_quantiles: whose mean is an action's value (K).
+        quantiles: learnt quantiles, at fractions drawn at random (N in the paper).
+        target_quantiles: quantiles of the target, at random fractions (N').
+        policy_quantiles: quantiles whose mean is an action's value (K).
     """
 
     num_envs: Annotated[int, Range(1)] = 1
@@ -66,7 +66,7 @@ class MunchausenHypers(NamedTuple):
         recent: fraction of the capacity that is sampled, newest first.
         alpha: weight of the log-policy in the reward; 0 is soft Q-learning.
         temperature: of the softmax policy.
-        lowest: bound below the scaled log-policy.
+        lowest: lower bound of the scaled log-policy.
         kappa: errors below it count quadratically.
     """
 
@@ -100,9 +100,9 @@ def munchausen(
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
-        network: None for `nets.q_network`, or `nets.implicit_quantile_network` of M-IQN.
+        network: None for `nets.q_network`, or for M-IQN `nets.implicit_quantile_network`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: as of `dqn`, or of `iqn`.
+        extra_loss: a term to add to the loss; its target is that of `dqn` or `iqn`.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -127,7 +127,7 @@ def munchausen(
 
 
 def _target(hypers: MunchausenHypers, batch: Batch, q: Array, values: Array, next_q: Array):
-    """Targets f32[B] or f32[B, M] from the target network's values, `values` at next_obs."""
+    """Compute targets f32[B] or f32[B, M] from the target network's values (next_obs: `values`)."""
     bound = jax.vmap(value.munchausen_target, (0,) * 7 + (None,) * 3)
     policy = hypers.alpha, hypers.temperature, hypers.lowest
     transition = batch.reward, batch.discount, batch.terminated, batch.action

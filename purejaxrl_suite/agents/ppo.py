@@ -1,8 +1,9 @@
 """PPO: Proximal Policy Optimization (Schulman et al. 2017, arXiv 1707.06347).
 
-With the details that practice has shown to matter (Engstrom et al. 2020, arXiv 2005.12729; Huang et
-al. 2022, "The 37 implementation details of PPO"). Discrete and continuous actions; recurrent with a
-network that has a memory. Defaults are PureJaxRL's for CartPole, with bootstraps at time limits.
+With the implementation details that matter in practice (Engstrom et al. 2020, arXiv 2005.12729;
+Huang et al. 2022, "The 37 implementation details of PPO"). Discrete and continuous actions;
+recurrent with a network that has a memory. Defaults are PureJaxRL's for CartPole, but values are
+bootstrapped at time limits.
 """
 
 from functools import partial
@@ -33,11 +34,11 @@ class PPOConfig(NamedTuple):
         epochs: passes over a rollout.
         minibatches: gradient steps in an epoch; divides N * T, or N if the network is recurrent.
         anneal_learning_rate: decay the learning rate linearly to zero over training.
-        normalize_advantages: to mean 0 and deviation 1 in each minibatch.
-        normalize_each_task: those of each task by themselves, where several are played.
+        normalize_advantages: to mean 0 and standard deviation 1 in each minibatch.
+        normalize_each_task: normalize the advantages of each of several tasks by themselves.
         clip_value_loss: clip changes of the value by `clip_range` too.
-        normalize_observations: by running mean and deviation.
-        normalize_rewards: by the running deviation of the discounted return.
+        normalize_observations: by running mean and standard deviation.
+        normalize_rewards: by the running standard deviation of the discounted return.
         exact_permutation: shuffle by sorting instead of by a keyed bijection (slower).
     """
 
@@ -79,7 +80,7 @@ class PPOHypers(NamedTuple):
 
 
 class PPOState(NamedTuple):
-    """PPO carries nothing but its learner."""
+    """State of PPO: only its learner."""
 
     learner: Learner
 
@@ -120,13 +121,14 @@ def ppo(
         config: what changes the program; None for the defaults.
         network: None for `nets.actor_critic`; recurrent with `memory_units`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: that of the value, f32[L, B].
+        extra_loss: a term to add to the loss; its target is f32[L, B], of the value.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
 
     Raises:
-        ValueError: the minibatches do not divide the rollout, or there are no tasks to tell apart.
+        ValueError: the minibatches do not divide the rollout, or `normalize_each_task` without
+            several tasks.
 
     Example:
         >>> env = pjs.make("CartPole-v1")
@@ -140,7 +142,7 @@ def ppo(
     labels = task_labels(env) if config.normalize_each_task else lambda done: None
     distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
-    # Minibatches are made of single steps, or of whole rollouts of an environment.
+    # A minibatch has single steps, or for recurrent networks whole rollouts of environments.
     sequences = config.num_envs * (1 if recurrent else config.rollout_length)
     validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
@@ -161,7 +163,7 @@ def ppo(
         return internals.memory, action, {"log_prob": policy.log_prob(action), "memory": memory}
 
     def prepare(hypers: PPOHypers, params: PyTree, transition: Transition) -> Batch:
-        """Advantages and targets, outside the loss."""
+        """Compute advantages and targets, outside the loss."""
         obs, _, reward, terminated, truncated, next_obs, extras, _ = transition
         memory, done, starts = tree.index(extras["memory"], 0), transition.done, transition.starts
         output, internals = network.unroll(params, obs, memory, starts, {})

@@ -2,8 +2,7 @@
 
 Q-learning with lambda-returns on fresh experience of many environments: LayerNorm in the network
 takes the place of a target network, parallel environments take the place of a replay buffer.
-Defaults are purejaxql's for MinAtar; values are bootstrapped through time limits, which purejaxql's
-are not.
+Defaults are purejaxql's for MinAtar, but values are bootstrapped at time limits.
 """
 
 from functools import partial
@@ -70,7 +69,7 @@ class PQNHypers(NamedTuple):
 
 
 class PQNState(NamedTuple):
-    """PQN carries nothing but its learner."""
+    """State of PQN: only its learner."""
 
     learner: Learner
 
@@ -107,8 +106,8 @@ def pqn(
         config: what changes the program; None for the defaults.
         network: None for `nets.q_network`; recurrent with `memory_units`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: that of the values of the actions
-            taken, f32[L, B].
+        extra_loss: a term to add to the loss; its target is f32[L, B], of the taken actions'
+            values.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -130,7 +129,7 @@ def pqn(
     check_noiseless("pqn", network)
     network = masked(network, env.observation, env.action)
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
-    # Minibatches are made of single steps, or of whole rollouts of an environment.
+    # A minibatch has single steps, or for recurrent networks whole rollouts of environments.
     sequences = config.num_envs * (1 if recurrent else config.rollout_length)
     validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
@@ -152,7 +151,7 @@ def pqn(
         return internals.memory, action, {"value": value, "memory": (memory, internals.memory)}
 
     def prepare(hypers: PQNHypers, params: PyTree, transition: Transition) -> Batch:
-        """Targets, outside the loss: Peng's Q(lambda) with the value of the greedy action."""
+        """Compute targets outside the loss: Peng's Q(lambda) with the greedy action's value."""
         obs, action, reward, terminated, truncated, next_obs, extras, _ = transition
         before, after = extras["memory"]
         done = transition.done

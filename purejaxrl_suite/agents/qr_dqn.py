@@ -1,8 +1,8 @@
 """QR-DQN: quantile regression (Dabney et al. 2018, arXiv 1710.10044).
 
 DQN with quantiles of the return at fixed fractions in place of its mean, learnt by the quantile
-Huber loss. The learning rate, Adam's epsilon and the quantiles are the paper's; all else is as in
-DQN here.
+Huber loss. The learning rate, Adam's epsilon and the quantiles are the paper's; all other settings
+are those of `dqn`.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -92,7 +92,8 @@ def qr_dqn(
         config: what changes the program; None for the defaults.
         network: puts out quantiles f32[B, A, quantiles]; None for `nets.q_network`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the loss. Its target: samples f32[B, quantiles] of the return.
+        extra_loss: a term to add to the loss; its target is samples f32[B, quantiles] of the
+            return.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -117,7 +118,7 @@ def qr_dqn(
     def targets(
         key: Key, hypers: QRDQNHypers, online: PyTree, target: PyTree, batch: Batch
     ) -> Array:
-        """Samples f32[B, quantiles] of the return."""
+        """Compute samples f32[B, quantiles] of the return."""
         judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
         following = network.apply(target, batch.next_obs)[0]
         return jax.vmap(value.q_target)(

@@ -3,9 +3,9 @@
 C51 with double Q-learning, dueling and noisy networks, n-step returns and prioritised replay. The
 priority of a window is its cross entropy, as in Dopamine (the paper's is the divergence, which
 differs by the entropy of the target), and the exponent of the importance weights is Dopamine's
-constant 0.5. Noise is all the exploration there is, from the first step on, as in the paper and in
-Dopamine. A network that is not noisy makes it Rainbow(epsilon). Sizes, rates and atoms are
-Dopamine's for MinAtar, where rewards are not clipped.
+constant 0.5. Only noise explores, from the first step on, as in the paper and in Dopamine. With a
+network that is not noisy it is Rainbow(epsilon). Sizes, rates and atoms are Dopamine's for MinAtar,
+where rewards are not clipped.
 
 DER (van Hasselt et al. 2019, arXiv 1906.05243) is Rainbow with other settings: `presets`.
 """
@@ -59,17 +59,17 @@ class RainbowHypers(NamedTuple):
         gamma: discount per step.
         n_step: rewards in a return, at most max_n_step.
         epsilon: probability of a random action when learning begins. A noisy network explores
-            without it; `rainbow` refuses 0 at both ends for any other.
+            without it; with any other network epsilon and final_epsilon may not both be 0.
         final_epsilon: the same after the decay.
         epsilon_decay_steps: environment steps of its linear decay, after min_history.
-        min_history: environment steps before learning begins. Until then actions are random; those
-            of a noisy network only with probability epsilon.
+        min_history: environment steps before learning begins. Until then actions are random, with
+            a noisy network only with probability epsilon.
         target_update_period: gradient steps between changes of the target network.
         target_update_rate: how far it then moves to the online network; 1 copies.
         value_low: the lowest atom.
         value_high: the highest atom.
-        priority_exponent: alpha, of errors: 0 samples uniformly.
-        importance_exponent: beta, of the weights that undo it: 1 undoes all.
+        priority_exponent: alpha, of priorities; 0 samples uniformly.
+        importance_exponent: beta, of importance weights; 1 corrects the whole bias.
     """
 
     learning_rate: Annotated[float, Range(0)] = 2.5e-4
@@ -98,16 +98,16 @@ def rainbow(
 ) -> Agent:
     """Build Rainbow for the spaces of an environment.
 
-    Noisy parameters are made anew for each of the N environments when acting, so choose N small for
+    When acting, each of the N environments draws its own noisy parameters, so choose a small N for
     large networks.
 
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
         network: puts out logits f32[B, A, atoms]; None for a dueling, noisy `nets.q_network`.
-        hypers: what may be swept; None for the defaults, with an epsilon from 1 to 0.01 where
-            the network is not noisy.
-        extra_loss: a term of the loss. Its target: probabilities f32[B, atoms].
+        hypers: what may be swept; None for the defaults, with an epsilon from 1 to 0.01 if the
+            network is not noisy.
+        extra_loss: a term to add to the loss; its target is probabilities f32[B, atoms].
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.

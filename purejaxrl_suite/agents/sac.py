@@ -1,8 +1,8 @@
 """SAC: Soft Actor-Critic with a learned temperature (Haarnoja et al. 2018, arXiv 1812.05905).
 
-Twin critics (of which the minimum counts), a tanh-Gaussian policy, and a temperature that holds
-the policy's entropy at a target. Defaults are the paper's for MuJoCo. Actions are in units of
-their bounds, so the target entropy means the same everywhere. Time limits are bootstrapped through.
+Twin critics, whose minimum is used, a tanh-Gaussian policy, and a temperature that keeps the
+policy's entropy at a target. Defaults are the paper's for MuJoCo. Actions are scaled by their
+bounds, so the target entropy means the same everywhere. Values are bootstrapped at time limits.
 """
 
 from functools import partial
@@ -36,13 +36,13 @@ class SACConfig(NamedTuple):
         num_envs: parallel environments of one member (N).
         rollout_length: steps in each of them between updates (T).
         gradient_steps: of the critics in an update; over N * T it is the update-to-data ratio.
-        policy_delay: gradient steps of the critics for each of the actor; divides the former.
+        policy_delay: gradient steps of the critics for each of the actor; divides gradient_steps.
         batch_size: transitions in a gradient step.
         capacity: transitions that the replay holds.
         critic_subset: targets take the minimum over a random subset of so many critics, and the
-            actor maximises the mean of all, as in REDQ; 0: both take the minimum over all.
-        temperature_of_each_task: each has its own, where observations tell the task.
-        normalize_observations: by running mean and deviation; they are stored as they are.
+            actor maximises the mean of all, as in REDQ; with 0 both use the minimum over all.
+        temperature_of_each_task: each task has its own; observations must tell the task.
+        normalize_observations: by running mean and standard deviation; the replay stores them raw.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -66,7 +66,7 @@ class SACHypers(NamedTuple):
         critic_learning_rate: of the critics' Adam.
         temperature_learning_rate: of the Adam of the temperature's logarithm; 0 keeps it fixed.
         temperature: the weight of the entropy at the start.
-        target_entropy: per dimension of the action, of which a uniform policy has log 2.
+        target_entropy: per dimension of the action; a uniform policy has log 2 in each.
         gamma: discount per step.
         target_update_rate: how far target critics move to the critics at each of their steps.
         min_history: transitions before learning begins; until then actions are uniform.
@@ -83,9 +83,11 @@ class SACHypers(NamedTuple):
 
 
 class SACState(NamedTuple):
-    """learner: actor and critics. target: their averages, of which the critics' are used.
+    """State of SAC.
 
-    temperature: no part of the learner, so nothing resets it. steps: i32[], of the critics.
+    learner: actor and critics. target: their moving averages; only those of critics are used.
+    temperature: not a part of the learner, so interventions never reset it. steps: i32[], gradient
+    steps of the critics.
     """
 
     learner: Learner
@@ -110,9 +112,9 @@ def sac(
         config: what changes the program; None for the defaults.
         network: None for `nets.actor_critics`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the critics' loss and of the actor's; each moves its own
-            parameters alone. Its target is that of the critics, f32[B], and None in the actor's
-            loss, whose curves are shown. The temperature is learnt without it.
+        extra_loss: a term to add to the critics' loss and to the actor's; each only moves its own
+            parameters. Its target is that of the critics, f32[B], and None in the actor's loss,
+            whose metrics are recorded. The temperature is learnt without it.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -161,7 +163,7 @@ def sac(
         return memory, units.outside(jnp.where(ready(hypers, state), sampled, uniform)), {}
 
     def critic_objective(hypers: SACHypers, state: SACState, drawn: Drawn):
-        """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
+        """Make (params, taps) -> (f32[], (metrics, features)); the target is outside the loss."""
         batch, noise, key = drawn
         gaussian = network.apply(state.learner.params, batch.next_obs)[0].policy
         action, log_prob = sample(noise, gaussian)
@@ -182,7 +184,7 @@ def sac(
         return loss
 
     def actor_objective(hypers: SACHypers, state: SACState, drawn: Drawn):
-        """(params, taps) -> (f32[], (metrics, what the temperature is learnt from))."""
+        """Make (params, taps) -> (f32[], (metrics, inputs of the temperature's loss))."""
         obs, noise = drawn.batch.obs, drawn.noise
         task = task_of(obs)
         weight = temperatures.weight(state.temperature, task)
@@ -221,7 +223,7 @@ def sac(
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
-        """Both losses on replayed experience; meaningless before there is any."""
+        """Probe both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
         losses = critic_objective(hypers, state, drawn), actor_objective(hypers, state, drawn)
         return continuous_learning.probe(*losses, state.learner.params)

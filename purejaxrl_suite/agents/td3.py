@@ -2,8 +2,8 @@
 
 Three changes of DDPG: targets take the minimum of two critics, the actor and the targets move less
 often than the critics, and the target's action is smoothed by clipped noise. Defaults are the
-paper's for MuJoCo. Noise is in units of the bounds of actions. Time limits are bootstrapped
-through.
+paper's for MuJoCo. Noise is added to actions scaled by their bounds. Values are bootstrapped at
+time limits.
 """
 
 from functools import partial
@@ -36,10 +36,10 @@ class TD3Config(NamedTuple):
         rollout_length: steps in each of them between updates (T).
         gradient_steps: of the critics in an update; over N * T it is the update-to-data ratio.
         policy_delay: gradient steps of the critics for each of the actor and of the targets;
-            divides the former.
+            divides gradient_steps.
         batch_size: transitions in a gradient step.
         capacity: transitions that the replay holds.
-        normalize_observations: by running mean and deviation; they are stored as they are.
+        normalize_observations: by running mean and standard deviation; the replay stores them raw.
         probe_size: replayed transitions that the probe looks at.
     """
 
@@ -61,9 +61,9 @@ class TD3Hypers(NamedTuple):
         critic_learning_rate: of the critics' Adam.
         gamma: discount per step.
         target_update_rate: how far the targets move to the networks, after each step of the actor.
-        exploration_noise: deviation of the noise on actions in training.
-        target_noise: deviation of the noise on the target's actions.
-        target_noise_clip: where that noise is clipped.
+        exploration_noise: standard deviation of the noise on actions in training.
+        target_noise: standard deviation of the noise on the target's actions.
+        target_noise_clip: bound of that noise.
         min_history: transitions before learning begins; until then actions are uniform.
     """
 
@@ -92,9 +92,9 @@ def td3(
         config: what changes the program; None for the defaults.
         network: None for `nets.actor_critics(deterministic=True)`.
         hypers: what may be swept; None for the defaults.
-        extra_loss: a term of the critics' loss and of the actor's; each moves its own
-            parameters alone. Its target is that of the critics, f32[B], and None in the actor's
-            loss, whose curves are shown.
+        extra_loss: a term to add to the critics' loss and to the actor's; each only moves its own
+            parameters. Its target is that of the critics, f32[B], and None in the actor's loss,
+            whose metrics are recorded.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -134,13 +134,13 @@ def td3(
         return memory, units.outside(action), {}
 
     def smoothed(hypers: TD3Hypers, target: PyTree, obs: Array, noise: Array) -> Array:
-        """The target's actions with clipped noise."""
+        """Compute the target's actions with clipped noise."""
         action, bound = jnp.tanh(network.apply(target, obs)[0].policy), hypers.target_noise_clip
         noise = jnp.clip(hypers.target_noise * noise, -bound, bound)
         return units.hold(jnp.clip(action + noise, -1.0, 1.0))
 
     def critic_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
-        """(params, taps) -> (f32[], (metrics, features)); the target is outside of the loss."""
+        """Make (params, taps) -> (f32[], (metrics, features)); the target is outside the loss."""
         batch = drawn.batch
         action = smoothed(hypers, state.target, batch.next_obs, drawn.noise)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
@@ -158,7 +158,7 @@ def td3(
         return loss
 
     def actor_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
-        """(params, taps) -> (f32[], (metrics, ())): the first critic alone judges the actor."""
+        """Make (params, taps) -> (f32[], (metrics, ())); only the first critic is used."""
         obs = drawn.batch.obs
 
         def loss(params: PyTree, taps: Any):
@@ -191,7 +191,7 @@ def td3(
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
-        """Both losses on replayed experience; meaningless before there is any."""
+        """Probe both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
         losses = critic_objective(hypers, state, drawn), actor_objective(hypers, state, drawn)
         return continuous_learning.probe(*losses, state.learner.params)

@@ -1,6 +1,6 @@
 """Environments: one family per file, wrappers as functions, and probes with known values.
 
-gymnax and navix are imported when an environment of theirs is first made.
+gymnax and navix are imported when one of their environments is first made.
 """
 
 from purejaxrl_suite.envs.catalog import ids, make

@@ -1,8 +1,7 @@
 """Adapter for the environments of brax (Freeman et al. 2021, arXiv 2106.13281), an extra.
 
-Brax is imported when the first of them is made. Tasks that are alike are one environment with
-other parameters: which way to go, how fast, what to reach, how heavy everything is, how strong the
-motors are.
+Brax is imported when its first environment is made. Variants of a task are one environment with
+other parameters: the direction and speed to run, the target to reach, gravity, motor strength.
 """
 
 import inspect
@@ -43,8 +42,9 @@ REFUSED = {} if find_spec("brax") else dict.fromkeys(_IDS, _MISSING)
 
 
 class Physics(NamedTuple):
-    """gravity: f32[], acceleration downwards in m/s^2. strength: f32[], of all motors, times brax's
-    own.
+    """Parameters of environments that neither run nor reach.
+
+    gravity: f32[], acceleration downwards in m/s^2. strength: f32[], factor on all motors.
     """
 
     gravity: Any
@@ -54,11 +54,12 @@ class Physics(NamedTuple):
 class Running(NamedTuple):
     """Parameters of creatures that run.
 
-    gravity: f32[], acceleration downwards in m/s^2. direction: f32[], the angle in radians of the
-    way to go: 0 is brax's own, pi is backwards; others only make sense for ants, humanoids and
-    swimmers. speed: f32[], in m/s: what counts is the distance from it, -|velocity - speed|;
-    infinity is brax's own task, the faster the better. strength: f32[], of all motors, times
-    brax's own.
+    gravity: f32[], acceleration downwards in m/s^2.
+    direction: f32[], the angle of the direction to run, in radians: 0 is brax's own, pi is
+        backwards; others only make sense for ants, humanoids and swimmers.
+    speed: f32[], in m/s: rewards are -|velocity - speed|; infinity is brax's own task, the faster
+        the better.
+    strength: f32[], factor on all motors.
     """
 
     gravity: Any
@@ -70,9 +71,9 @@ class Running(NamedTuple):
 class Reaching(NamedTuple):
     """Parameters of the reacher.
 
-    gravity, strength: as of `Physics`. goal_x, goal_y: f32[], where the target of every episode
-    lies, in m from the shoulder, which is in the middle; brax draws what is infinite within 0.2 m
-    of it, in each episode anew.
+    gravity, strength: as in `Physics`. goal_x, goal_y: f32[], the target of every episode, in m
+    from the shoulder, which is in the middle; an infinite coordinate is drawn by brax within 0.2 m
+    of the shoulder, anew in each episode.
     """
 
     gravity: Any
@@ -82,7 +83,7 @@ class Reaching(NamedTuple):
 
 
 def ids() -> tuple[str, ...]:
-    """Ids that `make` takes; none where brax is not installed."""
+    """List the ids that `make` takes; none if brax is not installed."""
     return () if REFUSED else _IDS
 
 
@@ -94,17 +95,21 @@ def make(
     action_repeat: int = 1,
     **options: Any,
 ) -> Environment:
-    """Make a brax environment, beneath brax's wrappers.
+    """Make a brax environment, without brax's wrappers.
 
     Args:
         id: such as `"Brax-ant"`.
-        backend: the physics: one of BACKENDS. Swimmer has "generalized" alone.
+        backend: the physics: one of BACKENDS. Swimmer only has "generalized".
         episode_length: brax's steps until an episode is truncated.
-        action_repeat: brax's steps that take one action.
+        action_repeat: brax's steps for each action.
         **options: fields of `Running`, `Reaching` or `Physics`, which become
-            `Environment.params`, and arguments of the class of brax, such as `ctrl_cost_weight`.
+            `Environment.params`, and arguments of brax's class, such as `ctrl_cost_weight`.
 
-    Raises ValueError for an option that there is not, and where brax is not installed.
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: an option is unknown, the id is refused, or brax is not installed.
     """
     if id in REFUSED:
         raise ValueError(f"id: {id}: {REFUSED[id]}")
@@ -124,10 +129,10 @@ def make(
 
 
 def page(id: str, states: Playing) -> str:
-    """Brax's own viewer of an episode as one HTML page, which loads its program from the network.
+    """Write brax's own viewer of an episode as an HTML page, which loads its script from the web.
 
-    states: of the environment `id`, leaves [T, ...]. The creature is drawn, so options of `make`
-    do not matter.
+    states: of the environment `id`, leaves [T, ...]. Only the creature is drawn, so options of
+    `make` do not matter.
     """
     from brax.io import html
 
@@ -139,20 +144,20 @@ def page(id: str, states: Playing) -> str:
 
 
 class _Frame(NamedTuple):
-    """x: positions and rotations of all links, all that the viewer reads."""
+    """A frame of the viewer. x: positions and rotations of all links, all that it reads."""
 
     x: Any
 
 
 def import_brax() -> ModuleType:
-    """`brax.envs`, imported quietly."""
+    """Import `brax.envs` without its warnings."""
     with quietly():
         from brax import envs
     return envs
 
 
 def _construct(id: str, backend: str, static: dict[str, Any], kind: Any) -> Any:
-    """Brax's object; ValueError for arguments that its class does not have."""
+    """Make brax's object; ValueError for arguments that its class does not have."""
     game_class = import_brax()._envs[id.removeprefix(PREFIX)]
     own = inspect.signature(game_class.__init__).parameters.values()
     names = [x.name for x in own if x.kind is x.POSITIONAL_OR_KEYWORD]
@@ -166,7 +171,7 @@ def _construct(id: str, backend: str, static: dict[str, Any], kind: Any) -> Any:
 
 
 def _world(game: Any, params: PyTree) -> Any:
-    """The object with another gravity, other motors and another target."""
+    """Return the object with the gravity, motors and target of the parameters."""
     gravity = jnp.array([0.0, 0.0, -1.0]) * params.gravity
     system = game.sys
     motors = system.actuator.replace(gear=system.actuator.gear * params.strength)
@@ -182,7 +187,7 @@ def _world(game: Any, params: PyTree) -> Any:
 
 
 def _target(game: Any, params: Reaching, key: Array) -> tuple[Array, Array]:
-    """Brax's target of an episode, with the goal's coordinates where they are finite."""
+    """Draw brax's target of an episode, then set its coordinates where the goal's are finite."""
     key, drawn = game._random_target(key)
     goal = jnp.stack([params.goal_x, params.goal_y])
     return key, jnp.where(jnp.isinf(goal), drawn, goal)
@@ -193,7 +198,7 @@ def _own_reward(world: Any, params: PyTree, state: Any) -> Array:
 
 
 def _running_reward(world: Any, params: PyTree, state: Any) -> Array:
-    """Brax's reward with the task's progress in place of the velocity along x."""
+    """Compute brax's reward with the task's progress in place of the velocity along x."""
     forward = state.metrics["x_velocity"]
     sideways = state.metrics.get("y_velocity", 0.0)
     velocity = jnp.cos(params.direction) * forward + jnp.sin(params.direction) * sideways

@@ -1,7 +1,7 @@
 """Environments from objects with brax's interface: `reset(key)`, `step(state, action)`, `done`.
 
-What brax wraps around them is not used: there `done` means two things, an episode begins anew in
-the state that the first one began in, and the last observation is lost.
+Brax's wrappers are not used: with them `done` is both termination and truncation, every episode
+starts in the first episode's start state, and the last observation is lost.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree, Tim
 
 
 class Playing(NamedTuple):
-    """game: the state that the object gave. time: i32[], steps of it, repeated ones too."""
+    """State of an episode. game: the object's state. time: i32[], its steps, with repeated ones."""
 
     game: Any
     time: Array
 
 
 class Rules(NamedTuple):
-    """What parameters change.
+    """How parameters change an object.
 
-    world: (object, params) -> a copy of the object with them in force.
+    world: (object, params) -> a copy of the object with these parameters.
     reward: (object, params, state) -> f32[], of the last step.
     """
 
@@ -47,12 +47,23 @@ def environment(
     episode_length: int,
     action_repeat: int,
 ) -> Environment:
-    """The Environment of an object, whose actions are `actions` numbers in [-1, 1].
+    """Make the Environment of an object with brax's interface.
 
-    episode_length: steps of the object until an episode is truncated. action_repeat: steps of it
-    that take one action; their rewards are added, and an end among them is the last.
+    Args:
+        id: of the environment.
+        game: the object.
+        params: default parameters.
+        rules: how parameters change the object.
+        actions: how many numbers in [-1, 1] an action has.
+        episode_length: steps of the object until an episode is truncated.
+        action_repeat: steps of the object for each action; their rewards are added, and an end
+            among them stops the repetition.
 
-    Raises ValueError when one of these is not positive, or observations are not one vector.
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: a number of steps is not positive, or observations are not one vector.
     """
     if episode_length < 1 or action_repeat < 1:
         raise ValueError(
@@ -67,7 +78,7 @@ def environment(
     def advance(params: PyTree, state: Any, action: Array) -> tuple[Any, Array]:
         with quietly(), jax.numpy_rank_promotion("allow"):
             world = rules.world(game, params)
-            # A fresh tree: these objects write into the dictionaries that they are given.
+            # A copy of the tree: these objects write into the dictionaries that they are given.
             after = world.step(jax.tree.map(lambda x: x, state), action)
             return tree.strong((after, jnp.float32(rules.reward(world, params, after))))
 
@@ -116,7 +127,7 @@ def _observe(state: Any) -> Array:
 
 
 def altered(game: Any, **attributes: Any) -> Any:
-    """A copy of the object with other attributes; the object itself is never touched."""
+    """Copy the object with other attributes; the object itself is never changed."""
     world = copy.copy(game)
     for name, value in attributes.items():
         setattr(world, name, value)
@@ -124,20 +135,20 @@ def altered(game: Any, **attributes: Any) -> Any:
 
 
 def check_numbers(options: dict[str, Any]) -> None:
-    """Raise ValueError where an option is not a number."""
+    """Raise ValueError if an option is not a number."""
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise ValueError(f"{name}: {value!r}, expected a number")
 
 
 def strong(params: Any) -> Any:
-    """Parameters as f32[] of numpy: making an environment touches no device."""
+    """Convert parameters to numpy f32[]: making an environment touches no device."""
     return type(params)(*(np.float32(value) for value in params))
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without what these packages say of themselves: who maintains them, what they lack."""
+    """Silence what these packages print when imported, about maintainers and missing parts."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", UserWarning)

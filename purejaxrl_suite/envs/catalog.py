@@ -1,6 +1,6 @@
-"""One entry point for every environment id.
+"""Make environments of all families by id.
 
-Families are told apart by the prefix of the id, and imported when one of their ids may be meant.
+The prefix of an id tells its family, which is imported only when needed.
 """
 
 import difflib
@@ -26,24 +26,32 @@ _FAMILIES = {
 
 
 def ids() -> tuple[str, ...]:
-    """Every id that `make` takes, family by family; those of installed plugins are the last."""
+    """List the ids that `make` takes, by family; those of installed plugins come last."""
     families = [gymnax, *(_load(name) for name in _FAMILIES.values())]
     return (*(id for family in families for id in family.ids()), *installed(ENVIRONMENTS))
 
 
 def make(id: str, **options: Any) -> Environment:
-    """Make an environment by its own id.
+    """Make an environment by its id.
 
     Args:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
             (`"MiniGrid-DoorKey-8x8-v0"`), or one of the extras: `"Brax-ant"`,
             `"Playground-CartpoleSwingup"`; or the name of an entry point of an installed package,
-            in the group `purejaxrl_suite.environments`, whose value is a function that returns one.
-            Several joined by "+" are the tasks of one environment (`multi_task`).
-        **options: what the environment may be made with; see `make` of its family.
+            in the group `purejaxrl_suite.environments`, whose value is a function that returns an
+            environment. Several ids joined by "+" are the tasks of one environment (`multi_task`).
+        **options: settings of the environment; see `make` of its family.
+
+    Returns:
+        The environment.
 
     Raises:
         ValueError: the id is unknown (the nearest are named), or an option unknown or malformed.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1", length=1.0)
+        >>> env.action.n, float(env.params.length)
+        (2, 1.0)
     """
     if "+" in str(id):
         if not all(one.strip() for one in id.split("+")):
@@ -63,13 +71,13 @@ def make(id: str, **options: Any) -> Environment:
 
 
 def _family(id: str) -> ModuleType:
-    """The module whose ids begin as this one does."""
+    """Import the module of the id's family, by its prefix."""
     names = [name for prefix, name in _FAMILIES.items() if str(id).startswith(prefix)]
     return _load(names[0]) if names else gymnax
 
 
 def _refuse_unknown(id: str, options: dict[str, Any], family: ModuleType) -> None:
-    """ValueError for an option that `family` does not take; gymnax looks itself, id by id."""
+    """Raise ValueError for an option that `family` does not take; gymnax checks its own, by id."""
     _, *parameters = inspect.signature(family.make).parameters.values()
     unknown = sorted(set(options) - {parameter.name for parameter in parameters})
     if unknown and all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):

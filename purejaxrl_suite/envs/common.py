@@ -1,4 +1,4 @@
-"""What environments need to be played by one agent: one shape of observations, and what is told."""
+"""Make environments playable by one agent: common observations, common `info`, time limits."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,9 +14,10 @@ from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree
 
 
 def common_space(envs: Sequence[Environment]) -> Box:
-    """The smallest Box that holds the observations of all, with zeros for what is missing.
+    """Find the smallest Box that holds the observations of all environments, padded with zeros.
 
-    Raises ValueError where dtypes or ranks differ, or codes meet quantities.
+    Raises:
+        ValueError: dtypes or ranks differ, or only some have category codes.
     """
     spaces = [env.observation for env in envs]
     if len(set(spaces)) == 1 and not spaces[0].tasks:
@@ -41,15 +42,16 @@ def common_space(envs: Sequence[Environment]) -> Box:
 
 
 def pad(obs: Array, space: Box) -> Array:
-    """An observation with zeros behind it along every axis, so that it fills `space`."""
+    """Pad an observation with zeros at the end of every axis to the shape of `space`."""
     sizes = zip(space.shape, obs.shape, strict=True)
     return jnp.pad(obs, [(0, whole - size) for whole, size in sizes])
 
 
 def with_task(space: Box, tasks: int) -> Box:
-    """The space with a one-hot entry for each task at the end of its last axis.
+    """Add a one-hot entry for each task at the end of the last axis of a space.
 
-    Raises ValueError for scalars.
+    Raises:
+        ValueError: observations are scalars.
     """
     if not space.shape:
         raise ValueError(
@@ -62,13 +64,13 @@ def with_task(space: Box, tasks: int) -> Box:
 
 
 def _one(space: Box) -> float:
-    """What becomes 1 in a network: images in bytes are divided by their largest value."""
+    """Return the number that networks scale to 1: of byte images, which they divide, the high."""
     image = space.dtype == "uint8" and not space.categories
     return float(np.max(space.high)) if image and np.max(space.high) > 0 else 1.0
 
 
 def shown(space: Box, tasks: int) -> Callable[[Array, Any], Array]:
-    """(obs, place) -> the padded observation that tells the task."""
+    """Make (obs, place) -> the padded observation with the task label of `place`."""
     shape, one = (*space.shape[:-1], tasks), _one(space)
 
     def show(obs: Array, place: Array) -> Array:
@@ -79,26 +81,26 @@ def shown(space: Box, tasks: int) -> Callable[[Array, Any], Array]:
 
 
 def common_info(envs: Sequence[Environment]) -> tuple[str, ...]:
-    """Names that the `info` of all of them has, sorted."""
-    kinds = {(env.init, env.step): env for env in envs}  # tracing one of a family is enough
+    """List the entries of `info` that all environments have, sorted."""
+    kinds = {(env.init, env.step): env for env in envs}  # one of each family is traced
     return tuple(sorted(set.intersection(*map(_info_names, kinds.values()))))
 
 
 def common_limit(envs: Sequence[Environment]) -> int | None:
-    """Steps after which an episode of any of them is over, if that is known."""
+    """Return the largest time limit of the environments; None if one has none."""
     limits = [env.time_limit for env in envs]
     return None if None in limits else max(x for x in limits if x is not None)
 
 
 def limit_of(env: Environment, params: PyTree) -> Any:
-    """The time limit of one task with these parameters; None where nothing bounds episodes."""
+    """Return the time limit of one task with these parameters; None if nothing bounds episodes."""
     return env.time_limit if env.limit is None else env.limit(params)
 
 
 def limits(env: Environment, params: PyTree) -> tuple[int, int] | None:
-    """The smallest and the largest time limit of members; None where nothing bounds episodes.
+    """Return the smallest and largest time limit of members; None if nothing bounds episodes.
 
-    params: of one member, or of B, whose leaves are [...] where all share them, else [B, ...].
+    params: of one member, or of B members: leaves are [B, ...], or [...] if members share them.
     """
     if env.time_limit is None:
         return None
@@ -108,13 +110,13 @@ def limits(env: Environment, params: PyTree) -> tuple[int, int] | None:
 
 
 def shortest_limit(env: Environment) -> int | None:
-    """Steps that certainly lie between two cuts by the time limit, of any task; None if unknown."""
+    """Return the least steps between two cuts by the time limit, of any task; None if unknown."""
     known = limits(env, env.params)
     return known and min(known[0], env.time_limit or known[0])
 
 
 def check_playable(envs: Sequence[Environment]) -> None:
-    """Raise ValueError for environments that are several tasks or change by themselves."""
+    """Raise ValueError for environments that have several tasks or phases."""
     for env in envs:
         if env.tasks or env.phase is not None:
             raise ValueError(

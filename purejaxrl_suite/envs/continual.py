@@ -1,8 +1,8 @@
-"""Tasks that follow each other in one run, on the engine's clock; and labels that change.
+"""Streams of tasks: phases that follow each other in one run, on the engine's clock.
 
-The clock is not batched over members or environments, so a step computes the task that is played
-and no other. Where a phase begins, all episodes start anew; the last step of the phase before
-counts as truncated. Agent, optimizer and replay know nothing of it.
+The clock is not batched over members or environments, so a step computes only the current task.
+Where a phase begins, all episodes start anew; the last step of the previous phase counts as
+truncated. Agent, optimizer and replay are not told of phases.
 """
 
 import functools
@@ -40,7 +40,7 @@ from purejaxrl_suite.envs.wrappers import transform_observation
 
 
 class Stream(NamedTuple):
-    """Parameters of a stream. task: i32[], the environment that is played. envs: theirs."""
+    """Parameters of a stream. task: i32[], the current environment. envs: parameters of each."""
 
     task: Array | np.int32
     envs: tuple[PyTree, ...]
@@ -50,16 +50,29 @@ class Stream(NamedTuple):
 def continual(
     envs: Sequence[Environment], phase_length: int, *, show_task: bool = False
 ) -> Environment:
-    """Play environments in turn, `phase_length` updates each, over and over again.
+    """Play environments in turn, cyclically, for `phase_length` updates each.
 
     Observations are padded with zeros to one shape; actions must be the same (MinAtar's are with
-    `use_minimal_action_set=False`). With `show_task` observations tell the task, one-hot;
-    `info["task"]` is its place in the list. The task outside of training, as in evaluation, is
-    `params.task`: 0 unless changed. A list of streams in all orders is `[continual(order, n) for
-    order in itertools.permutations(envs)]`.
+    `use_minimal_action_set=False`). `info["task"]` is the place of the current task in the list.
+    Outside of training, as in evaluation, the task is `params.task`: 0 unless changed. Streams in
+    all orders are `[continual(order, n) for order in itertools.permutations(envs)]`.
+
+    Args:
+        envs: two or more environments.
+        phase_length: updates of a phase.
+        show_task: add a one-hot task label to observations.
+
+    Returns:
+        The stream.
 
     Raises:
-        ValueError: there are not two or more, or they cannot be played by one agent.
+        ValueError: there are fewer than two, or one agent cannot play them all.
+
+    Example:
+        >>> from purejaxrl_suite.envs.continual import continual
+        >>> stream = continual([pjs.make("CartPole-v1", length=x) for x in (0.5, 2.0)], 100)
+        >>> len(stream.params.envs)
+        2
     """
     envs = instances("envs", envs, Environment, least=2)
     integer("phase_length", phase_length, 1)
@@ -126,7 +139,7 @@ def continual(
 
 
 class Labels(NamedTuple):
-    """Parameters of `label_shuffle`. task: i32[], the assignment of labels in force."""
+    """Parameters of `label_shuffle`. task: i32[], the current assignment of labels."""
 
     task: Array | np.int32
 
@@ -135,12 +148,22 @@ class Labels(NamedTuple):
 def label_shuffle(
     phase_length: int, examples: int = 256, features: int = 16, classes: int = 10, seed: int = 0
 ) -> Environment:
-    """Memorise random labels of random inputs, which are all dealt anew in each phase.
+    """Memorise random labels of random inputs; all labels are redrawn in each phase.
 
-    A supervised probe of plasticity as an environment: one step, observation f32[features] of one
-    of `examples` fixed normal vectors, reward 1 for the action that is its label. Guessing returns
-    1 / classes. After Lyle et al. 2023, arXiv 2303.01486, and the label shuffling of Sokar et al.
-    2023, arXiv 2302.12902; inputs are made on the device. A phase has `phase_length` updates.
+    A supervised test of plasticity as an environment: an episode is one step, the observation
+    f32[features] is one of `examples` fixed normal vectors, and the action that is its label gets
+    reward 1. Guessing returns 1 / classes. After Lyle et al. 2023, arXiv 2303.01486, and the label
+    shuffling of Sokar et al. 2023, arXiv 2302.12902; inputs are made on the device.
+
+    Args:
+        phase_length: updates of a phase.
+        examples: inputs.
+        features: numbers of an input.
+        classes: labels, the actions.
+        seed: of inputs and labels.
+
+    Returns:
+        The stream.
 
     Raises:
         ValueError: a size is not positive.

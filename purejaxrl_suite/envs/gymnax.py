@@ -1,21 +1,19 @@
 """Adapters for the environments of gymnax 1.0 (Lange 2022, github.com/RobertTLange/gymnax).
 
-`step_env` and `reset_env` are called directly, beneath gymnax's own auto-reset, so nothing is reset
-that nobody needs. Declared observation spaces are checked against what the environments emit: where
-gymnax's bounds or dtypes are wrong, the right ones stand here. Rewards are float32, boards of zeros
-and ones uint8, integer observations one-hot (Discrete) or float32 (vectors), state and parameters
-strongly typed.
+`step_env` and `reset_env` are called directly, without gymnax's auto-reset, so no unused reset is
+computed. Where gymnax declares wrong bounds or dtypes of observations, this file has the right
+ones. Rewards are float32, boards of zeros and ones uint8, integer observations one-hot (Discrete)
+or float32 (vectors), state and parameters strongly typed.
 
-An option of `make` is either an argument of the gymnax class (static: board sizes and the like) or
-a field of its `EnvParams`. The latter become `Environment.params`, all of them traced: any may be
-swept. Bounds and time limit of the returned `Environment` describe the parameters that it was made
-with.
+An option of `make` is either an argument of the gymnax class (static, such as board sizes) or a
+field of its `EnvParams`. The latter become `Environment.params`, all of them traced, so any may be
+swept. Bounds and time limit of the returned `Environment` are those of the parameters that it was
+made with.
 
-Environments with a goal have two parameters that gymnax's do not: `goal_x` and `goal_y`. Where they
-are finite, every episode has that goal; infinite ones, the default, are drawn anew by gymnax.
-
-Fields that follow from others, such as the total mass of CartPole, are no parameters here: they are
-computed wherever they are used, so they cannot be out of date.
+Environments with a goal have two parameters more than gymnax's: `goal_x` and `goal_y`. If they are
+finite, every episode has that goal; infinite coordinates, the default, are drawn by gymnax in each
+episode. Fields that follow from others, such as the total mass of CartPole, are not parameters
+here: they are computed where they are used, so they are never out of date.
 """
 
 import dataclasses
@@ -60,10 +58,10 @@ _BOARDS = {
     "Pong-misc",
 }
 
-# Where the state has the goal of an episode, f32[2].
+# The field of the state with the goal of an episode, f32[2].
 _GOALS = {"PointRobot-misc": "goal", "Reacher-misc": "goal_xy"}
 
-# What gymnax keeps beside the fields that it follows from.
+# Fields of gymnax's parameters that follow from other fields.
 _DERIVED: dict[str, dict[str, Callable[[Any], Any]]] = {
     "CartPole-v1": {
         "total_mass": lambda params: params.masscart + params.masspole,
@@ -71,7 +69,7 @@ _DERIVED: dict[str, dict[str, Callable[[Any], Any]]] = {
     }
 }
 
-# Height and width of the pictures that gymnax' renderer has of these.
+# Height and width of the pictures of gymnax's renderer.
 _CLASSIC = {
     "Acrobot-v1": (500, 500),
     "CartPole-v1": (400, 600),
@@ -82,7 +80,7 @@ _CLASSIC = {
 
 
 def ids() -> tuple[str, ...]:
-    """Ids that `make` takes: gymnax's own and those given to `gymnax.register`."""
+    """List the ids that `make` takes: gymnax's own and those given to `gymnax.register`."""
     import gymnax
 
     return tuple(id for id in gymnax.registered_envs if id not in REFUSED)
@@ -151,13 +149,13 @@ def make(id: str, **options: Any) -> Environment:
 
 
 def _limit(params: PyTree) -> Any:
-    """The step at which an episode is truncated, of parameters [...]."""
+    """Return the step at which an episode is truncated, for parameters [...]."""
     found = np.ceil(params.max_steps_in_episode)
     return int(found) if np.ndim(found) == 0 else found
 
 
 def _recipe(id: str, game: Any, options: dict[str, Any]) -> str:
-    """The call with all arguments of the gymnax class, and those parameters that are no default."""
+    """Write the call with all arguments of the gymnax class and the non-default parameters."""
     arguments = _arguments(game)
     static = {name: options.get(name, default) for name, default in arguments.items()}
     params = {
@@ -170,7 +168,7 @@ def _recipe(id: str, game: Any, options: dict[str, Any]) -> str:
 
 
 def _arguments(game: Any) -> dict[str, Any]:
-    """{name: default} of the arguments of a gymnax class."""
+    """Return {name: default} of the arguments of a gymnax class."""
     arguments = inspect.signature(type(game).__init__).parameters.values()
     return {
         a.name: a.default
@@ -180,7 +178,7 @@ def _arguments(game: Any) -> dict[str, Any]:
 
 
 def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    """The gymnax object and its default parameters, as strongly typed numpy arrays."""
+    """Make the gymnax object and its default parameters, as strongly typed numpy arrays."""
     if id in REFUSED:
         raise ValueError(f"id: {id} is refused: {REFUSED[id]}")
     game, params = _gymnax(id)
@@ -200,7 +198,7 @@ def _construct(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _gymnax(id: str, **static: Any) -> tuple[Any, Any]:
-    """`gymnax.make`, with parameters for the goal where there is one, and without derived ones."""
+    """Call `gymnax.make`; add parameters for a goal, and remove derived ones."""
     import gymnax
 
     game, params = gymnax.make(id, **static)
@@ -211,7 +209,7 @@ def _gymnax(id: str, **static: Any) -> tuple[Any, Any]:
 
 @functools.cache
 def _without(kind: type, derived: frozenset[str]) -> type:
-    """The class of parameters with all fields but the derived ones."""
+    """Return a class of parameters without the derived fields."""
     from gymnax.environments.environment import EnvParams
 
     known = [f for f in dataclasses.fields(kind) if f.name not in derived]
@@ -221,7 +219,7 @@ def _without(kind: type, derived: frozenset[str]) -> type:
 
 
 def _whole(id: str, game: Any, params: Any) -> Any:
-    """Parameters as gymnax has them, derived ones computed from the others."""
+    """Convert to gymnax's parameters, by computing the derived ones."""
     if id not in _DERIVED:
         return params
     known = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
@@ -231,20 +229,20 @@ def _whole(id: str, game: Any, params: Any) -> Any:
 
 @functools.cache
 def _with_goal(kind: type) -> type:
-    """The class of parameters of an environment with a goal."""
+    """Return a class of parameters with the fields of a goal."""
     fields: list[Any] = [(name, float, math.inf) for name in ("goal_x", "goal_y")]
     made = dataclasses.make_dataclass(f"Goal{kind.__name__}", fields, bases=(kind,), frozen=True)
     return jax.tree_util.register_dataclass(made)
 
 
 def _aimed(field: str, params: Any, state: Any) -> Any:
-    """The state with the goal of the parameters, of which what is infinite stays as drawn."""
+    """Set the state's goal to the parameters' one; infinite coordinates stay as drawn."""
     goal = jnp.stack([params.goal_x, params.goal_y])
     return state.replace(**{field: jnp.where(jnp.isinf(goal), getattr(state, field), goal)})
 
 
 def _reconstruct(id: str, static: dict[str, Any]) -> tuple[Any, Any]:
-    """`_gymnax` with arguments; what gymnax cannot build is a ValueError that names them."""
+    """Call `_gymnax` with arguments; ValueError naming them if gymnax fails."""
     try:
         game, params = _gymnax(id, **static)
         jax.eval_shape(game.reset_env, jax.random.key(0), params)
@@ -254,18 +252,18 @@ def _reconstruct(id: str, static: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _strong(name: str, default: Any, options: dict[str, Any]) -> np.ndarray:
-    """One parameter, of the default's shape and strong dtype (numpy: making touches no device)."""
+    """Convert a parameter to the default's shape and strong dtype, in numpy to touch no device."""
     dtype = jax.dtypes.canonicalize_dtype(np.asarray(default).dtype)
     return np.asarray(like(name, options.get(name, default), default), dtype)
 
 
 def _cast(params: PyTree, defaults: PyTree) -> PyTree:
-    """Parameters in their own dtypes: a swept integer must not turn state leaves into floats."""
+    """Cast parameters to their defaults' dtypes: a swept integer would change the state's."""
     return jax.tree.map(lambda x, default: jnp.asarray(x, default.dtype), params, defaults)
 
 
 def _observation(id: str, game: Any, params: Any) -> tuple[Box, Callable[[Array], Array]]:
-    """The space that observations are really in, and the function that takes them there."""
+    """Return the true space of observations, and the function that converts them to it."""
     space = game.observation_space(params)
     if hasattr(space, "n"):
         n = int(space.n)
@@ -280,7 +278,7 @@ def _observation(id: str, game: Any, params: Any) -> tuple[Box, Callable[[Array]
 
 
 def _bounds(id: str, params: Any, shape: tuple[int, ...], low: Any, high: Any) -> tuple[Any, Any]:
-    """Declared bounds; the wrong ones of gymnax 1.0.1 set right, float32 max read as infinity."""
+    """Correct the declared bounds of gymnax 1.0.1; float32 max becomes infinity."""
     low = np.array(np.broadcast_to(np.asarray(low, np.float32), shape))
     high = np.array(np.broadcast_to(np.asarray(high, np.float32), shape))
     if id == "MemoryChain-bsuite":
@@ -292,8 +290,7 @@ def _bounds(id: str, params: Any, shape: tuple[int, ...], low: Any, high: Any) -
         entry = 0 if id == "GaussianBandit-misc" else -2
         low[entry], high[entry] = -np.inf, np.inf
     if id in ("BernoulliBandit-misc", "GaussianBandit-misc", "MetaMaze-misc"):
-        # Time counts up to the limit, or is normalised to start at -1: declared as one or the
-        # other.
+        # Time counts up to the limit, or is normalised and starts at -1; either may be declared.
         low[-1] = min(-1.0, getattr(params, "min_lim", -1.0))
         high[-1] = max(params.max_steps_in_episode, _last_time(params))
     limit = np.finfo(np.float32).max
@@ -302,27 +299,27 @@ def _bounds(id: str, params: Any, shape: tuple[int, ...], low: Any, high: Any) -
 
 
 def _last_time(params: Any) -> float:
-    """Normalised time at the end of a bandit's episode."""
+    """Compute the normalised time at the end of a bandit's episode."""
     low, high = getattr(params, "min_lim", -1.0), getattr(params, "max_lim", 1.0)
     return float((high - low) * params.max_steps_in_episode / getattr(params, "t_max", 100) + low)
 
 
 def _compact(bound: np.ndarray) -> float | tuple[float, ...]:
-    """One number where all entries agree, else one per entry of the last axis."""
+    """Reduce bounds to one number if all are equal, else to one per entry of the last axis."""
     values = tuple(float(value) for value in np.atleast_2d(bound).reshape(-1, bound.shape[-1])[0])
     return values[0] if len(set(values)) == 1 else values
 
 
 def _action(game: Any, params: Any) -> tuple[Space, Callable[[Array], Array]]:
-    """The action space, and the function that puts an action into it."""
+    """Return the action space, and the function that converts actions for gymnax."""
     space = game.action_space(params)
     if hasattr(space, "n"):
         return Discrete(int(space.n)), lambda action: jnp.asarray(action, jnp.int32)
     shape = tuple(int(size) for size in space.shape)
     low = np.array(np.broadcast_to(np.asarray(space.low, np.float32), shape))
     high = np.array(np.broadcast_to(np.asarray(space.high, np.float32), shape))
-    # Clipped here because not all of them clip, and MountainCarContinuous charges for the unclipped
-    # action.
+    # Clipped here because not all environments clip, and MountainCarContinuous computes its cost
+    # from the unclipped action.
     return (
         Box(shape, "float32", _compact(low), _compact(high)),
         lambda action: jnp.clip(jnp.asarray(action, jnp.float32), low, high),
@@ -330,7 +327,7 @@ def _action(game: Any, params: Any) -> tuple[Space, Callable[[Array], Array]]:
 
 
 def _draw(board: Array) -> Array:
-    """u8[16 height, 16 width, 3]: cells in the colour of their last channel set, or black."""
+    """Draw a board u8[16 height, 16 width, 3]: cells in the colour of their last set channel."""
     channels = board.shape[-1]
     hues = np.arange(channels)[:, None] / channels + np.array([0.0, 2 / 3, 1 / 3])
     colours = (127.5 + 127.5 * np.cos(2 * np.pi * hues)).astype(np.uint8)
@@ -340,7 +337,7 @@ def _draw(board: Array) -> Array:
 
 
 def _host_render(id: str, whole: Callable[[Any], Any]) -> Callable[[PyTree, PyTree], Array] | None:
-    """gymnax's renderer, which has gymnasium draw on the host; None for what that does not know."""
+    """Make gymnax's renderer, which draws on the host by gymnasium; None for ids without one."""
     if id not in _CLASSIC:
         return None
     size = jax.ShapeDtypeStruct((*_CLASSIC[id], 3), "uint8")
@@ -356,7 +353,7 @@ def _host_render(id: str, whole: Callable[[Any], Any]) -> Callable[[PyTree, PyTr
         return canvas.render()
 
     def render(params: PyTree, state: PyTree) -> Array:
-        if find_spec("pygame") is None:  # known before a program is compiled that would fail
+        if find_spec("pygame") is None:  # checked before a program that would fail is compiled
             how = 'pip install "purejaxrl_suite[render]"'
             raise ValueError(f"{id} is drawn by pygame, which is not installed: {how}")
         return jax.pure_callback(draw, size, params, state, vmap_method="sequential")
@@ -366,7 +363,7 @@ def _host_render(id: str, whole: Callable[[Any], Any]) -> Callable[[PyTree, PyTr
 
 @functools.cache
 def _canvas(id: str) -> Any:
-    """gymnasium's environment of that id, kept: making one takes longer than many pictures."""
+    """Make gymnasium's environment once per id: making it takes longer than many pictures."""
     import gymnasium
 
     for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # neither screen nor sound is needed

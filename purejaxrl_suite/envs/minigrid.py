@@ -1,9 +1,9 @@
 """The environments of the `minigrid` package (version 3), with its rules, rewards and views.
 
-Starts come from navix wherever it draws them as MiniGrid does (minigrid_starts.py). Steps do not go
-through navix: on a grid with one byte per cell (minigrid_view.py) MiniGrid's rules are a handful of
-selects and one write, exact for every layout. docs/minigrid_parity.md lists what navix does
-differently, what remains different here, and the ids that are left out.
+Start states come from navix if it draws them as MiniGrid does (minigrid_starts.py). Steps do not
+use navix: on a grid with one byte per cell (minigrid_view.py) MiniGrid's rules are a few selects
+and one write, exact for every layout. docs/minigrid_parity.md lists what navix does differently,
+what remains different here, and the ids that are left out.
 
 Source: minigrid 3 (arXiv:2306.13831), `MiniGridEnv.step` and `envs/*.py`.
 """
@@ -26,7 +26,7 @@ LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
 
 
 class State(NamedTuple):
-    """What one episode carries.
+    """State of an episode.
 
     cells: u8[height, width] (see minigrid_view). position: i32[2] (row, column). direction: i32[],
     0 east, 1 south, 2 west, 3 north. carrying: u8[], the cell of the carried object, 0 for empty
@@ -41,7 +41,10 @@ class State(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One step as a task sees it: the states and the front cell before and after it."""
+    """A step, for a task to judge: states before and after it, and the front cell.
+
+    front, left: the front cell's code before and after the step.
+    """
 
     action: Array
     before: State
@@ -54,11 +57,11 @@ Outcome = tuple[Array, Array]  # success bool[], failure bool[]
 
 
 class Task(NamedTuple):
-    """What tells one id from another.
+    """The rules of one id.
 
     start: builds the start function (called when the environment is made). time_limit: steps.
-    outcome: what ends an episode beside goals and lava. see_through: walls hide nothing.
-    pickup_toggles: as in MemoryEnv.
+    outcome: what ends an episode, beside goals and lava. see_through: walls hide nothing.
+    pickup_toggles: picking up also toggles, as in MemoryEnv.
     """
 
     start: Callable[[], starts.StartFunction]
@@ -69,23 +72,29 @@ class Task(NamedTuple):
 
 
 def ids() -> tuple[str, ...]:
-    """Every id that behaves as in `minigrid`: `MiniGrid-<name>-v<n>`."""
+    """List the ids, `MiniGrid-<name>-v<n>`; all behave as in `minigrid`."""
     return tuple(sorted(_tasks()))
 
 
 def make(env_id: str, *, observation: str = "partial", max_steps: int | None = None) -> Environment:
-    """Build a MiniGrid environment.
-
-    env_id: one of `ids()`.
-    observation: "partial" u8[7, 7, 3], MiniGrid's own: the view ahead with hidden cells 0 and the
-        carried object in the agent's cell (row 6, column 3); or "full" u8[height, width, 3],
-        FullyObsWrapper's. Both are codes of object, colour and state, indexed [row, column];
-        MiniGrid's arrays are [x, y], the transpose.
-    max_steps: time limit; None is MiniGrid's own. The reward of success is 1 - 0.9 * t / max_steps.
+    """Make a MiniGrid environment.
 
     `info["success"]` is 1.0 where the step terminated with a positive reward. `params` is ().
 
-    Raises ValueError for an unknown id or observation, or a time limit below 1.
+    Args:
+        env_id: one of `ids()`.
+        observation: "partial" u8[7, 7, 3], MiniGrid's own: the view ahead with hidden cells 0 and
+            the carried object in the agent's cell (row 6, column 3); or "full" u8[height, width,
+            3], FullyObsWrapper's. Both are codes of object, colour and state, indexed [row,
+            column]; MiniGrid's arrays are [x, y], the transpose.
+        max_steps: time limit; None is MiniGrid's own. The reward of success is 1 - 0.9 * t /
+            max_steps.
+
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: the id or observation is unknown, or the time limit is below 1.
     """
     task = _task(env_id)
     views = {"partial": functools.partial(_look, task.see_through), "full": _look_at_all}
@@ -151,7 +160,7 @@ def _environment(
 
 
 def act(state: State, action: Array, *, pickup_toggles: bool = False) -> Event:
-    """MiniGridEnv.step without reward: turn, move, pick up, drop or toggle."""
+    """Take MiniGridEnv.step without reward: turn, move, pick up, drop or toggle."""
     if pickup_toggles:
         action = jnp.where(action == PICKUP, TOGGLE, action)
     front = state.position + jnp.asarray(view.STEPS)[state.direction]
@@ -177,7 +186,7 @@ def act(state: State, action: Array, *, pickup_toggles: bool = False) -> Event:
 
 
 def _toggle(found: Array, hands: Array) -> Array:
-    """Doors open and close, the right key unlocks, boxes leave what they hold."""
+    """Toggle the front cell: doors open or close, the right key unlocks, boxes leave contents."""
     kind, colour = found & 15, found >> 4
     fits = hands == view.cell(view.KEY, colour)
     opens = (kind == view.CLOSED) | (kind == view.LOCKED) & fits
@@ -188,7 +197,7 @@ def _toggle(found: Array, hands: Array) -> Array:
 
 
 def judge(event: Event, outcome: Callable[[Event], Outcome] | None) -> Outcome:
-    """Success and failure: goals and lava end every episode, `outcome` adds the task's own ends."""
+    """Judge success and failure: goals and lava end every episode, `outcome` adds other ends."""
     walked, kind = event.action == FORWARD, event.front & 15
     success, failure = walked & (kind == view.GOAL), walked & (kind == view.LAVA)
     if outcome is None:
@@ -207,7 +216,7 @@ def _door_opened(event: Event) -> Outcome:
 
 
 def _picked_up(kind: int, colour: int | None, event: Event) -> Outcome:
-    """An object of this kind, and colour where others of the kind stand about."""
+    """Succeed when an object of this kind is picked up, and of this colour unless None."""
     wanted = event.front & 15 == kind
     if colour is not None:
         wanted = event.front == view.cell(kind, colour)
@@ -222,7 +231,7 @@ def _red_then_blue(event: Event) -> Outcome:
 
 
 def _remembered(event: Event) -> Outcome:
-    """MemoryEnv: stand beside the object that is like the one in the start room."""
+    """MemoryEnv: succeed beside the object that matches the one in the start room."""
     cells, middle = event.after.cells, event.after.cells.shape[0] // 2
     row, column = event.after.position
     beside = cells[jnp.where(row < middle, middle - 2, middle + 2), column]
@@ -238,7 +247,7 @@ _pick_blue_ball = functools.partial(_picked_up, view.BALL, view.BLUE)
 
 
 def _tasks() -> dict[str, Task]:
-    """Every id with its task; kwargs as registered in `minigrid/__init__.py`."""
+    """Return every id with its task; kwargs as registered in `minigrid/__init__.py`."""
     groups = (_goal_tasks(), _lava_tasks(), _door_tasks(), _corridor_tasks(), _maze_tasks())
     return {f"MiniGrid-{name}": task for group in groups for name, task in group.items()}
 

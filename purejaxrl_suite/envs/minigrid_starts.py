@@ -1,9 +1,8 @@
 """Start states of the MiniGrid environments.
 
-Where navix draws starts as minigrid 3 does, they are navix's. Where it does not
-(docs/minigrid_parity.md), the generator is written here after minigrid's `_gen_grid`: the same
-distribution, not the same random numbers. A start function is `key -> Start`, unbatched, without
-rejection loops.
+They come from navix if it draws them as minigrid 3 does. If not (docs/minigrid_parity.md), the
+generator is written here after minigrid's `_gen_grid`: the same distribution, not the same random
+numbers. A start function is `key -> Start`, unbatched, without rejection loops.
 """
 
 import functools
@@ -19,7 +18,10 @@ from purejaxrl_suite.envs import navix
 
 
 class Start(NamedTuple):
-    """cells: u8[height, width] (minigrid_view). position: i32[2], row, column. direction: i32[]."""
+    """A start state.
+
+    cells: u8[height, width] (minigrid_view). position: i32[2], row, column. direction: i32[].
+    """
 
     cells: Array
     position: Array
@@ -30,13 +32,13 @@ StartFunction = Callable[[Key], Start]
 
 
 def from_navix(env_id: str) -> StartFunction:
-    """The starts of a navix environment."""
+    """Draw the starts of a navix environment."""
     engine = navix.make_engine(env_id)
 
     def start(key: Key) -> Start:
         state = navix.reset(engine, key)
         player = state.get_player()
-        # Off the grid the player is not drawn: cells are what lies beneath the agent.
+        # A player off the grid is not drawn: cells are what lies beneath the agent.
         hidden = state.entities["player"].replace(position=jnp.full((1, 2), -1))
         bare = state.replace(entities=dict(state.entities, player=hidden))
         cells = view.encode(_symbolic(bare))
@@ -52,7 +54,7 @@ def _symbolic(state: Any) -> Array:
 
 
 def multi_room(env_id: str) -> StartFunction:
-    """navix's MultiRoom with floor between the rooms, as in MiniGrid, where navix has walls."""
+    """Draw navix's MultiRoom, but with floor between the rooms, where navix has walls."""
     inner = from_navix(env_id)
 
     def start(key: Key) -> Start:
@@ -97,7 +99,7 @@ def door_key(size: int) -> StartFunction:
         cells = _put(_room_grid(size, 1, 1), (size - 2, size - 2), view.GOAL_CELL)
         split = jax.random.randint(key_wall, (), 2, size - 2)
         cells = cells.at[:, split].set(view.WALL_CELL)
-        # MiniGrid never puts the door in the last row.
+        # MiniGrid never puts the door into the last row.
         row = jax.random.randint(key_door, (), 1, size - 2)
         cells = _put(cells, (row, split), view.cell(view.LOCKED, view.YELLOW))
         left = _rectangle(cells, 0, size, 0, split)
@@ -129,7 +131,7 @@ def two_rooms(
 ) -> StartFunction:
     """UnlockEnv (no target), UnlockPickupEnv, BlockedUnlockPickupEnv, ObstructedMaze_1Dlhb (maze).
 
-    target: kind of the object in the right-hand room. blocked: a ball stands before the door.
+    target: kind of the object in the right-hand room. blocked: a ball is in front of the door.
     key_in_box: the key is hidden. maze: ball colours are the fixed ones of ObstructedMaze;
     otherwise they are drawn.
     """
@@ -141,8 +143,8 @@ def two_rooms(
         door, colours = 1 + jax.random.randint(key_door, (), 0, 4), _colours(key_colours, 3)
         cells = _put(cells, (door, 5), view.cell(view.LOCKED, colours[0]))
         if target is not None:
-            # Room (1, 0) holds RoomGrid's provisional agent position (3, 8): nothing is put on or
-            # beside it.
+            # Room (1, 0) has RoomGrid's provisional agent position (3, 8): nothing is put on or
+            # beside that cell.
             code = view.cell(target, view.BLUE if maze else colours[1])
             rows, columns = jnp.indices(cells.shape)
             apart = jnp.abs(rows - 3) + jnp.abs(columns - 8) >= 2
@@ -196,10 +198,10 @@ def key_corridor(size: int, rows: int) -> StartFunction:
 
 
 def _connect(key: Key, rows: int, ball_row: Array, ends: Array) -> Array:
-    """bool[walls]: which walls get a door until every room is reached (RoomGrid.connect_all).
+    """Choose walls that get a door, bool[walls], so that every room is reached.
 
-    MiniGrid tries random walls, so doors are added in a random order of the walls. The locked room
-    gets none: its locked door already leads to the corridor.
+    RoomGrid.connect_all tries random walls, so doors are added in a random order of the walls. The
+    locked room gets no other door: its locked door already leads to the corridor.
     """
     locked_room = 3 * ball_row + 2
     groups = jnp.arange(3 * rows)
@@ -258,14 +260,14 @@ def obstructed_maze(
 
 
 def _room_grid(size: int, rows: int, columns: int) -> Array:
-    """Square rooms of `size` cells with shared walls."""
+    """Draw square rooms of `size` cells with shared walls."""
     row, column = jnp.indices(((size - 1) * rows + 1, (size - 1) * columns + 1))
     wall = (row % (size - 1) == 0) | (column % (size - 1) == 0)
     return jnp.where(wall, view.WALL_CELL, view.EMPTY).astype(jnp.uint8)
 
 
 def _door(size: int, row: int, column: int, side: int, offset: Any) -> tuple[Any, Any]:
-    """Cell of a door in a room's wall: side 0 right, 1 below, 2 left, 3 above."""
+    """Return the cell of a door in a room's wall: side 0 right, 1 below, 2 left, 3 above."""
     top, left, step = (size - 1) * row, (size - 1) * column, size - 1
     if side in (0, 2):
         return top + offset, left + (step if side == 0 else 0)
@@ -273,7 +275,7 @@ def _door(size: int, row: int, column: int, side: int, offset: Any) -> tuple[Any
 
 
 def _rectangle(cells: Array, top: Any, bottom: Any, left: Any, right: Any) -> Array:
-    """bool[height, width]: rows top..bottom-1, columns left..right-1."""
+    """Mask rows top..bottom-1, columns left..right-1: bool[height, width]."""
     row, column = jnp.indices(cells.shape)
     return (row >= top) & (row < bottom) & (column >= left) & (column < right)
 
@@ -283,7 +285,7 @@ def _everywhere(cells: Array) -> Array:
 
 
 def _room(cells: Array, size: int, row: Any, column: Any) -> Array:
-    """The inside of a room of a room grid."""
+    """Mask the inside of a room of a room grid."""
     top, left = (size - 1) * row, (size - 1) * column
     return _rectangle(cells, top + 1, top + size - 1, left + 1, left + size - 1)
 
@@ -297,14 +299,14 @@ def _put(cells: Array, at: Any, code: Any) -> Array:
 
 
 def _put_some(cells: Array, places: Any, codes: Any, mask: Array) -> Array:
-    """Put codes at those places, n pairs, where the mask bool[n] says so."""
+    """Put n codes at n places, where the mask bool[n] is True."""
     rows, columns = (jnp.stack([jnp.asarray(at[axis]) for at in places]) for axis in (0, 1))
     new = jnp.where(mask, jnp.stack(codes), cells[rows, columns])
     return cells.at[rows, columns].set(new.astype(jnp.uint8))
 
 
 def _draw(key: Key, mask: Array) -> Array:
-    """Index i32[ndim] of one True entry, uniformly."""
+    """Draw the index i32[ndim] of one True entry, uniformly."""
     flat = jax.random.categorical(key, jnp.where(mask.reshape(-1), 0.0, -jnp.inf))
     return jnp.stack(jnp.unravel_index(flat, mask.shape)).astype(jnp.int32)
 

@@ -1,4 +1,4 @@
-"""MiniGrid's grid as one byte per cell, and what an agent sees of it.
+"""MiniGrid's grid as one byte per cell, and the agent's views of it.
 
 A cell is `kind + 16 * colour`. Kinds are MiniGrid's object ids
 (minigrid.core.constants.OBJECT_TO_IDX), except that doors have one kind for each state and a box
@@ -24,7 +24,7 @@ STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def cell(kind: Any, colour: Any = 0) -> Any:
-    """Code of a cell: u8 for arrays, int for ints."""
+    """Compute the code of a cell: u8 for arrays, int for ints."""
     return kind + 16 * colour
 
 
@@ -33,25 +33,25 @@ GOAL_CELL = cell(GOAL, GREEN)
 
 
 def encode(symbols: Array) -> Array:
-    """Cells u8[...] of MiniGrid's (object, colour, state) triples u8[..., 3]."""
+    """Encode MiniGrid's (object, colour, state) triples u8[..., 3] as cells u8[...]."""
     objects, colours, states = symbols[..., 0], symbols[..., 1], symbols[..., 2]
     return cell(jnp.where(objects == DOOR, OPEN + states, objects), colours)
 
 
 def decode(cells: Array) -> Array:
-    """MiniGrid's (object, colour, state) triples u8[..., 3] of cells u8[...]."""
+    """Decode cells u8[...] to MiniGrid's (object, colour, state) triples u8[..., 3]."""
     kinds, colours = cells & 15, cells >> 4
     doors = (kinds >= OPEN) & (kinds <= LOCKED)
     hiding = kinds == BOX_WITH_KEY
     objects = jnp.where(doors, DOOR, jnp.where(hiding, BOX, kinds))
-    # Boxes hold keys in ObstructedMaze alone, where every box is grey.
+    # Boxes hold keys only in ObstructedMaze, where every box is grey.
     colours = jnp.where(hiding, GREY, colours)
     states = jnp.where(doors, kinds - OPEN, 0)
     return jnp.stack([objects, colours, states], axis=-1).astype(jnp.uint8)
 
 
 def full(cells: Array, position: Array, direction: Array) -> Array:
-    """FullyObsWrapper's grid u8[height, width, 3], with the agent as (10, 0, direction)."""
+    """Return FullyObsWrapper's grid u8[height, width, 3], with the agent as (10, 0, direction)."""
     agent = jnp.stack([jnp.asarray(AGENT), jnp.asarray(RED), direction]).astype(jnp.uint8)
     return decode(cells).at[position[0], position[1]].set(agent)
 
@@ -59,7 +59,7 @@ def full(cells: Array, position: Array, direction: Array) -> Array:
 def partial(
     cells: Array, position: Array, direction: Array, carrying: Array, see_through: bool
 ) -> Array:
-    """The agent's view u8[7, 7, 3]: row 6, column 3 is its own cell, row 0 is furthest ahead.
+    """Return the agent's view u8[7, 7, 3]: its cell is row 6, column 3; row 0 is furthest ahead.
 
     cells: u8[height, width]. position: i32[2]. direction: i32[]. carrying: u8[], the cell of the
     carried object or 0, shown in the agent's own cell. see_through: walls and doors hide nothing.
@@ -74,7 +74,7 @@ def partial(
 
 
 def crop(cells: Array, position: Array, direction: Array, outside: Any) -> Array:
-    """[7, 7] of [height, width]: the cells ahead of the agent, turned so that it looks up.
+    """Cut out the cells [7, 7] ahead of the agent, turned so that it looks up.
 
     Cells beyond the grid are `outside`.
     """
@@ -91,7 +91,7 @@ def crop(cells: Array, position: Array, direction: Array, outside: Any) -> Array
 
 
 def visible(view: Array) -> Array:
-    """bool[7, 7]: what process_vis leaves visible, from the agent's row upward.
+    """Mask the cells that process_vis leaves visible, bool[7, 7], from the agent's row upward.
 
     A row is 7 bits. Light enters it from below, spreads sideways through see-through cells, lights
     the cell at which it stops, and each see-through lit cell lights the three cells above it.
@@ -117,8 +117,8 @@ def visible(view: Array) -> Array:
 
 
 def render(cells: Array, position: Array, direction: Array) -> Array:
-    """u8[8 height, 8 width, 3]: the grid drawn with navix's tiles of 8 x 8 pixels."""
-    # Importing navix makes arrays, which must be real ones when this is being traced.
+    """Draw the grid with navix's tiles of 8 x 8 pixels: u8[8 height, 8 width, 3]."""
+    # Importing navix makes arrays, which must not become tracers when this is traced.
     with jax.ensure_compile_time_eval():
         from navix.rendering.registry import SPRITES_REGISTRY as SPRITES
 

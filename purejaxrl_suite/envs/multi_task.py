@@ -1,8 +1,8 @@
-"""Several tasks played side by side by one agent, an equal share of its environments each.
+"""Several tasks played side by side by one agent, each in an equal share of its environments.
 
-A task is an entry of the parameters. Entries of one structure have one dynamics and are a batch
-axis of it; another structure is another dynamics. So the engine steps each dynamics by itself: a
-`lax.switch` over tasks would, in a batch, compute all of them for every environment.
+A task is an entry of the parameters. Entries of equal structure share one dynamics and become its
+batch axis; another structure is another dynamics. The engine steps each dynamics by itself: a
+batched `lax.switch` over tasks would compute all of them for every environment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,10 @@ from purejaxrl_suite.envs.recipe import called, recorded
 
 
 class Task(NamedTuple):
-    """Parameters of one task. place: i32[], in the list. env: {name of its dynamics: theirs}."""
+    """Parameters of one task.
+
+    place: i32[], in the list. env: {name of its dynamics: the environment's parameters}.
+    """
 
     place: Array | np.int32
     env: Mapping[str, PyTree]
@@ -42,22 +45,30 @@ def multi_task(
     valid: Sequence[Sequence[int]] | None = None,
     show_task: bool = True,
 ) -> Environment:
-    """All of these environments at once, as one that has them as its `tasks`.
+    """Combine environments into one that has them as its `tasks`.
 
-    Observations are padded with zeros to one shape. Actions are as many as the largest environment
-    has; those that a task does not have get no probability from any agent. `info` is what all of
-    them tell. Environments that share their functions, as those of `family` do, differ in a batch
-    axis of parameters alone. Wrappers may stand around the environments and around the whole.
+    Observations are padded with zeros to one shape. There are as many actions as in the largest
+    environment; agents give no probability to actions that a task does not have. `info` has the
+    entries that all of them have. Environments that share their functions, such as those of
+    `family`, are one batch. Each environment may be wrapped, and so may the result.
 
     Args:
         envs: one or more, with distinct names.
-        valid: the actions of each, where that is not its first ones: MinAtar's games, for example,
-            understand six actions (`use_minimal_action_set=False`), of which each needs some.
-        show_task: add a one-hot channel (or entry) for each task to observations. Without it
-            nothing but the game itself tells the task, so tasks must have all actions alike.
+        valid: the actions of each; None is its first ones. For example, MinAtar's games take six
+            actions (`use_minimal_action_set=False`), of which each game uses some.
+        show_task: add a one-hot channel (or entry) for each task to observations. Without it only
+            the game itself tells the task, so all tasks must have the same actions.
+
+    Returns:
+        The environment.
 
     Raises:
-        ValueError: they cannot be played by one agent.
+        ValueError: one agent cannot play them all.
+
+    Example:
+        >>> from purejaxrl_suite.envs.multi_task import multi_task
+        >>> multi_task([pjs.make("CartPole-v1"), pjs.make("Acrobot-v1")]).tasks
+        ('CartPole-v1', 'Acrobot-v1')
     """
     envs = instances("envs", envs, Environment)
     names = tuple(env.name.replace("/", "-") for env in envs)  # "/" would be a folder of curves
@@ -108,10 +119,13 @@ def multi_task(
 
 
 def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...]:
-    """The environment once for each of `params`, named NAME-0, NAME-1 ...: one dynamics.
+    """Make variants of an environment that differ in parameters, named NAME-0, NAME-1 ...
 
-    params: such as `[env.params.replace(gravity=g) for g in (5.0, 10.0)]` of a gymnax environment.
-    Raises ValueError when they are not of the structure and shapes that the environment's own have.
+    params: of each variant, such as `[env.params.replace(gravity=g) for g in (5.0, 10.0)]` of a
+        gymnax environment.
+
+    Raises:
+        ValueError: parameters differ from the environment's own in structure or shapes.
     """
 
     instance("env", env, Environment)
@@ -137,9 +151,10 @@ def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...
 
 @recorded
 def only(env: Environment, task: int) -> Environment:
-    """One task by itself, as the agent of all of them sees it.
+    """Select one task of an environment, with the spaces of the whole.
 
-    Raises ValueError when there is no such task.
+    Raises:
+        ValueError: there is no such task.
     """
     instance("env", env, Environment)
     if not env.tasks:
@@ -149,9 +164,10 @@ def only(env: Environment, task: int) -> Environment:
 
 
 def task_labels(env: Environment) -> Callable[[Array], Array]:
-    """A function: [T, N] -> i32[T, N], which task each environment plays.
+    """Make the function [T, N] -> i32[T, N] that tells the task of each environment.
 
-    Raises ValueError when the environment does not have several tasks.
+    Raises:
+        ValueError: the environment does not have several tasks.
     """
     count = len(env.tasks)
     if not count:
@@ -160,7 +176,7 @@ def task_labels(env: Environment) -> Callable[[Array], Array]:
 
 
 def _dynamics(kinds: Mapping[str, Environment], params: Task) -> tuple[Environment, PyTree]:
-    """The environment whose functions a task has, and its own parameters."""
+    """Return the environment whose functions a task uses, and the task's parameters of it."""
     if not isinstance(params, Task):
         raise ValueError("params: expected those of one task; `only` makes one of several")
     ((name, inner),) = params.env.items()
@@ -168,13 +184,13 @@ def _dynamics(kinds: Mapping[str, Environment], params: Task) -> tuple[Environme
 
 
 def _first_of_dynamics(envs: Sequence[Environment]) -> dict[str, str]:
-    """{name: name of the first environment with the same functions}."""
+    """Map each name to that of the first environment with the same functions."""
     first: dict[Any, str] = {}
     return {env.name: first.setdefault((env.init, env.step), env.name) for env in envs}
 
 
 def _common_action(envs: Sequence[Environment], valid: Sequence[Sequence[int]] | None) -> Any:
-    """Discrete with the actions of all, or the one Box that all have."""
+    """Return Discrete with the actions of all, or the Box that all share."""
     spaces = [env.action for env in envs]
     listed = isinstance(valid, list | tuple) and all(hasattr(row, "__iter__") for row in valid)
     if valid is not None and not listed:

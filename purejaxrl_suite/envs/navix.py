@@ -1,13 +1,12 @@
-"""Every environment of navix 4 (arXiv:2407.19396), behaving as navix releases it.
+"""Every environment of navix 4 (arXiv:2407.19396), with the tasks that navix releases.
 
-What differs is the machinery, not the task:
-
-- The raw step is called, beneath navix's auto-reset, which ignores the action after an end and so
+The implementation differs in three ways:
+- The raw step is called, without navix's auto-reset, which ignores the action after an end and so
   adds one transition (s_T, a, 0, s_0) to every episode.
-- `terminated` and `truncated` may both be True; navix reports termination alone.
-- The carried state holds the grid (int8), the entities and the mission. The rendering cache (12.5
+- `terminated` and `truncated` may both be True; navix then reports only termination.
+- The carried state has the grid (int8), the entities and the mission. The rendering cache (12.5
   of 13 kB in DoorKey-8x8) is a function of the grid, the event record is cleared at every step, and
-  the random key is the one that `step` is given, so none of them is carried.
+  the random key is an argument of `step`, so none of these is carried.
 """
 
 import difflib
@@ -29,11 +28,11 @@ from purejaxrl_suite.envs.recipe import called
 SYMBOLIC_CATEGORIES = (11, 6, 4)
 _FLOOR, _WALL = (1, 0, 0), (2, 5, 0)  # object, colour, state
 _FLOOR_CODE, _WALL_CODE = 1, 2 + 16 * 5  # object + 16 * colour + 256 * state
-_OUT_OF_GRID = 100  # what navix pads the categorical first-person view with
+_OUT_OF_GRID = 100  # navix's padding of the categorical first-person view
 
 
 class State(NamedTuple):
-    """What one episode carries.
+    """State of an episode.
 
     grid: i8[height, width], 0 floor, -1 wall.
     entities: {name: navix entity}. mission: navix's targets, () where there is none.
@@ -50,9 +49,10 @@ class State(NamedTuple):
 
 
 class _Observation(NamedTuple):
-    """function: (navix state, background) -> array. categories: codes per channel, () for images.
+    """An observation function.
 
-    background: grid -> what of the observation is constant in an episode.
+    function: (navix state, background) -> array. categories: codes per channel, () for images.
+    background: grid -> the part of the observation that is constant in an episode.
     """
 
     function: Callable[[Any, Array], Array]
@@ -61,7 +61,7 @@ class _Observation(NamedTuple):
 
 
 def ids() -> tuple[str, ...]:
-    """Every id of navix's registry, sorted: `Navix-<name>-v0`."""
+    """List the ids of navix's registry, sorted: `Navix-<name>-v0`."""
     import navix
 
     return tuple(sorted(navix.registry()))
@@ -70,20 +70,25 @@ def ids() -> tuple[str, ...]:
 def make(
     env_id: str, *, observation: str = "symbolic", max_steps: int | None = None
 ) -> Environment:
-    """Build a navix environment.
-
-    env_id: one of `ids()`.
-    observation: navix's observation functions by name. "symbolic" u8[height, width, 3] (navix's
-        default) and "symbolic_first_person" u8[7, 7, 3] (no occlusion) are codes of object, colour
-        and state; "categorical" u8[height, width, 1] holds 0 wall, 1 floor, 1 + object;
-        "categorical_first_person" u8[7, 7, 1] also 12, out of the grid; "rgb" u8[8 height, 8 width,
-        3] and "rgb_first_person" u8[56, 56, 3] are images.
-    max_steps: time limit; None is navix's own (mostly 4 * height * width).
+    """Make a navix environment.
 
     `info["success"]` is 1.0 where the step terminated with a positive reward, else 0.0. There are
     no traced parameters: `params` is ().
 
-    Raises ValueError for an unknown id or observation, or a time limit below 1.
+    Args:
+        env_id: one of `ids()`.
+        observation: the name of one of navix's observation functions. "symbolic" u8[height, width,
+            3] (navix's default) and "symbolic_first_person" u8[7, 7, 3] (no occlusion) are codes of
+            object, colour and state; "categorical" u8[height, width, 1] has 0 for walls, 1 for
+            floor, 1 + object; "categorical_first_person" u8[7, 7, 1] also 12, out of the grid;
+            "rgb" u8[8 height, 8 width, 3] and "rgb_first_person" u8[56, 56, 3] are images.
+        max_steps: time limit; None is navix's own (mostly 4 * height * width).
+
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: the id or observation is unknown, or the time limit is below 1.
     """
     engine = make_engine(env_id, max_steps)
     observations = _observations()
@@ -97,7 +102,7 @@ def make(
 
 
 def make_engine(env_id: str, max_steps: int | None = None) -> Any:
-    """The navix environment object with checked arguments and without an observation of its own."""
+    """Make the navix object, with checked arguments and without an observation function."""
     import navix
 
     if env_id not in navix.registry():
@@ -127,10 +132,10 @@ def _environment(name: str, engine: Any, observation: _Observation) -> Environme
 
     @as_navix_does
     def render(params: PyTree, state: State) -> Array:
-        # Drawing uses no randomness: any key completes the navix state.
+        # Drawing uses no randomness, so any key will do.
         return _draw("rgb", _unpack(state, jax.random.key(0)))
 
-    # Traced, not computed: in KeyCorridor navix's height and width are not those of the grid.
+    # The shape is traced: in KeyCorridor navix's height and width are not those of the grid.
     _, obs = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), ())
     return Environment(
         name=name,
@@ -145,13 +150,13 @@ def _environment(name: str, engine: Any, observation: _Observation) -> Environme
 
 
 def box(shape: tuple[int, ...], categories: tuple[int, ...]) -> Box:
-    """The space of grids u8[..., len(categories)] of codes, or of images where there are none."""
+    """Make the space of grids u8[..., len(categories)] of codes, or of images without codes."""
     high = tuple(float(n - 1) for n in categories) or 255.0
     return Box(shape=shape, dtype="uint8", low=0.0, high=high, categories=categories)
 
 
 def as_navix_does(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Trace with implicit rank promotion, whatever the user's setting: navix relies on it."""
+    """Allow implicit rank promotion while a function is traced: navix relies on it."""
 
     @functools.wraps(function)
     def wrapped(*args: Any) -> Any:
@@ -162,14 +167,14 @@ def as_navix_does(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reset(engine: Any, key: Key) -> Any:
-    """A navix start state; given any rendering cache, navix draws none."""
+    """Draw a navix start state; navix draws no rendering cache if it is given one."""
     from navix.rendering.cache import RenderingCache
 
     return engine.reset(key, RenderingCache(patches=jnp.zeros((), jnp.uint8))).state
 
 
 def _pack(state: Any, t: Array, background: Array) -> State:
-    """What is carried of a navix state."""
+    """Take the parts of a navix state that are carried."""
     grid = state.grid.astype(jnp.int8)
     return tree.strong(
         State(grid=grid, entities=state.entities, mission=state.mission, t=t, background=background)
@@ -177,7 +182,7 @@ def _pack(state: Any, t: Array, background: Array) -> State:
 
 
 def _unpack(state: State, key: Key) -> Any:
-    """The navix state of a carried one: `key` for its random streams, no cache, no events."""
+    """Rebuild the navix state of a carried one: `key` for its randomness, no cache, no events."""
     from navix.states import State as NavixState
 
     # A new dict: navix's actions write into the one they are given.
@@ -191,7 +196,7 @@ def _unpack(state: State, key: Key) -> Any:
 
 
 def timestep(obs: Array, reward: Array, terminated: Array, truncated: Array) -> TimeStep:
-    """One TimeStep of navix or MiniGrid; success is termination with a positive reward."""
+    """Make a TimeStep of navix or MiniGrid; success is termination with a positive reward."""
     reward = jnp.asarray(reward, jnp.float32)
     success = (terminated & (reward > 0)).astype(jnp.float32)
     return TimeStep(
@@ -205,7 +210,7 @@ def timestep(obs: Array, reward: Array, terminated: Array, truncated: Array) -> 
 
 
 def _draw(name: str, state: Any, background: Array | None = None) -> Array:
-    """navix's image `name` of a state; the cache is drawn anew from the grid."""
+    """Draw navix's image `name` of a state, with a new cache from the grid."""
     import navix
     from navix.rendering.cache import RenderingCache
 
@@ -214,7 +219,7 @@ def _draw(name: str, state: Any, background: Array | None = None) -> Array:
 
 
 def _timestep(state: Any, t: Array) -> Any:
-    """The navix Timestep from which the raw step starts; what it does not read is zero."""
+    """Make the navix Timestep that the raw step takes; fields that it does not read are zero."""
     from navix.environments import Timestep
 
     zero = jnp.zeros((), jnp.int32)
@@ -224,7 +229,7 @@ def _timestep(state: Any, t: Array) -> Any:
 
 
 def _background(grid: Array) -> Array:
-    """u8[height * width * 3]: (object, colour, state) of walls and floor.
+    """Compute (object, colour, state) of walls and floor, u8[height * width * 3].
 
     Flat, so that replacing it at a reset is one long loop and not many of three numbers.
     """
@@ -233,7 +238,7 @@ def _background(grid: Array) -> Array:
 
 
 def _symbolic(state: Any, background: Array) -> Array:
-    """navix's `symbolic`, which draws floor and walls anew at every step."""
+    """Compute navix's `symbolic`, without drawing floor and walls anew at every step."""
     height, width = state.grid.shape
     symbols = background.reshape(height, width, 3)
     for row, column, codes in _placed(state):
@@ -243,9 +248,10 @@ def _symbolic(state: Any, background: Array) -> Array:
 
 
 def _placed(state: Any) -> Iterator[tuple[Array, Array, tuple[Array, Array, Array]]]:
-    """Rows, columns and (object, colour, state) of the entities of each kind, as navix draws them.
+    """Yield rows, columns and (object, colour, state) of entities of each kind, as navix draws.
 
-    What is carried or gone stands at (0, -1), which would wrap around: it is moved out of the grid.
+    Carried or removed entities are at (0, -1), which would wrap around: they are moved out of the
+    grid.
     """
     from navix.components import HasColour
 
@@ -259,9 +265,10 @@ def _placed(state: Any) -> Iterator[tuple[Array, Array, tuple[Array, Array, Arra
 
 
 def _symbolic_first_person(state: Any, background: Array) -> Array:
-    """navix's `symbolic_first_person`, which draws three bytes per cell and turns the whole grid.
+    """Compute navix's `symbolic_first_person`.
 
-    This draws one number per cell and gathers 49 of them.
+    navix draws three bytes per cell and turns the whole grid. This draws one number per cell and
+    gathers 49 of them.
     """
     player, cells = state.get_player(), jnp.where(state.grid == -1, _WALL_CODE, _FLOOR_CODE)
     for row, column, codes in _placed(state):
@@ -269,7 +276,7 @@ def _symbolic_first_person(state: Any, background: Array) -> Array:
         code = objects + 16 * colours + 256 * states
         cells = cells.at[row, column].set(code, mode="drop")
     view = crop(cells, player.position, player.direction, _WALL_CODE)
-    view = view.at[VIEW - 1, VIEW // 2].set(_FLOOR_CODE)  # not what is carried: as navix does
+    view = view.at[VIEW - 1, VIEW // 2].set(_FLOOR_CODE)  # like navix, hides the carried object
     return jnp.stack([view & 15, view >> 4 & 15, view >> 8], axis=-1).astype(jnp.uint8)
 
 

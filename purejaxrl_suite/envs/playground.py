@@ -1,6 +1,6 @@
 """Adapter for MuJoCo Playground's DM Control Suite (arXiv 2502.08844), an extra.
 
-Physics is MuJoCo in JAX (mjx). Playground is imported when the first of these is made.
+Physics is MuJoCo in JAX (mjx). Playground is imported when its first environment is made.
 """
 
 from importlib.util import find_spec
@@ -88,30 +88,34 @@ if not find_spec("mujoco_playground"):
 
 
 class Physics(NamedTuple):
-    """gravity: f32[], acceleration downwards in m/s^2."""
+    """Parameters of a task. gravity: f32[], acceleration downwards in m/s^2."""
 
     gravity: Any
 
 
 def ids() -> tuple[str, ...]:
-    """Ids that `make` takes; none where playground is not installed."""
+    """List the ids that `make` takes; none if playground is not installed."""
     return tuple(id for id in _IDS if id not in REFUSED)
 
 
 def make(
     id: str, *, episode_length: int = 1000, action_repeat: int = 1, **options: Any
 ) -> Environment:
-    """Make a task of the DM Control Suite, beneath playground's wrappers.
+    """Make a task of the DM Control Suite, without playground's wrappers.
 
     Args:
         id: such as `"Playground-CartpoleSwingup"`.
-        episode_length: steps of control until an episode is truncated; no task ends otherwise
-            but where playground's state is no longer finite.
-        action_repeat: steps of control that take one action.
+        episode_length: control steps until an episode is truncated; otherwise a task only ends if
+            playground's state is no longer finite.
+        action_repeat: control steps for each action.
         **options: `gravity`, which becomes `Environment.params`, and entries of playground's
             configuration of the task, such as `sim_dt`.
 
-    Raises ValueError for an option that there is not, and for what is refused.
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: an option is unknown, the id is refused, or playground is not installed.
     """
     if id in REFUSED:
         raise ValueError(f"id: {id} is refused: {REFUSED[id]}")
@@ -126,14 +130,14 @@ def make(
 
 
 def import_suite() -> ModuleType:
-    """Playground's `dm_control_suite`, imported quietly."""
+    """Import playground's `dm_control_suite` without its warnings."""
     with quietly():
         from mujoco_playground import dm_control_suite
     return dm_control_suite
 
 
 def _construct(id: str, static: dict[str, Any]) -> Any:
-    """Playground's object; ValueError for what its configuration does not have."""
+    """Make playground's object; ValueError for options that its configuration does not have."""
     suite, name = import_suite(), id.removeprefix(PREFIX)
     config = suite.get_default_config(name)
     unknown = sorted(set(static) - set(config))
@@ -145,7 +149,7 @@ def _construct(id: str, static: dict[str, Any]) -> Any:
 
 
 def _world(game: Any, params: PyTree) -> Any:
-    """The object with another gravity."""
+    """Return the object with the gravity of the parameters."""
     gravity = jnp.array([0.0, 0.0, -1.0]) * params.gravity
     return altered(game, _mjx_model=game.mjx_model.tree_replace({"opt.gravity": gravity}))
 

@@ -1,10 +1,9 @@
-"""Environments so small that every value is known.
+"""Probe environments, so small that every value is known.
 
-What an agent gets wrong here, it gets wrong everywhere. The first five isolate one part of an agent
-each, after Andy Jones, "Debugging RL, Without the Agonizing Pain"
-(andyljones.com/posts/rl-debugging.html). Run them in order: the first that fails names the broken
-part. All have two actions (where the reward ignores them, every policy is optimal) and observations
-f32[1].
+An agent that fails here fails everywhere. The first five isolate one part of an agent each, after
+Andy Jones, "Debugging RL, Without the Agonizing Pain" (andyljones.com/posts/rl-debugging.html). Run
+them in order: the first that fails names the broken part. All have two actions (where the reward
+ignores them, every policy is optimal) and observations f32[1].
 """
 
 from collections.abc import Callable
@@ -102,9 +101,9 @@ PROBES = (
 
 @recorded
 def tracking() -> Environment:
-    """For continuous actions: one step, o uniform in [-1, 1], reward -(action - o)^2.
+    """One step, o uniform in [-1, 1], continuous actions, reward -(action - o)^2.
 
-    Actions are in [-1, 1]. The optimal action is o, V*(o) = 0; the best action blind to o is 0,
+    Actions are in [-1, 1]. The optimal action is o, V*(o) = 0; the best action that ignores o is 0,
     with mean reward -1/3.
     """
 
@@ -118,7 +117,7 @@ def tracking() -> Environment:
 
 
 class Recall(NamedTuple):
-    """State of `recall`: cue f32[], -1 or 1; time i32[], steps taken."""
+    """State of `recall`. cue: f32[], -1 or 1. time: i32[], steps taken."""
 
     cue: Array
     time: Array
@@ -126,7 +125,7 @@ class Recall(NamedTuple):
 
 @recorded
 def recall() -> Environment:
-    """For memory: a cue, three blanks, then a question.
+    """Test memory: a cue, three blanks, then a question.
 
     Observations f32[2] are (cue, 0), (0, 0) three times, (0, 1). Only the fifth action is rewarded:
     1 if it recalls the cue (action 1 for cue 1, action 0 for cue -1), else -1. With memory V*(t) =
@@ -162,7 +161,7 @@ def _one_step(
     reward: Callable[[Array, Array], Array],
     action: Space | None = None,
 ) -> Environment:
-    """Episodes of one step that end where they began; the state is the observation."""
+    """Make an environment with episodes of one step; the state is the observation."""
 
     def init(key: Key, params: PyTree) -> tuple[Array, Array]:
         obs = start(key)

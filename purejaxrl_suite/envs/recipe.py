@@ -1,8 +1,8 @@
-"""How an environment was made, as text that people read and that tells two environments apart.
+"""Recipes: how an environment was made, as text to read and to compare environments by.
 
-`Environment.recipe` has one line for what made it and one for each wrapper around it, with all
-arguments, defaults included. Arrays are told by shape, dtype and checksum, functions by their
-names. What an environment of the user's own does, nobody writes down: its recipe is empty.
+`Environment.recipe` has one line for its maker and one for each wrapper around it, with all
+arguments, defaults included. Arrays are written as shape, dtype and checksum, functions as their
+names. The recipe of a user's own environment is empty.
 """
 
 import functools
@@ -18,9 +18,9 @@ from purejaxrl_suite.core.types import Environment
 
 
 def recorded[**P](maker: Callable[P, Environment]) -> Callable[P, Environment]:
-    """The same maker or wrapper of environments, whose call becomes the last line of the recipe.
+    """Decorate a maker or wrapper of environments: its call becomes the last line of the recipe.
 
-    An argument `env` that is an Environment is what is wrapped: its recipe comes first.
+    The recipe of an argument `env`, the wrapped Environment, comes first.
     """
     signature = inspect.signature(maker)
 
@@ -37,13 +37,13 @@ def recorded[**P](maker: Callable[P, Environment]) -> Callable[P, Environment]:
 
 
 def called(maker: str, *values: Any, **options: Any) -> str:
-    """A call as text: `make('CartPole-v1', length=2.0)`."""
+    """Write a call as text: `make('CartPole-v1', length=2.0)`."""
     named = [f"{name}={told(value)}" for name, value in options.items()]
     return f"{maker}({', '.join([*map(told, values), *named])})"
 
 
 def told(value: Any) -> str:
-    """An argument as text, the same in every process."""
+    """Write an argument as text, equal in every process."""
     if isinstance(value, Environment):
         return " > ".join(value.recipe) or f"own({value.name!r})"
     if isinstance(value, np.ndarray | np.generic | jax.Array):

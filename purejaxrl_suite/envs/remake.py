@@ -1,4 +1,4 @@
-"""Environments from recipes, as far as these are calls of the suite's own with plain values."""
+"""Make environments from recipes whose arguments are plain values."""
 
 import ast
 from collections.abc import Callable, Sequence
@@ -8,9 +8,9 @@ from purejaxrl_suite.core.types import Environment
 
 
 def remake(recipe: Sequence[str]) -> Environment | None:
-    """The environment whose recipe this is; None where a function or an array is only named in it.
+    """Make the environment of a recipe; None if the recipe only names a function or an array.
 
-    Nothing but the makers and wrappers of the suite is ever called.
+    Only makers and wrappers of the suite are called.
     """
     try:
         made = _environment([_call(line) for line in recipe])
@@ -20,7 +20,7 @@ def remake(recipe: Sequence[str]) -> Environment | None:
 
 
 def _makers() -> dict[str, Callable[..., Environment]]:
-    """Whatever writes lines of recipes, by name."""
+    """Return the makers and wrappers that write recipes, by name."""
     from purejaxrl_suite import envs
     from purejaxrl_suite.envs import continual, multi_task, probes, wrappers
 
@@ -36,7 +36,7 @@ def _call(line: str) -> ast.expr:
 
 
 def _environment(calls: Sequence[ast.expr]) -> Environment | None:
-    """What the first call makes, with the wrappers of the others around it."""
+    """Make the environment of the first call, wrapped by the other calls."""
     makers, env = _makers(), None
     for call in calls:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
@@ -48,7 +48,7 @@ def _environment(calls: Sequence[ast.expr]) -> Environment | None:
 
 
 def _value(node: ast.expr) -> Any:
-    """A plain value; of `make('A') > wrapper(1)` the environment."""
+    """Evaluate a plain value, or an environment written as `make('A') > wrapper(1)`."""
     if isinstance(node, ast.Call):
         return _environment([node])
     if isinstance(node, ast.Compare):

@@ -1,8 +1,8 @@
 """Wrappers: functions from an Environment to an Environment, to be composed in any order.
 
-All keep the parameters, both end flags, the true successor and the picture of what they wrap. An
-Environment is one episode, so nothing here remembers anything beyond its end: running statistics
-belong to agents.
+All keep the parameters, both end flags, the true successor and the rendering of the environment
+that they wrap. An Environment is one episode, so no wrapper remembers anything beyond its end:
+running statistics belong to agents.
 """
 
 import math
@@ -27,7 +27,7 @@ from purejaxrl_suite.envs.recipe import recorded
 
 
 class Repeating(NamedTuple):
-    """State under `sticky_actions`: action last executed; started bool[], whether there was one."""
+    """State of `sticky_actions`. action: last executed. started: bool[], whether there was one."""
 
     env: PyTree
     action: Array
@@ -35,14 +35,14 @@ class Repeating(NamedTuple):
 
 
 class Stacked(NamedTuple):
-    """State under `frame_stack`: frames, the observation shown last."""
+    """State of `frame_stack`. frames: the last stacked observation."""
 
     env: PyTree
     frames: Array
 
 
 class Timed(NamedTuple):
-    """State under `time_limit`: time i32[], steps taken."""
+    """State of `time_limit`. time: i32[], steps taken."""
 
     env: PyTree
     time: Array
@@ -52,10 +52,18 @@ class Timed(NamedTuple):
 def transform_observation(
     env: Environment, function: Callable[[Array], Array], space: Box
 ) -> Environment:
-    """Show `function(obs)`, an element of `space`, in place of `obs`.
+    """Transform observations by a function.
+
+    Args:
+        env: what to wrap.
+        function: obs -> an element of `space`.
+        space: of the new observations.
+
+    Returns:
+        The wrapped environment.
 
     Raises:
-        ValueError: what `function` returns has not the shape and dtype of `space`.
+        ValueError: the result of `function` does not have the shape and dtype of `space`.
     """
     found, wanted = jax.eval_shape(function, abstract(env.observation)), abstract(space)
     if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
@@ -75,14 +83,17 @@ def transform_observation(
 
 @recorded
 def normalize_observation(env: Environment, mean: Any, scale: Any) -> Environment:
-    """Show `(obs - mean) / scale` as float32, with constants known beforehand.
+    """Normalize observations by constants, to (obs - mean) / scale as float32.
 
-    An Environment is one episode and forgets it; statistics that are learnt while running belong to
-    agents.
+    Running statistics belong to agents, as an Environment is a single episode.
 
     Args:
         env: what to wrap.
-        mean, scale: numbers or arrays that broadcast to the observation; `scale` positive.
+        mean: a number, or an array that broadcasts to the observation.
+        scale: the same, positive.
+
+    Returns:
+        The wrapped environment.
 
     Raises:
         ValueError: they do not broadcast, are not finite, or `scale` is not positive.
@@ -99,7 +110,7 @@ def normalize_observation(env: Environment, mean: Any, scale: Any) -> Environmen
 
 @recorded
 def frame_stack(env: Environment, frames: int) -> Environment:
-    """Show the last `frames` observations, concatenated on the last axis, the newest last.
+    """Concatenate the last `frames` observations on the last axis, the newest last.
 
     At the start of an episode its first observation fills the stack.
 
@@ -139,7 +150,7 @@ def frame_stack(env: Environment, frames: int) -> Environment:
 
 @recorded
 def sticky_actions(env: Environment, probability: float = 0.25) -> Environment:
-    """With `probability`, execute the action executed last in place of the one given.
+    """Repeat the last executed action with `probability`, in place of the given one.
 
     Machado et al. 2018, "Revisiting the Arcade Learning Environment" (arXiv 1709.06009), section 5.
     The first action of an episode is always executed: there is none to repeat (the ALE repeats its
@@ -195,17 +206,20 @@ def time_limit(env: Environment, steps: int) -> Environment:
 
 @recorded
 def episodic_life(env: Environment, lives: Callable[[PyTree], Array]) -> Environment:
-    """Where a life is lost, let agents learn as from a termination; the episode goes on.
+    """Let agents learn from a lost life as from a termination, although the episode goes on.
 
     Mnih et al. 2015 (Nature 518, 529-533), methods. Returns and lengths stay those of whole
-    episodes, and no memory of an agent is cleared.
+    episodes, and agents keep their memory.
 
     Args:
         env: what to wrap.
-        lives: the lives left, i32[], of a state of `env`.
+        lives: state of `env` -> the lives left, i32[].
+
+    Returns:
+        The wrapped environment.
 
     Raises:
-        ValueError: `lives` of a state is no integer.
+        ValueError: `lives` does not return an integer.
     """
     left = jax.eval_shape(lambda key: lives(env.init(key, env.params)[0]), jax.random.key(0))
     if left.shape != () or not jnp.issubdtype(left.dtype, jnp.integer):
@@ -220,10 +234,10 @@ def episodic_life(env: Environment, lives: Callable[[PyTree], Array]) -> Environ
 
 @recorded
 def permute_observation(env: Environment, seed: int) -> Environment:
-    """Show the entries of vectors, or the positions of images, in one random order.
+    """Permute the entries of vectors, or the positions of images, in one random order.
 
-    With several seeds in a stream, tasks that differ in their inputs alone. Channels keep their
-    places. The name tells the seed.
+    Channels keep their places. Several seeds in a stream make tasks that differ only in their
+    inputs. The name tells the seed.
 
     Raises:
         ValueError: observations are scalars.
@@ -250,7 +264,7 @@ def permute_observation(env: Environment, seed: int) -> Environment:
 
 @recorded
 def remap_actions(env: Environment, seed: int) -> Environment:
-    """Give Discrete actions other meanings, by one random permutation; the name tells the seed.
+    """Permute the meanings of Discrete actions at random; the name tells the seed.
 
     Raises:
         ValueError: actions are not Discrete.
@@ -267,9 +281,10 @@ def remap_actions(env: Environment, seed: int) -> Environment:
 
 @recorded
 def unit_actions(env: Environment) -> Environment:
-    """Take actions in [-1, 1], which stand for the bounds of the environment's own.
+    """Scale actions from [-1, 1] to the bounds of the environment's own.
 
-    For agents whose policy does not know the bounds, such as PPO's Gaussian of deviation 1.
+    For agents whose policy does not know the bounds, such as PPO's Gaussian, whose initial standard
+    deviation is 1.
 
     Raises:
         ValueError: actions are not a Box with finite bounds.
@@ -319,7 +334,7 @@ def _transform_reward(env: Environment, function: Callable[[Array], Array]) -> E
 
 
 def _inner_render(env: Environment) -> Callable[[PyTree, PyTree], Array] | None:
-    """The picture of the state inside a wrapper's own."""
+    """Make the rendering of the state inside a wrapper's state."""
     render = env.render
     return None if render is None else lambda params, state: render(params, state.env)
 
@@ -335,7 +350,7 @@ def _constant(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _per_channel(reduce: Callable[..., np.ndarray], bound: np.ndarray) -> tuple[float, ...] | float:
-    """The outermost bound of each entry of the last axis."""
+    """Reduce bounds to the outermost one of each entry of the last axis."""
     if bound.ndim == 0:
         return float(bound)
     return tuple(float(value) for value in reduce(bound.reshape(-1, bound.shape[-1]), axis=0))

@@ -65,7 +65,7 @@ def actor_critic(
         >>> env = pjs.make("CartPole-v1")
         >>> network = pjs.nets.actor_critic(env.observation, env.action, hidden=(32, 32))
         >>> pjs.nets.parameter_count(network)[""]
-        2563
+        2531
     """
     check(observation, hidden, memory_units)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
@@ -142,8 +142,8 @@ def q_network(
     Example:
         >>> env = pjs.make("CartPole-v1")
         >>> network = pjs.nets.q_network(env.observation, env.action, hidden=(32,), dueling=True)
-        >>> sorted(network.init(jax.random.key(0))["heads"])
-        ['advantage', 'value']
+        >>> list(pjs.nets.parameter_count(network, depth=2))[:4]
+        ['', 'heads', 'heads/advantage', 'heads/value']
     """
     check(observation, hidden, memory_units)
     actions = check_discrete(action).n

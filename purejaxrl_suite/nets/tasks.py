@@ -90,7 +90,7 @@ def multi_head(network: Network, observation: Box) -> Network:
         return jax.tree.map(pick, outputs)
 
     def with_heads(params: PyTree, obs: Array, run: Any) -> tuple[Any, Internals]:
-        """Apply `run`, params of one set of heads -> (output, Internals), to the set of each task."""
+        """Apply `run`, params of one set of heads -> (output, Internals), to each task's set."""
         shared: Any = None
         each: Any = 0  # the axis of routers, too: heads may be mixtures
         axes = each, Internals(shared, shared, each, each)

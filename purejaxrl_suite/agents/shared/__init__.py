@@ -1,1 +1,1 @@
-"""What several agents share: parts of learning, of acting and of what is measured."""
+"""Parts that several agents share: learning, acting and probing."""

@@ -1,7 +1,6 @@
-"""Actions in units of their bounds, for agents that need bounds: -1 is the lower, 1 the upper.
+"""Scale actions by their bounds, for agents that need bounds: -1 is the lower, 1 the upper.
 
-A dimension whose bounds are equal is no choice: its action is 0 in units, and there is nothing to
-learn about it.
+A dimension whose bounds are equal leaves no choice: its scaled action is 0, and it is not learnt.
 """
 
 from collections.abc import Callable
@@ -16,10 +15,10 @@ from purejaxrl_suite.core.types import Array, Key
 
 
 class Units(NamedTuple):
-    """Of actions f32[B, A] in [-1, 1].
+    """Functions of scaled actions f32[B, A] in [-1, 1].
 
-    size: A. free: of each dimension, whether its bounds differ. hold: actions with 0 in all other
-    dimensions. outside: from actions to those of the environment. inside: the way back.
+    size: A. free: for each dimension, whether its bounds differ. hold: sets the other dimensions to
+    0. outside: scaled actions -> those of the environment. inside: the inverse.
     """
 
     size: int
@@ -30,10 +29,11 @@ class Units(NamedTuple):
 
 
 def units(name: str, env: types.Environment) -> Units:
-    """Make the units for the actions of `env` and the agent `name`.
+    """Make the scaling of the actions of `env`, for the agent `name`.
 
-    Raises ValueError unless they are a Box of one axis with finite bounds, low <= high, that differ
-    in one dimension at least.
+    Raises:
+        ValueError: actions are no Box of one axis with finite bounds, low <= high, that differ in
+            at least one dimension.
     """
     box = env.action
     if not isinstance(box, types.Box) or len(box.shape) != 1:
@@ -72,7 +72,7 @@ def units(name: str, env: types.Environment) -> Units:
 
 
 def noise(units: Units) -> Callable[[Key, int], tuple[Array, Array]]:
-    """(key, N) -> actions uniform in [-1, 1] and normal numbers, f32[N, A] each."""
+    """Make (key, N) -> actions uniform in [-1, 1] and normal numbers, f32[N, A] each."""
 
     def draw(key: Key, batch: int) -> tuple[Array, Array]:
         uniform_key, normal_key = jax.random.split(key)

@@ -1,6 +1,6 @@
-"""What BBF's released code does otherwise than its paper, for numbers that are to be compared.
+"""Deviations of BBF's released code from its paper, for comparisons with published numbers.
 
-Read in two snapshots of google-research/bigger_better_faster; each is a switch of its own.
+Read in two snapshots of google-research/bigger_better_faster; each deviation has its own switch.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from purejaxrl_suite.core.types import Array
 
 
 class AsReleased(NamedTuple):
-    """Which of them are wanted.
+    """Deviations of the released code to follow.
 
     Attributes:
-        window: returns are bootstrapped a step early: `window`.
-        mask: of self-prediction: `ops.self_prediction.mask_as_released`.
-        priorities: two of each group are set, to means: `priorities`.
-        resets: at the steps of the later snapshot: `ops.schedules.reset_is_due`.
+        window: bootstrap returns a step early, see `window`.
+        mask: mask self-prediction as in `ops.self_prediction.mask_as_released`.
+        priorities: set only the first priority of each batch, to a mean, see `priorities`.
+        resets: reset at the steps of the later snapshot, see `ops.schedules.reset_is_due`.
     """
 
     window: bool = False
@@ -29,10 +29,10 @@ class AsReleased(NamedTuple):
 
 
 def window(read: Callable[..., Batch], longest: int) -> Callable[..., Batch]:
-    """`Prioritised.read` for n >= 2 with the rewards of n steps and the state after n - 1.
+    """Change `Prioritised.read`, for n >= 2, to n rewards but the state after n - 1 steps.
 
-    So a termination by the last of n steps is missed, and its state bootstrapped from. Windows of
-    `longest` steps that meet a time limit weigh nothing: the code does not sample them.
+    So a termination by the last of the n steps is missed, and its state is bootstrapped from.
+    Windows of `longest` steps that meet a time limit have weight 0: the code does not sample them.
     """
 
     def released(state: Any, slot: Array, n: Array, gamma: Array) -> Batch:
@@ -46,7 +46,8 @@ def window(read: Callable[..., Batch], longest: int) -> Callable[..., Batch]:
 
 
 def priorities(slot: Array, errors: Array) -> tuple[Array, Array]:
-    """The first window of each batch [G, B] gets the mean error of the batch; the others keep
-    theirs, so that sampling stays close to uniform.
+    """Set the priority of the first window of each batch [G, B] to the batch's mean error.
+
+    The others keep theirs, so sampling stays close to uniform.
     """
     return slot[:, 0], jnp.mean(errors, axis=1)

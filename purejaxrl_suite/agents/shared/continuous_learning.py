@@ -1,8 +1,8 @@
-"""What SAC and TD3 share: units of actions, two optimizers of one learner, the gradient steps.
+"""Parts that SAC and TD3 share: action scaling, two optimizers of one learner, gradient steps.
 
 An update makes groups of gradient steps: `policy_delay` steps of the critics and then one of the
-actor. How many is static, so no member computes what it does not use. All that is random, batches
-too, is drawn before the first of them: in their loop it would be most of what a CPU has to do.
+actor. Their number is static, so no member computes steps that it does not use. All random numbers
+and batches are drawn before the first step: in the loop they would be most of the work of a CPU.
 """
 
 import math
@@ -41,9 +41,9 @@ Metrics = dict[str, Array]
 
 
 class Drawn(NamedTuple):
-    """What a gradient step is given.
+    """Data of a gradient step.
 
-    batch: single steps, actions in units. noise: f32[B, A], normal. key: for what else is random.
+    batch: single steps with scaled actions. noise: f32[B, A], normal. key: for other randomness.
     """
 
     batch: Batch
@@ -57,16 +57,17 @@ Loss = Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]]
 
 
 class Optimizers(NamedTuple):
-    """Optimizers of one tree of parameters: each moves its own part, and leaves the other alone."""
+    """Optimizers of one tree of parameters; each moves only its own part."""
 
     actor: Any
     critic: Any
 
 
 def check(name: str, env: types.Environment, config: ContinuousConfig) -> Units:
-    """Check spaces and sizes, and give the units of actions.
+    """Check spaces and sizes, and return the scaling of actions.
 
-    Raises ValueError unless actions are a Box of one axis with finite bounds, and sizes fit.
+    Raises:
+        ValueError: actions are no Box of one axis with finite bounds, or sizes do not fit.
     """
     whole = "gradient steps of an update"
     validate.divides("policy_delay", config.policy_delay, config.gradient_steps, whole)
@@ -76,9 +77,9 @@ def check(name: str, env: types.Environment, config: ContinuousConfig) -> Units:
 def check_network(
     name: str, env: types.Environment, network: Network, policy: type, subset: int
 ) -> None:
-    """Raise ValueError unless it is one of `nets.actor_critics`, with a policy of this type.
+    """Raise ValueError unless the network is from `nets.actor_critics`, with this type of policy.
 
-    subset: critics that it must have at least.
+    subset: the least number of critics that it must have.
     """
     replay_learning.check_network(name, network)
     obs = spaces.abstract(env.observation, 1)
@@ -94,7 +95,7 @@ def check_network(
 
 
 def experience(env: types.Environment, config: ContinuousConfig) -> Uniform:
-    """Make the replay of a member; it normalizes observations where the Config says so."""
+    """Make the replay of a member; it normalizes observations if the Config says so."""
     replay = uniform(
         env.observation,
         env.action,
@@ -107,7 +108,7 @@ def experience(env: types.Environment, config: ContinuousConfig) -> Uniform:
 
 
 def assemble(env: types.Environment, config: ContinuousConfig, **known: Any) -> Agent:
-    """Make the agent of these fields for the spaces of `env`; it sees as its replay does."""
+    """Make the agent from its fields, for `env`; it normalizes observations as its replay does."""
     agent = Agent(
         observation=env.observation,
         action=env.action,
@@ -120,7 +121,7 @@ def assemble(env: types.Environment, config: ContinuousConfig, **known: Any) -> 
 
 
 def optimizers(network: Network, hypers: Any) -> Optimizers:
-    """Adam for the actor and for the critics, with what the network puts around optimizers."""
+    """Make Adam for the actor and for the critics, with `Network.constrain` around each."""
 
     def of(critic: bool, rate: Any) -> optax.GradientTransformation:
         def label(path: Any, leaf: Any) -> bool:
@@ -147,7 +148,7 @@ def partial_step(
     rates: Optimizers,
     learner: Learner,
 ) -> tuple[Learner, Metrics, Any]:
-    """Make a `replay_learning.gradient_step` with the `which` field of Optimizers."""
+    """Make a `replay_learning.gradient_step` with the optimizer `which`, "actor" or "critic"."""
     inner = Learner(learner.params, getattr(learner.opt_state, which))
     inner, metrics, extra = replay_learning.gradient_step(loss, getattr(rates, which), inner)
     metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
@@ -156,7 +157,7 @@ def partial_step(
 
 
 def probe(critic_loss: Loss, actor_loss: Loss, params: PyTree) -> types.Probe:
-    """Probe both losses together; features are those that the critics' loss has seen."""
+    """Probe both losses together; features are those of the critics' loss."""
 
     def both(params: PyTree, taps: Any) -> tuple[Array, Any]:
         error, (_, features) = critic_loss(params, taps)
@@ -166,9 +167,9 @@ def probe(critic_loss: Loss, actor_loss: Loss, params: PyTree) -> types.Probe:
 
 
 def moved_by(step: str, params: PyTree, fixed: PyTree) -> PyTree:
-    """Select what a step of the "actor" or the "critic" moves, with `fixed` parameters elsewhere.
+    """Replace by `fixed` all parameters that a step of the "actor" or the "critic" does not move.
 
-    So its loss has no gradient with respect to the others.
+    So the step's loss has no gradient with respect to them.
     """
     return jax.tree.map_with_path(
         lambda path, own, other: own if nets.is_critic(path) == (step == "critic") else other,
@@ -190,13 +191,13 @@ def add_extra(
 ) -> tuple[Array, Metrics]:
     """Add an extra loss, if there is one, to the loss and metrics of a step.
 
-    params: from `moved_by`. target: of the critics, f32[B]. seen: what the network gives for
-    the batch and its actions, if that has been computed.
+    params: from `moved_by`. target: of the critics, f32[B]. seen: the network's output and
+    internals for the batch and its actions, if they have been computed.
     """
     if extra_loss is None:
         return loss
     batch, key = drawn.batch, extra_losses.own_key(extra_loss, drawn.key)
-    # Without taps: in a probe, those of features belong to the loss of the critics.
+    # Without taps: in a probe, the taps of features belong to the critics' loss.
     output, internals = seen or network.apply(params, batch.obs, action=batch.action)
     known = {"output": output, "internals": internals, "batch": batch, "target": target}
     inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **known)
@@ -204,14 +205,14 @@ def add_extra(
 
 
 def critic_target(batch: Batch, following: Array) -> Array:
-    """Compute targets f32[B] of the actions taken from the values f32[B] of next_obs."""
+    """Compute targets f32[B] of the taken actions from the values f32[B] of next_obs."""
     return value.bootstrap(batch.reward, batch.discount, batch.terminated, following)
 
 
 def critic_errors(values: Array, batch: Batch, target: Array) -> tuple[Array, Metrics]:
     """Average squared errors over the batch, summed over critics.
 
-    values: f32[B, M], of actions taken. target: f32[B].
+    values: f32[B, M], of the taken actions. target: f32[B].
     """
     errors = jnp.square(values - target[:, None])
     loss = jnp.mean(batch.weight * jnp.sum(errors, axis=-1))
@@ -228,9 +229,9 @@ def learn(
     critic_step: Step,
     actor_step: Step,
 ) -> tuple[Any, Metrics]:
-    """Make the gradient steps of an update, none if not `ready`: state and means of the metrics.
+    """Make the gradient steps of an update, none if not `ready`; return state and mean metrics.
 
-    Both steps are (hypers, state, drawn) -> (state, metrics), without the replay.
+    Both steps are (hypers, state, drawn) -> (state, metrics), on a state without the replay.
     """
     groups, size = config.gradient_steps // config.policy_delay, config.batch_size
     critic_key, actor_key = jax.random.split(key)
@@ -249,7 +250,7 @@ def learn(
 
 
 def drawing(replay: Uniform, units: Units) -> Draw:
-    """(key, hypers, ring, shape) -> Drawn, leaves [*shape, ...], whose last axis is the batch's."""
+    """Make (key, hypers, ring, shape) -> Drawn, leaves [*shape, ...]; the batch axis is last."""
 
     def draw(key: Key, hypers: Any, ring: Any, shape: tuple[int, ...]) -> Drawn:
         slot_key, noise_key, key = jax.random.split(key, 3)

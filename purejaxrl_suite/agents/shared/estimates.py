@@ -1,4 +1,4 @@
-"""`Agent.estimate` of networks of the usual kinds: what an agent expects of observations."""
+"""Make `Agent.estimate` for the usual kinds of networks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ from purejaxrl_suite.nets import distribution
 
 
 def of_actor_critic(network: Network, space: Space) -> Estimate:
-    """Read a network that puts out an `ActorCritic`: its value and, of discrete actions, policy."""
+    """Make estimates from an `ActorCritic`: the value and, of discrete actions, the policy."""
 
     def estimate(hypers: Any, state: Any, memory: Memory, obs: Array, action: Any = None):
         output, _ = network.apply(state.learner.params, obs, memory, {})
@@ -33,7 +33,7 @@ def of_actor_critic(network: Network, space: Space) -> Estimate:
 
 
 def of_q(q_values: Callable[[Any, Any, Memory, Array], Array]) -> Estimate:
-    """Read action values: a function (hypers, state, memory, obs) -> f32[N, A]."""
+    """Make estimates from action values, a function (hypers, state, memory, obs) -> f32[N, A]."""
 
     def estimate(hypers: Any, state: Any, memory: Memory, obs: Array, action: Any = None):
         q = q_values(hypers, state, memory, obs)
@@ -48,9 +48,9 @@ def of_critics(
     greedy: Callable[[PyTree], Array],
     judge: Callable[[Array], Array],
 ) -> Estimate:
-    """Read a network that puts out `ActorCritics`.
+    """Make estimates from an `ActorCritics` output.
 
-    greedy: its policy -> actions f32[N, A] in units. judge: values f32[N, M] -> f32[N].
+    greedy: its policy -> scaled actions f32[N, A]. judge: values f32[N, M] -> f32[N].
     """
 
     def estimate(hypers: Any, state: Any, memory: Memory, obs: Array, action: Any = None):

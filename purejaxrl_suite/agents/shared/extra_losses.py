@@ -1,7 +1,7 @@
-"""The term that a user adds to an agent's loss: when it is called, and what it may return.
+"""Add a user's term to an agent's loss.
 
-It is added inside the function that is differentiated, so that its gradient is clipped, counted and
-used by the optimizer together with the agent's own; `Agent.probe` shows the sum, too.
+It is added inside the function that is differentiated, so its gradient is clipped, counted and
+used by the optimizer together with the agent's own; `Agent.probe` uses the sum, too.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from purejaxrl_suite.core.types import Array, ExtraLoss, Key, LossInputs
 Metrics = dict[str, Array]
 
 NAME = "extra_loss"
-"""The argument of builders, and the curve of the term itself."""
+"""The name of the builders' argument, and of the term's metric."""
 MARK = f"{NAME}/"
-"""Before names of metrics until an update is over and all of the agent's own are known."""
+"""Prefix of the term's metrics until the end of an update, when all of the agent's are known."""
 
 
 def check(extra_loss: ExtraLoss | None) -> None:
@@ -30,7 +30,7 @@ def check(extra_loss: ExtraLoss | None) -> None:
 
 def own_key(extra_loss: ExtraLoss | None, key: Key) -> Any:
     """Derive a key for the extra loss; None without one. The agent's own keys stay the same."""
-    # The number is beyond those of any split, whose keys it would else repeat.
+    # A number beyond those of any split, whose keys it would otherwise repeat.
     return None if extra_loss is None else jax.random.fold_in(key, 2**31)
 
 
@@ -43,9 +43,10 @@ def own_keys(extra_loss: ExtraLoss | None, key: Key, count: int) -> Any:
 def add(
     extra_loss: ExtraLoss | None, total: Array, metrics: Metrics, inputs: LossInputs
 ) -> tuple[Array, Metrics]:
-    """Add the extra loss, and its metrics, marked; without one both stay as they are.
+    """Add the extra loss and its marked metrics; without one return both unchanged.
 
-    Raises ValueError unless it returns a pair, (f32[], {name: f32[]}).
+    Raises:
+        ValueError: it does not return a pair (f32[], {name: f32[]}).
     """
     if extra_loss is None:
         return total, metrics
@@ -60,7 +61,7 @@ def add(
 
 
 def named(metrics: Metrics) -> Metrics:
-    """Take marks off the metrics of an update; ValueError where the agent has that name, too."""
+    """Remove marks from the metrics of an update; ValueError if the agent has that name, too."""
     marked = {name for name in metrics if name.startswith(MARK)}
     own = {name: x for name, x in metrics.items() if name not in marked}
     extra = {name.removeprefix(MARK): x for name, x in metrics.items() if name in marked}
@@ -68,7 +69,7 @@ def named(metrics: Metrics) -> Metrics:
 
 
 def _scalar(name: str, x: Any) -> Array:
-    """The number f32[] itself."""
+    """Return the number f32[]; raise ValueError for anything else."""
     try:
         found = jnp.asarray(x)
     except (TypeError, ValueError):

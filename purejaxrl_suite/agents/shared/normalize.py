@@ -1,9 +1,9 @@
 """Running normalisation as functions Agent -> Agent (Engstrom et al. 2020, arXiv 2005.12729).
 
-An environment is one episode and forgets everything at its end, so statistics over all experience
+An Environment is one episode and forgets everything at its end, so statistics over all experience
 belong to the agent's state, shared by the N environments. Those of observations change once per
-rollout, after it was learnt from: an agent learns on the very inputs that it acted on. Where
-experience is replayed, it is stored as it came, and shown by the statistics of the day.
+rollout, after it was learnt from, so an agent learns from the same inputs that it acted on. A
+replay stores raw experience and normalizes it by the current statistics when it is read.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,9 @@ CLIP = 10.0
 
 
 class NormalizedState(NamedTuple):
-    """learner: of the agent inside. inner: the rest of its state. moments: running statistics.
+    """State of an agent with running normalisation.
 
+    learner: of the inner agent. inner: the rest of its state. moments: running statistics.
     carry: f32[N], discounted returns in progress (rewards), or () (observations).
     """
 
@@ -47,7 +48,7 @@ def as_configured(agent: Agent, config: NormalizingConfig) -> Agent:
 
 
 def _estimating(agent: Agent, inside: Callable[[Any, Array], tuple[Any, Array]]) -> Any:
-    """`Agent.estimate` on what `inside` makes of (state, obs); None where there is none."""
+    """Make `Agent.estimate` on the result of `inside(state, obs)`; None if the agent has none."""
     known = agent.estimate
     if known is None:
         return None
@@ -60,7 +61,7 @@ def _estimating(agent: Agent, inside: Callable[[Any, Array], tuple[Any, Array]])
 
 
 def normalize_observations(agent: Agent) -> Agent:
-    """Show the agent (obs - mean) / deviation, clipped to [-10, 10]."""
+    """Normalize the agent's observations: (obs - mean) / std, clipped to [-10, 10]."""
 
     def see(state: NormalizedState, obs: Array) -> Array:
         return statistics.normalize(state.moments, obs, clip=CLIP)
@@ -88,20 +89,20 @@ def normalize_observations(agent: Agent) -> Agent:
 
 
 class NormalizedReplay(NamedTuple):
-    """ring: of the replay inside. moments: of all observations that were ever added to it."""
+    """Replay with statistics. ring: of the inner replay. moments: of all observations ever seen."""
 
     ring: Any
     moments: statistics.Moments
 
     def see(self, obs: Array) -> Array:
-        """(obs - mean) / deviation, clipped to [-10, 10]."""
+        """Compute (obs - mean) / std, clipped to [-10, 10]."""
         return statistics.normalize(self.moments, obs, clip=CLIP)
 
 
 def normalize_replay(replay: Uniform) -> Uniform:
-    """Keep observations as they come, and show them in batches as `NormalizedReplay.see` does.
+    """Store raw observations, and normalize them in batches by `NormalizedReplay.see`.
 
-    The statistics take up a rollout before it is learnt from. Sequences stay as they are.
+    The statistics include a rollout before it is learnt from. Sequences are not normalized.
     """
 
     def init() -> NormalizedReplay:
@@ -125,7 +126,7 @@ def normalize_replay(replay: Uniform) -> Uniform:
 
 
 def act_as_replayed(agent: Agent) -> Agent:
-    """Let the agent act on observations as its `normalize_replay` shows them."""
+    """Let the agent act on observations normalized by its `normalize_replay`."""
 
     def see(state: Any, obs: Array) -> Array:
         return state.replay.see(obs)
@@ -138,7 +139,7 @@ def act_as_replayed(agent: Agent) -> Agent:
 
 
 def normalize_rewards(agent: Agent) -> Agent:
-    """Divide rewards by the deviation of the discounted return, clipped to [-10, 10].
+    """Divide rewards by the standard deviation of the discounted return, clipped to [-10, 10].
 
     The agent's Hypers must have a `gamma`. Rewards are not centred, which would change the task.
     """

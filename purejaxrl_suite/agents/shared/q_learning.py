@@ -1,8 +1,8 @@
-"""Learning action values from uniform replay: all that C51, QR-DQN, IQN and M-DQN share with DQN.
+"""Learn action values from uniform replay: the loop of DQN, C51, QR-DQN, IQN and M-DQN.
 
-Each of them is a `QLearningRule`: what its network's output means, what its targets are and how
-errors count. Acting (epsilon-greedy), replay (n-step windows), the target network and the gradient
-steps are here.
+Each of them is a `QLearningRule`: the meaning of its network's output, its targets and its errors.
+Acting (epsilon-greedy), replay (n-step windows), the target network and the gradient steps are
+here.
 """
 
 from collections.abc import Callable
@@ -36,9 +36,9 @@ from purejaxrl_suite.ops.probe import probe as probe_loss
 
 
 class Errors(NamedTuple):
-    """What a forward pass shows of a batch.
+    """Results of a forward pass on a batch.
 
-    losses: f32[B]. q: f32[B], values of the actions that were taken. output: of the network.
+    losses: f32[B]. q: f32[B], values of the taken actions. output: of the network.
     """
 
     losses: Array
@@ -48,15 +48,15 @@ class Errors(NamedTuple):
 
 
 class QLearningRule(NamedTuple):
-    """What one member of the family does in its own way.
+    """The part of an algorithm of the DQN family that is its own.
 
-    q_values: (hypers, params, obs[B, ...], chance) -> f32[B, A], to act on. `chance` is what the
-        function of that name gave, or None: then nothing is left to chance.
+    q_values: (hypers, params, obs[B, ...], chance) -> f32[B, A], to act on. `chance` is the result
+        of the function of that name, or None for deterministic values.
     targets: (key, hypers, online, target, batch) -> leaves [B, ...], from the parameters of both
         networks; outside the gradient.
     errors: (key, hypers, params, batch, targets, taps) -> Errors.
-    chance: (key, B) -> leaves [B, ...], random numbers that action values need; () mostly.
-    augment: (key, obs[B, ...]) -> obs, changed before they are learnt from.
+    chance: (key, B) -> leaves [B, ...], random numbers that action values need; often ().
+    augment: (key, obs[B, ...]) -> augmented obs to learn from.
     """
 
     q_values: Callable[[Any, PyTree, Array, Any], Array]
@@ -67,9 +67,9 @@ class QLearningRule(NamedTuple):
 
 
 def check(name: str, env: types.Environment, *, masks: bool = False) -> types.Discrete:
-    """Give the action space; ValueError unless it is Discrete.
+    """Return the action space; ValueError unless it is Discrete.
 
-    masks: whether the agent can tell which actions a task has, where tasks differ in them.
+    masks: whether the agent masks invalid actions, if tasks differ in their actions.
     """
     if not isinstance(env.action, types.Discrete):
         raise ValueError(
@@ -102,10 +102,20 @@ def q_learning(
 ) -> Agent:
     """Build the agent of a rule.
 
-    hypers: has the fields of `DQNHypers`.
-    extra_loss: its target is what `QLearningRule.targets` gives.
+    Args:
+        name: of the agent.
+        env: whose spaces it is built for.
+        config: sizes.
+        hypers: defaults, with the fields of `DQNHypers`.
+        network: of action values, or of their distributions.
+        rule: the algorithm's own part.
+        extra_loss: a term to add to the loss; its target is the result of `QLearningRule.targets`.
 
-    Raises ValueError when the network has a memory or noise, or sizes do not fit.
+    Returns:
+        The agent.
+
+    Raises:
+        ValueError: the network has a memory or noise, or sizes do not fit.
     """
     replay_learning.check_network(name, network)
     check_noiseless(name, network)
@@ -148,7 +158,7 @@ def q_learning(
         return memory, exploration.epsilon_greedy(uniforms, q_values, rate, valid), {}
 
     def objective(key: Key, hypers: Any, state: ReplayState, size: int):
-        """The loss on a batch of its own: (params, taps) -> (f32[], (metrics, features))."""
+        """Make the loss on a new batch: (params, taps) -> (f32[], (metrics, features))."""
         draw_key, target_key, error_key, *augment_keys = jax.random.split(key, 5)
         n = n_step(hypers)
         drawn = replay.draw(draw_key, state.replay, size, n, hypers.recent)
@@ -186,7 +196,7 @@ def q_learning(
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: Any, state: ReplayState, transition: Transition) -> types.Probe:
-        """On replayed experience; meaningless before there is any."""
+        """Probe on replayed experience; meaningless before there is any."""
         loss = objective(key, hypers, state, config.probe_size)
 
         def features(params: PyTree, taps: Any):
@@ -196,7 +206,7 @@ def q_learning(
         return probe_loss(features, state.learner.params)
 
     def anneal(hypers: Any, clock: types.Clock) -> Any:
-        """Epsilon as of the steps taken so far; it stays until learning begins."""
+        """Anneal epsilon by the steps taken so far; it is constant until learning begins."""
         each, ends = (
             config.num_envs * config.rollout_length,
             (hypers.epsilon, hypers.final_epsilon),

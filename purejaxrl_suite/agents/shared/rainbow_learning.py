@@ -1,6 +1,6 @@
 """The loop of Rainbow and its descendants: acting, prioritised replay, groups of gradient steps.
 
-Rainbow, DER, SPR, SR-SPR and BBF are one family: each is a `RainbowRule` here, and settings.
+Rainbow, DER, SPR, SR-SPR and BBF are one family: each is a `RainbowRule` with its settings.
 """
 
 from typing import Any
@@ -71,8 +71,9 @@ def rainbow_learning(
 ) -> Agent:
     """Build the agent of a rule; hypers have the fields of `RainbowHypers`.
 
-    Raises ValueError when the network has a memory, groups do not divide the gradient steps, or
-    nothing explores.
+    Raises:
+        ValueError: the network has a memory, groups do not divide the gradient steps, or nothing
+            explores.
     """
     replay_learning.check_network(name, network)
     validate.divides("group", rule.group, config.gradient_steps, "gradient steps of an update")
@@ -95,7 +96,7 @@ def rainbow_learning(
         times = hypers.epsilon_decay_steps, hypers.min_history
         steps = state.updates.astype(jnp.float32) * (config.num_envs * config.rollout_length)
         decayed = schedules.linear(steps, *ends, *times)
-        # Noise explores from the first step on; without it there is nothing yet to act on.
+        # A noisy network explores from the first step on; any other first acts at random.
         return jnp.where(ready(hypers, state), decayed, hypers.epsilon if noisy else 1.0)
 
     def noise(key: Key, batch: int) -> Any:
@@ -120,14 +121,14 @@ def rainbow_learning(
         return jnp.asarray(n).astype(jnp.int32), gamma
 
     def draw(key: Key, hypers: Any, state: RainbowState, groups: int, size: int) -> Weighted:
-        """Leaves [groups, size]: each batch has its share of all strata."""
+        """Draw windows, leaves [groups, size]: each batch has its share of all strata."""
         drawn = replay.draw(key, state.replay, groups * size)
         weight = value.importance_weights(drawn.probability, hypers.importance_exponent)
         both = Weighted(drawn.slot, weight)
         return jax.tree.map(lambda x: jnp.reshape(x, (size, groups)).T, both)
 
     def learn(key: Key, hypers: Any, state: RainbowState, ready: Array):
-        """The gradient steps of one group, then its priorities."""
+        """Make the gradient steps of one group, then set its priorities."""
         draw_key, learn_key = jax.random.split(key)
         drawn = draw(draw_key, hypers, state, rule.group, config.batch_size)
         now = window(hypers, state)
@@ -168,7 +169,7 @@ def rainbow_learning(
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: Any, state: RainbowState, transition: Transition) -> types.Probe:
-        """On replayed experience; meaningless before there is any."""
+        """Probe on replayed experience; meaningless before there is any."""
         draw_key, loss_key = jax.random.split(key)
         drawn = tree.index(draw(draw_key, hypers, state, 1, config.probe_size), 0)
         loss = objective(loss_key, hypers, state, drawn, window(hypers, state))

@@ -1,4 +1,4 @@
-"""What Rainbow and its descendants learn from: categorical double Q-learning with noisy networks.
+"""The loss of Rainbow and its descendants: categorical double Q-learning with noisy networks.
 
 Each agent of the family is a `RainbowRule` on the same loop (`rainbow_learning`) and the same loss.
 """
@@ -30,10 +30,11 @@ Auxiliary = Callable[[PyTree, Features], Array]
 
 
 class RainbowState(NamedTuple):
-    """learner, target, steps, replay: as in `ReplayState`.
+    """State of Rainbow and its descendants.
 
-    updates: i32[], from which the end of exploration and the times of resets are told: environment
-    steps, as many in each update, would soon be too many for an int32.
+    learner, target, steps, replay: as in `ReplayState`.
+    updates: i32[], which time the end of exploration and the resets; a count of environment steps
+    could overflow int32.
     """
 
     learner: Learner
@@ -44,7 +45,7 @@ class RainbowState(NamedTuple):
 
 
 class Weighted(NamedTuple):
-    """Where windows start, i32[...], and how much their errors count, f32[...]."""
+    """Drawn windows: start slots i32[...] and weights f32[...] of their errors."""
 
     slot: Array
     weight: Array
@@ -55,7 +56,7 @@ def _nothing(key: Key, hypers: Any, state: RainbowState, slot: Array) -> Auxilia
 
 
 class RainbowRule(NamedTuple):
-    """What one member of the family does in its own way.
+    """The part of an algorithm of the Rainbow family that is its own.
 
     optimizer: hypers -> transformation.
     schedule: (hypers, gradient steps since the last reset) -> (n, discount per step).
@@ -66,7 +67,7 @@ class RainbowRule(NamedTuple):
     augment: (key, obs[B, ...]) -> obs to learn from.
     auxiliary: (key, hypers, state, slot i32[B]) -> ((params, features) -> f32[B], added to the
         errors).
-    priorities: (slot i32[G, B], errors f32[G, B]) -> slots and what is put there, of one shape.
+    priorities: (slot i32[G, B], errors f32[G, B]) -> slots and their new priorities, of one shape.
     finish: (key, hypers, state) -> state, at the end of an update.
     """
 
@@ -83,9 +84,9 @@ class RainbowRule(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Functions of a network that puts out logits f32[B, A, atoms].
+    """Functions of a network with logits f32[B, A, atoms].
 
-    draw_noise: key -> noise of the network, {} where it is not noisy.
+    draw_noise: key -> noise of the network, {} if it is not noisy.
     q_values: (hypers, params, obs[B, ...]) -> f32[B, A], without noise.
     objective: (key, hypers, state, Weighted [B], (n, discount)) -> the loss on B windows, (params,
         taps) -> (f32[], (metrics, (errors f32[B], features))).
@@ -99,10 +100,10 @@ class Value(NamedTuple):
 def categorical_value(
     network: Network, atoms: int, rule: RainbowRule, extra_loss: ExtraLoss | None = None
 ) -> Value:
-    """The value functions of a network; noise is drawn anew for every use of one, as in NoisyNet.
+    """Make the value functions of a network; noise is drawn anew for every use, as in NoisyNet.
 
     Fortunato et al. 2018, arXiv 1706.10295, section 3.1: the online network, the target network and
-    the choice of double Q-learning have noise of their own.
+    the action choice of double Q-learning each have their own noise.
     """
     shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
 
@@ -119,7 +120,7 @@ def categorical_value(
         return distributional.expectation(network.apply(params, obs)[0], support(hypers))
 
     def targets(key: Key, hypers: Any, state: RainbowState, batch: Batch) -> Array:
-        """Probabilities f32[B, atoms] of the atoms."""
+        """Compute target probabilities f32[B, atoms] of the atoms."""
         judge_key, value_key = jax.random.split(key)
         following = network.apply(noisy(value_key, state.target), batch.next_obs)[0]
         judge = distributional.expectation(following, support(hypers))

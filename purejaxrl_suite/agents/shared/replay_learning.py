@@ -1,7 +1,7 @@
-"""What agents that learn from replay share: the gradient steps of an update and their accounting.
+"""The gradient steps of agents with replay.
 
 Order inside a gradient step: batch -> raw gradients -> optimizer -> parameters -> gradient counter
--> target; what is written back to the replay, such as priorities, comes after them.
+-> target; writes to the replay, such as priorities, come last.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,11 @@ Metrics = dict[str, Array]
 
 
 class ReplayState(NamedTuple):
-    """learner: online. target: parameters that targets are computed with.
+    """State of an agent with replay.
 
+    learner: online network. target: parameters of the target network.
     steps: i32[], gradient steps, as `schedules.counted` counts; schedules in gradient steps start
-    again where it is set to 0.
+    again if it is set to 0.
     replay: the buffer.
     """
 
@@ -38,9 +39,9 @@ State = Any
 
 
 class Target(NamedTuple):
-    """How the target follows: every `period` gradient steps it moves by the fraction `tau`.
+    """Update rule of the target: every `period` gradient steps it moves by the fraction `tau`.
 
-    period 8000 and tau 1 copy; period 1 and tau 0.005 average (Polyak). Both may be traced.
+    Period 8000 and tau 1 copy; period 1 and tau 0.005 average (Polyak). Both may be traced.
     """
 
     period: Array | float
@@ -48,7 +49,7 @@ class Target(NamedTuple):
 
 
 def check_network(name: str, network: Network) -> None:
-    """Raise ValueError when the network of the agent `name` has a memory."""
+    """Raise ValueError if the network of the agent `name` has a memory."""
     if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
         raise ValueError(f"network: expected one without a memory, {name} replays single steps")
 
@@ -56,8 +57,8 @@ def check_network(name: str, network: Network) -> None:
 def initial_state(
     params: PyTree, optimizer: optax.GradientTransformation, replay: Any
 ) -> ReplayState:
-    """Start before any gradient step, with a copy of the parameters as target."""
-    # A copy and not the same arrays: the state is donated, and a buffer can be donated once.
+    """Make the state before any gradient step, with a copy of the parameters as target."""
+    # A copy, not the same arrays: the state is donated, and a buffer can be donated only once.
     target = jax.tree.map(jnp.copy, params)
     return ReplayState(Learner(params, optimizer.init(params)), target, jnp.int32(0), replay)
 
@@ -69,7 +70,7 @@ def gradient_step(
 ) -> tuple[Learner, Metrics, Any]:
     """Make one gradient step of loss: (params, taps) -> (f32[], (metrics, extra)).
 
-    Returns the learner, the metrics with `gradient_norm`, and what the loss gave as extra.
+    Returns the learner, the metrics with `gradient_norm`, and the loss's extra result.
     """
     grads, (metrics, extra) = jax.grad(loss, has_aux=True)(learner.params, {})
     updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
@@ -95,12 +96,17 @@ def learn(
     rule: Target,
     step: Callable[[Any, State], tuple[Learner, Metrics, Any]],
 ) -> tuple[State, Metrics, Any]:
-    """Make a gradient step for each of `inputs` (leaves [K, ...]: keys ...), none if not `ready`.
+    """Make a gradient step for each of K inputs, none if not `ready`.
 
-    state: a `ReplayState`, or another with its fields. ready: bool[].
-    step: (one of the inputs, state) -> (learner, metrics, extra), on a batch of its own.
+    Args:
+        inputs: leaves [K, ...], such as keys.
+        state: a `ReplayState`, or another state with its fields.
+        ready: bool[].
+        rule: of the target network.
+        step: (one of the inputs, state) -> (learner, metrics, extra), on its own batch.
 
-    Returns the state, means of the metrics (NaN where not ready), and all extras, leaves [K, ...].
+    Returns:
+        The state, means of the metrics (NaN if not ready), and all extras, leaves [K, ...].
     """
 
     def body(state: State, x: Any) -> tuple[State, Any]:

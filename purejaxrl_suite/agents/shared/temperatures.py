@@ -1,4 +1,4 @@
-"""The temperature of SAC: the entropy's weight, learned so that the entropy stays at a target.
+"""The temperature of SAC: the entropy's weight, learnt so that the entropy stays at a target.
 
 Haarnoja et al. 2018, arXiv 1812.05905, section 5. With several tasks each may have its own, as in
 multi-task SAC (Yu et al. 2019, arXiv 1910.10897).
@@ -17,16 +17,19 @@ from purejaxrl_suite.ops import optimizers
 
 
 class Temperature(NamedTuple):
-    """log: f32[K], logarithms of the weights of K tasks. opt_state: of their optimizer."""
+    """Temperatures of K tasks. log: f32[K], logarithms. opt_state: of their optimizer."""
 
     log: Array
     opt_state: Any
 
 
 def tasks(env: Environment, each: bool) -> tuple[int, Callable[[Array], Array]]:
-    """Give K, and the function obs[B, ...] -> tasks i32[B]; K is 1 unless `each` has its own.
+    """Return the number K of temperatures, and the function obs[B, ...] -> tasks i32[B].
 
-    Raises ValueError when observations do not tell the task.
+    each: whether each task has its own; else K is 1.
+
+    Raises:
+        ValueError: observations do not tell the task.
     """
     if not each:
         return 1, lambda obs: jnp.zeros(obs.shape[0], jnp.int32)
@@ -54,10 +57,16 @@ def adjust(
     learning_rate: Array | float,
     target: Array | float,
 ) -> Temperature:
-    """Make a step of Adam on the paper's equation 18, in the logarithm: up where entropy is low.
+    """Take a step of Adam on the paper's equation 18, in the logarithm: up if entropy is low.
 
-    seen: log-probabilities f32[B] of actions of the policy, and their tasks i32[B]. target: the
-    entropy that there should be. With a learning rate of 0 temperatures stay.
+    Args:
+        old: the temperatures.
+        seen: log-probabilities f32[B] of the policy's actions, and their tasks i32[B].
+        learning_rate: of Adam; 0 keeps temperatures fixed.
+        target: the target entropy.
+
+    Returns:
+        The new temperatures.
     """
     log_prob, task = seen
 
