@@ -93,15 +93,6 @@ def add_noise(params: PyTree, noise: Mapping[str, Noise]) -> PyTree:
 
     Returns:
         The parameters to apply the network with.
-
-    Example:
-        >>> env = pjs.make("CartPole-v1")
-        >>> network = pjs.nets.q_network(env.observation, env.action, hidden=(8,), noisy=True)
-        >>> params = network.init(jax.random.key(0))
-        >>> noise = pjs.nets.draw_noise(jax.random.key(1), params)
-        >>> values, _ = network.apply(pjs.nets.add_noise(params, noise), jnp.zeros((1, 4)))
-        >>> values.shape
-        (1, 2)
     """
 
     def visit(node: PyTree, path: Path) -> PyTree:

@@ -52,13 +52,6 @@ def matching(
 
     Raises:
         ValueError: no size comes within the tolerance.
-
-    Example:
-        >>> env = pjs.make("CartPole-v1")
-        >>> build = lambda n: pjs.nets.q_network(env.observation, env.action, hidden=(n,))
-        >>> size, network = pjs.nets.matching(build, 10_000)
-        >>> size
-        1111
     """
 
     def count(size: int) -> int:
