@@ -1,7 +1,7 @@
-"""Plasticity of every agent: what it is measured by, and what keeps or restores it.
+"""Plasticity of every agent: metrics that measure it, and methods that keep or restore it.
 
-Metrics are functions of a learner and its probe. Interventions act between updates; what acts at
-every gradient step is a function from a network to a network.
+Metrics are functions of a learner and its probe. Interventions act between updates; methods that
+act at every gradient step are functions from a network to a network.
 """
 
 from purejaxrl_suite.core.interventions import chain, every, observed, once, record, when

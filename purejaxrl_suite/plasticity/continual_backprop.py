@@ -1,10 +1,11 @@
 """Continual backpropagation: Dohare et al. 2024, "Loss of plasticity in deep continual learning".
 
-Nature 632. All the time, a small share of those units that are old enough and of little use starts
-anew. Theirs is a step after every gradient step, here it is one after every update: rate, maturity
-and the decay of utilities count updates. Utilities are compared after bias correction, as units of
-different age are. Their code also adds the mean activation of a replaced unit, times its outgoing
-weights, to the bias of the next layer; here what goes out becomes zero, and biases stay.
+Nature 632. A small share of the units that are old enough and of low utility is continually
+re-initialised. The paper replaces after every gradient step, this code after every update: rate,
+maturity and the decay of utilities count updates. Utilities are compared after bias correction,
+since units differ in age. The paper's code also adds the mean activation of a replaced unit, times
+its outgoing weights, to the bias of the next layer; here outgoing weights become zero, and biases
+stay.
 """
 
 from typing import NamedTuple
@@ -34,9 +35,13 @@ COUNTER = "continual_backprop_recycled"
 
 
 class Utilities(NamedTuple):
-    """rate, maturity, decay: f32[]. utility: {layer: f32[H]}, running mean of |h| times the sum of
-    |outgoing weights|, from 0 on. age: {layer: i32[H]}, updates since the unit started. due:
-    {layer: f32[]}, units to be replaced, in part."""
+    """State of continual backpropagation.
+
+    rate, maturity, decay: f32[].
+    utility: {layer: f32[H]}, running mean of |h| times the sum of |outgoing weights|, initially 0.
+    age: {layer: i32[H]}, updates since the unit was initialised.
+    due: {layer: f32[]}, the fractional number of units to be replaced.
+    """
 
     rate: Array
     maturity: Array
@@ -53,11 +58,21 @@ def continual_backprop(
     *,
     draw: Draw = surgery.own_initializer,
 ) -> Intervention:
-    """Replace, after each update, a share of each layer's mature units: those of lowest utility.
+    """Replace, after each update, the mature units of lowest utility in each layer.
 
-    rate: share of mature units that is due in an update; fractions add up until they are a unit.
-    maturity: updates before a unit may be replaced. decay: of utilities. Defaults are the paper's,
-    where they count gradient steps. Raises ValueError for what is out of range.
+    Defaults are the paper's, where they count gradient steps.
+
+    Args:
+        rate: share of mature units that is replaced in an update; fractions of a unit add up.
+        maturity: updates before a unit may be replaced.
+        decay: of the running means of utilities.
+        draw: fresh parameters.
+
+    Returns:
+        The intervention, which records `continual_backprop_recycled`.
+
+    Raises:
+        ValueError: a number is out of range.
     """
     number("rate", rate, 0, high=1)
     number("maturity", maturity, 0)
@@ -99,7 +114,7 @@ def continual_backprop(
 
 
 def contribution(edge: Edge, learner: Learner, probe: Probe) -> Array:
-    """Mean |h| times the sum of |outgoing weights|, f32[H]."""
+    """Compute mean |h| times the sum of |outgoing weights|, f32[H]."""
     h = jnp.abs(probe.features[edge.layer])
     activity = jnp.mean(h, axis=tuple(range(h.ndim - 1)))
     weights = jnp.zeros(edge.units)
@@ -111,15 +126,15 @@ def contribution(edge: Edge, learner: Learner, probe: Probe) -> Array:
 
 
 def corrected(state: Utilities, name: str) -> Array:
-    """The mean over a unit's own life, f32[H], of a running mean that began at 0.
+    """Correct the bias of a running mean that began at 0, f32[H].
 
-    utility / (1 - decay^age), as Adam corrects its moments: else every young unit looks useless.
+    utility / (1 - decay^age), as Adam corrects its moments: otherwise young units look useless.
     """
     return state.utility[name] / -jnp.expm1(state.age[name] * jnp.log(state.decay))
 
 
 def chosen(state: Utilities, name: str) -> tuple[Array, Array]:
-    """Choose units bool[H] of a layer to replace now; and what stays due, f32[]."""
+    """Choose units bool[H] of a layer to replace now; also return what stays due, f32[]."""
     mature = state.age[name] > state.maturity
     due = state.due[name] + state.rate * jnp.sum(mature)
     count = jnp.floor(due)

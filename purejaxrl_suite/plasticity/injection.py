@@ -1,8 +1,8 @@
 """Plasticity injection (Nikishin et al. 2023, arXiv 2305.15555).
 
-At some moment the last parts of a network freeze, and learning goes on in a fresh copy of them,
-from which a frozen copy of its start is subtracted: outputs stay the same, and so does the number
-of parameters that learn. All copies are there from the start, so the state keeps its structure.
+At some update the last parts of a network are frozen and learning goes on in a fresh copy of them,
+from which a frozen copy of its initial state is subtracted: outputs stay the same, and so does the
+number of learning parameters. All copies exist from the start, so the state keeps its structure.
 """
 
 from typing import Any
@@ -32,11 +32,20 @@ PLACE: Path = ("aux", "injection")
 
 
 def injectable(network: Network, parts: tuple[str, ...] = ("trunk", "heads")) -> Network:
-    """The network with copies of the parts that `inject` wakes; until then it learns as without.
+    """Add to a network the copies of parts that `inject` uses; before that it learns as without.
 
-    It costs up to three times the time of these parts. Their units are not recyclable; features are
-    those of the copy that learns. Raises ValueError for a recurrent network, and for parts that it
-    does not have.
+    These parts take up to three times as long. Their units are not recyclable; features are those
+    of the copy that learns.
+
+    Args:
+        network: without a memory.
+        parts: namespaces of its parameters to copy, the last parts of the network.
+
+    Returns:
+        The network, for `inject`.
+
+    Raises:
+        ValueError: the network is recurrent, or lacks one of the parts.
     """
     instance("network", network, Network)
     parts = instances("parts", parts, str)
@@ -80,8 +89,14 @@ def injectable(network: Network, parts: tuple[str, ...] = ("trunk", "heads")) ->
 def inject() -> Intervention:
     """Freeze the parts of an `injectable` network and go on with fresh ones, once.
 
-    Put it inside `once`; after the first time it does nothing. Raises ValueError for another
-    network.
+    Put it inside `once`; after the first time it does nothing.
+
+    Raises:
+        ValueError: the network is not from `injectable`.
+
+    Example:
+        >>> pjs.plasticity.once(1000, pjs.plasticity.inject()).name
+        'every(1000, inject(), start=0, stop=1000)'
     """
 
     def init(network: Network, learner: Learner) -> tuple[()]:
@@ -106,7 +121,7 @@ def inject() -> Intervention:
 
 
 def _joined(run: Any, params: PyTree, taps: Any, parts: tuple[str, ...]) -> tuple[Any, Internals]:
-    """Output base + on * (new - anchor); gradients reach the base before, the new copy after."""
+    """Compute base + on * (new - anchor); gradients first reach the base, after injection the new."""
     copies = tree.at(params, PLACE)
     on = jax.lax.stop_gradient(copies["on"])
     inside = {name: tap for name, tap in taps.items() if name.split("/")[0] in parts}
@@ -130,7 +145,7 @@ def _joined(run: Any, params: PyTree, taps: Any, parts: tuple[str, ...]) -> tupl
 
 
 def _with_copies(edge: Edge, parts: tuple[str, ...]) -> Edge:
-    """The edge with the copies among what reads its units."""
+    """Add the copies to the readers of an edge's units."""
     copied = tuple(
         (*PLACE, copy, *path)
         for copy in ("new", "anchor")
@@ -146,7 +161,7 @@ def _with_copies(edge: Edge, parts: tuple[str, ...]) -> Edge:
 def _frozen(
     optimizer: optax.GradientTransformation, parts: tuple[str, ...]
 ) -> optax.GradientTransformation:
-    """The optimizer, whose updates move nothing that is frozen, whatever its momentum."""
+    """Wrap an optimizer so that its updates never move frozen parameters, not even by momentum."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         updates, state = optimizer.update(updates, state, params)

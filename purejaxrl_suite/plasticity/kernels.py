@@ -1,6 +1,6 @@
-"""Measurements of the gradients of outputs, one for each observation: costly, so measure rarely.
+"""Metrics from gradients of outputs, one for each observation: expensive, so measure rarely.
 
-They take memory for as many copies of all parameters as there are observations.
+They take the memory of one copy of all parameters for each observation.
 """
 
 import jax
@@ -15,12 +15,14 @@ from purejaxrl_suite.plasticity.names import by_layer, named
 
 
 def tangent_kernel(samples: int = 32, threshold: float = 0.01) -> Metric:
-    """Ranks of the empirical neural tangent kernel: `entk_rank`, `entk_effective_rank`.
+    """Make the metric of ranks of the empirical neural tangent kernel (NTK).
 
     Jacot et al. 2018, arXiv 1806.07572: products of the gradients of outputs at two observations,
-    here of the sum of all outputs (Mohamadi et al. 2023, arXiv 2206.12543). The rank is the number
-    of eigenvalues above a share of the largest, as in Dopamine's code for mixtures of experts,
-    whose gradients are of losses.
+    here of the sum of all outputs (Mohamadi et al. 2023, arXiv 2206.12543). `entk_rank` is the
+    number of eigenvalues above a share of the largest, as in Dopamine's code for mixtures of
+    experts, which uses gradients of losses; `entk_effective_rank` is their effective rank.
+
+    samples: observations. threshold: the share of the largest eigenvalue.
     """
     integer("samples", samples, 1)
     number("threshold", threshold, 0, high=1)
@@ -38,11 +40,13 @@ def tangent_kernel(samples: int = 32, threshold: float = 0.01) -> Metric:
 
 
 def nullspace_ratio(samples: int = 64, entries: int = 100) -> Metric:
-    """Share of directions, among those of the observations, that a layer's outputs do not feel.
+    """Make the metric of the null space of a layer's gradients, from GraMa's code.
 
-    The side metric of GraMa's code (arXiv 2505.24061): gradients of the output with respect to some
-    entries of each layer's incoming parameters, scaled to unit length for each observation; the
-    number of singular values below 1e-5 of the largest, over the number of observations.
+    arXiv 2505.24061: gradients of the output with respect to some entries of each layer's incoming
+    parameters, scaled to unit length for each observation; the number of singular values below 1e-5
+    of the largest, over the number of observations.
+
+    samples: observations. entries: parameters of each layer.
     """
     integer("samples", samples, 1)
     integer("entries", entries, 1)
@@ -61,9 +65,9 @@ def nullspace_ratio(samples: int = 64, entries: int = 100) -> Metric:
 
 
 def output_gradients(inspection: Inspection, params: PyTree, samples: int) -> PyTree:
-    """Gradients of the mean output, leaves [n, ...], at n <= samples observations of the rollout.
+    """Compute gradients of the mean output, leaves [n, ...], at n <= samples observations.
 
-    Recurrent networks are taken at the start of an episode.
+    Recurrent networks are evaluated as at the start of an episode.
     """
     network, obs = inspection.network, inspection.obs()
 
@@ -81,16 +85,16 @@ def _mean_output(network: Network, params: PyTree, obs: Array) -> Array:
 
 def _null_share(rows: Array) -> Array:
     length = jnp.linalg.norm(rows, axis=1, keepdims=True)
-    # The Gram matrix would hide what is so small, so this is a singular value decomposition.
+    # A singular value decomposition: the Gram matrix would hide such small values.
     values = jnp.linalg.svd(rows / jnp.where(length > 0, length, 1.0), compute_uv=False)
     share = jnp.sum(values <= 1e-5 * values[0]) / rows.shape[0]
     return jnp.where(jnp.isnan(values[0]), jnp.nan, share)
 
 
 def _spread(size: int, count: int) -> np.ndarray:
-    """Up to `count` indices into `size` entries, evenly spread."""
+    """Spread up to `count` indices evenly over `size` entries."""
     return np.linspace(0, size - 1, min(size, count)).astype(np.int32)
 
 
 COSTLY: tuple[Metric, ...] = (tangent_kernel(), nullspace_ratio())
-"""All that takes a backward pass for each of some observations."""
+"""All metrics that take a backward pass for each of some observations."""

@@ -1,4 +1,4 @@
-"""L2 towards the initial parameters, or regenerative regularisation (arXiv 2308.11958)."""
+"""L2 regularisation towards the initial parameters: regenerative regularisation (2308.11958)."""
 
 from typing import Any, NamedTuple
 
@@ -11,19 +11,21 @@ from purejaxrl_suite.core.types import Array, Network
 
 
 class Initial(NamedTuple):
-    """leaves: of the parameters at the start.
+    """Leaves of the initial parameters.
 
-    A tuple and not a tree like the parameters: what is shaped like these counts as moments.
+    They are a tuple, not a tree like the parameters: such a tree would be taken for moments.
     """
 
     leaves: tuple[Array, ...]
 
 
 def l2_init(network: Network, strength: float = 1e-4) -> Network:
-    """The network with strength * |parameters - initial ones|^2 added to every loss of it.
+    """Add strength * |parameters - initial parameters|^2 to every loss of a network.
 
-    Its gradient is added to those of the loss at every gradient step, before they are clipped.
-    Raises ValueError for a negative strength.
+    Its gradient is added to that of the loss at every gradient step, before clipping.
+
+    Raises:
+        ValueError: the strength is negative.
     """
     instance("network", network, Network)
     number("strength", strength, 0)

@@ -1,9 +1,8 @@
-"""Measurements of plasticity from one probe; each named after its definition, with its source.
+"""Metrics of plasticity from one probe, with the sources of their definitions.
 
-Those that take arguments return a `Metric`, the others are one. Everything is given per layer
-(`srank.trunk.dense_0`) and for all layers together (`srank`): shares of all units, sums of ranks
-and of feature norms, norms of all parameters.
-
+Functions with settings return a `Metric`; the others are metrics themselves. Each is recorded for
+every layer (`srank.trunk.dense_0`) and for all layers together (`srank`): shares of all units, sums
+of ranks and of feature norms, norms of all parameters.
 Samples are the entries of a batch and, in convolutions, the positions of a feature map.
 """
 
@@ -23,7 +22,7 @@ Found = dict[str, Array]
 
 
 def dormant(tau: float = 0.1) -> Metric:
-    """D1: share of units whose mean activation is at most tau times their layer's mean.
+    """Measure D1: the share of units whose mean activation is at most tau times their layer's mean.
 
     Sokar et al. 2023, arXiv 2302.12902; tau is 0, 0.025 or 0.1 in the literature.
     """
@@ -31,12 +30,12 @@ def dormant(tau: float = 0.1) -> Metric:
 
 
 def dormant_of_sum(tau: float = 0.0) -> Metric:
-    """D2: like D1, relative to the layer's sum (Dopamine's DQN with mixtures of experts)."""
+    """Measure D2: like D1, relative to the layer's sum (Dopamine's DQN with mixtures)."""
     return _share("dormant_of_sum", scores.activation_share, "tau", tau)
 
 
 def low_variance(threshold: float = 0.01) -> Metric:
-    """D3: share of units whose variance over the batch is at most the threshold.
+    """Measure D3: the share of units whose variance over the batch is at most the threshold.
 
     Dopamine's Rainbow with mixtures of experts counts them at 0, 0.001 and 0.01.
     """
@@ -44,20 +43,23 @@ def low_variance(threshold: float = 0.01) -> Metric:
 
 
 def inactive(tau: float = 0.01) -> Metric:
-    """D4: share of units whose mean |dL/dh| is at most tau times their layer's mean.
+    """Measure D4: the share of units whose mean |dL/dh| is at most tau times their layer's mean.
 
-    GraMa as in its text, arXiv 2505.24061.
+    GraMa as in the paper's text, arXiv 2505.24061.
     """
     return _share("inactive", scores.feature_gradient, "tau", tau)
 
 
 def inactive_as_released(tau: float = 0.01) -> Metric:
-    """D4 as released: by the gradient of incoming weights; layers are modules, norms among them."""
+    """Measure D4 as released: by gradients of incoming weights; norms count as layers, too."""
     return _share("inactive_as_released", scores.weight_gradient, "tau", tau)
 
 
 def _share(kind: str, score: Score, argument: str, threshold: float) -> Metric:
-    """Metric of the share of units whose score is at most the threshold, the given argument."""
+    """Make the metric of the share of units whose score is at most the threshold.
+
+    argument: the name of the threshold in the caller.
+    """
     name = f"{kind}_{number(argument, threshold):g}"
 
     def metric(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
@@ -68,13 +70,13 @@ def _share(kind: str, score: Score, argument: str, threshold: float) -> Metric:
 
 
 def dead(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """Share of units that are exactly zero on the whole batch: of ReLU, dead ones."""
+    """Measure the share of units that are exactly zero on the whole batch: dead ReLUs."""
     silent = {layer: ~jnp.any(_rows(h) != 0, 0) for layer, h in _all(probe)}
     return fractions("dead", silent, probe.features)
 
 
 def ranks(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """Effective rank, stable rank and srank(0.01) of the features of each layer: `ops.rank`."""
+    """Measure effective rank, stable rank and srank(0.01) of each layer's features: `ops.rank`."""
     values = {layer: rank.singular_values(_rows(h)) for layer, h in _all(probe)}
     found: Found = {}
     for function in (rank.effective_rank, rank.stable_rank, rank.srank):
@@ -83,18 +85,18 @@ def ranks(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
 
 
 def feature_norm(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """Mean length of a layer's feature vector (Lyle et al. 2022, arXiv 2204.09560)."""
+    """Measure the mean norm of a layer's feature vector (Lyle et al. 2022, arXiv 2204.09560)."""
     norms = {layer: jnp.mean(jnp.linalg.norm(_rows(h), axis=1)) for layer, h in _all(probe)}
     return sums("feature_norm", norms)
 
 
 def weight_norm(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """Euclidean norm of the parameters that come into each layer, and of all parameters."""
+    """Measure the Euclidean norm of each layer's incoming parameters, and of all parameters."""
     return _norms("weight_norm", learner.params, inspection)
 
 
 def raw_gradient_norm(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """Euclidean norm of the gradient on the probe's batch, before any clipping."""
+    """Measure the Euclidean norm of the gradient on the probe's batch, before clipping."""
     return _norms("raw_gradient_norm", probe.grads, inspection)
 
 
@@ -107,11 +109,11 @@ def _norms(name: str, values: PyTree, inspection: Inspection) -> Found:
 
 
 def gradient_covariance(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """How alike the gradients of samples are, of the loss with respect to each layer's features.
+    """Measure how similar the loss gradients of samples are, with respect to each layer's features.
 
-    Lyle et al. 2023, arXiv 2303.01486, look at the matrix of cosines between gradients of samples.
-    Here are its mean off the diagonal, `gradient_cosine` (mean of layers), and the effective rank
-    of the gradients scaled to unit length, `gradient_rank`. Theirs are gradients of parameters,
+    Lyle et al. 2023, arXiv 2303.01486, study the matrix of cosines between gradients of samples.
+    `gradient_cosine` is its mean off the diagonal (averaged over layers), `gradient_rank` the
+    effective rank of the gradients scaled to unit length. The paper uses gradients of parameters,
     which would take a backward pass for every sample.
     """
     unit = {}
@@ -126,17 +128,17 @@ def gradient_covariance(learner: Learner, probe: Probe, inspection: Inspection) 
 
 
 def _mean_cosine(unit: Array) -> Array:
-    """Mean product of two different rows of f32[n, H]; 0 for a single one."""
+    """Compute the mean product of two different rows of f32[n, H]; 0 for a single row."""
     n = unit.shape[0]
     whole = jnp.sum(jnp.square(jnp.sum(unit, axis=0))) - jnp.sum(jnp.square(unit))
     return whole / max(float(n) * (n - 1), 1.0)
 
 
 def gradient_snr(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """Mean over units of |mean| / deviation over samples of dL/dh: the signal-to-noise ratio.
+    """Measure the signal-to-noise ratio of dL/dh: |mean| / std over samples, averaged over units.
 
-    Graesser et al. 2022, arXiv 2206.10369, take it over all parameters; gradients with respect to
-    features come with the probe. A unit without any gradient counts as 0.
+    Graesser et al. 2022, arXiv 2206.10369, measure it on all parameters; gradients with respect to
+    features come free with the probe. A unit without any gradient counts as 0.
     """
     ratios = {}
     for layer, gradient in probe.feature_grads.items():
@@ -150,9 +152,9 @@ def gradient_snr(learner: Learner, probe: Probe, inspection: Inspection) -> Foun
 
 
 def policy_churn(learner: Learner, probe: Probe, inspection: Inspection) -> Found:
-    """How much one update changed the greedy policy on the observations of its rollout.
+    """Measure how much one update changes the greedy policy on the observations of its rollout.
 
-    Schaul et al. 2022, arXiv 2206.00730: the share of them where another action is greedy; of
+    Schaul et al. 2022, arXiv 2206.00730: the share of observations whose greedy action changes; for
     continuous actions the mean distance. Recurrent agents act as at the start of an episode.
     """
     before, after = inspection.actions()
@@ -166,7 +168,7 @@ def _all(probe: Probe) -> list[tuple[str, Array]]:
 
 
 def _rows(x: Array) -> Array:
-    """Samples and units, f32[n, H]."""
+    """Reshape a feature to samples and units, f32[n, H]."""
     return jnp.reshape(x, (-1, x.shape[-1]))
 
 
@@ -191,4 +193,4 @@ CHEAP: tuple[Metric, ...] = (
     policy_churn,
     routing,
 )
-"""All that takes no more than one probe."""
+"""All metrics that need no more than one probe."""

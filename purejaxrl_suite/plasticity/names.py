@@ -1,4 +1,4 @@
-"""What measurements are called: `dormant_0.1` of all layers, `dormant_0.1.trunk.dense_0` of one."""
+"""Names of metrics: `dormant_0.1` of all layers, `dormant_0.1.trunk.dense_0` of one layer."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,7 +8,7 @@ from purejaxrl_suite.core.types import Array, Metric
 
 
 def named(metric: Metric, name: str) -> Metric:
-    """The function, called `name` in messages and run folders."""
+    """Set the name of a metric in messages and run folders."""
     metric.__name__ = metric.__qualname__ = name  # pyright: ignore[reportFunctionMemberAccess]
     return metric
 
@@ -16,11 +16,19 @@ def named(metric: Metric, name: str) -> Metric:
 def fractions(
     name: str, units: Mapping[str, Array], judged_by: Mapping[str, Array] | None = None
 ) -> dict[str, Array]:
-    """Share of units for which bool[H] holds, in each layer and in all; NaN where there is none.
+    """Compute the share of units for which bool[H] is True, in each layer and in all.
 
-    judged_by: what decided it, of each layer in any shape. Where that holds a NaN, no comparison
-    says anything of the units, and the share is NaN.
-    Raises ValueError for what is no bool[H], such as one number for each sample and unit.
+    Args:
+        name: of the metric.
+        units: by layer, bool[H].
+        judged_by: by layer, the numbers that decided it, of any shape. If one is NaN, so is the
+            share, since a comparison with NaN means nothing.
+
+    Returns:
+        {name of the metric: f32[]}; NaN without units.
+
+    Raises:
+        ValueError: something is not bool[H], for example has an entry for each sample and unit.
     """
     for layer, x in units.items():
         if jnp.ndim(x) != 1 or jnp.asarray(x).dtype != bool:
@@ -35,12 +43,12 @@ def fractions(
 
 
 def sums(name: str, values: Mapping[str, Array]) -> dict[str, Array]:
-    """f32[] of each layer, and their sum."""
+    """Name f32[] of each layer, and add their sum."""
     return by_layer(name, values, _sum(values))
 
 
 def by_layer(name: str, values: Mapping[str, Array], total: Array) -> dict[str, Array]:
-    """f32[] of each layer and of all; ValueError for what has axes."""
+    """Name f32[] of each layer and of all; ValueError for an array with axes."""
     for layer, x in {**values, "all layers": total}.items():
         if jnp.shape(x) != ():
             raise ValueError(f"{name}: expected one number, f32[], of {layer}, {_got(x)}")
@@ -49,14 +57,14 @@ def by_layer(name: str, values: Mapping[str, Array], total: Array) -> dict[str, 
 
 
 def check_scores(name: str, layer: str, score: Array, units: int) -> Array:
-    """The score; ValueError unless it is one number for each of the units of a layer."""
+    """Return the score; ValueError unless it is one number for each unit of a layer."""
     if jnp.shape(score) != (units,):
         raise ValueError(f"{name}: expected a score f32[{units}] of {layer}, {_got(score)}")
     return score
 
 
 def layers_of(metric: str, names: Iterable[str]) -> dict[str, str]:
-    """{layer: name} of the measurements of single layers among `names`, sorted."""
+    """Find the measurements of single layers among `names`: {layer: name}, sorted."""
     start = f"{metric}."
     found = {name[len(start) :]: name for name in sorted(names) if name.startswith(start)}
     return {layer: name for layer, name in found.items() if not layer[0].isdigit()}  # dormant_0.1

@@ -1,4 +1,4 @@
-"""Whether dormant units stay dormant: the overlap of their sets over time (arXiv 2302.12902)."""
+"""Overlap of the sets of dormant units over time: do they stay dormant? (arXiv 2302.12902)"""
 
 from typing import NamedTuple
 
@@ -22,7 +22,10 @@ Units = dict[str, Array]
 
 
 class Seen(NamedTuple):
-    """tau: f32[]. last, ever: {layer: bool[H]}, dormant when last measured, and ever so far."""
+    """Dormant units so far.
+
+    tau: f32[]. last, ever: {layer: bool[H]}, dormant when last measured, and ever.
+    """
 
     tau: Array
     last: Units
@@ -32,14 +35,14 @@ class Seen(NamedTuple):
 def overlap(tau: float = 0.1) -> Intervention:
     """Record the overlap coefficient |A and B| / min(|A|, |B|) of sets of dormant units (D1).
 
-    `overlap_last` is that with the set of the measurement before, `overlap_ever` with the units
-    that have ever been dormant before; NaN where one of the sets is empty. Changes nothing; put
-    it inside `every`.
+    `overlap_last` is the overlap with the previous measurement, `overlap_ever` with all units that
+    were ever dormant before; NaN if one of the sets is empty. It changes nothing; put it inside
+    `every`.
     """
     number("tau", tau)
 
     def init(network: Network, learner: Learner) -> Seen:
-        # Not one tree twice: a buffer that is in the state twice cannot be donated.
+        # Two trees, not one twice: a buffer that is in the state twice cannot be donated.
         return Seen(jnp.float32(tau), _none_of(network), _none_of(network))
 
     def apply(key: Key, clock: Clock, state: Seen, learner: Learner, inspection: Inspection):
@@ -58,7 +61,7 @@ def _none_of(network: Network) -> Units:
 
 
 def _coefficients(name: str, one: Units, other: Units) -> dict[str, Array]:
-    """Of each layer, and of the units of all layers together."""
+    """Compute the coefficient of each layer, and of the units of all layers together."""
     sizes = {
         layer: jnp.stack([jnp.sum(x & other[layer]), jnp.sum(x), jnp.sum(other[layer])])
         for layer, x in one.items()
@@ -69,4 +72,4 @@ def _coefficients(name: str, one: Units, other: Units) -> dict[str, Array]:
 
 def _ratio(sizes: Array) -> Array:
     both, one, other = sizes.astype(jnp.float32)
-    return both / jnp.minimum(one, other)  # 0 / 0: nothing to overlap with
+    return both / jnp.minimum(one, other)  # 0 / 0 = NaN: nothing to overlap with

@@ -1,4 +1,4 @@
-"""Bias correction that counts the steps of each entry, for any optimizer of Adam's family."""
+"""Bias correction by the age of each parameter entry, for optimizers of Adam's family."""
 
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ from purejaxrl_suite.core.types import Array, Network, PyTree
 
 
 class Ages(NamedTuple):
-    """count: i32[], steps of the optimizer. ages: like the parameters, f32, steps of each entry.
+    """Counts of optimizer steps.
 
-    Ages are shaped like moments, so what makes moments zero makes them zero, too. They end at 2^24,
-    where nothing is left to correct.
+    count: i32[], of the optimizer. ages: like the parameters, f32, of each entry. Ages are shaped
+    like moments, so interventions that zero moments zero them, too. They stop at 2^24, where
+    nothing is left to correct.
     """
 
     count: Array
@@ -23,15 +24,18 @@ class Ages(NamedTuple):
 
 
 def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Network:
-    """The network with updates as if Adam counted the steps of every entry since it started anew.
+    """Let Adam's bias correction use the age of each entry since its moments were zeroed.
 
-    Adam corrects for moments that began at zero by the count of its steps. Where moments were made
-    zero later, it corrects too little, and steps are up to 7 times too long. Here the updates of
-    such entries are scaled by the corrections for their own age over those for the whole count.
-    Entries that never started anew keep their updates to the last bit. The optimizer's epsilon,
-    which is scaled as well, counts for more in young entries than it would.
+    Adam corrects moments that began at zero by its count of steps. If moments were zeroed later, it
+    corrects too little, and steps are up to 7 times too long. Here the updates of such entries are
+    scaled by the corrections for their own age over those for the whole count. Entries that were
+    never zeroed keep their updates to the last bit. The optimizer's epsilon is scaled as well, so
+    it has more weight in young entries.
 
-    b1, b2: Adam's. Raises ValueError unless they are in [0, 1).
+    b1, b2: Adam's decays.
+
+    Raises:
+        ValueError: they are not in [0, 1).
     """
     instance("network", network, Network)
     number("b1", b1, 0, below=1)
@@ -59,5 +63,5 @@ def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Ne
 
 
 def _correction(count: Array, b1: float, b2: float) -> Array:
-    """What bias correction multiplies the ratio of the moments by after so many steps."""
+    """Compute the factor of bias correction on the ratio of the moments after `count` steps."""
     return jnp.sqrt(1 - b2**count) / (1 - b1**count)

@@ -1,9 +1,9 @@
-"""Units that start anew, whatever they are chosen by: ReDo and its like are settings of this.
+"""Recycle units of hidden layers, chosen by any score; ReDo and ReGraMa are settings of this.
 
-Units of layers that are wired as recyclable are chosen by a score, layer by layer. What comes into
-them is redrawn, norms included, what goes out of them becomes zero, and so do the moments of every
-entry that was touched. Output layers are never touched but for the rows that read such units. The
-random numbers do not depend on the choice.
+Units of layers that are wired as recyclable are chosen by a score, layer by layer. Their incoming
+parameters are redrawn, norms included, their outgoing weights become zero, and so do the moments of
+all changed entries. Output layers only change in the rows that read such units. The random numbers
+do not depend on the choice.
 """
 
 import jax
@@ -35,15 +35,29 @@ def recycle_by(
     draw: Draw = surgery.own_initializer,
     reset_count: bool = False,
 ) -> Intervention:
-    """Recycle the units of each layer that `selection` takes by their score.
+    """Make the intervention that recycles the units of each layer that a selection takes.
 
-    draw: fresh parameters. reset_count: the optimizer's count of steps starts again when a unit
-    was recycled. Records `NAME_recycled`, how many units were.
+    It records `NAME_recycled`, the number of units. If a norm follows a layer, the output of the
+    network changes, as the norm's statistics are of all units. Incoming parameters of a fresh unit
+    have no gradient until its outgoing weights have moved.
 
-    With a norm behind a layer the output of the network changes: statistics are of all units. What
-    comes into a fresh unit has no gradient until its outgoing weights have moved.
+    Args:
+        name: of the intervention.
+        score: (learner, probe, inspection) -> {layer: f32[H]}.
+        selection: which units to take by their scores.
+        draw: fresh parameters.
+        reset_count: set the optimizer's count of steps to zero when a unit was recycled.
 
-    A score that is not f32[H] raises ValueError when it is first traced.
+    Returns:
+        The intervention; put it inside `every`.
+
+    Raises:
+        ValueError: an argument has another type, or (when first traced) a score is not f32[H].
+
+    Example:
+        >>> from purejaxrl_suite.plasticity import every, lowest, recycle_by, scores
+        >>> every(10, recycle_by("weakest", scores.variance, lowest(0.01))).name
+        'every(10, weakest(fraction=0.01))'
     """
     instance("name", name, str)
     function("score", score, 3, "(learner, probe, inspection) -> {layer: f32[H]}")
@@ -75,7 +89,7 @@ def recycle_by(
 
 
 def recyclable(network: Network) -> dict[str, Edge]:
-    """The layers whose units may be replaced one by one."""
+    """Return the layers whose units may be replaced one by one."""
     return {edge.layer: edge for edge in network.wiring if edge.recyclable and edge.outgoing}
 
 
@@ -87,7 +101,7 @@ def replace(
     *,
     reset_count: bool = False,
 ) -> Learner:
-    """The learner with these units bool[H] of each layer redrawn and silenced."""
+    """Redraw the incoming parameters of units bool[H] of each layer and silence them."""
     into = {}
     for layer, mask in units.items():
         into |= surgery.incoming(edges[layer], mask)
@@ -96,5 +110,5 @@ def replace(
 
 
 def counts(units: dict[str, Array]) -> dict[str, Array]:
-    """How many of bool[H] hold, f32[] of each layer."""
+    """Count the True entries of bool[H], f32[] of each layer."""
     return {layer: jnp.sum(mask).astype(jnp.float32) for layer, mask in units.items()}

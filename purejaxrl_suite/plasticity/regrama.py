@@ -1,4 +1,4 @@
-"""ReGraMa: recycling by gradient magnitude (arXiv 2505.24061), as in the text and as released."""
+"""ReGraMa: recycling by gradient magnitude (arXiv 2505.24061), as in the paper and as released."""
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,18 @@ def regrama(
     draw: Draw = surgery.own_initializer,
     reset_count: bool = False,
 ) -> Intervention:
-    """Recycle units by the mean magnitude of dL/dh over that of their layer, as the text says.
+    """Recycle units by the mean magnitude of dL/dh over that of their layer, as in the paper.
 
-    selection: `threshold(0.01)` by default; `lowest` takes a share, `capped` (0.05 in the paper's
-        Humanoid) both. The paper's period is 1,000 gradient steps: put it inside `every`.
+    The paper's period is 1,000 gradient steps: put it inside `every`.
+
+    Args:
+        selection: None is `threshold(0.01)`; `lowest` takes a share, `capped` (0.05 in the paper's
+            Humanoid) combines both.
+        draw: fresh parameters.
+        reset_count: set the optimizer's count of steps to zero when a unit was recycled.
+
+    Returns:
+        The intervention, which records `regrama_recycled`.
     """
     rule = threshold(0.01) if selection is None else selection
     score = scores.feature_gradient
@@ -31,12 +39,12 @@ def regrama(
 
 
 def regrama_as_released(selection: Selection | None = None) -> Intervention:
-    """ReGraMa as in the released code: other scores, other modules, other draws, no silence.
+    """Recycle units as ReGraMa's released code does, which differs from the paper.
 
     Scores are gradients of incoming weights; kernels with their biases, and norms, are modules that
-    are chosen and redrawn separately; draws are `he_uniform`, of norms scale 1 and bias 0; outgoing
-    weights and the optimizer's moments are kept. Unlike there, output layers are left alone, and
-    there is no pending gradient step to be undone.
+    are chosen and redrawn separately; draws are `he_uniform`, and for norms scale 1 and bias 0;
+    outgoing weights and the optimizer's moments are kept. Unlike the code, this leaves output
+    layers alone and has no pending gradient step to undo.
     """
     rule = threshold(0.01) if selection is None else selection
     instance("selection", rule, Selection)

@@ -1,4 +1,4 @@
-"""Whole layers start anew, or everything moves towards a fresh start."""
+"""Reset whole layers, or move parameters towards fresh ones."""
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,20 @@ def reset_layers(
     draw: Draw = surgery.own_initializer,
     reset_count: bool = False,
 ) -> Intervention:
-    """Give parts of the network fresh parameters (primacy bias: arXiv 2205.07802).
+    """Reset parts of the network to fresh parameters (primacy bias: arXiv 2205.07802).
 
-    parts: namespaces or paths in the parameters, such as `trunk/dense_0`. draw: fresh parameters.
     Moments of these parts become zero; put it inside `every`.
+
+    Args:
+        parts: namespaces or paths in the parameters, such as `trunk/dense_0`.
+        draw: fresh parameters.
+        reset_count: set the optimizer's count of steps to zero.
+
+    Returns:
+        The intervention.
+
+    Raises:
+        ValueError: the network lacks a part (when it is initialised).
     """
     parts, options = instances("parts", parts, str), {"draw": draw, "reset_count": reset_count}
     return _towards_fresh(f"reset_layers({', '.join(parts)})", Factors(0.0, 1.0), parts, **options)
@@ -34,10 +44,23 @@ def shrink_and_perturb(
     draw: Draw = surgery.own_initializer,
     reset_count: bool = True,
 ) -> Intervention:
-    """shrink * parameters + perturb * fresh ones (Ash and Adams 2020, arXiv 1910.08475).
+    """Set parameters to shrink * parameters + perturb * fresh ones.
 
-    The factors are those of SR-SPR's encoder. parts: as in `reset_layers`, all by default. Moments
-    of these parts become zero, and the optimizer's count of steps with them.
+    Ash and Adams 2020, arXiv 1910.08475. Default factors are those of SR-SPR's encoder. Moments of
+    the parts become zero; put it inside `every`.
+
+    Args:
+        shrink: factor of the parameters.
+        perturb: factor of fresh ones.
+        parts: as in `reset_layers`; None is all.
+        draw: fresh parameters.
+        reset_count: set the optimizer's count of steps to zero.
+
+    Returns:
+        The intervention.
+
+    Raises:
+        ValueError: a factor is out of range, or (when it is initialised) the network lacks a part.
     """
     number("shrink", shrink, 0, high=1)
     number("perturb", perturb, 0)

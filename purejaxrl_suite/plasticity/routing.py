@@ -1,4 +1,4 @@
-"""What routers of mixtures of experts do, and how large networks are: for every agent."""
+"""Metrics of routers of mixtures of experts, and of the sizes of networks."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,13 @@ from purejaxrl_suite.plasticity.names import by_layer, sums
 
 
 def routing(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
-    """What the routers of a network do with the observations of the rollout; {} without any.
+    """Measure the routers of a network on the observations of the rollout; {} without routers.
 
-    `router_entropy`, of the probabilities of experts for a token, in nats; `router_dropped`, share
-    of choices that no expert had a slot for; `router_load_max`, what the busiest expert does, as a
-    share of all: each is the mean over observations and layers, and is given per layer.
-    `router_probability.LAYER.expert_I` and `router_load.LAYER.expert_I` are means of one expert.
+    `router_entropy` is the entropy of the probabilities of experts for a token, in nats;
+    `router_dropped` the share of choices without a free slot; `router_load_max` the share of the
+    work of the busiest expert. Each is the mean over observations and layers, and is also recorded
+    for each layer. `router_probability.LAYER.expert_I` and `router_load.LAYER.expert_I` are means
+    of one expert.
     """
     network, obs = inspection.network, inspection.obs()
     memory = network.memory(obs.shape[0])
@@ -43,7 +44,7 @@ def _entropy(probabilities: Array) -> Array:
 
 
 def parameters(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
-    """How many parameters the learner has, and each of its namespaces: `parameters.trunk` ..."""
+    """Count the parameters of the learner, and of each namespace: `parameters.trunk` ..."""
     counts = {
         name: jnp.float32(sum(leaf.size for leaf in jax.tree.leaves(subtree)))
         for name, subtree in learner.params.items()

@@ -1,4 +1,4 @@
-"""How alive each unit of a hidden layer is, in the definitions that are in circulation.
+"""Scores of the units of hidden layers, in the definitions of the literature.
 
 A score is a function (learner, probe, inspection) -> {layer: f32[H]}. A unit of a convolution is a
 channel: means are over the batch and all positions.
@@ -16,35 +16,35 @@ Score = Callable[[Learner, Probe, Inspection], Scores]
 
 
 def activation(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
-    """D1: mean |h| over its mean in the layer (ReDo: Sokar et al. 2023, arXiv 2302.12902).
+    """Score D1: mean |h| over its mean in the layer (ReDo: Sokar et al. 2023, arXiv 2302.12902).
 
-    The text says that scores sum to one; the code divides by the mean, and so do all thresholds in
-    use.
+    The paper's text says that scores sum to one; its code divides by the mean, which all thresholds
+    in use assume.
     """
     return {layer: relative(_over_batch(jnp.abs(h))) for layer, h in probe.features.items()}
 
 
 def activation_share(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
-    """D2: mean |h| over its sum in the layer (Dopamine's DQN with mixtures of experts)."""
+    """Score D2: mean |h| over its sum in the layer (Dopamine's DQN with mixtures of experts)."""
     scores = activation(learner, probe, inspection)
     return {layer: x / x.shape[0] for layer, x in scores.items()}
 
 
 def variance(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
-    """D3: variance of h over the batch (Dopamine's Rainbow with mixtures of experts)."""
+    """Score D3: variance of h over the batch (Dopamine's Rainbow with mixtures of experts)."""
     return {layer: jnp.var(h, axis=_batch(h)) for layer, h in probe.features.items()}
 
 
 def feature_gradient(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
-    """D4: mean |dL/dh| over its mean in the layer (GraMa: arXiv 2505.24061, as in the text)."""
+    """Score D4: mean |dL/dh| over its mean in the layer (GraMa: arXiv 2505.24061, its text)."""
     return {layer: relative(_over_batch(jnp.abs(g))) for layer, g in probe.feature_grads.items()}
 
 
 def weight_gradient(learner: Learner, probe: Probe, inspection: Inspection) -> Scores:
-    """D4 as released: mean |gradient of a unit's incoming weights| over its mean in the layer.
+    """Score D4 as released: mean |gradient of incoming weights| over its mean in the layer.
 
-    The gradient is that of the whole batch, in which samples may cancel. A LayerNorm is a layer of
-    its own here, scored by its scale: keys are modules (`trunk/dense_0_norm`), not layers.
+    The gradient is that of the whole batch, in which samples may cancel. A LayerNorm is a separate
+    layer here, scored by its scale: keys are modules (`trunk/dense_0_norm`), not layers.
     """
     return {
         "/".join(module): relative(_mean_magnitude(probe.grads, leaves))
@@ -54,13 +54,13 @@ def weight_gradient(learner: Learner, probe: Probe, inspection: Inspection) -> S
 
 
 def relative(x: Array) -> Array:
-    """Over the mean of all; zero where all are zero, NaN where one is."""
+    """Divide by the mean; zero if all are zero, NaN if one is NaN."""
     mean = jnp.mean(x)
     return x / jnp.where(mean == 0, 1.0, mean)
 
 
 def modules(edge: Edge) -> dict[Path, tuple[Path, ...]]:
-    """The leaves that come into a group of units, by their module: a convolution, a norm ..."""
+    """Group the incoming leaves of units by their module: a convolution, a norm ..."""
     found: dict[Path, tuple[Path, ...]] = {}
     for path in edge.incoming:
         found[path[:-1]] = (*found.get(path[:-1], ()), path)
@@ -68,7 +68,7 @@ def modules(edge: Edge) -> dict[Path, tuple[Path, ...]]:
 
 
 def _mean_magnitude(grads: PyTree, leaves: tuple[Path, ...]) -> Array:
-    """f32[H] of one module: its kernels, or of a norm, which has none, its scale."""
+    """Average magnitudes f32[H] over a module's kernels, or for a norm take those of its scale."""
     found = {path: tree.at(grads, path) for path in leaves}
     kernels = [g for g in found.values() if g.ndim > 1]
     kernels = kernels or [g for path, g in found.items() if path[-1] == "scale"]
@@ -84,5 +84,5 @@ def _batch(x: Array) -> tuple[int, ...]:
 
 
 def below(scores: Mapping[str, Array], threshold: Array | float) -> dict[str, Array]:
-    """bool[H] of each layer: units whose score is the threshold or less."""
+    """Select units whose score is at most the threshold: bool[H] of each layer."""
     return {layer: x <= threshold for layer, x in scores.items()}

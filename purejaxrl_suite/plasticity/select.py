@@ -1,4 +1,4 @@
-"""Which units of a layer start anew, by their scores: a threshold, a share, both, or chance."""
+"""Select the units of a layer by their scores: by a threshold, a share, both, or at random."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -13,8 +13,9 @@ Settings = Mapping[str, Array]
 
 
 class Selection(NamedTuple):
-    """name: with its settings. settings: numbers that become part of the intervention's state.
+    """A rule that selects units.
 
+    name: with its settings. settings: numbers that become part of the intervention's state.
     choose: (key, settings f32[] each, scores f32[H]) -> bool[H].
     """
 
@@ -24,13 +25,13 @@ class Selection(NamedTuple):
 
 
 def threshold(tau: float) -> Selection:
-    """Units whose score is tau or less."""
+    """Select units whose score is at most tau."""
     number("tau", tau)
     return Selection(f"tau={tau:g}", {"tau": tau}, lambda key, s, scores: scores <= s["tau"])
 
 
 def lowest(fraction: float) -> Selection:
-    """The lowest share of each layer, rounded down; of equal scores those of lower index."""
+    """Select the lowest share of each layer, rounded down; ties by lower index."""
     number("fraction", fraction, 0, high=1)
 
     def choose(key: Key, settings: Settings, scores: Array) -> Array:
@@ -40,7 +41,7 @@ def lowest(fraction: float) -> Selection:
 
 
 def capped(tau: float, fraction: float) -> Selection:
-    """Units whose score is tau or less, but no more than a share of each layer: the lowest."""
+    """Select units whose score is at most tau, but at most a share of each layer: the lowest."""
     low, few = threshold(tau), lowest(fraction)
 
     def choose(key: Key, settings: Settings, scores: Array) -> Array:
@@ -50,7 +51,7 @@ def capped(tau: float, fraction: float) -> Selection:
 
 
 def at_random(selection: Selection) -> Selection:
-    """As many units as `selection` takes, but any: the control that shows what scores are worth."""
+    """Select as many units as `selection` does, but at random: the control for its scores."""
     instance("selection", selection, Selection)
 
     def choose(key: Key, settings: Settings, scores: Array) -> Array:
@@ -62,5 +63,5 @@ def at_random(selection: Selection) -> Selection:
 
 
 def _place(scores: Array) -> Array:
-    """i32[H]: 0 for the lowest score, 1 for the next ..."""
+    """Rank scores, i32[H]: 0 for the lowest, 1 for the next ..."""
     return jnp.argsort(jnp.argsort(scores))

@@ -13,15 +13,22 @@ ITERATIONS = 8
 
 
 def spectral_normalization(network: Network, layers: tuple[str, ...] | None = None) -> Network:
-    """The network with some kernels divided by their largest singular value whenever it is applied.
+    """Divide kernels of a network by their largest singular value whenever it is applied.
 
-    layers: names of hidden layers; by default the last ones, which heads read (of those that the
-        paper tries, the one that helps). Their units are no longer recyclable: the norm of a kernel
-        ties them together.
+    The value is estimated by power iteration (Miyato et al. 2018, arXiv 1802.05957) from one fixed
+    vector, so that the network stays a function of its parameters.
 
-    The value is estimated by power iteration (Miyato et al. 2018, arXiv 1802.05957), from one
-    fixed vector, so that the network stays a function of its parameters. Raises ValueError for a
-    layer that the network does not have.
+    Args:
+        network: to normalize.
+        layers: names of hidden layers; None is the last ones, which heads read (the choice that
+            helps in the paper). Their units are no longer recyclable: the norm of a kernel ties
+            them together.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: the network lacks a layer.
     """
     instance("network", network, Network)
     known = {edge.layer: edge for edge in network.wiring}
@@ -45,9 +52,9 @@ def spectral_normalization(network: Network, layers: tuple[str, ...] | None = No
 
 
 def spectral_norm(kernel: Array) -> Array:
-    """The largest singular value of f32[..., H], its last axis against all others; a lower bound.
+    """Estimate the largest singular value of f32[..., H], last axis against all others, from below.
 
-    Its gradient is that of the exact value, if the singular vectors are.
+    Its gradient is exact if the singular vectors are.
     """
     matrix = jnp.reshape(kernel, (-1, kernel.shape[-1]))
     fixed = jax.lax.stop_gradient(matrix)

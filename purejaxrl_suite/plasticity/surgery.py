@@ -1,11 +1,10 @@
-"""Edits of a learner: parameters that are replaced, and the optimizer's moments of them.
+"""Edit a learner: replace parameters, and zero the optimizer's moments of them.
 
-What is edited is told by the wiring of the network. Moments are found in any optax state by its
-structure (`core.tree.map_moments`) and become zero exactly where parameters were touched. The
-optimizer's count of steps can be dealt with in three ways:
-
-- kept, as the papers do: bias correction then takes the zeros for what was measured, so first steps
-  of fresh entries are 3 to 7 times too long;
+The wiring of the network says which entries belong to a unit. Moments are found in any optax state
+by its structure (`core.tree.map_moments`) and become zero exactly where parameters were changed.
+The optimizer's count of steps can be treated in three ways:
+- kept, as in the papers: bias correction then takes the zeros for measured moments, so the first
+  steps of fresh entries are 3 to 7 times too long;
 - reset for the whole network: `reset_count=True`;
 - counted for each entry: `per_entry_counts` around the optimizer, which needs nothing here, since
   its counts are shaped like the parameters and become zero with the moments.
@@ -27,7 +26,7 @@ Initializer = Callable[[Key, tuple[int, ...]], Array]
 
 
 def check_draw(draw: Any, reset_count: Any = False) -> None:
-    """Raise ValueError unless these are what most interventions take by these names."""
+    """Raise ValueError unless `draw` and `reset_count` are valid arguments of interventions."""
     function("draw", draw, 2, "(key, network) -> parameters")
     boolean("reset_count", reset_count)
 
@@ -35,10 +34,18 @@ def check_draw(draw: Any, reset_count: Any = False) -> None:
 def recycle(
     learner: Learner, fresh: PyTree, incoming: Masks, outgoing: Masks, *, reset_count: bool
 ) -> Learner:
-    """Units start anew: what comes into them is redrawn, what goes out of them is zero.
+    """Replace units: redraw their incoming parameters, zero their outgoing weights.
 
-    fresh: parameters of the same structure. incoming: {path of a leaf: bool[H]} over its last axis.
-    outgoing: {path of a kernel: bool[rows]} over the one before. An entry of both is zero.
+    Args:
+        learner: to change.
+        fresh: parameters of the same structure.
+        incoming: {path of a leaf: bool[H]} over its last axis.
+        outgoing: {path of a kernel: bool[rows]} over its second-to-last axis; entries of both
+            become zero.
+        reset_count: set the optimizer's count of steps to zero.
+
+    Returns:
+        The learner.
     """
 
     def masks(path: tuple, leaf: Array) -> tuple[Array, Array]:
@@ -58,7 +65,7 @@ def recycle(
 
 
 def forget(learner: Learner, touched: PyTree, *, reset_count: bool) -> Learner:
-    """Moments zero where the tree of bools `touched`, shaped like the parameters, says so."""
+    """Zero the moments where `touched`, a tree of bools shaped like the parameters, is True."""
 
     def zero(moments: PyTree) -> PyTree:
         return jax.tree.map(lambda mask, x: jnp.where(mask, jnp.zeros_like(x), x), touched, moments)
@@ -72,14 +79,14 @@ def forget(learner: Learner, touched: PyTree, *, reset_count: bool) -> Learner:
 
 
 def incoming(edge: Edge, units: Array) -> dict[Path, Array]:
-    """The units bool[H] in the leaves that come into them."""
+    """Mask the incoming leaves of units bool[H]."""
     return dict.fromkeys(edge.incoming, units)
 
 
 def outgoing(edges: Mapping[str, Edge], units: Mapping[str, Array], params: PyTree) -> Masks:
-    """The units bool[H] of several layers in the rows of all kernels that they feed.
+    """Mask the rows that units bool[H] of several layers feed, in all kernels.
 
-    Row r belongs to unit r % H: channels are the last axis of what was flattened, so units are
+    Row r belongs to unit r % H: channels are the last axis of a flattened feature map, so units are
     tiled over positions (a released implementation repeats them, which zeroes other units' rows).
     """
     found: dict[Path, Array] = {}
@@ -91,27 +98,27 @@ def outgoing(edges: Mapping[str, Edge], units: Mapping[str, Array], params: PyTr
 
 
 def own_initializer(key: Key, network: Network) -> PyTree:
-    """Fresh parameters as the network itself draws them."""
+    """Draw fresh parameters by the network's own initializer."""
     return network.init(key)
 
 
 def xavier(key: Key, network: Network) -> PyTree:
-    """Kernels Xavier uniform and biases zero, whatever the network's own are (ReDo's code)."""
+    """Draw Xavier uniform kernels and zero biases, as ReDo's code does."""
     kernel = jax.nn.initializers.xavier_uniform()
     return _redrawn(key, network, kernel, lambda key, shape, inputs: jnp.zeros(shape))
 
 
 def zeros(key: Key, network: Network) -> PyTree:
-    """No parameters but zeros: `recycle_by` with this draw prunes units.
+    """Make parameters of zeros: `recycle_by` with this draw prunes units.
 
-    It does so for good where activations are zero at zero: what comes into a pruned unit and what
-    goes out of it is zero, and then so are the gradients of both.
+    If activations are zero at zero, pruning is permanent: incoming and outgoing weights of a pruned
+    unit are zero, and then so are the gradients of both.
     """
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(network.init, key))
 
 
 def he_uniform(key: Key, network: Network) -> PyTree:
-    """Kernels uniform within sqrt(6 / inputs), biases within 1 / sqrt(inputs) (GraMa's code)."""
+    """Draw kernels within sqrt(6 / inputs), biases within 1 / sqrt(inputs), as in GraMa's code."""
     kernel = jax.nn.initializers.he_uniform()
 
     def bias(key: Key, shape: tuple[int, ...], inputs: int) -> Array:
@@ -127,7 +134,7 @@ def _redrawn(
     kernel: Callable[..., Array],
     bias: Callable[[Key, tuple[int, ...], int], Array],
 ) -> PyTree:
-    """The network's own fresh parameters, but for `kernel` and the `bias` beside it."""
+    """Draw the network's own fresh parameters, but kernels and their biases by these functions."""
     init_key, draw_key = jax.random.split(key)
     fresh = network.init(init_key)
     paths = [path for path, _ in jax.tree.leaves_with_path(fresh)]

@@ -1,4 +1,4 @@
-"""Weight clipping: a multiple of the range that weights start in (arXiv 2407.01704)."""
+"""Weight clipping to a multiple of the initial range of weights (arXiv 2407.01704)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,13 @@ from purejaxrl_suite.core.types import Array, Network, PyTree
 
 
 def weight_clipping(network: Network, factor: float = 2.0) -> Network:
-    """The network, its kernels and biases clipped to factor / sqrt(inputs) at each gradient step.
+    """Clip a network's kernels and biases to factor / sqrt(inputs) at each gradient step.
 
     1 / sqrt(inputs of the unit) is the range of the uniform initialisation that the paper uses.
-    Norms, and what else has no kernel, stay free. Raises ValueError unless the factor is positive.
+    Norms and other modules without a kernel are not clipped.
+
+    Raises:
+        ValueError: the factor is not positive.
     """
     instance("network", network, Network)
     number("factor", factor, above=0)
@@ -34,7 +37,7 @@ def weight_clipping(network: Network, factor: float = 2.0) -> Network:
 
 
 def bounds(params: PyTree, factor: float) -> PyTree:
-    """The bound of each leaf; infinite for those without a kernel beside them."""
+    """Return the bound of each leaf; infinite for those without a kernel beside them."""
     if not isinstance(params, Mapping):
         return jnp.inf
     if "kernel" not in params:
