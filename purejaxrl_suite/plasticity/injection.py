@@ -121,7 +121,7 @@ def inject() -> Intervention:
 
 
 def _joined(run: Any, params: PyTree, taps: Any, parts: tuple[str, ...]) -> tuple[Any, Internals]:
-    """Compute base + on * (new - anchor); gradients first reach the base, after injection the new."""
+    """Compute base + on * (new - anchor); gradients reach the base, once injected the new."""
     copies = tree.at(params, PLACE)
     on = jax.lax.stop_gradient(copies["on"])
     inside = {name: tap for name, tap in taps.items() if name.split("/")[0] in parts}
