@@ -13,7 +13,7 @@ PACKAGE = "purejaxrl_suite"
 LEVELS = (
     {"core"},
     {"ops", "nets", "envs", "buffers", "stats"},
-    {"plasticity", "agents", "engine"},
+    {"plasticity", "sparsity", "agents", "engine"},
     {"sweeps", "presets"},
     {"search"},
     {"populations"},

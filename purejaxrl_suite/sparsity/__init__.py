@@ -1,0 +1,90 @@
+"""Sparse training of every agent: which weights are kept, when, where, and how many.
+
+An updater is a method as a value; `initial_masks` and `next_masks` compute what it says.
+"""
+
+from purejaxrl_suite.sparsity.distributions import (
+    Distribution,
+    check_target,
+    erk,
+    per_leaf,
+    uniform,
+)
+from purejaxrl_suite.sparsity.layers import Layer, kernels, prunable
+from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
+from purejaxrl_suite.sparsity.schedules import (
+    Drop,
+    Schedule,
+    check_window,
+    constant,
+    constant_drop,
+    cosine_drop,
+    cubic,
+    cubic_as_released,
+    cycles,
+    one_shot,
+)
+from purejaxrl_suite.sparsity.scores import Score, Seen, globally
+from purejaxrl_suite.sparsity.structures import Structure, block, channel, n_of_m, unstructured
+from purejaxrl_suite.sparsity.updaters import (
+    Updater,
+    ac_dc,
+    adam_fisher,
+    global_magnitude,
+    global_saliency,
+    magnitude,
+    magnitude_ste,
+    no_prune,
+    random,
+    random_ste,
+    rigl,
+    saliency,
+    sparse_evolutionary,
+    static,
+)
+
+__all__ = [
+    "Distribution",
+    "Drop",
+    "Layer",
+    "Schedule",
+    "Score",
+    "Seen",
+    "Structure",
+    "Updater",
+    "ac_dc",
+    "adam_fisher",
+    "block",
+    "channel",
+    "check",
+    "check_target",
+    "check_window",
+    "constant",
+    "constant_drop",
+    "cosine_drop",
+    "cubic",
+    "cubic_as_released",
+    "cycles",
+    "erk",
+    "global_magnitude",
+    "global_saliency",
+    "globally",
+    "initial_masks",
+    "kernels",
+    "magnitude",
+    "magnitude_ste",
+    "n_of_m",
+    "next_masks",
+    "no_prune",
+    "one_shot",
+    "per_leaf",
+    "prunable",
+    "random",
+    "random_ste",
+    "rigl",
+    "saliency",
+    "sparse_evolutionary",
+    "static",
+    "uniform",
+    "unstructured",
+]
