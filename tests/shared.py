@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite.core.types import Network
-from purejaxrl_suite.sweeps import execute, identity, sweep
+from purejaxrl_suite.populations import population
+from purejaxrl_suite.sweeps import execute, identity, run, stages, sweep
 
 
 def drawn(network: Network) -> Network:
@@ -41,7 +42,7 @@ def once(function: Callable[..., Any], key: Callable[..., Any]) -> Callable[...,
 
 @contextmanager
 def compiled_once() -> Iterator[None]:
-    """Sweeps of equal arguments have one layout, whose programs are traced and compiled once.
+    """Experiments of equal arguments have one layout, whose programs are traced and compiled once.
 
     Functions are equal if they are the same, so networks and environments must not be made anew.
     """
@@ -51,7 +52,8 @@ def compiled_once() -> Iterator[None]:
         return id(single), len(members.seeds), *sorted(sizes.items())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "lay_out", laid)
+        for front in (run, sweep, stages, population):
+            patch.setattr(front, "lay_out", laid)
         patch.setattr(execute, "compile_fleet", once(execute.compile_fleet, of_fleet))
         patch.setattr(identity, "digest", once(identity.digest, lambda single, _: id(single)))
         yield

@@ -1,6 +1,5 @@
 """Populations: who goes on, on what state, with which hyper-parameters, and after any stop."""
 
-import functools
 import json
 import shutil
 import signal
@@ -25,10 +24,11 @@ from purejaxrl_suite.populations.selection import (
     population_based_training,
     successive_halving,
 )
-from purejaxrl_suite.sweeps import execute, fleet, layout, plan
+from purejaxrl_suite.sweeps import execute, fleet, plan
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.layout import lay_out
+from tests.shared import compiled_once, drawn
 
 RATES = [1e-3, 3e-3, 1e-2, 3e-2]
 NAN, INF = np.nan, np.inf
@@ -187,26 +187,21 @@ def env():
 
 @pytest.fixture(scope="module")
 def agent(env):
-    return ppo(env, CONFIG, nets.actor_critic(env.observation, env.action, hidden=(8,)))
+    return ppo(env, CONFIG, drawn(nets.actor_critic(env.observation, env.action, hidden=(8,))))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
     """Compile each program once for all tests; gives the sizes that were asked for."""
-    known, asked, compile_fleet = {}, [], execute.compile_fleet
-    make_train = functools.cache(layout.make_train)
+    asked = []
+    with compiled_once(), pytest.MonkeyPatch.context() as patch:
+        compile_fleet = execute.compile_fleet
 
-    def once(single, members, **sizes):
-        size = len(members.seeds)
-        asked.append(size)
-        name = (single, size, *sizes.values())
-        if name not in known:
-            known[name] = compile_fleet(single, members, **sizes)
-        return known[name]
+        def told(single, members, **sizes):
+            asked.append(len(members.seeds))
+            return compile_fleet(single, members, **sizes)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "compile_fleet", once)
-        patch.setattr(layout, "make_train", make_train)
+        patch.setattr(execute, "compile_fleet", told)
         yield asked
 
 
@@ -220,17 +215,22 @@ ARGUMENTS = {
 
 
 @pytest.fixture(scope="module")
-def train(agent, env):
+def build(agent):
+    return lambda *_: agent
+
+
+@pytest.fixture(scope="module")
+def train(build, env):
     def train(select, **changes):
         arguments = {**ARGUMENTS, "rungs": [2, 4]} | changes
-        return evolve(lambda *_: agent, env, select=select, **arguments)
+        return evolve(build, env, select=select, **arguments)
 
     return train
 
 
 @pytest.fixture(scope="module")
-def sweep(agent, env):
-    return pjs.sweep(lambda *_: agent, env, **ARGUMENTS)
+def sweep(build, env):
+    return pjs.sweep(build, env, **ARGUMENTS)
 
 
 def always(source, fresh=None, **changes):
@@ -414,24 +414,25 @@ def test_going_on_after_a_stop_gives_the_same_bits(train, tmp_path, select, stop
 
 
 def test_rows_over_several_updates(train, agent, tmp_path, monkeypatch):
-    """Twelve updates in segments of three, a row each, of which the last rung has half a one."""
+    """Twelve updates in segments of three, a row each, in batches of one size."""
 
     def stop(progress):
         if progress.update == 6:
             raise Stop
 
     how = {"segments": 4, "rungs": [1, 3]}
+    select = population_based_training({"learning_rate": (1e-4, 1.0)})
     monkeypatch.setattr(cohort, "updates_per_row", lambda env, updates: 3)
     monkeypatch.setattr(execute, "updates_per_row", lambda env, updates: 3)
-    whole = train(successive_halving(), **how)
+    whole = train(select, **how)
     with pytest.raises(Stop):
-        train(successive_halving(), **how, out=tmp_path, on_segment=stop)
+        train(select, **how, out=tmp_path, on_segment=stop)
     so_far = pjs.load(tmp_path, builder=lambda *_: agent).curves
-    assert so_far.step.values.tolist() == [3 * STEPS, 6 * STEPS] and so_far.trained > 0.5
-    assert_same(train(successive_halving(), **how, resume=tmp_path), whole)
+    assert so_far.step.values.tolist() == [3 * STEPS, 6 * STEPS] and so_far.trained == 0.5
+    assert_same(train(select, **how, resume=tmp_path), whole)
     assert whole.curves.step.values.tolist() == [STEPS * i for i in (3, 6, 9, 12)]
     monkeypatch.undo()
-    single = train(successive_halving(), **how).curves
+    single = train(select, **how).curves
     assert single.sizes["step"] == 12
     ends = whole.curves.episodes.sum("step"), single.episodes.sum("step")
     np.testing.assert_array_equal(*ends)
