@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import integer, wrong
@@ -43,15 +44,40 @@ def best(structure: Structure, scores: Array, sparsity: Array) -> Array:
 def highest(rows: Array, count: Array) -> Array:
     """The `count` highest of every row of f32[R, K], as bool[R, K]: exactly so many.
 
+    Nothing is sorted: the score and the place of the last one that is kept are found bit by bit, by
+    counting. On one core a sort of 0.8 M scores takes ten times as long.
+
     count: i32[] or i32[R], 1 .. K. Of equal ones those of lower index; NaN is below all numbers.
     """
-    rows = jnp.where(jnp.isnan(rows), -jnp.inf, rows)
-    order = jnp.argsort(-rows, axis=1, stable=True)
-    place = jnp.broadcast_to(count, (rows.shape[0],))[:, None] - 1
-    last = jnp.take_along_axis(order, place, axis=1)
-    least = jnp.take_along_axis(rows, last, axis=1)
-    index = jnp.arange(rows.shape[1])[None]
-    return (rows > least) | ((rows == least) & (index <= last))
+    scores, count = _ordered(rows), jnp.broadcast_to(count, (rows.shape[0],))[:, None]
+    index = jnp.arange(rows.shape[1], dtype=jnp.uint32)[None]
+    total = lambda x: jnp.sum(x, axis=1, keepdims=True)  # noqa: E731
+    least = _greatest(32, lambda x: total(scores >= x) >= count, count)
+    above, equal = scores > least, scores == least
+    left = count - total(above)
+    last = _greatest(rows.shape[1].bit_length(), lambda x: total(equal & (index < x)) < left, count)
+    return above | (equal & (index <= last))
+
+
+def _ordered(x: Array) -> Array:
+    """Numbers u32 in the order of f32, with NaN for the lowest and one zero."""
+    x = jnp.where(jnp.isnan(x), -jnp.inf, jnp.where(x == 0, 0.0, x))
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    sign = jnp.uint32(2**31)
+    return jnp.where(bits >= sign, ~bits, bits | sign)
+
+
+def _greatest(bits: int, holds: Callable[[Array], Array], like: Array) -> Array:
+    """The greatest u32 of so many bits for which a condition holds, shaped `like`.
+
+    The condition holds for 0 and for all numbers below one for which it holds.
+    """
+
+    def decide(i: Array, found: Array) -> Array:
+        trial = found | (jnp.uint32(1) << jnp.uint32(bits - 1 - i))
+        return jnp.where(holds(trial), trial, found)
+
+    return jax.lax.fori_loop(0, bits, decide, jnp.zeros(like.shape, jnp.uint32))
 
 
 def unstructured() -> Structure:

@@ -32,10 +32,20 @@ def test_counts_round_half_to_even_and_leave_one():
 
 
 def test_highest_keeps_exactly_so_many_of_every_row():
-    rows = jnp.asarray([[1.0, 3.0, 2.0, 3.0], [np.nan, -np.inf, 0.0, np.inf]])
-    found = highest(rows, jnp.asarray([2, 3]))
-    np.testing.assert_array_equal(found, [[0, 1, 0, 1], [1, 0, 1, 1]])
-    np.testing.assert_array_equal(highest(rows, jnp.int32(1)), [[0, 1, 0, 0], [0, 0, 0, 1]])
+    """As a stable sort does, on numbers of every kind."""
+    rows = np.float32([[1.0, 3.0, 2.0, 3.0, -1.0], [np.nan, -np.inf, -0.0, np.inf, 0.0]])
+    numbers = np.random.default_rng(0)
+    ties = np.round(numbers.normal(size=(2, 37)), 1).astype(np.float32)
+    for x in (rows, ties, numbers.normal(size=(2, 64)).astype(np.float32)):
+        order = np.argsort(-np.where(np.isnan(x), -np.inf, x), axis=1, kind="stable")
+        counts = np.arange(1, x.shape[1] + 1)
+        found = jax.jit(jax.vmap(highest, (None, 0)))(x, counts)
+        for count, kept in zip(counts, np.asarray(found), strict=True):
+            expected = np.zeros(x.shape, bool)
+            np.put_along_axis(expected, order[:, :count], True, axis=1)
+            np.testing.assert_array_equal(kept, expected)
+    apart = highest(rows, np.asarray([2, 4]))
+    np.testing.assert_array_equal(apart, [[0, 1, 0, 1, 0], [1, 0, 1, 1, 1]])
 
 
 def test_n_of_m():
