@@ -1,7 +1,8 @@
 """Statistics over seeds and tasks: estimates, intervals, comparisons, tests, verdicts.
 
 Scores are f32[S, tasks], seeds first, NaN where missing; `matrix`, `matrices` and `curves` make
-them from dictionaries and from learning curves. What draws random numbers takes a key first.
+them from dictionaries and from learning curves. Functions that draw random numbers take a key
+first.
 """
 
 from purejaxrl_suite.stats.aggregate import (

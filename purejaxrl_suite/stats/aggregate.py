@@ -1,8 +1,8 @@
-"""Scores to numbers: aggregates over seeds and tasks, after Agarwal et al. 2021 (arXiv 2108.13264).
+"""Aggregate scores over seeds and tasks, after Agarwal et al. 2021 (arXiv 2108.13264).
 
-Scores are f32[S, tasks], seeds first; more axes than two count as more tasks. NaN marks a missing
-score and never counts. Where runs are missing, every task still weighs the same. What nothing is
-known of is NaN. Every function may be jitted and vmapped.
+Scores are f32[S, tasks], seeds first; further axes count as more tasks. NaN marks a missing score
+and is ignored. Every task has the same weight, even if runs are missing. A result without any score
+is NaN. Every function may be jitted and vmapped.
 """
 
 import jax
@@ -14,21 +14,28 @@ from jax.typing import ArrayLike
 from purejaxrl_suite.core.types import Array
 
 FINAL = 0.05
-"""Share of training, at its end, over which `final_score` averages."""
+"""Share of training, from its end, over which `final_score` averages."""
 WINDOWS = 50
-"""Parts of a curve that are shown, and that `area_under_curve` sees, at most."""
+"""The most windows of a curve, for figures and for `area_under_curve`."""
 
 
 def iqm(x: ArrayLike, axis: int | None = None) -> Array:
-    """Interquartile mean: the mean that is left when a quarter of the values is cut at each end.
+    """Compute the interquartile mean (IQM): the mean of the middle half of the values.
 
-    x: f32[...]. NaN marks a missing value, neither counted nor cut: n valid values lose
-        floor(n / 4) at each end (up to three are simply averaged), no valid value gives NaN.
-    axis: the axis to reduce, or None for all values at once (as published for seeds x tasks). Then
-        x is f32[S, ...], and where tasks miss runs, each run of a task counts for more the fewer
-        there are: pooled alike, arms that miss runs of other tasks would seem to differ.
-    Returns f32 with the axis removed, equal to scipy.stats.trim_mean(x, 0.25, axis) where nothing
-    is missing.
+    Args:
+        x: f32[...]. NaN marks a missing value, neither counted nor cut: n valid values lose
+            floor(n / 4) at each end (up to three are simply averaged); none gives NaN.
+        axis: the axis to reduce, or None for all values at once (as published for seeds x tasks).
+            Then x is f32[S, ...], and tasks that miss runs are upweighted to the weight of the
+            others: otherwise arms that miss runs of different tasks would seem to differ.
+
+    Returns:
+        f32 with the axis removed, equal to scipy.stats.trim_mean(x, 0.25, axis) if nothing is
+        missing.
+
+    Example:
+        >>> float(pjs.stats.iqm(jnp.array([0.0, 1.0, 2.0, 100.0])))
+        1.5
     """
     x = jnp.asarray(x, jnp.float32)
     if axis is None:
@@ -47,7 +54,7 @@ def iqm(x: ArrayLike, axis: int | None = None) -> Array:
 
 
 def mean(x: ArrayLike, axis: int | None = None) -> Array:
-    """Mean over tasks of each task's mean over seeds; with `axis`, the mean along that axis.
+    """Average over tasks each task's mean over seeds; with `axis`, average along that axis.
 
     x: f32[S, ...]. Returns f32[], or f32 with the axis removed.
     """
@@ -56,11 +63,13 @@ def mean(x: ArrayLike, axis: int | None = None) -> Array:
 
 
 def median(x: ArrayLike, axis: int | None = None) -> Array:
-    """Median over tasks of each task's mean over seeds; with `axis`, the median along that axis.
+    """Compute the median over tasks of each task's mean; with `axis`, the median along that axis.
 
     x: f32[S, tasks]. Returns f32[], or f32 with the axis removed.
-    Raises ValueError for x of one axis and no `axis`: whether the median of seeds or the mean of
-    one task is meant cannot be known.
+
+    Raises:
+        ValueError: x has one axis and `axis` is None, which could mean the median of seeds or the
+            mean of one task.
     """
     x = jnp.asarray(x, jnp.float32)
     if axis is not None:
@@ -71,46 +80,62 @@ def median(x: ArrayLike, axis: int | None = None) -> Array:
 
 
 def optimality_gap(x: ArrayLike, gamma: float = 1.0, axis: int | None = None) -> Array:
-    """How far the mean falls short of `gamma` when nothing above `gamma` counts as more than it.
+    """Compute the optimality gap: gamma minus the mean of scores clipped at gamma from above.
 
-    x: f32[S, ...], normalized scores. 0 is best; scores below 0 make it larger than `gamma`.
+    Args:
+        x: f32[S, ...], normalized scores.
+        gamma: the score beyond which improvements do not count.
+        axis: the axis to reduce, or None for all values.
+
+    Returns:
+        f32, 0 at best; scores below 0 make it larger than gamma.
     """
     x = jnp.asarray(x, jnp.float32)
     return gamma - mean(jnp.where(x > gamma, gamma, x), axis)
 
 
 def performance_profile(x: ArrayLike, taus: ArrayLike) -> Array:
-    """Run-score distribution: the share of runs that score more than tau.
+    """Compute the performance profile: the share of runs that score more than tau.
 
     x: f32[S, ...]. taus: f32[K]. Returns f32[K], non-increasing in tau.
-    Raises ValueError unless taus has one axis.
+
+    Raises:
+        ValueError: taus does not have one axis.
     """
     x, taus = jnp.asarray(x, jnp.float32), _check_taus(taus)
     return jax.vmap(lambda tau: mean(_above(x, tau)))(taus)
 
 
 def average_score_profile(x: ArrayLike, taus: ArrayLike) -> Array:
-    """Average-score distribution: the share of tasks whose mean over seeds is more than tau.
+    """Compute the average-score profile: the share of tasks whose mean over seeds exceeds tau.
 
     x: f32[S, ...]. taus: f32[K]. Returns f32[K], non-increasing in tau.
-    Raises ValueError unless taus has one axis.
+
+    Raises:
+        ValueError: taus does not have one axis.
     """
     means, taus = _task_means(jnp.asarray(x, jnp.float32)), _check_taus(taus)
     return jax.vmap(lambda tau: jnp.nanmean(_above(means, tau)))(taus)
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
-    """How probably a run of X beats a run of Y on the same task: ties half, averaged over tasks.
+    """Compute the probability that a run of X beats a run of Y on a task, averaged over tasks.
 
-    x: f32[Sx, ...], y: f32[Sy, ...] with the same tasks. Returns f32[].
-    Raises ValueError when the tasks differ in shape.
+    Ties count half. x: f32[Sx, ...], y: f32[Sy, ...] with the same tasks. Returns f32[].
+
+    Raises:
+        ValueError: the tasks differ in shape.
+
+    Example:
+        >>> float(pjs.stats.probability_of_improvement([[1.0], [3.0]], [[0.0], [2.0]]))
+        0.75
     """
     x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
     if x.ndim == 0 or y.ndim == 0 or x.shape[1:] != y.shape[1:]:
         raise ValueError(f"x, y: expected [Sx, tasks] and [Sy, tasks], got {x.shape} and {y.shape}")
 
     def of_task(x: Array, y: Array) -> Array:
-        (y,) = _sorted(y)  # NaN comes last, above everything that is looked up
+        (y,) = _sorted(y)  # NaN comes last, above all values of x
         beaten = jnp.searchsorted(y, x, side="left") + jnp.searchsorted(y, x, side="right")
         return jnp.nanmean(jnp.where(jnp.isnan(x), jnp.nan, beaten / (2 * jnp.sum(~jnp.isnan(y)))))
 
@@ -119,19 +144,19 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
 
 
 def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FINAL) -> Array:
-    """Mean over the episodes that ended in the last `share` of training.
+    """Average over the episodes that ended in the last `share` of training.
 
-    Their sum divided by their number: updates in which many episodes ended count for many, so that
-    the score of a policy does not depend on how training was cut into updates.
+    Rows are weighted by their episodes, so that the score of a policy does not depend on how
+    training was divided into updates.
 
     Args:
-        curves: f32[..., T], in each row, an update or several, the mean over the episodes that
+        curves: f32[..., T], in each row (one update or several) the mean over the episodes that
             ended in it.
-        episodes: f32[..., T], how many these were; NaN in a row that was not run, which is no
-            part of training. None only for what is no mean over episodes, such as a measurement
-            made every few updates: then known points count alike, and where there is none in the
-            window, the last one stands.
-        share: of the rows that were run, in (0, 1]; never less than one.
+        episodes: f32[..., T], the number of these episodes; NaN in a row that was not run, which
+            is ignored. None only for a metric that is not a mean over episodes, such as one
+            measured every few updates: then known points have equal weight, and if there is none
+            in the window, the last known point is used.
+        share: of the rows that were run, in (0, 1]; at least one row is used.
 
     Returns:
         f32[...], NaN where no episode ended in the window.
@@ -146,19 +171,20 @@ def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FI
         return _last_mean(curves, share)
     episodes = _checked_episodes(episodes, curves)
     run = ~jnp.isnan(episodes)
-    left = jnp.cumsum(run[..., ::-1], axis=-1)[..., ::-1]  # updates from this one to the last
+    left = jnp.cumsum(run[..., ::-1], axis=-1)[..., ::-1]  # rows from this one to the last
     window = left <= jnp.maximum(1, jnp.round(share * left[..., :1]))
     weights = _weights(curves, jnp.where(window, episodes, 0.0))
     return _ratio(jnp.sum(_counted(curves, weights), axis=-1), jnp.sum(weights, axis=-1))
 
 
 def window_means(curves: ArrayLike, episodes: ArrayLike | None, windows: int = WINDOWS) -> Array:
-    """Means over the episodes that ended in each of `windows` equal parts of a curve.
+    """Average over the episodes that ended in each of `windows` equal parts of a curve.
 
     Args:
-        curves, episodes: as of `final_score`; with None known points count alike.
-        windows: W, of equally many points each (the first ones have one more where that does not
-            divide); as many as there are points where these are fewer.
+        curves: as in `final_score`.
+        episodes: as in `final_score`; with None known points have equal weight.
+        windows: W, with equally many points each (the first ones may have one more); at most one
+            window per point.
 
     Returns:
         f32[..., W], NaN for a window without an episode.
@@ -183,15 +209,16 @@ def window_means(curves: ArrayLike, episodes: ArrayLike | None, windows: int = W
 def area_under_curve(
     curves: ArrayLike, episodes: ArrayLike | None, steps: ArrayLike | None = None
 ) -> Array:
-    """Mean height of a curve over its steps, by the trapezoidal rule: of a constant, the constant.
+    """Compute the mean height of a curve over its steps, by the trapezoidal rule.
 
-    A missing point is bridged linearly; before the first and after the last known point their value
-    is held.
+    Missing points are interpolated linearly; before the first and after the last known point the
+    curve is constant.
 
     Args:
-        curves, episodes: f32[..., T], as of `final_score`: of means over episodes the curve is that
-            of their `window_means`, since single updates favour what ends soon.
-        steps: [T], increasing, where the points are; None for equal distances.
+        curves: f32[..., T], as in `final_score`.
+        episodes: f32[..., T], as in `final_score`. If given, the curve is that of `window_means`,
+            since single updates favour short episodes.
+        steps: [T], increasing, the positions of the points; None for equal distances.
 
     Returns:
         f32[...], in units of the score; NaN for a curve without a known point.
@@ -203,7 +230,7 @@ def area_under_curve(
     unit = _unit_interval(steps, curves.shape[-1])
     if episodes is not None:
         curves = window_means(curves, episodes)
-        unit = window_means(unit, None)  # a window lies in the middle of its steps
+        unit = window_means(unit, None)  # the position of a window is the mean of its steps
     if curves.shape[-1] == 1:
         return curves[..., 0]
     at = jnp.broadcast_to((unit - unit[0]) / (unit[-1] - unit[0]), curves.shape)
@@ -213,11 +240,11 @@ def area_under_curve(
 
 
 def with_diverged(scores: ArrayLike, diverged: ArrayLike, random: ArrayLike = np.nan) -> Array:
-    """Scores in which members that diverged have the worst score of their task.
+    """Replace the scores of diverged members by the worst score of their task.
 
-    That is the lowest score of any member on this task among `scores`, and no more than that of a
-    random policy. Left out, they would make what diverges look better than it is; and what they
-    scored before they diverged is nobody's score.
+    That is the lowest score of any member on this task among `scores`, and at most that of a random
+    policy. Leaving diverged members out would make unstable settings look better than they are, and
+    their scores before they diverged are not those of a final policy.
 
     Args:
         scores: f32[..., tasks], the higher the better, NaN where missing.
@@ -225,8 +252,8 @@ def with_diverged(scores: ArrayLike, diverged: ArrayLike, random: ArrayLike = np
         random: f32[tasks], or one number for all: scores of a random policy, NaN where unknown.
 
     Returns:
-        f32[..., tasks], as many as `scores`; NaN of a member that diverged only where nothing at
-        all is known of the task.
+        f32[..., tasks], as many as `scores`; NaN for a diverged member only if no score of the
+        task is known.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -262,12 +289,12 @@ def _checked_episodes(episodes: ArrayLike, curves: Array) -> Array:
 
 
 def _weights(curves: Array, episodes: Array) -> Array:
-    """How much each point counts: nothing where either is not known."""
+    """Return the weight of each point: 0 if its value or its episodes are unknown."""
     return jnp.where(jnp.isnan(curves) | jnp.isnan(episodes), 0.0, episodes)
 
 
 def _counted(curves: Array, weights: Array) -> Array:
-    """Sums over episodes; 0 and not inf * 0 where an infinite return does not count."""
+    """Multiply means by weights; 0, not inf * 0, for infinite returns of weight 0."""
     return jnp.where(weights == 0.0, 0.0, curves * weights)
 
 
@@ -276,7 +303,7 @@ def _ratio(total: Array, number: Array) -> Array:
 
 
 def _last_mean(curves: Array, share: float) -> Array:
-    """Mean over the known points of the last share, or the last point known before it."""
+    """Average the known points of the last share, or return the last known point before it."""
     points = curves.shape[-1]
     final = jnp.nanmean(curves[..., -max(1, round(share * points)) :], axis=-1)
     index = jnp.broadcast_to(jnp.arange(points), curves.shape)
@@ -286,13 +313,13 @@ def _last_mean(curves: Array, share: float) -> Array:
 
 
 def _parts(points: int, windows: int) -> np.ndarray:
-    """i32[T], the number of the window that each point is in."""
+    """Assign each point to a window, i32[T]."""
     sizes = [len(part) for part in np.array_split(np.arange(points), min(windows, points))]
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def _of_equal_tasks(x: Array) -> Array:
-    """What each run of f32[S, ...] counts: every task the same, 1 where none misses a run."""
+    """Weigh runs of f32[S, ...] so that all tasks are equal; 1 if none misses a run."""
     runs = jnp.reshape(x, (x.shape[0], -1)) if x.ndim else jnp.reshape(x, (1, 1))
     known = ~jnp.isnan(runs)
     each = jnp.sum(known, axis=0)
@@ -301,9 +328,9 @@ def _of_equal_tasks(x: Array) -> Array:
 
 
 def _sorted(x: Array, *others: Array) -> tuple[Array, ...]:
-    """x f32[..., N] in order, NaN last, and what belongs to it in the same order.
+    """Sort x f32[..., N], NaN last, and `others` in the same order.
 
-    As integers in the same order: XLA on a CPU sorts those five times faster than floats, and
+    Floats are sorted as integers of the same order: XLA on a CPU sorts those five times faster, and
     sorting is most of a bootstrap (`benchmarks/statistics.py`).
     """
     bits = jax.lax.bitcast_convert_type(jnp.where(jnp.isnan(x), jnp.nan, x), jnp.int32)
@@ -312,7 +339,7 @@ def _sorted(x: Array, *others: Array) -> tuple[Array, ...]:
 
 
 def _mirrored(bits: Array) -> Array:
-    """Bits of floats and integers of the same order, either way; negative ones run backwards."""
+    """Map bits of floats to integers of the same order, and back; negative floats are reversed."""
     return jnp.where(bits < 0, bits ^ jnp.int32(0x7FFFFFFF), bits)
 
 
@@ -332,7 +359,7 @@ def _check_taus(taus: ArrayLike) -> Array:
 
 
 def _unit_interval(steps: ArrayLike | None, points: int) -> Array:
-    """Where the points lie between 0 (the first) and 1 (the last), f32[T]."""
+    """Scale steps to positions between 0 (the first) and 1 (the last), f32[T]."""
     if steps is None or points == 1:
         return jnp.linspace(0.0, 1.0, points)
     if np.shape(steps) != (points,):
@@ -340,14 +367,14 @@ def _unit_interval(steps: ArrayLike | None, points: int) -> Array:
     if isinstance(steps, Tracer):
         steps = jnp.asarray(steps)
         return (steps - steps[0]) / (steps[-1] - steps[0])
-    steps = np.asarray(steps, np.float64)  # more digits than float32 has for steps beyond 2**24
+    steps = np.asarray(steps, np.float64)  # float32 has too few digits for steps beyond 2**24
     if not np.all(np.diff(steps) > 0):
         raise ValueError(f"steps: expected increasing numbers, got {steps}")
     return jnp.asarray((steps - steps[0]) / (steps[-1] - steps[0]), jnp.float32)
 
 
 def _bridge(curves: Array, at: Array) -> Array:
-    """Fill the missing points of curves [..., T] that lie at [..., T]."""
+    """Interpolate the missing points of curves [..., T] at positions [..., T]."""
     points, last = curves.shape[-1], curves.ndim - 1
     missing = jnp.isnan(curves)
     index = jnp.broadcast_to(jnp.arange(points), curves.shape)

@@ -1,22 +1,22 @@
 """Estimates and comparisons of scores, with intervals over seeds.
 
-How an interval is made, and why it holds for few seeds and unlike tasks (`docs/statistics.md` has
-the simulations):
-
-1. The seed is the unit. Whole rows of scores are drawn with replacement, so what the tasks of a
-   seed have in common stays together; arms that are not paired are drawn independently.
-2. The measure of each resample is taken, and of these the percentiles, such as 2.5 and 97.5 %.
-3. Each is moved away from the estimate by sqrt(n / (n - 1)) t / z, where n is the number of seeds:
-   resamples spread too little, by the first factor, and how much seeds spread is itself only known
-   from n - 1 differences, hence Student's t in place of the normal distribution's z.
-4. Where the percentile to which that factor would lead in resamples of normal scores lies farther
-   out, the interval reaches as far: of scores in clumps, the tails are not multiples of each other.
-5. The smaller arm, and the task with the fewest seeds, decides what n is.
-
+How an interval is made, so that it holds for few seeds and different tasks (`docs/statistics.md`
+has the simulations):
+1. The seed is the unit. Whole rows of scores are drawn with replacement, which keeps the dependence
+   between the tasks of a seed; arms that are not paired are drawn independently.
+2. The statistic of each resample is computed, and the percentiles of these, such as 2.5 and 97.5 %.
+3. Each percentile is moved away from the estimate by the factor sqrt(n / (n - 1)) t / z, where n is
+   the number of seeds: resamples spread too little, which the root corrects, and the spread of
+   seeds is itself estimated with n - 1 degrees of freedom, hence Student's t in place of the normal
+   distribution's z.
+4. For normal scores that factor would lead to a certain outer percentile. If that percentile of the
+   resamples lies farther out, the interval reaches to it: for clustered scores, tails are not
+   multiples of each other.
+5. n is the number of seeds of the smaller arm, and of the task with the fewest seeds.
 `rliable_estimate` and `rliable_compare` are the published method (Agarwal et al. 2021): runs drawn
 within each task, plain percentiles.
 
-All of it happens on the host, with counts in place of copies (`stats.weighted`): no program is
+All of it runs on the host, with counts in place of copies (`stats.weighted`): no program is
 compiled, except one for each shape of a statistic of your own.
 """
 
@@ -45,7 +45,7 @@ Numbers = Any
 
 
 class Estimate(NamedTuple):
-    """A value with its interval: f32[...] each. An interval that nothing is known of is NaN."""
+    """A value with its interval: f32[...] each. An unknown interval is NaN."""
 
     value: Numbers
     low: Numbers
@@ -55,7 +55,7 @@ class Estimate(NamedTuple):
 class Effect(NamedTuple):
     """A comparison of X with Y: f32[...] each; positive is in favour of X.
 
-    seeds: i32[], the smallest number of seeds (of pairs of seeds) that a task has in either arm.
+    seeds: i32[], the smallest number of seeds (if paired, of pairs) of any task in either arm.
     """
 
     value: Numbers
@@ -73,14 +73,28 @@ def estimate(
 ) -> Estimate:
     """Estimate a statistic of scores, with an interval over seeds.
 
-    scores: f32[S, ...], seeds first. NaN marks a missing score (an update in which this seed
-        finished no episode). A column with fewer than two valid seeds says nothing about the spread
-        over seeds and counts neither for the value nor for the interval. Only where there is but
-        one seed at all is there a value, and no interval (NaN).
-    statistic: f32[S, ...] -> f32[...], such as `iqm` (all tasks in one number) or
-        `partial(iqm, axis=0)` (one number per column). It must skip NaN, as `iqm` does.
-    Returns an Estimate, shaped like the statistic.
-    Raises ValueError for scores without a seed axis, a confidence outside (0, 1), resamples < 1.
+    Args:
+        key: of the resamples.
+        scores: f32[S, ...], seeds first. NaN marks a missing score (an update in which this seed
+            finished no episode). A column with fewer than two valid seeds does not show the spread
+            over seeds and is left out of value and interval. If there is only one seed in all, the
+            value is computed and the interval is NaN.
+        statistic: f32[S, ...] -> f32[...], such as `iqm` (all tasks in one number) or
+            `partial(iqm, axis=0)` (one number per column). It must skip NaN, as `iqm` does.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+
+    Returns:
+        The value with its interval, shaped like the statistic.
+
+    Raises:
+        ValueError: scores have no seed axis, confidence is outside (0, 1), or resamples < 1.
+
+    Example:
+        >>> scores = jnp.array([[0.1], [0.3], [0.2], [0.4]])
+        >>> found = pjs.stats.estimate(jax.random.key(0), scores)
+        >>> bool(found.low < found.value < found.high)
+        True
     """
     groups = ((_seeds_first("scores", scores),),)
     return Estimate(*_bootstrap(key, groups, statistic, confidence, resamples, _OURS)[:3])
@@ -95,8 +109,8 @@ def rliable_estimate(
 ) -> Estimate:
     """Estimate a statistic as rliable does: runs drawn within each task, plain percentiles.
 
-    For numbers that are to be compared with published ones. The interval is too narrow for few
-    seeds, and far too narrow where one run plays all tasks. Arguments and errors as in `estimate`.
+    For comparisons with published numbers. The interval is too narrow for few seeds, and far too
+    narrow if one run plays all tasks. Arguments, result and errors are those of `estimate`.
     """
     groups = ((_seeds_first("scores", scores),),)
     return Estimate(*_bootstrap(key, groups, statistic, confidence, resamples, _RLIABLES)[:3])
@@ -111,10 +125,19 @@ def sample_efficiency(
 ) -> Estimate:
     """Estimate a statistic at every step of learning curves, with its interval.
 
-    curves: f32[S, ..., T], seeds first, steps last, tasks between (none, or as many as there are).
-    statistic: f32[S, ...] -> f32[...], of the scores at one step.
-    Returns an Estimate of f32[..., T]. The band is pointwise: it holds 95 % at each step, not for
-    the whole curve at once. Raises ValueError for curves without both axes.
+    Args:
+        key: of the resamples.
+        curves: f32[S, ..., T], seeds first, steps last, any axes of tasks between.
+        statistic: f32[S, ...] -> f32[...], of the scores at one step.
+        confidence: of the interval at each step; the band does not hold for the whole curve at
+            once.
+        resamples: of the bootstrap.
+
+    Returns:
+        The values with their intervals, f32[..., T].
+
+    Raises:
+        ValueError: curves do not have both axes, or as in `estimate`.
     """
     if np.ndim(curves) < 2:
         raise ValueError(f"curves: expected [S, ..., T], got {np.shape(curves)}")
@@ -133,7 +156,23 @@ def difference(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Effect:
-    """Compare X with Y by the statistic of X less that of Y: `compare` of their difference."""
+    """Compare X with Y by the statistic of X minus that of Y.
+
+    Args:
+        key: of the resamples.
+        x: f32[Sx, ...], as in `compare`.
+        y: f32[Sy, ...], as in `compare`.
+        statistic: f32[S, ...] -> f32[...], as in `estimate`.
+        paired: whether rows of X and Y belong together, as in `compare`.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+
+    Returns:
+        The difference with its interval.
+
+    Raises:
+        ValueError: as in `compare`.
+    """
     options: Any = {"paired": paired, "confidence": confidence, "resamples": resamples}
     return compare(key, x, y, Difference(statistic), **options)
 
@@ -150,15 +189,25 @@ def compare(
 ) -> Effect:
     """Compare X with Y, with an interval over seeds.
 
-    x, y: f32[Sx, ...] and f32[Sy, ...], the same tasks in the same order. NaN as in `estimate`.
-    comparison: (f32[Sx, ...], f32[Sy, ...]) -> f32[...], such as `probability_of_improvement`.
-    paired: True draws the same seeds for both arms; a pair with one score missing is missing. It
-        holds wherever row s of X belongs to row s of Y, and pays where that makes their scores
-        alike: the same trained network continued, the same levels or streams of tasks, the same
-        hyper-parameters. The same seed alone does not: after the first updates the runs of two
-        algorithms have nothing in common. False draws the arms independently of each other.
-    Raises ValueError where the tasks differ in shape or, paired, the numbers of seeds, and as
-    `estimate` does.
+    Args:
+        key: of the resamples.
+        x: f32[Sx, ...]. NaN as in `estimate`.
+        y: f32[Sy, ...], the same tasks in the same order.
+        comparison: (f32[Sx, ...], f32[Sy, ...]) -> f32[...], such as `probability_of_improvement`.
+        paired: True draws the same seeds for both arms; a pair with one score missing is missing.
+            It is valid if row s of X belongs to row s of Y, and helps if that makes their scores
+            similar: the same trained network continued, the same levels or streams of tasks, the
+            same hyper-parameters. The same seed alone does not: after the first updates the runs
+            of two algorithms have nothing in common. False draws the arms independently.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+
+    Returns:
+        The comparison with its interval.
+
+    Raises:
+        ValueError: the tasks differ in shape or, if paired, the numbers of seeds do; or as in
+            `estimate`.
     """
     groups = _arms(x, y, paired)
     return _bootstrap(key, groups, comparison, confidence, resamples, _OURS)
@@ -172,22 +221,28 @@ def rliable_compare(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Effect:
-    """Compare X with Y as rliable does: see `rliable_estimate`; the arms are never paired."""
+    """Compare X with Y as rliable does, with unpaired arms; see `rliable_estimate`.
+
+    Arguments, result and errors are those of `compare`.
+    """
     groups = _arms(x, y, paired=False)
     return _bootstrap(key, groups, comparison, confidence, resamples, _RLIABLES)
 
 
 def fewest_seeds(scores: ArrayLike) -> int:
-    """The smallest number of seeds that a column of f32[S, ...] has, of those that count.
+    """Return the smallest number of seeds of the columns of f32[S, ...] that `estimate` uses.
 
-    These are what `estimate` is of: an effect that is made of an estimate has so many.
+    It is `Effect.seeds` of an effect that is made from an estimate.
     """
     scores = _seeds_first("scores", scores)
     return int(_fewest(_without_lone_seeds([(scores.reshape(len(scores), -1),)])))
 
 
 class _Method(NamedTuple):
-    """draw: which rows. exact: the quarter of `iqm`. ends: (resampled, tail, seeds) -> interval."""
+    """A bootstrap method.
+
+    draw: which rows. exact: the quarter of `iqm`. ends: (resampled, tail, seeds) -> interval.
+    """
 
     draw: Draw
     exact: bool
@@ -200,7 +255,7 @@ def _percentiles(found: Resampled, tail: float, seeds: int) -> tuple[np.ndarray,
 
 
 def widened(found: Resampled, tail: float, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Percentiles moved away from the center, by the module's third and fourth points."""
+    """Compute percentiles and move them outwards, as in points 3 and 4 of the module."""
     normal = -special.ndtri(tail)
     factor = np.sqrt(seeds / (seeds - 1)) * special.stdtrit(seeds - 1, 1.0 - tail) / normal
     farther = special.ndtr(-factor * normal)
@@ -214,7 +269,7 @@ def widened(found: Resampled, tail: float, seeds: int) -> tuple[np.ndarray, np.n
 
 
 def _quantiles(drawn: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Quantiles [K, ...] of resamples [B, ...], of those that are not NaN."""
+    """Compute quantiles [K, ...] of the resamples [B, ...] that are not NaN."""
     if not np.isnan(drawn).any():
         return np.quantile(drawn, shares, axis=0)
     columns = drawn.reshape(len(drawn), -1).T
@@ -274,7 +329,7 @@ class _Question(NamedTuple):
 
 
 def _answer(question: _Question, groups: Sequence[Arms], tasks: tuple[int, ...]) -> Effect:
-    """The statistic of all columns together, or of columns that miss the same seeds."""
+    """Estimate the statistic of all columns together, or of columns that miss the same seeds."""
     key, statistic, tail, resamples, method = question
     seeds = _fewest(groups)
     groups = [_without_empty_rows(arms) for arms in groups]
@@ -290,7 +345,7 @@ def _answer(question: _Question, groups: Sequence[Arms], tasks: tuple[int, ...])
 
 
 def _without_lone_seeds(groups: Sequence[Arms]) -> list[Arms]:
-    """NaN in columns that have fewer than two seeds, unless an arm has but one in all."""
+    """Set columns with fewer than two seeds to NaN, unless an arm has only one seed in all."""
     known = (np.any(~np.isnan(arms[0]), axis=1) for arms in groups)
     least = 1 if any(np.sum(rows) == 1 for rows in known) else 2
     enough = np.all([_valid(arms) >= least for arms in groups], axis=0)
@@ -298,14 +353,14 @@ def _without_lone_seeds(groups: Sequence[Arms]) -> list[Arms]:
 
 
 def _without_empty_rows(arms: Arms) -> Arms:
-    """Without seeds of which nothing is known; the first row stays where that is true of all."""
+    """Drop seeds without any score; keep the first row if no seed has one."""
     known = ~np.all(np.isnan(arms[0]), axis=1)
     known[0] |= not known.any()
     return tuple(arm[known] for arm in arms)
 
 
 def _fewest(groups: Sequence[Arms]) -> np.int32:
-    """The smallest number of seeds of the columns that count, 1 if none does."""
+    """Return the smallest number of seeds of the columns in use, 1 if there is none."""
     valid = np.concatenate([_valid(arms) for arms in groups])
     return np.int32(valid[valid > 0].min() if valid.any() else 1)
 

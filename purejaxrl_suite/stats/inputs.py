@@ -1,7 +1,7 @@
-"""The forms that scores come in, as one: float32 arrays with seeds first, padded with NaN.
+"""Convert scores of any form to float32 arrays with seeds first, padded with NaN.
 
 Tasks with fewer runs than others get NaN below their runs; every function of the package takes such
-arrays. Everything here happens on the host.
+arrays. Everything here runs on the host.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,26 @@ import numpy as np
 from jax.typing import ArrayLike
 
 EPISODES, FINISHED = "episodes", "finished_once"
-"""Variables of curves: how many episodes ended in a row, and the share of the environments that
-have finished one since they all started. Those of one of several tasks end in `_TASK`.
+"""Variables of curves: the number of episodes that ended in a row, and the share of environments
+that have finished one since all started. Those of one of several tasks end in `_TASK`.
 """
 MEAN_OVER = "mean_over"
-"""Attribute of a variable that is a mean over episodes: the one that counts them."""
+"""Attribute of a variable that is a mean over episodes: the variable that counts them."""
 
 
 def matrix(scores: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
-    """Scores f32[S, tasks], from an array or from {task: scores[runs]} in the order of the mapping.
+    """Convert scores to f32[S, tasks], from an array or from {task: scores[runs]}.
 
-    An array [S] is one task. Tasks of a mapping may differ in their number of runs, and have more
-    axes behind it ({task: curves[runs, T]} becomes f32[S, tasks, T]), in which they agree.
-    Raises ValueError for a mapping without tasks and for shapes that do not fit.
+    An array [S] is one task. Tasks of a mapping may differ in their number of runs, and may have
+    further axes of equal sizes ({task: curves[runs, T]} becomes f32[S, tasks, T]).
+
+    Raises:
+        ValueError: the mapping has no tasks, or shapes do not fit.
+
+    Example:
+        >>> pjs.stats.matrix({"Breakout": [1.0, 2.0], "Asterix": [5.0]})
+        array([[ 1.,  5.],
+               [ 2., nan]], dtype=float32)
     """
     if not isinstance(scores, Mapping):
         array = numbers("scores", scores)
@@ -40,7 +47,7 @@ def matrix(scores: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
 
 
 def numbers(name: str, values: Any) -> np.ndarray:
-    """An array f32[...] of numbers, NaN where it is masked; ValueError naming the argument."""
+    """Convert to f32[...], NaN where masked; ValueError naming the argument for anything else."""
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float32), np.nan)
     try:
@@ -50,10 +57,12 @@ def numbers(name: str, values: Any) -> np.ndarray:
 
 
 def matrices(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """{algorithm: f32[S, tasks]}, from {algorithm: what `matrix` takes}, as rliable takes it.
+    """Convert {algorithm: scores for `matrix`} to {algorithm: f32[S, tasks]}, as rliable takes it.
 
-    Where algorithms are mappings {task: scores}, their tasks are put in the order of the first.
-    Raises ValueError where algorithms differ in their tasks.
+    If algorithms are mappings {task: scores}, their tasks are put in the order of the first.
+
+    Raises:
+        ValueError: algorithms differ in their tasks.
     """
     if not scores:
         raise ValueError("scores: expected at least one algorithm, got none")
@@ -74,10 +83,11 @@ def matrices(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
 class LearningCurves(NamedTuple):
     """A metric of members over training, as arrays.
 
-    steps: [T], environment steps at the ends of rows, of an update or of a block of them. values:
-    f32[S, ..., T], in each row the mean over the episodes that ended in it, or what was measured.
-    episodes: f32[S, ..., T], how many these were, NaN in a row that was not run; None for a metric
-    that is no mean over episodes.
+    steps: [T], environment steps at the ends of rows (of one update or of several).
+    values: f32[S, ..., T], in each row the mean over the episodes that ended in it, or the measured
+        value.
+    episodes: f32[S, ..., T], the number of these episodes, NaN in a row that was not run; None for
+        a metric that is not a mean over episodes.
     """
 
     steps: np.ndarray
@@ -88,16 +98,23 @@ class LearningCurves(NamedTuple):
 def curves(
     datasets: Any, metric: str = "episode_return", *, complete: bool = False
 ) -> LearningCurves:
-    """Learning curves as arrays, from what `run` and `sweep` return.
+    """Convert the curves of `run` and `sweep` to arrays.
 
-    datasets: `Result.curves` (variables over (..., seed, step)), whose other axes stay in their
-        order between seeds and steps; or {task: such a dataset}, whose tasks become the last axis
-        before steps, with NaN for seeds that a task does not have.
-    complete: count no episodes of a member before every one of its environments has finished one:
-        those that end first are the shortest, and no sample of what it does. For what is drawn.
-    Raises ValueError for an unknown metric, and for tasks that differ in steps or other axes.
+    Args:
+        datasets: `Result.curves` (variables over (..., seed, step)), whose other axes keep their
+            order between seeds and steps; or {task: such a dataset}, whose tasks become the last
+            axis before steps, with NaN for seeds that a task does not have.
+        metric: a variable of the curves.
+        complete: leave out episodes of a member before each of its environments has finished one:
+            the first to end are the shortest, a biased sample. For figures.
+
+    Returns:
+        The learning curves.
+
+    Raises:
+        ValueError: the metric is unknown, or tasks differ in steps or other axes.
     """
-    if hasattr(datasets, "data_vars"):  # a dataset is a mapping too
+    if hasattr(datasets, "data_vars"):  # a dataset is a mapping, too
         return _curve(datasets, metric, complete)
     if not datasets:
         raise ValueError("datasets: expected at least one task, got none")
@@ -137,12 +154,12 @@ def _curve(dataset: Any, metric: str, complete: bool) -> LearningCurves:
 
 
 def _rows(dataset: Any, name: str) -> np.ndarray:
-    """A variable, f32[S, ..., T]."""
+    """Read a variable as f32[S, ..., T]."""
     return np.asarray(dataset[name].transpose("seed", ..., "step").values, np.float32)
 
 
 def _padded(columns: Sequence[np.ndarray], axis: int = 1) -> np.ndarray:
-    """Stack along a new axis; NaN below those with fewer rows."""
+    """Stack along a new axis, padding shorter columns with NaN."""
     rows = max(len(column) for column in columns)
     padding = [[(0, rows - len(x)), *[(0, 0)] * (x.ndim - 1)] for x in columns]
     full = [

@@ -1,4 +1,4 @@
-"""Scores of different tasks on one scale: 0 is a random policy, 1 the reference agent."""
+"""Normalize scores of different tasks: 0 is a random policy, 1 the reference agent."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,18 @@ from purejaxrl_suite.stats.references import REFERENCES, Reference
 
 
 def normalize(scores: ArrayLike, random: ArrayLike, reference: ArrayLike) -> Array:
-    """(scores - random) / (reference - random).
+    """Normalize scores: (scores - random) / (reference - random).
 
-    scores: f32[S, tasks], or [...] with numbers for the rest. random, reference: f32[tasks], in the
-        order of the last axis of scores, or one number for all. NaN stays NaN.
-    Raises ValueError for shapes that do not fit, and where (unless traced) both are equal.
+    Args:
+        scores: f32[S, tasks], or of any shape if `random` and `reference` are numbers; NaN stays.
+        random: f32[tasks], in the order of the last axis of scores, or one number for all.
+        reference: the same.
+
+    Returns:
+        f32 of the shape of scores.
+
+    Raises:
+        ValueError: shapes do not fit, or random equals reference (checked unless traced).
     """
     scores = jnp.asarray(scores, jnp.float32)
     for name, ends in (("random", random), ("reference", reference)):
@@ -35,9 +42,10 @@ def normalize(scores: ArrayLike, random: ArrayLike, reference: ArrayLike) -> Arr
 def normalize_tasks(
     scores: Mapping[str, ArrayLike], references: Mapping[str, Reference] = REFERENCES
 ) -> dict[str, Array]:
-    """Normalize {task: scores f32[...]} by the scores of a table, task by task.
+    """Normalize {task: scores f32[...]} by a table of references, task by task.
 
-    Raises ValueError for a task that the table does not have.
+    Raises:
+        ValueError: the table lacks a task.
     """
     unknown = sorted(set(scores) - set(references))
     if unknown:

@@ -1,4 +1,4 @@
-"""Intervals of proportions, such as success rates."""
+"""Confidence intervals of proportions, such as success rates."""
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -8,14 +8,23 @@ from purejaxrl_suite.stats.bootstrap import Estimate
 
 
 def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Exact interval of a proportion (Clopper & Pearson 1934): it covers at least `confidence`.
+    """Compute the exact interval of a proportion, which covers at least `confidence`.
 
-    successes, trials: whole numbers [...], of one shape or one of them a single number. Trials must
-        be independent: episodes of one trained policy are, episodes of several seeds pooled are
-        not. Computed on the host, in double precision.
-    Returns an Estimate of f32[...], with a value of NaN and an interval of 0 to 1 without trials.
-    Raises ValueError for what is no whole number, successes outside [0, trials], shapes that do not
-    fit or a confidence outside (0, 1).
+    Clopper & Pearson 1934. Computed on the host, in double precision.
+
+    Args:
+        successes: whole numbers [...].
+        trials: whole numbers of the same shape; either may be a single number. Trials must be
+            independent: episodes of one trained policy are, pooled episodes of several seeds are
+            not.
+        confidence: of the interval.
+
+    Returns:
+        The proportions with their intervals, f32[...]; NaN and 0 to 1 without trials.
+
+    Raises:
+        ValueError: a number is not whole, successes are outside [0, trials], shapes do not fit or
+            the confidence is outside (0, 1).
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")

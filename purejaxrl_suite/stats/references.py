@@ -1,7 +1,7 @@
-"""Scores that others are measured against: of a random policy and of a reference agent, per task.
+"""Reference scores for normalization: of a random policy and of a reference agent, per task.
 
-Every number has its source and version, and says whether we measured it. A published comparison
-names `VERSION`; a number is never changed without a new version.
+Every number has its source and version, and says whether this project measured it. A published
+comparison names `VERSION`; a number is never changed without a new version.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ VERSION = "1"
 class Score(NamedTuple):
     """A mean episode return, undiscounted, in the task's own units.
 
-    source: who measured what, and where it is written. version: of that source, or of the
+    source: who measured it, and where it is published. version: of that source, or of the
     environments. ours: measured by this project.
     """
 
@@ -24,7 +24,7 @@ class Score(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """What counts as 0 (random) and as 1 (reference) on a task."""
+    """The scores that are normalized to 0 (random) and 1 (reference) on a task."""
 
     random: Score
     reference: Score
@@ -70,7 +70,7 @@ REFERENCES = {
     "Navix-DoorKey-6x6-v0": _grid(0.0160, 0.0014),
     "Navix-FourRooms-7x7-v0": _grid(0.429, 0.005),
 }
-"""By the id that `make` takes. The random scores are ours, the others are not."""
+"""Reference scores by the id that `make` takes. Random scores are ours, the others are not."""
 
 
 def random_score(
@@ -78,10 +78,9 @@ def random_score(
     metric: str = "episode_return",
     references: Mapping[str, Reference] = REFERENCES,
 ) -> float:
-    """Return of a random policy in an environment, NaN where it is not known.
+    """Look up the return of a random policy in an environment; NaN if it is not known.
 
-    metric: `episode_return`, or `episode_return_TASK` of one of several tasks; of any other metric
-    nothing is known.
+    metric: `episode_return`, or `episode_return_TASK` of one of several tasks; any other is NaN.
     """
     whole = metric == "episode_return"
     task = environment if whole else metric.removeprefix("episode_return_")

@@ -1,4 +1,4 @@
-"""Drawing runs again, and the measures of what was drawn; all on the host."""
+"""Draw resamples of runs and evaluate statistics of them, all on the host."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -11,18 +11,18 @@ from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats.weighted import form_of
 
 CHUNK = 2**16
-"""Scores that are resampled at once, whatever the number of resamples: what caches hold."""
+"""Scores that are resampled at once, whatever the number of resamples, to fit into caches."""
 
 Arms = tuple[np.ndarray, ...]
-"""Scores f32[S, C] that are drawn together, a column per task; two arms where they are pairs."""
+"""Scores f32[S, C] that are drawn together, a column per task; two arms if they are paired."""
 Draw = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
-"""(random, arm [S, C], B) -> which rows were drawn, i32[B, S, C], or [B, S, 1] for whole rows."""
+"""(random, arm [S, C], B) -> the drawn rows, i32[B, S, C], or [B, S, 1] for whole rows."""
 
 
 class Resampled(NamedTuple):
     """A statistic of scores [...], and of their resamples [B, ...].
 
-    value: as the statistic has it. center: what resamples scatter around; the same but for the
+    value: of the scores. center: of the distribution of resamples; the same, except for the
     interquartile mean, whose quarter may be exact in resamples.
     """
 
@@ -37,9 +37,9 @@ def whole_rows(random: np.random.Generator, arm: np.ndarray, resamples: int) -> 
 
 
 def within_columns(random: np.random.Generator, arm: np.ndarray, resamples: int) -> np.ndarray:
-    """Draw runs within each task by itself, among those that it has, i32[B, S, C].
+    """Draw runs within each task among its own runs, i32[B, S, C].
 
-    Missing runs keep their number and come last.
+    The number of missing runs stays; they come last.
     """
     missing = np.isnan(arm)
     order = np.argsort(missing, axis=0, kind="stable")
@@ -62,8 +62,8 @@ def resampled(
     """Evaluate a statistic of resampled scores, chunk by chunk.
 
     groups: drawn independently of each other. exact: whether the interquartile mean of resamples
-    cuts exactly a quarter (`form_of`). tasks: the shape that a statistic of the user's expects
-    behind seeds; their product is C.
+    cuts exactly a quarter (`form_of`). tasks: the shape of the axes after seeds that a user's
+    statistic expects; their product is C.
     """
     size = sum(arm.size for arms in groups for arm in arms)
     batch = max(1, min(resamples, CHUNK // size))
@@ -84,7 +84,7 @@ def resampled(
 
 
 Evaluate = Callable[[list[np.ndarray]], np.ndarray]
-"""Rows that were drawn of each group -> the statistic [B, ...]."""
+"""Drawn rows of each group -> the statistic [B, ...]."""
 
 
 def _weighted(
@@ -105,7 +105,10 @@ def _weighted(
 def _copied(
     groups: Sequence[Arms], statistic: Callable[..., Any], batch: int, tasks: tuple[int, ...]
 ) -> Evaluate:
-    """Any statistic, compiled once for chunks of `batch` resamples; a smaller one is padded."""
+    """Make the evaluation of any statistic, compiled once for chunks of `batch` resamples.
+
+    Smaller chunks are padded.
+    """
 
     def evaluate(drawn: list[np.ndarray]) -> np.ndarray:
         count = len(drawn[0])
@@ -126,7 +129,7 @@ def _batched(statistic: Callable[..., Any]) -> Callable[..., jax.Array]:
 
 
 def counts_of(drawn: np.ndarray) -> np.ndarray:
-    """How often each row was drawn, f32 like `drawn`."""
+    """Count how often each row was drawn, f32 like `drawn`."""
     batch, rows, columns = drawn.shape
     first = np.arange(batch)[:, None, None] * (rows * columns) + np.arange(columns)
     places = drawn * columns + first
@@ -135,12 +138,12 @@ def counts_of(drawn: np.ndarray) -> np.ndarray:
 
 
 def _below(random: np.random.Generator, shape: tuple[int, ...], limit: Any) -> np.ndarray:
-    """Integers from 0 to below limit; the same ones whatever the chunks."""
+    """Draw integers from 0 to below limit; they do not depend on the chunks."""
     limit = np.asarray(limit, np.int32)
     drawn = (random.random(shape, np.float32) * limit.astype(np.float32)).astype(np.int32)
     return np.minimum(drawn, np.maximum(limit - 1, 0))  # u * n may round up to n
 
 
 def _words(key: Key) -> list[int]:
-    """What a key is made of; equal keys draw equal numbers."""
+    """Return the words of a key, as a seed for numpy; equal keys draw equal numbers."""
     return [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]

@@ -1,4 +1,4 @@
-"""Does the score grow along ordered settings? Page's test and the Jonckheere-Terpstra test.
+"""Tests of a trend along ordered settings: Page's test and the Jonckheere-Terpstra test.
 
 Page (1963) compares settings within blocks: use it where the same seeds ran under every setting.
 Jonckheere (1954) and Terpstra (1952) compare independent groups: use it where seeds differ. Both
@@ -19,7 +19,7 @@ from purejaxrl_suite.core.types import Array, Key
 CHUNK = 2**20
 """Scores that are permuted at once."""
 LARGEST = 46_340
-"""Most scores of one Jonckheere test: the square still fits into int32."""
+"""The most scores of one Jonckheere test: the square still fits into int32."""
 
 
 class Trend(NamedTuple):
@@ -28,7 +28,7 @@ class Trend(NamedTuple):
     statistic: Page's L or Jonckheere's J. effect: from -1 (all scores shrink along the settings)
     over 0 (no trend) to 1 (all grow). z: the statistic, standardised under no trend, corrected for
     ties. p_normal: of z, without continuity correction. p_permutation: the share of permutations
-    with a statistic at least as large, the observed one being counted among them.
+    with a statistic at least as large; the observed one is counted as one.
     """
 
     statistic: Array
@@ -39,19 +39,34 @@ class Trend(NamedTuple):
 
 
 def page(key: Key, scores: ArrayLike, permutations: int = 9999) -> Trend:
-    """Page's L test of a trend over K settings, within blocks.
+    """Compute Page's L test of a trend over K settings, within blocks.
 
-    scores: f32[..., K], the settings in order last; every row over the other axes (seeds, tasks) is
-        a block. A block with a missing score is left out; without any, everything is NaN.
-    Permutations shuffle the scores within each block. Ties get the mean of their ranks, and blocks
-    of nothing but ties p = 1 by permutation (z = 0).
-    Raises ValueError for fewer than two settings, permutations < 1, or so many scores that the
-    statistic does not fit into int32 (six million blocks of ten settings, 6,000 of a hundred).
+    Permutations shuffle the scores within each block. Ties get the mean of their ranks; if all
+    scores of every block are tied, p = 1 by permutation (z = 0).
+
+    Args:
+        key: of the permutations.
+        scores: f32[..., K], ordered settings last; every row over the other axes (seeds, tasks) is
+            a block. Blocks with a missing score are left out; without any block all is NaN.
+        permutations: how many.
+
+    Returns:
+        The test.
+
+    Raises:
+        ValueError: there are fewer than two settings, permutations < 1, or so many scores that the
+            statistic does not fit into int32 (six million blocks of ten settings, 6,000 of a
+            hundred).
+
+    Example:
+        >>> scores = jnp.array([[1.0, 2.0, 3.0], [0.0, 1.0, 5.0]])
+        >>> float(pjs.stats.page(jax.random.key(0), scores, permutations=99).effect)
+        1.0
     """
     scores = jnp.asarray(scores, jnp.float32)
     _check(scores, permutations)
     settings = scores.shape[-1]
-    if scores.size * (settings**2 - 1) // 3 >= 2**31:  # where every block grows
+    if scores.size * (settings**2 - 1) // 3 >= 2**31:  # the statistic if every block grows
         raise ValueError(
             f"scores: expected fewer blocks of {settings} settings, got {scores.shape}"
         )
@@ -63,7 +78,7 @@ def _page(key: Key, scores: Array, permutations: int) -> Trend:
     settings = scores.shape[-1]
     blocks = jnp.reshape(scores, (-1, settings))
     valid = ~jnp.any(jnp.isnan(blocks), axis=1, keepdims=True)
-    # Twice the ranks from their mean, and twice the settings from theirs: exact in int32.
+    # Twice the deviations of ranks and of settings from their means are exact in int32.
     above = blocks[:, :, None] > blocks[:, None, :]
     ranks = jnp.sum(above, axis=2) - jnp.sum(above, axis=1)
     ranks = jnp.where(valid, ranks, 0)
@@ -86,14 +101,23 @@ def _page(key: Key, scores: Array, permutations: int) -> Trend:
 
 
 def jonckheere(key: Key, scores: ArrayLike, permutations: int = 9999) -> Trend:
-    """The Jonckheere-Terpstra test of a trend over K settings, between independent groups.
+    """Compute the Jonckheere-Terpstra test of a trend over K settings, for independent groups.
 
-    scores: f32[S, K], the settings in order last. NaN pads settings with fewer seeds; with scores
-        in fewer than two settings everything is NaN.
     J counts the pairs of scores of different settings in which the later setting scores more, ties
-    half. Permutations shuffle all scores over the settings, and of nothing but ties p = 1 (z = 0).
-    Raises ValueError unless scores has two axes, fewer than two settings, more than LARGEST scores,
-    or permutations < 1.
+    half. Permutations shuffle all scores over the settings; if all are tied, p = 1 (z = 0).
+
+    Args:
+        key: of the permutations.
+        scores: f32[S, K], ordered settings last. NaN pads settings with fewer seeds; with scores in
+            fewer than two settings all is NaN.
+        permutations: how many.
+
+    Returns:
+        The test.
+
+    Raises:
+        ValueError: scores do not have two axes, there are fewer than two settings or more than
+            LARGEST scores, or permutations < 1.
     """
     scores = jnp.asarray(scores, jnp.float32)
     _check(scores, permutations)
@@ -115,7 +139,7 @@ def _jonckheere(key: Key, scores: Array, permutations: int) -> Trend:
     right = jnp.where(valid, jnp.searchsorted(values, values, side="right"), left)
 
     def twice_wins(group: Array) -> Array:
-        """Of every score, how many of earlier settings lie below it: a table of running counts."""
+        """Count for every score how many of earlier settings lie below it, by running counts."""
         counts = jnp.concatenate([jnp.zeros_like(group[:1]), jnp.cumsum(group, axis=0)])
         below = counts[left] + counts[right]
         return jnp.sum((jnp.cumsum(below, axis=1) - below) * group)
@@ -133,9 +157,10 @@ def _jonckheere(key: Key, scores: Array, permutations: int) -> Trend:
 
 
 def _jonckheere_variance(sizes: Array, ties: Array) -> Array:
-    """Variance of J under no trend, with ties (Hollander, Wolfe & Chicken 2014, section 6.2).
+    """Compute the variance of J under no trend, with ties.
 
-    sizes: i32[K], scores per setting. ties: i32[N], of each score how many equal it (with itself).
+    Hollander, Wolfe & Chicken 2014, section 6.2.
+    sizes: i32[K], scores per setting. ties: i32[N], for each score how many equal it (with itself).
     """
     n = jnp.asarray(sizes, jnp.float32)
     t = jnp.asarray(ties, jnp.float32)
@@ -162,7 +187,7 @@ def _jonckheere_variance(sizes: Array, ties: Array) -> Array:
 def _trend(
     statistic: Array, excess: Array, most: Array, variance: Array, p_permutation: Array
 ) -> Trend:
-    """From how far the statistic lies above its mean, and how far it can; NaN if it cannot."""
+    """Make a Trend from the statistic's excess over its mean and its largest excess; NaN if 0."""
     z = jnp.where(variance > 0, excess / jnp.sqrt(jnp.maximum(variance, 1e-30)), 0.0)
     effect = excess / jnp.where(most > 0, most, 1.0)
     found = statistic, effect, z, jax.scipy.stats.norm.sf(z), p_permutation

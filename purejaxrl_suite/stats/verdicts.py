@@ -1,17 +1,16 @@
-"""From an effect with its interval to a verdict on a claim.
+"""Judge claims: from an effect with its interval to a verdict.
 
 An effect is measured in normalized score. The smallest effect of interest, `smallest` (SESOI), is
-what the claim must reach to matter; 0.05 unless said otherwise, and never chosen after the result.
+the size from which an effect matters; by default 0.05, and never chosen after the result.
 
     CONFIRMED     the interval excludes 0 in the claimed direction
     REFUTED       the interval lies below the smallest effect of interest
     INCONCLUSIVE  neither, or fewer than `MINIMUM_SEEDS` independent seeds in an arm
 
-Both of the first hold for an effect that is surely there and surely too small to matter. Then the
+Both of the first hold for an effect that is surely not 0 and surely too small to matter. Then the
 verdict is REFUTED: seeds are cheap here, and with enough of them any effect that is not exactly 0
-would otherwise be confirmed. So with ever more seeds the verdict becomes CONFIRMED where the true
-effect is above `smallest` and REFUTED where it is below. These functions judge finished numbers, on
-the host.
+would otherwise be confirmed. So with ever more seeds the verdict becomes CONFIRMED if the true
+effect is above `smallest` and REFUTED if it is below. These functions run on the host.
 """
 
 import enum
@@ -25,14 +24,14 @@ from scipy import special
 from purejaxrl_suite.stats.bootstrap import Effect
 
 MINIMUM_SEEDS = 8
-"""Of each arm, before anything is judged: below, no interval is right for every kind of scores."""
+"""Seeds that each arm needs for a verdict: with fewer, no interval is right for all scores."""
 MOST_SEEDS = 2**60
 SMALLEST = 0.05
 """The default smallest effect of interest, in normalized score."""
 
 
 class Verdict(enum.StrEnum):
-    """What an experiment says about a claim."""
+    """Outcome of an experiment for a claim."""
 
     CONFIRMED = "CONFIRMED"
     REFUTED = "REFUTED"
@@ -42,12 +41,24 @@ class Verdict(enum.StrEnum):
 def verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
     """Judge the claim that X is better than Y by their effect (positive is in favour of X).
 
-    effect: 0 means no difference; of a probability of improvement, that is 0.5 less.
-    A claim that X is less than Y is the claim that Y is more than X: swap the arms.
-    An effect without an interval (NaN), or of fewer than `MINIMUM_SEEDS` seeds, is INCONCLUSIVE;
-    `reason` says which.
-    Raises ValueError for an effect that is not one number with its interval and a whole number of
-    seeds, or a smallest effect below 0.
+    For the claim that X is worse than Y swap the arms. An effect without an interval (NaN), or of
+    fewer than `MINIMUM_SEEDS` seeds, is INCONCLUSIVE; `reason` says why.
+
+    Args:
+        effect: 0 must mean no difference; subtract 0.5 from a probability of improvement.
+        smallest: the smallest effect of interest.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        ValueError: the effect is not one number with its interval and a whole number of seeds, or
+            smallest is below 0.
+
+    Example:
+        >>> from purejaxrl_suite.stats import Effect
+        >>> print(pjs.stats.verdict(Effect(value=0.3, low=0.1, high=0.5, seeds=16)))
+        CONFIRMED
     """
     _, low, high = _numbers(effect, smallest)
     if reason(effect):
@@ -65,25 +76,35 @@ def reason(effect: Effect) -> str:
 
 
 def seeds_to_decide(effect: Effect, smallest: float = SMALLEST) -> int | None:
-    """Estimate how many seeds (of each arm) would decide what is INCONCLUSIVE.
+    """Estimate how many seeds (of each arm) would decide an INCONCLUSIVE verdict.
 
-    Each side of the interval is taken to shrink with the seeds as Student's intervals do, around a
-    value that stays; the smallest number is returned, `MINIMUM_SEEDS` at least, with which either
-    end passes its mark. Half of the experiments of this size will come out on the wrong side of
-    that mark by chance: plan for more.
-    Returns None where no number can be named: without an interval, or with smallest = 0 and a value
-    of exactly 0; and the present number where the verdict is in.
-    Raises ValueError as `verdict` does.
+    Each side of the interval is assumed to shrink with the seeds as Student's intervals do, around
+    a constant value. Half of the experiments of the estimated size will miss the bound by chance:
+    plan for more.
+
+    Args:
+        effect: as in `verdict`.
+        smallest: the smallest effect of interest.
+
+    Returns:
+        The smallest number, at least `MINIMUM_SEEDS`, with which one end of the interval passes its
+        bound; the present number if the verdict is decided; None without an interval, or if
+        smallest = 0 and the value is exactly 0.
+
+    Raises:
+        ValueError: as in `verdict`.
     """
     return _seeds_until(verdict, effect, smallest)
 
 
 def equivalent(effect: Effect, smallest: float = SMALLEST) -> bool:
-    """Whether X and Y are equal for all that matters: the interval lies inside +-smallest.
+    """Tell whether X and Y are practically equal: the interval lies inside +-smallest.
 
-    With a 95 % interval this is stricter than two one-sided tests at 5 %, which ask it of the 90 %
-    interval (confidence=0.9). False where `reason` says that nothing can be judged. Raises
-    ValueError as `verdict` does, and for a smallest effect of 0: nothing is within it.
+    With a 95 % interval this is stricter than two one-sided tests at 5 %, which use the 90 %
+    interval (confidence=0.9). It is False if the effect cannot be judged (`reason`).
+
+    Raises:
+        ValueError: as in `verdict`, or smallest is 0: nothing is within it.
     """
     _, low, high = _numbers(effect, smallest)
     if smallest == 0.0:
@@ -92,12 +113,14 @@ def equivalent(effect: Effect, smallest: float = SMALLEST) -> bool:
 
 
 def equivalence_verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
-    """Judge the claim that X and Y are equal for all that matters.
+    """Judge the claim that X and Y are practically equal.
 
-    CONFIRMED where they are `equivalent`, REFUTED where the whole interval is at least `smallest`
-    away from 0 even if it is of half the error, 97.5 % for 95: chance has two sides on which to
-    refute what is equal, and one to refute that X is better. Else, and as in `verdict`,
-    INCONCLUSIVE. Raises ValueError as `equivalent` does.
+    CONFIRMED if they are `equivalent`. REFUTED if the whole interval is at least `smallest` away
+    from 0, even an interval of half the error (97.5 % for 95 %), since equality can be falsely
+    refuted on two sides. Otherwise, and as in `verdict`, INCONCLUSIVE.
+
+    Raises:
+        ValueError: as in `equivalent`.
     """
     if equivalent(effect, smallest):
         return Verdict.CONFIRMED
@@ -107,23 +130,25 @@ def equivalence_verdict(effect: Effect, smallest: float = SMALLEST) -> Verdict:
 
 
 def seeds_for_equivalence(effect: Effect, smallest: float = SMALLEST) -> int | None:
-    """`seeds_to_decide` of an `equivalence_verdict`: both ends must come inside, or one go out."""
+    """Estimate the seeds that would decide an `equivalence_verdict`, like `seeds_to_decide`."""
     return _seeds_until(equivalence_verdict, effect, smallest)
 
 
 class Adjusted(NamedTuple):
-    """A claim among several: its p-value, two-sided, and the interval that goes with it."""
+    """A claim of a family: its adjusted two-sided p-value, and its adjusted interval."""
 
     p: float
     effect: Effect
 
 
 def p_value(effect: Effect, confidence: float = 0.95) -> float:
-    """The two-sided p-value of "no effect" that belongs to an interval.
+    """Compute the two-sided p-value of "no effect" from an interval; NaN without one.
 
-    It is below 1 - confidence exactly where the interval excludes 0: the side towards 0 is read as
-    that of Student's t with seeds - 1 degrees of freedom. NaN without an interval.
-    Raises ValueError as `verdict` does, and for a confidence outside (0, 1).
+    It is below 1 - confidence exactly if the interval excludes 0: the side towards 0 is read as
+    that of Student's t with seeds - 1 degrees of freedom.
+
+    Raises:
+        ValueError: as in `verdict`, or the confidence is outside (0, 1).
     """
     value, low, high = _numbers(effect, 0.0)
     if not 0.0 < confidence < 1.0:
@@ -131,30 +156,36 @@ def p_value(effect: Effect, confidence: float = 0.95) -> float:
     side = value - low if value > 0.0 else high - value
     if math.isnan(side):
         return math.nan
-    if side <= 0.0:  # less where a value that was rounded lies outside of its interval
+    if side <= 0.0:  # negative if rounding puts a value outside its interval
         return 0.0 if value else 1.0
     reach = _student(int(effect.seeds), 1.0 - confidence)
     return 2.0 * float(special.stdtr(int(effect.seeds) - 1, -reach * abs(value) / side))
 
 
 def holm(effects: Sequence[Effect], confidence: float = 0.95) -> list[Adjusted]:
-    """Adjust the claims of one family for how many there are, after Holm (1979).
+    """Adjust the claims of one family for multiple testing, after Holm (1979).
 
-    The chance that any of them falsely excludes 0 is then at most 1 - confidence. The smallest
+    The probability that any of them falsely excludes 0 is then at most 1 - confidence. The smallest
     p-value is multiplied by the number of claims, the next by one less, and so on, never falling;
     intervals are widened to the level at which a claim was judged, so that they exclude 0 exactly
-    where the adjusted p-value is below 1 - confidence.
+    if the adjusted p-value is below 1 - confidence.
 
-    effects: of all claims, judged or not, in any order; `confidence` is that of their intervals.
-    Returns one entry per effect, in that order. What has no interval counts and stays NaN.
-    Raises ValueError as `p_value` does.
+    Args:
+        effects: of all claims, in any order; those without an interval count, too.
+        confidence: of their intervals.
+
+    Returns:
+        One entry per effect, in the same order; NaN without an interval.
+
+    Raises:
+        ValueError: as in `p_value`.
     """
     plain = [p_value(effect, confidence) for effect in effects]
     order = sorted(range(len(plain)), key=lambda i: (math.isnan(plain[i]), plain[i]))
     error, adjusted, claims = 1.0 - confidence, [Adjusted(math.nan, e) for e in effects], len(plain)
     least, left = 0.0, claims
     for rank, index in enumerate(order):
-        if least < error:  # after the first claim that stands back, none is judged more mildly
+        if least < error:  # after the first claim that fails, none is judged at a milder level
             left = claims - rank
         least = max(least, min(1.0, plain[index] * (claims - rank)))
         p = math.nan if math.isnan(plain[index]) else least
@@ -163,7 +194,7 @@ def holm(effects: Sequence[Effect], confidence: float = 0.95) -> list[Adjusted]:
 
 
 def _at_level(effect: Effect, error: float, smaller: float) -> Effect:
-    """An interval of another level, each side as Student's t has it."""
+    """Change the level of an interval, each side as Student's t."""
     value, low, high = _numbers(effect, 0.0)
     seeds = int(effect.seeds)
     wider = _student(seeds, smaller) / _student(seeds, error) if seeds > 1 else math.nan
@@ -177,7 +208,7 @@ def _student(seeds: int, error: float) -> float:
 def _seeds_until(
     judge: Callable[[Effect, float], Verdict], effect: Effect, smallest: float
 ) -> int | None:
-    """The smallest number of seeds with which a verdict falls, the value staying what it is."""
+    """Find the smallest number of seeds that decides a verdict, for an unchanged value."""
     value, low, high = _numbers(effect, smallest)
     seeds = int(effect.seeds)
 

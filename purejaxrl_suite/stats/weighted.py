@@ -1,12 +1,12 @@
-"""Measures of resampled scores: runs are not copied, they count as often as they were drawn.
+"""Statistics of resampled scores with counts as weights, instead of copies of runs.
 
-A bootstrap asks for the same measure of thousands of resamples. With counts it sorts the scores
-once and not once for each of them, needs no program per shape, and is fast on the host: an interval
-of 100 runs of 26 tasks takes a fraction of the time that a compiled program with sorts would take.
-`form_of` gives the weighted form of the measures of `stats.aggregate` and of their differences;
+A bootstrap computes the same statistic of thousands of resamples. With counts, scores are sorted
+once and not for each resample, no program is compiled per shape, and the host is fast: an interval
+of 100 runs of 26 tasks takes a fraction of the time of a compiled program with sorts.
+`form_of` gives the weighted form of the statistics of `stats.aggregate` and of their differences;
 other functions have none, and `stats.bootstrap` calls them on copies.
 
-Scores are [S, C], a column per task; counts [B, S, C], or [B, S, 1] where rows are drawn whole.
+Scores are [S, C], a column per task; counts [B, S, C], or [B, S, 1] if whole rows are drawn.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Form = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], np.ndarray]
 
 
 class Difference(NamedTuple):
-    """A statistic of X less that of Y. Equal to any other of the same statistic."""
+    """A statistic of X minus that of Y; equal to any other Difference of the same statistic."""
 
     statistic: Callable[..., Any]
 
@@ -32,11 +32,11 @@ class Difference(NamedTuple):
 
 
 def form_of(statistic: Callable[..., Any], whole: bool = False) -> Form | None:
-    """The weighted form of a measure, None where it has none.
+    """Return the weighted form of a statistic, None if it has none.
 
     statistic: a function of `stats.aggregate`, a `partial` of one with keywords, or a `Difference`.
     whole: whether the interquartile mean cuts whole runs, as scipy and rliable do, or exactly a
-        quarter, of a run a part.
+        quarter, with fractions of runs.
     """
     if isinstance(statistic, Difference):
         inner = form_of(statistic.statistic, whole)
@@ -55,13 +55,13 @@ def form_of(statistic: Callable[..., Any], whole: bool = False) -> Form | None:
 
 
 def range_of(statistic: Callable[..., Any]) -> tuple[float, float]:
-    """Between which values a measure lies: shares and probabilities from 0 to 1."""
+    """Return the range of a statistic: 0 to 1 for shares and probabilities."""
     function = statistic.func if isinstance(statistic, partial) else statistic
     return (0.0, 1.0) if function in _SHARES else (-np.inf, np.inf)
 
 
 def by_column(statistic: Callable[..., Any]) -> bool:
-    """Whether a measure is of each column by itself, over seeds: `partial(iqm, axis=0)`."""
+    """Tell whether a statistic is of each column by itself, such as `partial(iqm, axis=0)`."""
     if isinstance(statistic, Difference):
         return by_column(statistic.statistic)
     return isinstance(statistic, partial) and _by_column(statistic.func, statistic.keywords)
@@ -95,25 +95,25 @@ def _iqm(
         drawn = count[:, order, 0] if shared else np.take_along_axis(count, order[None], 1)
     if not values.size:
         return np.full(len(count), np.nan)
-    finite = np.nan_to_num(values, nan=np.nan)  # an infinite score is cut like any other
+    finite = np.nan_to_num(values, nan=np.nan)  # infinite scores are cut like any other
     return middle_mean(finite, drawn, whole)
 
 
 def _of_equal_tasks(x: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """What each run of a task counts for, so that all tasks count the same: f64[B, C]."""
+    """Weigh the runs of each task so that all tasks are equal: f64[B, C]."""
     runs = _known_runs(x, count).astype(np.float64)
     share = runs.sum(axis=1) / np.maximum((runs > 0).sum(axis=1), 1)
     return share[:, None] / np.maximum(runs, 1.0)
 
 
 def _known_runs(x: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """How many known runs were drawn of each column, [B, C]."""
+    """Count the drawn known runs of each column, [B, C]."""
     known = ~np.isnan(x)
     return count[:, :, 0] @ known if count.shape[2] == 1 else np.einsum("bsc,sc->bc", count, known)
 
 
 def middle_mean(values: np.ndarray, drawn: np.ndarray, whole: bool) -> np.ndarray:
-    """Average the middle half of sorted values [V, ...], counted drawn [B, V, ...]: [B, ...]."""
+    """Average the middle half of sorted values [V, ...] with counts [B, V, ...]: [B, ...]."""
     reached = np.cumsum(drawn, axis=1)
     total = reached[:, -1:].copy()
     low = np.floor(np.round(total, 6) / 4) if whole else total / 4
@@ -166,7 +166,7 @@ def _average_profile(
 
 
 def _improvement(arms: Sequence[np.ndarray], counts: Sequence[np.ndarray]) -> np.ndarray:
-    """Probability of improvement: per task, the share of pairs of runs that X wins, ties half."""
+    """Compute the probability of improvement: per task, the share of pairs won by X, ties half."""
     (x, y), (of_x, of_y) = arms, counts
     shares = []
     for task in range(x.shape[1]):
@@ -180,7 +180,7 @@ def _improvement(arms: Sequence[np.ndarray], counts: Sequence[np.ndarray]) -> np
 
 
 def _column_means(x: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Means over seeds [B, C], NaN where nothing was drawn of a column."""
+    """Average over seeds, [B, C]; NaN if no run of a column was drawn."""
     values = np.where(np.isnan(x), 0.0, x)
     if count.shape[2] == 1:
         total = count[:, :, 0] @ values
@@ -191,7 +191,7 @@ def _column_means(x: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _over_tasks(means: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN, NaN where everything is."""
+    """Average over the last axis, ignoring NaN; NaN if all are."""
     known = ~np.isnan(means)
     with np.errstate(invalid="ignore"):
         return np.where(known, means, 0.0).sum(axis=-1) / known.sum(axis=-1)
