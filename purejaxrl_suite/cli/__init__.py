@@ -1,7 +1,7 @@
-"""The command `purejaxrl-suite`: the only place where names meet strings.
+"""The command `purejaxrl-suite`: the only place that maps names to functions.
 
-Each command is a function of its own arguments that returns the exit code; what is heavy is
-imported inside it, so that help and mistakes are quick.
+Each command is a function of its own arguments that returns the exit code; expensive imports are
+inside it, so that help and error messages are quick.
 """
 
 import sys
@@ -31,8 +31,7 @@ COMMANDS = {command.__name__: command for command in _COMMANDS}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code.
 
-    0: done. 1: something failed on the way. 2: a mistake in the arguments. 130: Ctrl-C.
-    143: SIGTERM.
+    0: done. 1: failed while running. 2: a mistake in the arguments. 130: Ctrl-C. 143: SIGTERM.
     """
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):

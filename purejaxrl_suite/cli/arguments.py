@@ -1,4 +1,4 @@
-"""Words of the command line, read; a mistake is told as `FLAG: expected X, got Y`."""
+"""Parse the command line; a mistake is reported as `FLAG: expected X, got Y`."""
 
 import contextlib
 import functools
@@ -18,9 +18,11 @@ FIGURES = (".pdf", ".png", ".svg")
 
 
 def call(function: Callable[..., Any], command: str, arguments: Sequence[str]) -> Any:
-    """Call a function whose parameters are the flags of a command, and give what it returns.
+    """Call a function whose parameters are the flags of a command, and return its result.
 
-    Raises ValueError where the words do not fit; SystemExit after help.
+    Raises:
+        ValueError: the words do not fit.
+        SystemExit: after help.
     """
     import tyro
 
@@ -35,7 +37,7 @@ def call_one(
     arguments: Sequence[str],
     description: str,
 ) -> Any:
-    """As `call`, of the function that the first word names."""
+    """Call the function that the first word names, as `call` does."""
     import tyro
 
     if not arguments:
@@ -49,7 +51,7 @@ def call_one(
 
 
 def fill(form: Any, command: str, arguments: Sequence[str], description: str | None) -> Any:
-    """An object of this type with the fields that are given as flags."""
+    """Make an object of this type from flags, one for each field."""
     import tyro
 
     how: Any = {"prog": f"{PROGRAM} {command}", "description": description}
@@ -57,12 +59,12 @@ def fill(form: Any, command: str, arguments: Sequence[str], description: str | N
 
 
 def told(*words: Any) -> str:
-    """A command of the suite to be typed, whatever characters its words have."""
+    """Write a command of the suite for the shell, with its words quoted."""
     return shlex.join([PROGRAM, *map(str, words)])
 
 
 def output_file(flag: str, path: Path | None, endings: Sequence[str]) -> Path | None:
-    """The path itself, if a file of one of these kinds can be written there; None for None."""
+    """Return the path if a file with one of these endings can be written there; None for None."""
     if path is None:
         return None
     if path.suffix.lower() not in endings:
@@ -74,7 +76,7 @@ def output_file(flag: str, path: Path | None, endings: Sequence[str]) -> Path | 
 
 
 def _check_writable(flag: str, path: Path) -> None:
-    """Raise ValueError unless the path can be written; folders on the way are made later."""
+    """Raise ValueError unless the path can be written; missing folders are made later."""
     home = next(one for one in (path, *path.absolute().parents) if one.exists())
     if home != path and not home.is_dir():
         raise ValueError(f"{flag}: expected a path in a folder, got {str(path)!r} in a file")
@@ -83,7 +85,7 @@ def _check_writable(flag: str, path: Path) -> None:
 
 
 def _later(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, only bound to its arguments: called when all words are read."""
+    """Make a function that binds its arguments, to be called when all words are parsed."""
 
     @functools.wraps(function)
     def bound(*given: Any, **named: Any) -> Any:
@@ -104,7 +106,7 @@ def _read(reader: Callable[[], Any], arguments: Sequence[str]) -> Any:
 
 
 def _mistake(text: str, arguments: Sequence[str]) -> str:
-    """One line of the box in which tyro tells a mistake."""
+    """Extract one line from tyro's error message."""
     lines = [line.strip(" │╭╮╰╯") for line in text.splitlines()]
     parts = re.split(r"\n[-─]{5,}\n?", "\n".join(line for line in lines if line))
     body = " ".join(parts[1].split()) if len(parts) > 1 else " ".join(text.split())

@@ -1,4 +1,4 @@
-"""What a sweep varies, as typed: --grid NAME=VALUE,VALUE ..., --sample COUNT NAME=LOW:HIGH ..."""
+"""Parse what a sweep varies: --grid NAME=VALUE,VALUE ..., --sample COUNT NAME=LOW:HIGH ..."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from purejaxrl_suite.sweeps.axes import Points
 
 ENV = "env."
-"""What the names of environment parameters begin with."""
+"""Prefix of the names of environment parameters."""
 
 
 class Varied(NamedTuple):
-    """Points of each, or the base itself where nothing of it varies."""
+    """Points of each, or only the defaults if nothing varies."""
 
     hypers: Any
     config: Any
@@ -19,14 +19,14 @@ class Varied(NamedTuple):
 
 
 class _Bases(NamedTuple):
-    """Default values of all that can be varied; env_params: None where there are none."""
+    """Default values of all that can be varied; env_params: None if there are none."""
 
     hypers: Any
     config: Any
     env_params: Any
 
     def home(self, flag: str, name: str) -> tuple[str, str]:
-        """(`hypers`, `config` or `env_params`, the field) of a name; ValueError if unknown."""
+        """Find a name: (`hypers`, `config` or `env_params`, the field); ValueError if unknown."""
         from purejaxrl_suite.sweeps.axes import fields
 
         field = name.removeprefix(ENV).replace("-", "_")
@@ -49,11 +49,21 @@ def varied(
     sample: Sequence[str],
     **how: Any,
 ) -> Varied:
-    """The points of a sweep.
+    """Make the points of a sweep from texts.
 
-    grid: texts NAME=VALUE,VALUE. sample: a count, then texts NAME=LOW:HIGH[:log] or
-    NAME=VALUE,VALUE. how: `method` ("random" or "sobol") and `seed` of the sample.
-    Raises ValueError naming the flag and the text that is wrong.
+    Args:
+        hypers: defaults.
+        config: defaults.
+        env_params: defaults, or None.
+        grid: texts NAME=VALUE,VALUE.
+        sample: a count, then texts NAME=LOW:HIGH[:log] or NAME=VALUE,VALUE.
+        **how: `method` ("random" or "sobol") and `seed` of the sample.
+
+    Returns:
+        The points.
+
+    Raises:
+        ValueError: a text is wrong; the message names the flag and the text.
     """
     bases = _Bases(hypers, config, env_params)
     points = _grids(bases, grid)
@@ -115,7 +125,7 @@ def _pairs(flag: str, texts: Sequence[str]) -> Mapping[str, str]:
 
 
 def _range(what: str, text: str) -> Any:
-    """Of `1e-5:1e-2:log`, `0.9:0.999` or `0.9,0.99`."""
+    """Parse a range: `1e-5:1e-2:log`, `0.9:0.999` or `0.9,0.99`."""
     from purejaxrl_suite import search
 
     if ":" not in text:
@@ -128,7 +138,7 @@ def _range(what: str, text: str) -> Any:
 
 
 def _value(what: str, text: str, default: Any, home: str) -> Any:
-    """A value of the kind that `default` is."""
+    """Parse a value of the type of `default`."""
     if home == "hypers":
         return float(_number(what, text))
     if isinstance(default, bool):
@@ -146,7 +156,7 @@ def _value(what: str, text: str, default: Any, home: str) -> Any:
 
 
 def _number(what: str, text: str) -> int | float:
-    """An int where it is written as one."""
+    """Parse a number, as an int if it is written as one."""
     try:
         return int(text) if text.lstrip("-").isdecimal() else float(text)
     except ValueError:

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 def bridges() -> dict[str, tuple[Callable[[int], "Bridge"], int | None]]:
-    """{name: (number -> bridge, the number where none is given)}; None: it takes none.
+    """Return {name: (number -> bridge, default number)}; None: the bridge takes no number.
 
-    The number is the size of what is pooled to, or how many experts there are.
+    The number is the size of the pooled map, or the number of experts.
     """
     import jax.numpy as jnp
 
@@ -35,7 +35,7 @@ def bridges() -> dict[str, tuple[Callable[[int], "Bridge"], int | None]]:
 
 
 def bridge(text: str) -> "Bridge":
-    """The bridge called `NAME` or `NAME:NUMBER`; ValueError for any other text."""
+    """Make the bridge called `NAME` or `NAME:NUMBER`; ValueError for any other text."""
     known = bridges()
     name, colon, number = text.partition(":")
     if name not in known:

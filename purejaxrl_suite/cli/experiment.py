@@ -1,4 +1,4 @@
-"""What `train` and `sweep` are asked for: their flags, and the layout that follows."""
+"""The flags of `train` and `sweep`, and the layout that they describe."""
 
 import dataclasses
 from pathlib import Path
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(kw_only=True)
 class Kept:
-    """How it is stored."""
+    """Flags of storage."""
 
     overwrite: bool = False
     """Replace what another run left in the folder; this very run goes on if it was stopped."""
     memory: str | None = None
-    """What may be used, such as 8GiB; by default what the device has."""
+    """Memory that may be used, such as 8GiB; by default that of the device."""
     segments: int = 20
-    """Parts in which members are trained; progress moves and Ctrl-C is obeyed after each."""
+    """Parts of training; progress is shown and Ctrl-C is obeyed after each."""
     checkpoint_every: int = 1
     """Segments between checkpoints."""
     accept_changes: bool = False
-    """Go on with other versions, or another kind of device, than it was begun with."""
+    """Go on with other versions, or another kind of device, than at the start."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,7 +46,7 @@ class Train(Kept):
 class Sweep(Kept):
     """Train every configuration with every seed, planned by memory, resumable at any moment.
 
-    What is varied is a name of the Hypers (all values in one program), a field of the Config (a
+    A varied NAME is a field of the Hypers (all values in one program), a field of the Config (a
     program per value) or env.NAME, a parameter of the environment (one program).
     """
 
@@ -59,11 +59,11 @@ class Sweep(Kept):
     method: Literal["sobol", "random"] = "sobol"
     """How --sample draws: sobol is more even, best for 2, 4, 8, ... configurations."""
     sample_seed: int = 0
-    """Of the draws of --sample."""
+    """Seed of the draws of --sample."""
 
 
 def stored(run: Path) -> Given:
-    """What a folder was trained by; ValueError if that was no command."""
+    """Read the command that trained a folder; ValueError if it was not trained by a command."""
     command, words = folder.read_command(run)
     flags = {"train": Train, "sweep": Sweep}
     if command not in flags:
@@ -72,14 +72,14 @@ def stored(run: Path) -> Given:
 
 
 def lay_out(given: Given) -> "Layout":
-    """Groups and members; ValueError for what makes no sense."""
+    """Lay out groups and members; ValueError for invalid settings."""
     from purejaxrl_suite.sweeps import layout
 
     return layout.lay_out(experiment(given))
 
 
 def experiment(given: Given) -> "Experiment":
-    """What is trained; ValueError for environments whose parameters cannot be varied together."""
+    """Make the Experiment; ValueError if environments' parameters cannot be varied together."""
     from purejaxrl_suite.sweeps.experiment import Experiment
 
     environments = [given.make(id) for id in given.flags.env]
@@ -120,7 +120,7 @@ def _evaluating(fleet: Any) -> Any:
 
 
 def _check_alike(environments: list[Any]) -> None:
-    """One set of varied parameters is used by all environments."""
+    """Raise ValueError unless all environments have the varied parameters."""
     import jax
     import numpy as np
 
@@ -138,7 +138,7 @@ def _check_alike(environments: list[Any]) -> None:
 
 
 def settings(given: Given) -> "Settings":
-    """How to run it."""
+    """Make the settings of execution."""
     from purejaxrl_suite.sweeps.execute import Settings
 
     return Settings(

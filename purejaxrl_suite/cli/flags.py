@@ -1,4 +1,4 @@
-"""What the command line takes: flags, agents, presets; and how they become arguments of calls."""
+"""Flags, agents and presets of the command line, and their conversion to arguments of calls."""
 
 import argparse
 import dataclasses
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Fleet:
-    """What all trained members share."""
+    """Flags that all trained members share."""
 
     seeds: int = 16
     """Members to train of each configuration, with the seeds base_seed, base_seed + 1, ..."""
     steps: float = 1e6
     """Environment steps of each member, rounded down to whole updates."""
     out: Path | None = None
-    """Run folder to write; by default one in runs/ whose name tells the settings apart."""
+    """Run folder to write; by default one in runs/, named after the settings."""
     preset: str | None = None
-    """Published settings to start from; all other flags change these."""
+    """Published settings to start from; other flags change them."""
     options: tuple[str, ...] = ()
-    """What the environment is made with: NAME=VALUE ..."""
+    """Options of the environment: NAME=VALUE ..."""
     base_seed: int = 0
     """The first seed."""
     reset_pool: int = 1
@@ -44,22 +44,22 @@ class Fleet:
     evaluate_every: int | None = None
     """Updates from one evaluation to the next; none by default."""
     evaluate_episodes: int = 32
-    """Whole episodes of an evaluation."""
+    """Episodes of an evaluation."""
     evaluate_explore: bool = False
     """Evaluations act as training does at its end; greedily by default."""
     intervention: str | None = None
-    """What is done to learners between updates: redo (docs/plasticity.md has the names), or
-    package.module:function, which returns it."""
+    """Intervention between updates, such as redo (docs/plasticity.md has the names), or
+    package.module:function that returns one."""
     intervene_every: int = 100
     """Updates from one intervention to the next."""
 
     def __post_init__(self):
-        """Shells leave the home in `--out=~/x` to the program."""
+        """Expand `~`, which shells do not do in `--out=~/x`."""
         self.out = None if self.out is None else self.out.expanduser()
 
 
 class NetworkFlags(NamedTuple):
-    """The network, where it is not the one of the agent or preset; 0 or nothing keeps that.
+    """Changes of the agent's or preset's network; 0 or nothing keeps it.
 
     Attributes:
         hidden: units of the dense layers.
@@ -73,11 +73,10 @@ class NetworkFlags(NamedTuple):
 
 
 class AgentEntry(NamedTuple):
-    """What the command line needs to know of an agent.
+    """An agent of the command line.
 
-    network: (environment, config, **what `NetworkFlags` changes) -> Network; None of an agent whose
-    network flags do not change. recurrent: it may have a memory. bridged: it may have another
-    bridge than its own.
+    network: (environment, config, **fields of `NetworkFlags`) -> Network; None if flags cannot
+    change it. recurrent: whether it may have a memory. bridged: whether it may have another bridge.
     """
 
     build: Callable[..., "Agent"]
@@ -89,10 +88,10 @@ class AgentEntry(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What was asked for.
+    """A parsed command.
 
-    command: the words typed. name: the agent's. entry: the agent. flags: those of the command
-    alone. network_flags: as given. network: Environment -> Network, None for the agent's own.
+    command: the typed words. name: the agent's. entry: the agent. flags: those of the command only.
+    network_flags: as given. network: Environment -> Network, None for the agent's own.
     """
 
     command: tuple[str, ...]
@@ -106,7 +105,7 @@ class Given(NamedTuple):
     network: Callable[["Environment"], "Network"] | None
 
     def make(self, id: str) -> "Environment":
-        """The environment, or that of `package.module:function`, with the options given."""
+        """Make the environment, or that of `package.module:function`, with the given options."""
         from purejaxrl_suite.core.types import Environment
         from purejaxrl_suite.envs import make
 
@@ -121,19 +120,19 @@ class Given(NamedTuple):
 
     @property
     def plasticity(self) -> dict[str, Any]:
-        """What is measured and done in training: fields of an `Experiment`."""
+        """Return the metrics and the intervention as fields of an `Experiment`."""
         return plasticity.arguments(self.fleet)
 
     @property
     def seeds(self) -> range:
-        """The seeds to train."""
+        """Return the seeds to train."""
         count = integer("--seeds", self.fleet.seeds, 1, 2**32)
         first = integer("--base-seed", self.fleet.base_seed, 0, 2**32 - count)
         return range(first, first + count)
 
 
 def agents() -> dict[str, AgentEntry]:
-    """Every agent by its name."""
+    """Return every agent by its name."""
     from purejaxrl_suite import nets
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
@@ -148,7 +147,7 @@ def agents() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 
     def of(build: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        """A network with these options; those that are functions are of the config."""
+        """Make a network with these options; functions among them get the config."""
 
         def network(env: "Environment", config: Any, **given: Any) -> Any:
             known = {name: x(config) if callable(x) else x for name, x in options.items()}
@@ -205,9 +204,10 @@ def agents() -> dict[str, AgentEntry]:
 
 
 def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
-    """The arguments of `command AGENT ...`, whose own flags are the fields of `flags`.
+    """Parse `command AGENT ...`, where the command's own flags are the fields of `flags`.
 
-    Raises ValueError for an unknown agent or preset; other mistakes end the program (exit code 2).
+    Raises:
+        ValueError: the agent or preset is unknown; other mistakes end the program (exit code 2).
     """
     import tyro
 
@@ -236,7 +236,7 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
 
 
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
-    """The agent that the arguments begin with: by its name, or as `package.module:function`."""
+    """Find the agent that the arguments begin with, by name or as `package.module:function`."""
     known: dict[str, Any] = dict(agents())
     if arguments and arguments[0] not in known:
         known = installed(AGENTS) | known
@@ -254,7 +254,7 @@ def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
 
 
 def use_compilation_cache() -> None:
-    """Compile a program once per machine; where JAX has been told a place already, keep that."""
+    """Turn on JAX's compilation cache, unless its place is already set."""
     import jax
 
     if jax.config.jax_compilation_cache_dir is None:
@@ -265,7 +265,7 @@ def use_compilation_cache() -> None:
 def _start_from_preset(
     name: str, entry: AgentEntry, arguments: Sequence[str]
 ) -> tuple[AgentEntry, Callable[["Environment"], Any] | None]:
-    """The entry with the defaults of `--preset`, which must be known before flags are made."""
+    """Apply the defaults of `--preset`, which must be known before flags are made."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", nargs="?")
     chosen = parser.parse_known_args(arguments)[0].preset

@@ -1,4 +1,4 @@
-"""Run folders as the command line sees them: config.json, figures/ and what is printed."""
+"""Run folders of the command line: config.json, figures/ and printed reports."""
 
 import dataclasses
 import hashlib
@@ -11,13 +11,13 @@ from typing import Any
 from purejaxrl_suite.cli.flags import PROGRAM, Given
 
 HOW = ("out", "overwrite", "memory", "segments", "checkpoint_every", "accept_changes")
-"""Flags that say how something is trained and stored, not what."""
+"""Flags of execution and storage, which do not change what is trained."""
 
 
 def default(given: Given, prefix: str = "") -> Path:
-    """Where a command writes that names no folder: the same one for the same settings only.
+    """Choose the folder of a command without `--out`: one for each combination of settings.
 
-    Agent and environments are in its name, and eight digits made of all settings.
+    Its name has the agent, the environments, and eight digits computed from all settings.
     """
     flags = dataclasses.asdict(given.flags) | dataclasses.asdict(given.fleet)
     parts = given.config, given.hypers, given.network_flags
@@ -33,7 +33,7 @@ def _name(x: Any) -> str:
 
 
 def record(given: Given) -> dict[str, Any]:
-    """What only the command line knows of a run: its words, its network flags, and the commit."""
+    """Record what only the command line knows of a run: words, network flags, and commit."""
     return {
         "command": [PROGRAM, *given.command],
         "commit": commit(),
@@ -42,7 +42,7 @@ def record(given: Given) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The content of config.json, {} where there is none; ValueError if it is damaged."""
+    """Read config.json, {} if there is none; ValueError if it is damaged."""
     from purejaxrl_suite.sweeps.files import read_json
 
     path = folder / "config.json"
@@ -50,7 +50,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def read_command(folder: Path) -> tuple[str, list[str]]:
-    """The command that the folder was written by, and its words; ValueError if there is none."""
+    """Read the command that wrote the folder, and its words; ValueError if there is none."""
     from purejaxrl_suite.sweeps.folder import settle
 
     settle(folder)
@@ -74,7 +74,14 @@ def show(
     metric: str = "episode_return",
     pair: tuple[str, str] | None = None,
 ) -> None:
-    """Print the table of a run, of several configurations the best; write the figures."""
+    """Print the table of a run (of a sweep, its best configurations), and write the figures.
+
+    Args:
+        folder: of the run.
+        curves: of the run.
+        metric: shown, and by which configurations are ordered.
+        pair: two settings that a sweep varied, for a map of them.
+    """
     from rich import print as print_table
 
     from purejaxrl_suite import report
@@ -86,9 +93,10 @@ def show(
 
 
 def read(folder: Path, reader: Callable[..., Any]) -> tuple[Any, str]:
-    """What `load` or `curves` reads of a run; and a note on what is missing, which is printed.
+    """Read a run by `load` or `curves`; print and return a note on missing parts.
 
-    Raises ValueError where nothing can be read, or functions are needed that no command knows.
+    Raises:
+        ValueError: nothing can be read, or functions are needed that no command knows.
     """
     notes: list[str] = []
     try:
@@ -105,7 +113,7 @@ def read(folder: Path, reader: Callable[..., Any]) -> tuple[Any, str]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise ValueError where a command cannot write, before it draws, and say what would help."""
+    """Raise ValueError if a command cannot write, before it draws; the message suggests --out."""
     from purejaxrl_suite.sweeps import files
 
     try:
@@ -120,9 +128,13 @@ def write_figures(
     metric: str = "episode_return",
     pair: tuple[str, str] | None = None,
 ) -> None:
-    """Write figures/ of a run folder: learning curves, and of a sweep what was varied.
+    """Write figures/ of a run folder: learning curves, and for a sweep the sensitivity.
 
-    pair: two settings that a sweep varied, for a map of them.
+    Args:
+        folder: of the run.
+        curves: of the run.
+        metric: that is shown.
+        pair: two settings that a sweep varied, for a map of them.
     """
     from purejaxrl_suite import report
     from purejaxrl_suite.report.configurations import configurations, parameters
@@ -142,7 +154,7 @@ def write_figures(
 
 
 def commit() -> str | None:
-    """The commit of the repository we stand in, marked where files differ from it; None if none."""
+    """Return the commit of the current repository, marked if files differ from it; None if none."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,8 +1,8 @@
-"""`load`: the result of a run from its folder, in a process that has never seen it.
+"""`load`: read the result of a run from its folder, in another process.
 
 Names become functions here: the agent by its name, the environment by its recipe, the network by
-the flags of the command that wrote the folder. What they make is then compared with the run,
-digest of the program included, so no number is ever shown of another one.
+the flags of the command that wrote the folder. The result is then compared with the run, including
+the digest of the program, so numbers are never attributed to another experiment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,19 +32,31 @@ def load(
     source: "MakesSource | None" = None,
     announce: Callable[[str], None] = print,
 ) -> "Result":
-    """The result of a run, sweep or population from its folder: `pjs.load("runs/ppo-CartPole-v1")`.
+    """Load the result of a run, sweep or population: `pjs.load("runs/ppo-CartPole-v1")`.
 
-    Of the suite's own agents, environments and wrappers the folder tells enough, and of a folder
-    that the command line wrote it tells all. Functions of your own it only names: pass them as
-    the run had them.
+    A folder that the command line wrote is enough; so is one with the suite's own agents,
+    environments and wrappers. Of functions of your own the folder only has the names: pass them as
+    they were in the run.
 
-    env, network, intervention, metrics, measure_every, source: as in `sweep`. builder: of an agent
-        of your own. config: a Config with the values that no folder can hold, such as functions.
-    announce: told how far a run is that is not finished. Its curves end there, and its members are
-        those of the last checkpoints.
+    Args:
+        folder: of the run.
+        env: as in `sweep`.
+        network: as in `sweep`.
+        builder: of an agent of your own.
+        config: a Config with the values that no folder can hold, such as functions.
+        intervention: as in `sweep`.
+        metrics: as in `sweep`.
+        measure_every: as in `sweep`.
+        source: as in `sweep`.
+        announce: called with the progress of an unfinished run. Its curves end there, and its
+            members are those of the last checkpoints.
 
-    Raises ValueError where the folder holds no run, where a file is missing or damaged, and where
-    something has to be passed, or is not what was trained.
+    Returns:
+        The result.
+
+    Raises:
+        ValueError: the folder has no run, a file is missing or damaged, or a function has to be
+            passed, or is not the one that was trained.
     """
     from purejaxrl_suite.cli.flags import use_compilation_cache
     from purejaxrl_suite.core.argument import place
@@ -75,10 +87,12 @@ def load(
 
 
 def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
-    """The curves of a run, sweep or population from its folder, as far as it is trained.
+    """Load the curves of a run, sweep or population from its folder, as far as it is trained.
 
-    Nobody acts, so networks, interventions, metrics and data need not be known, nor are compared.
-    Raises ValueError as `load` does.
+    No policy is made, so networks, interventions, metrics and data are neither needed nor compared.
+
+    Raises:
+        ValueError: as in `load`.
     """
     from purejaxrl_suite.engine.source import online
     from purejaxrl_suite.populations.stored_population import stored_population
@@ -128,7 +142,7 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _other_versions(path: Path) -> str:
-    """What the run was made with, where that is not what is here: then programs differ anyway."""
+    """Name versions of the run that differ from the present ones: then programs differ anyway."""
     from purejaxrl_suite.sweeps import files
     from purejaxrl_suite.sweeps.curves import made_with
     from purejaxrl_suite.sweeps.identity import changes
@@ -138,7 +152,7 @@ def _other_versions(path: Path) -> str:
 
 
 def _typed(path: Path) -> bool:
-    """Whether the command line wrote the folder."""
+    """Tell whether the command line wrote the folder."""
     from purejaxrl_suite.sweeps import files
 
     config = path / "config.json"
@@ -152,7 +166,7 @@ def _of_command(path: Path) -> "Layout":
 
 
 def _of_record(record: Mapping[str, Any], given: Mapping[str, Any], every: int) -> "Layout":
-    """From what the run was, and the functions that were given."""
+    """Lay out a run from its record and the given functions."""
     from purejaxrl_suite.sweeps.rebuild import layout_of
 
     return layout_of(record, _parts(_names(record), given, every))
@@ -188,7 +202,7 @@ def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts
 
 
 def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
-    """The builder, and a Config to begin with."""
+    """Return the builder, and a Config to start from."""
     from purejaxrl_suite.cli.flags import agents
     from purejaxrl_suite.sweeps import check
 
@@ -205,7 +219,7 @@ def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
 
 
 def _environment(known: Mapping[str, Any], given: Any) -> "Environment":
-    """The one that is given by this name, or made again from its recipe."""
+    """Return the given environment of this name, or make it from its recipe."""
     from purejaxrl_suite.envs.remake import remake
     from purejaxrl_suite.sweeps import check
 
@@ -224,7 +238,7 @@ def _environment(known: Mapping[str, Any], given: Any) -> "Environment":
 
 
 def _chosen(what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """What is given for the label of a group, "" where there is no such axis; None by default."""
+    """Return the argument for the label of a group, "" without such an axis; None by default."""
     label = known["labels"].get(what, "")
     if label not in given:
         names = ", ".join(given) or "none"

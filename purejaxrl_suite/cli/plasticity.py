@@ -1,4 +1,4 @@
-"""Names of what the command line can measure of learners, and do to them."""
+"""Names of plasticity metrics and interventions on the command line."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def metric_sets() -> dict[str, tuple["Metric", ...]]:
-    """Sets of metrics by their names."""
+    """Return sets of metrics by name."""
     from purejaxrl_suite import plasticity
 
     return {"cheap": plasticity.CHEAP, "costly": plasticity.COSTLY}
 
 
 def interventions() -> dict[str, Callable[[], "Intervention"]]:
-    """Interventions by their names, with their default settings."""
+    """Return interventions by name, with their default settings."""
     from purejaxrl_suite import plasticity
 
     return {
@@ -33,9 +33,10 @@ def interventions() -> dict[str, Callable[[], "Intervention"]]:
 
 
 def arguments(fleet: Any) -> dict[str, Any]:
-    """What `run` and `sweep` are to measure and to do, as the flags of a `Fleet` say.
+    """Convert the flags of a `Fleet` to metrics and intervention of `run` and `sweep`.
 
-    Raises ValueError for a name that there is not.
+    Raises:
+        ValueError: a name is unknown.
     """
     found = None
     if fleet.intervention:
@@ -56,7 +57,7 @@ def _intervention(name: str) -> "Intervention":
 
 
 def _metrics(name: str) -> "tuple[Metric, ...]":
-    """A set by its name, or the function or tuple of functions that a reference names."""
+    """Return a set by name, or the function or tuple of functions of a reference."""
     if not is_reference(name):
         known = metric_sets()
         return known[one_of("--metrics", name, known)]

@@ -1,4 +1,4 @@
-"""Agents that users wrote, as the command line needs them."""
+"""Users' agents on the command line."""
 
 import types
 import typing
@@ -9,11 +9,13 @@ from purejaxrl_suite.core.argument import shown, wrong
 
 
 def builder(flag: str, build: Any) -> tuple[Callable[..., Any], Any, Any]:
-    """A builder of agents with the defaults of its Config and Hypers.
+    """Return a builder of agents with the defaults of its Config and Hypers.
 
-    They are those that its annotations name: `def sarsa(env, config: SarsaConfig | None = None,
+    The types are read from its annotations: `def sarsa(env, config: SarsaConfig | None = None,
     network=None, hypers: SarsaHypers | None = None) -> Agent`.
-    Raises ValueError where they are no NamedTuples all of whose fields have defaults.
+
+    Raises:
+        ValueError: they are not NamedTuples with defaults for all fields.
     """
     if not callable(build):
         raise wrong(flag, "a function (env, config, network, hypers) -> Agent", build)

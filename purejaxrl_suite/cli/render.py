@@ -1,4 +1,4 @@
-"""`render`: trained members at play."""
+"""`render`: show trained members at play."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +23,14 @@ def render(arguments: list[str]) -> int:
     ) -> None:
         """Write a GIF of trained members acting, one episode each, side by side.
 
-        Of brax it is an HTML page with brax's viewer, of the first of them.
+        For brax it is an HTML page with brax's viewer, of the first member.
 
         Args:
             run: the folder of a run or sweep; it may still be running.
-            config: of a sweep, NAME=VALUE ... of what was varied; the best of all that fit is
-                shown.
+            config: for a sweep, NAME=VALUE ... of what was varied; the best configuration that
+                fits is shown.
             seeds: how many members.
-            steps: that are shown at most.
+            steps: the most that are shown.
             explore: act as in training; greedily by default.
             out: the file to write; policy.gif or policy.html in the folder by default.
         """
@@ -60,7 +60,7 @@ def render(arguments: list[str]) -> int:
 
 
 def _choose(curves: Any, wanted: Sequence[str]) -> Any:
-    """The best configuration that has the settings NAME=VALUE."""
+    """Find the best configuration with the settings NAME=VALUE."""
     from purejaxrl_suite.report.configurations import configurations
     from purejaxrl_suite.report.ranking import rank
 
@@ -82,7 +82,7 @@ def _choose(curves: Any, wanted: Sequence[str]) -> Any:
 
 
 def _same(text: str, value: Any) -> bool:
-    """Whether a value is what was typed."""
+    """Tell whether a value is the typed one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text == str(value)
     try:

@@ -1,4 +1,4 @@
-"""`report`, `gallery` and `export`: what was trained, shown and handed on."""
+"""`report`, `gallery` and `export`: show and export runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def report(arguments: list[str]) -> int:
             page: where to write the page; report.html in `out` by default.
             out: the folder for figures and the page; that of a single run by default, none for
                 several.
-            metric: what the figures show, and the configurations of a sweep are ordered by.
+            metric: shown in figures, and by which the configurations of a sweep are ordered.
             pair: two names that a sweep varied, for a map of both in its folder.
         """
         from rich import print as print_table
@@ -114,10 +114,10 @@ def gallery(arguments: list[str]) -> int:
     """Write the page of all studies with their verdicts: purejaxrl-suite gallery [--out FILE]"""
 
     def command(runs: Path = RUNS, out: Path | None = None) -> None:
-        """Write one page of all studies that have run, here or for this suite; nothing runs again.
+        """Write one page of all studies with results, from here or shipped; nothing runs again.
 
         Args:
-            runs: where `study run` trained; what is there goes before what came with the suite.
+            runs: where `study run` trained; results there take precedence over shipped ones.
             out: the file to write; gallery.html in that folder by default.
         """
         from purejaxrl_suite.report.gallery import gallery
@@ -132,7 +132,7 @@ def gallery(arguments: list[str]) -> int:
 
 
 class _Runs(NamedTuple):
-    """What run folders hold: curves and config.json by label, and outcomes of studies."""
+    """Contents of run folders: curves and config.json by label, and results of studies."""
 
     curves: dict[str, Any]
     records: dict[str, dict[str, Any]]
@@ -140,12 +140,12 @@ class _Runs(NamedTuple):
     note: str
 
     def known(self) -> dict[str, Any]:
-        """What a page says beside the curves."""
+        """Return the other arguments of a page."""
         return {name: value for name, value in self._asdict().items() if name != "curves"}
 
 
 def _open(runs: Sequence[Path]) -> _Runs:
-    """Read runs; the folder of a study stands for its arms."""
+    """Read runs; the folder of a study is read as its arms."""
     from purejaxrl_suite.studies import results
 
     arms = {run: _arms(run) for run in runs}
@@ -164,13 +164,13 @@ def _open(runs: Sequence[Path]) -> _Runs:
 
 
 def _arms(run: Path) -> list[Path]:
-    """The sweeps in the folder of a study, [] for any other folder."""
+    """List the sweeps in the folder of a study, [] for any other folder."""
     inside = sorted(path.parent for path in run.glob("*/sweep.json"))
     return [] if _is_run(run) else inside
 
 
 def _check_runs(runs: Sequence[Path]) -> None:
-    """ValueError naming the folders that hold no run."""
+    """Raise ValueError naming the folders without a run."""
     missing = [str(run) for run in runs if not _is_run(run)]
     if missing or not runs:
         raise ValueError(f"runs: expected run folders; not one: {', '.join(missing) or 'none'}")
@@ -184,7 +184,7 @@ def _is_run(run: Path) -> bool:
 
 
 def _read(run: Path) -> tuple[Any, str]:
-    """The curves of a run, of an unfinished one what there is; and a note on what is missing."""
+    """Read the curves of a run as far as it is trained, and a note on missing parts."""
     from purejaxrl_suite.cli.load import curves
     from purejaxrl_suite.sweeps import curves as storage
     from purejaxrl_suite.sweeps.store import Sweep

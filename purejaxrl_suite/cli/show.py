@@ -1,4 +1,4 @@
-"""Show what there is: the commands `envs` and `show`."""
+"""The commands `envs` and `show`: list environments, print an agent."""
 
 import sys
 from typing import Annotated
@@ -33,7 +33,7 @@ def envs(arguments: list[str]) -> int:
         table.add_column("id", no_wrap=True)
         for name in ("observation", "action", "time limit"):
             table.add_column(name)
-        found = found or [pattern]  # where there is none, `make` names the nearest
+        found = found or [pattern]  # if there is none, the error of `make` names the nearest
         for id in track(found, "reading", console=Console(stderr=True), transient=True):
             env = make(id)
             spaces = describe(env.observation), describe(env.action)

@@ -1,4 +1,4 @@
-"""`study`: executable papers; the only place that knows them by name."""
+"""`study`: list, run and show executable papers; the only place that knows their names."""
 
 import difflib
 import sys
@@ -19,7 +19,7 @@ RUNS = Path("runs/studies")
 
 
 def studies() -> dict[str, "Study"]:
-    """Every study by its name, that of its file."""
+    """Return every study by its name, that of its file."""
     from purejaxrl_suite.studies import (
         bbf,
         dormant_neurons,
@@ -65,10 +65,10 @@ def study(arguments: list[str]) -> int:
     import tyro
 
     def list_(runs: Path = RUNS) -> int:
-        """List studies with the verdicts of those that have run, here or for this suite.
+        """List studies with their verdicts, from here or shipped with the suite.
 
         Args:
-            runs: where `study run` trained; what is there goes before what came with the suite.
+            runs: where `study run` trained; results there take precedence over shipped ones.
         """
         return _list(runs)
 
@@ -78,23 +78,23 @@ def study(arguments: list[str]) -> int:
         runs: Path = RUNS,
         results: Path | None = None,
     ) -> int:
-        """Train the arms of a study, judge its claims, draw its figure; run again to go on with it.
+        """Train the arms of a study, judge its claims, draw its figure; run it again to resume.
 
         Args:
             name: of the study, as `study list` prints it; or package.module:STUDY of your own.
             preset: quick takes minutes on two CPU cores and judges nothing, standard up to three
                 hours there, full needs a GPU.
             runs: where it trains, in NAME/PRESET; its result is PRESET.json and PRESET.png there.
-            results: a folder that the result is written to as well, in NAME.
+            results: another folder to write the result to, in NAME.
         """
         return _run(name, preset, runs, results)
 
     def show(name: Annotated[str, tyro.conf.Positional], runs: Path = RUNS) -> int:
-        """Print what a study asks, claims and trains, and what it has found.
+        """Print the question, claims and arms of a study, and its results.
 
         Args:
             name: of the study, as `study list` prints it; or package.module:STUDY of your own.
-            runs: as of `study list`.
+            runs: as in `study list`.
         """
         return _show(name, runs)
 
@@ -163,7 +163,7 @@ def _show(name: str, runs: Path) -> int:
 
 
 def _found(name: str, runs: Path) -> "dict[str, StudyResult]":
-    """{preset: outcome} of a study, from the suite and from runs."""
+    """Return {preset: result} of a study, from the suite and from runs."""
     from purejaxrl_suite.studies import study_result
 
     files = study_result.find(study_result.SHIPPED, runs).get(name, {})
@@ -171,7 +171,7 @@ def _found(name: str, runs: Path) -> "dict[str, StudyResult]":
 
 
 def _find(name: str) -> "tuple[str, Study]":
-    """The study of that name, or of a reference, and what it is called; ValueError if none is."""
+    """Find a study by name or reference: (its name, the study); ValueError if there is none."""
     if is_reference(name):
         from purejaxrl_suite.studies import Study
 

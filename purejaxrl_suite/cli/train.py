@@ -1,4 +1,4 @@
-"""`train`, `sweep`, `resume` and `plan`: an experiment, stored while it is trained."""
+"""`train`, `sweep`, `resume` and `plan`: train and store an experiment."""
 
 import dataclasses
 import errno
@@ -37,12 +37,12 @@ def resume(arguments: list[str]) -> int:
         memory: str | None = None,
         accept_changes: bool = False,
     ) -> int:
-        """Go on with a run that was stopped in any way; its curves will be as if it had not been.
+        """Resume a run that was stopped in any way; its curves will be as if it had not been.
 
         Args:
             run: the folder of a run or sweep.
-            memory: in place of what it was given, such as 8GiB.
-            accept_changes: go on with other versions, or another kind of device, than before.
+            memory: replaces the run's own setting, such as 8GiB.
+            accept_changes: resume with other versions, or another kind of device, than before.
         """
         given = experiment.stored(run)
         changed = {"memory": memory or given.flags.memory, "accept_changes": accept_changes}
@@ -64,7 +64,7 @@ def plan(arguments: list[str]) -> int:
 
 
 def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
-    """Train what is not trained yet and report it; returns the exit code."""
+    """Train the rest of an experiment and report it; returns the exit code."""
     from purejaxrl_suite.sweeps.display import title_of, watched
     from purejaxrl_suite.sweeps.execute import execute
     from purejaxrl_suite.sweeps.plan import describe_parameters
@@ -91,7 +91,7 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
 
 @contextmanager
 def _quiet_writers() -> Iterator[None]:
-    """Without the tracebacks that orbax logs of its threads: what fails there is raised here."""
+    """Silence the tracebacks that orbax logs of its threads: their errors are raised here."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -116,7 +116,7 @@ def _stopped(stop: KeyboardInterrupt, out: Path, *, training: bool) -> int:
 
 
 def _failed(error: Exception, out: Path) -> int:
-    """Say what failed on the way, and what is safe; returns the exit code."""
+    """Print what failed, and what is saved; returns the exit code."""
     reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
     where = "" if str(out) in reason else f"{out}: "
     print(f"{PROGRAM}: {where}{reason}", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""Populations: sweeps that drop, replace or change configurations while they train."""
+"""Populations: sweeps that drop, replace or change configurations during training."""

@@ -1,4 +1,4 @@
-"""A population between two rungs: who is in it, when it is trained, and what is kept of it."""
+"""A population between two rungs: its configurations, its schedule, and its checkpoints."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,9 +19,9 @@ from purejaxrl_suite.sweeps.layout import Layout
 class Cohort(NamedTuple):
     """C configurations that are trained from one rung to the next.
 
-    configuration: i32[C], their ids. hypers: {name: f32[C]}, in force. source: i32[C], the place in
-    the cohort before from whose state each went on, where it is not fresh (bool[C]). scores:
-    f32[C before], as these stood (`Standing`); empty in the first cohort.
+    configuration: i32[C], their ids. hypers: {name: f32[C]}, in force. source: i32[C], for each the
+    place in the previous cohort whose state it continues, unless it is fresh (bool[C]). scores:
+    f32[C before], of the previous cohort (`Standing`); empty in the first cohort.
     """
 
     configuration: np.ndarray
@@ -31,7 +31,7 @@ class Cohort(NamedTuple):
     scores: np.ndarray
 
     def record(self) -> dict[str, Any]:
-        """Write the cohort as JSON, from which `of` makes it again to the same bits."""
+        """Write the cohort as JSON, from which `of` restores it bit for bit."""
         return jax.tree.map(np.ndarray.tolist, self._asdict())
 
     @classmethod
@@ -53,10 +53,10 @@ class Cohort(NamedTuple):
         return all(close) and np.array_equal(self.fresh, other.fresh)
 
     def rows_before(self, seeds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Find where `size` members come from: row i32[B] of the batch before, fresh bool[B].
+        """Find the origin of `size` members: row i32[B] of the previous batch, fresh bool[B].
 
-        A member goes on from the member with its own seed, of S `seeds`. What is past the C * S
-        members repeats the last one, as `Members.chunk` does.
+        A member continues the member with its own seed, of S `seeds`. Entries past the C * S
+        members repeat the last one, as in `Members.chunk`.
         """
         member = np.minimum(np.arange(size), len(self.source) * seeds - 1)
         place, seed = np.divmod(member, seeds)
@@ -78,7 +78,7 @@ def first_cohort(laid: Layout) -> Cohort:
 
 
 def lay_out_cohort(laid: Layout, cohort: Cohort) -> Layout:
-    """Lay out its members: one group, one axis with the ids of its configurations."""
+    """Lay out the members of a cohort: one group, one axis with the ids of its configurations."""
     members, seeds = laid.groups[0].members, np.asarray(laid.seeds, np.uint32)
     each = {name: np.repeat(x, len(seeds)) for name, x in cohort.hypers.items()}
     members = members._replace(
@@ -98,7 +98,7 @@ def with_configurations(
     along = {name: on for name, on in laid.along.items() if on[0] in laid.static}
     for name, values in hypers.items():
         if np.any(values != np.float32(getattr(group.agent.hypers, name))):
-            # The shortest number that is the same float32: 0.0003, not 0.0003000000142.
+            # The shortest decimal of the same float32: 0.0003, not 0.0003000000142.
             along[name] = CONFIGURATION, [float(str(np.float32(x))) for x in values]
     return laid._replace(groups=(group,), traced={CONFIGURATION: ids.tolist()}, along=along)
 
@@ -106,10 +106,14 @@ def with_configurations(
 class Schedule(NamedTuple):
     """The phases of a population, known before it is trained; prints as one line.
 
-    length: updates of a segment. edges: updates at which phases begin, and the last. window: of a
-    score, in updates. counts: configurations in each phase. sizes: members of its program, of which
-    a device trains `blocks` together. per_update: environment steps of a member. row: updates of a
-    row of the curves, which divides all of these but the last.
+    length: updates of a segment.
+    edges: updates at which phases begin, and the last update.
+    window: of a score, in updates.
+    counts: configurations in each phase.
+    sizes: members of each phase's program.
+    blocks: members that a device trains together in each phase.
+    per_update: environment steps of a member in an update.
+    row: updates of a row of the curves; it divides length, window and all edges but the last.
     """
 
     length: int
@@ -122,16 +126,16 @@ class Schedule(NamedTuple):
     row: int
 
     def rows(self, updates: int) -> int:
-        """How many rows so many updates have."""
+        """Count the rows of so many updates."""
         return row_count(updates, self.row)
 
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """First update of each phase, and the one after its last."""
+        """Return the first update of each phase, and the one after its last."""
         return list(zip(self.edges, self.edges[1:], strict=False))
 
     def __str__(self) -> str:
-        """How many configurations are trained how long."""
+        """Say how many configurations are trained how long."""
         trained = sum(c * (b - a) for c, (a, b) in zip(self.counts, self.spans, strict=True))
         share = trained / (self.counts[0] * self.edges[-1])
         phases = ", ".join(
@@ -171,10 +175,12 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
 def decide(
     laid: Layout, rules: Rules, rung: int, scores: np.ndarray, hypers: dict[str, np.ndarray]
 ) -> Selection:
-    """What the rules choose at a rung, its hypers as the agent takes them.
+    """Apply the rules at a rung, and convert hypers to the agent's types.
 
-    Where it takes whole numbers, the nearest one is in force. Raises ValueError for what is out of
-    its Range.
+    Integer hyper-parameters are rounded to the nearest whole number.
+
+    Raises:
+        ValueError: a value is out of its Range.
     """
     chosen, agent = rules.choose(rung, scores, hypers), laid.groups[0].agent
     kind = type(agent.hypers)
@@ -187,9 +193,9 @@ def decide(
 
 
 def _edges(rules: Rules, segments: int, updates: int, row: int) -> tuple[int, tuple[int, ...]]:
-    """Updates of a segment, and those at which phases begin and the last one ends.
+    """Compute the updates of a segment, and those at which phases begin and the last one ends.
 
-    row: updates of a row, of which a segment has whole ones.
+    row: updates of a row; it divides a segment.
     """
     if segments > updates:
         raise ValueError(f"segments must be between 1 and the {updates} updates, got {segments}")
@@ -210,7 +216,7 @@ def _edges(rules: Rules, segments: int, updates: int, row: int) -> tuple[int, tu
 
 
 class Kept(NamedTuple):
-    """A checkpoint of a phase: the state of its members, and who they are."""
+    """A checkpoint of a phase: the state of its members, their hypers and configurations."""
 
     run: Run
     hypers: dict[str, np.ndarray]
@@ -218,10 +224,10 @@ class Kept(NamedTuple):
 
 
 class Phase:
-    """The store of a phase: what `Chunk` is, for the updates of `span`, which begins with a row.
+    """The store of a phase, like a `Chunk`, for the updates of `span`, which begins with a row.
 
     inner: a Chunk or InMemory. carry: (shapes of the state) -> the state that the phase begins
-    with; None where members are initialised.
+    with; None if members are initialised.
     """
 
     def __init__(
@@ -231,33 +237,33 @@ class Phase:
         cohort: Cohort,
         carry: Callable[[Run], Run] | None,
     ):
-        """Nothing is read or written yet."""
+        """Make the store without reading or writing anything."""
         self.inner, self.cohort, self.carry = inner, cohort, carry
         self.first, self.until = span
         self.clear, self.close = inner.clear, inner.close
         self.durable = inner.durable
 
     def curves(self) -> dict[str, np.ndarray]:
-        """Rows {metric: f32[B, R]} of a phase that is trained to its end."""
+        """Return the rows {metric: f32[B, R]} of a finished phase."""
         return self.inner.curves(self.until - self.first)
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
-        """Keep rows {metric: f32[B, n]} of the updates from `start` on."""
+        """Store rows {metric: f32[B, n]} of the updates from `start` on."""
         self.inner.append(start - self.first, self.until - self.first, length, rows)
 
     def save(self, update: int, run: Run) -> None:
-        """Keep the state after `update`."""
+        """Store the state after `update`."""
         self.inner.save(update, Kept(run, self.cohort.hypers, self.cohort.configuration))
 
     def restore(self, like: Run, until: int | None = None) -> tuple[int, Run] | None:
-        """The state kept last; else the one to begin with, and whatever is there is forgotten.
+        """Return the last stored state; without one clear the store and return the initial state.
 
-        until: the update that it must be of, where another is of no use.
+        until: the update that the state must be of, if another is of no use.
         """
         ours = Kept(like, self.cohort.hypers, self.cohort.configuration)
         found = self.inner.restore(ours, until)
         if found is None:
-            self.clear()  # rows that no checkpoint counts, perhaps a store without its metadata
+            self.clear()  # rows that no checkpoint covers, or a store without metadata
             return None if self.carry is None else (self.first, self.carry(like))
         update, kept = found
         same = jax.tree.map(np.array_equal, kept[1:], ours[1:])

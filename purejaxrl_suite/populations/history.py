@@ -1,4 +1,4 @@
-"""The curves of a population: every configuration that there ever was, its origin and its end."""
+"""The curves of a population: every configuration, with its origin and its end."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,21 @@ def dataset(
     parts: Sequence[Rows],
     compile_seconds: float,
 ) -> "xarray.Dataset":
-    """Curves over (configuration, seed, step), NaN where a configuration was not trained.
+    """Make curves over (configuration, seed, step), NaN where a configuration was not trained.
 
-    parts: {metric: f32[B, R]} of each cohort.
+    Hyper-parameters that changed within a configuration are variables (configuration, step); other
+    non-default ones are coordinates along the axis. `parent` and `score` are (configuration, rung):
+    the configuration whose state it continued at the rung (-1: none), and its score there.
 
-    Hyper-parameters that changed within a configuration are variables (configuration, step), others
-    that are not the defaults lie along the axis. `parent` and `score` are (configuration, rung):
-    whose state it went on from at the rung (-1: nobody's), and the score that it had there.
+    Args:
+        laid: layout of the first configurations.
+        schedule: of the population.
+        cohorts: of all phases.
+        parts: {metric: f32[B, R]} of each cohort.
+        compile_seconds: for the attributes.
+
+    Returns:
+        The curves.
     """
     count, seeds = 1 + last_id(cohorts), len(laid.seeds)
     hypers = _hypers(schedule, cohorts, count)
@@ -40,7 +48,7 @@ def dataset(
     whole = with_configurations(laid, np.arange(count), everyone, fixed)
 
     rows = _rows(schedule, cohorts, parts, count, seeds)
-    # PQN has an epsilon and measures the one in force; `curves` renames where it lies on an axis.
+    # PQN has a hyper-parameter and a metric `epsilon`; `curves` renames the metric for axes.
     rows = {f"measured_{name}" if name in changed else name: x for name, x in rows.items()}
     rates = np.concatenate([part["steps_per_second"][0] for part in parts])
     steps = schedule.per_update * np.diff(curves.ends(schedule.edges[-1], schedule.row), prepend=0)
@@ -48,7 +56,7 @@ def dataset(
     seconds = float(np.sum(np.repeat(schedule.sizes, each) * steps / rates))
     gathered = curves.Gathered((curves.GroupRows(rows, rates, schedule.row),), seconds, done=1.0)
     found = curves.dataset(whole, gathered, compile_seconds)
-    found = found.assign_attrs(attributes(record_of(laid)))  # as it began; the rest is in the data
+    found = found.assign_attrs(attributes(record_of(laid)))  # initial values; changes are data
     found = found.assign(_changed(changed))
     found = found.assign(_rungs(cohorts, count)).assign_coords(_rung_steps(schedule))
     trained = sum(c * (b - a) for c, (a, b) in zip(schedule.counts, schedule.spans, strict=True))
@@ -57,19 +65,19 @@ def dataset(
 
 
 def last_id(cohorts: Sequence[Cohort]) -> int:
-    """The largest id among all configurations so far."""
+    """Return the largest id of all configurations so far."""
     return max(int(cohort.configuration.max()) for cohort in cohorts)
 
 
 def spans(schedule: Schedule) -> list[tuple[int, int]]:
-    """First row of each phase, and the one after its last."""
+    """Return the first row of each phase, and the one after its last."""
     return [(schedule.rows(first), schedule.rows(until)) for first, until in schedule.spans]
 
 
 def _rows(
     schedule: Schedule, cohorts: Sequence[Cohort], parts: Sequence[Rows], count: int, seeds: int
 ) -> Rows:
-    """{metric: f32[K * S, R]} of all configurations; `diverged` [K * S, 1] as it was at last."""
+    """Join rows {metric: f32[K * S, R]} of all configurations; `diverged` [K * S, 1] at the end."""
     found, (*_, (_, end)) = {}, spans(schedule)
     for name in parts[0]:
         if name == "steps_per_second":
@@ -84,7 +92,7 @@ def _rows(
 
 
 def _hypers(schedule: Schedule, cohorts: Sequence[Cohort], count: int) -> Rows:
-    """{name: f32[K, R]}, the hyper-parameters in force in each row."""
+    """Return {name: f32[K, R]}, the hyper-parameters in force in each row."""
     shape = count, spans(schedule)[-1][1]
     found = {name: np.full(shape, np.nan, np.float32) for name in cohorts[0].hypers}
     for cohort, (first, until) in zip(cohorts, spans(schedule), strict=True):
@@ -94,7 +102,7 @@ def _hypers(schedule: Schedule, cohorts: Sequence[Cohort], count: int) -> Rows:
 
 
 def _last(x: np.ndarray) -> np.ndarray:
-    """The last value f32[K] of each curve [K, R] that is not NaN."""
+    """Return the last non-NaN value f32[K] of each curve [K, R]."""
     known = ~np.isnan(x)
     return x[np.arange(len(x)), x.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)]
 

@@ -1,15 +1,16 @@
-"""Populations: sweeps that drop, replace or change configurations while they train.
+"""Populations: sweeps that drop, replace or change configurations during training.
 
-Training is cut into phases at the rungs. A phase is one chunk of a sweep: its configurations as one
-batch, advanced in segments, stored and resumed like any other. Between two phases a pure function
-of the scores decides who goes on (`successive_halving`, `population_based_training`); it can,
-because hyper-parameters are an argument of the program and states are rows of a batch.
+Training is divided into phases at the rungs. A phase is one chunk of a sweep: its configurations as
+one batch, advanced in segments, stored and resumed like any other. Between two phases a pure
+function of the scores decides which configurations continue (`successive_halving`,
+`population_based_training`); this is possible because hyper-parameters are arguments of the program
+and states are rows of a batch.
 
-A decision is stored before the next phase begins, so going on after kill -9 gives the same bits:
+A decision is stored before the next phase begins, so resuming after kill -9 gives the same bits:
 
     sweep.json, curves.zarr       as of a sweep
     group-000/chunk-00P/          phase P: curves and checkpoints, as of a chunk
-    group-000/selection-00P.json  who is in it, with which hyper-parameters, and why
+    group-000/selection-00P.json  its configurations and hyper-parameters, and the scores behind it
 """
 
 import time
@@ -160,7 +161,7 @@ def _enter(
 
 
 def _identity(laid: Layout, rules: Rules, schedule: Schedule) -> dict[str, Any]:
-    """What makes this population this one; no sweep has the same."""
+    """Return the identity of a population, which differs from that of any sweep."""
     population = {
         "select": {"name": label(rules.select), PROGRAM: digest_of_function(rules.select)},
         "metric": rules.metric,
@@ -173,7 +174,7 @@ def _identity(laid: Layout, rules: Rules, schedule: Schedule) -> dict[str, Any]:
 
 
 class Population:
-    """The phases of one call, trained one after the other; the last of them is the present one."""
+    """The phases of one call, trained one after the other; the last of `phases` is current."""
 
     def __init__(
         self,
@@ -184,7 +185,7 @@ class Population:
         sweep: Sweep | None,
         watch: Watch,
     ):
-        """Nothing is read, compiled or trained yet."""
+        """Make the population without reading, compiling or training anything."""
         self.laid, self.rules, self.schedule = laid, rules, schedule
         self.settings, self.sweep, self.watch = settings, sweep, watch
         self.cohorts: list[Cohort] = []
@@ -196,11 +197,11 @@ class Population:
 
     @property
     def last(self) -> bool:
-        """Whether the present phase is the last one."""
+        """Tell whether the current phase is the last one."""
         return len(self.cohorts) == len(self.schedule.counts)
 
     def load(self) -> None:
-        """Take up the decisions that are stored; raises ValueError if `select` now differs."""
+        """Load the stored decisions; raises ValueError if `select` now decides otherwise."""
         self.resumed = True
         while not self.last and (record := self._decided()) is not None:
             cohort = Cohort.of(files.read_json(record))
@@ -212,17 +213,17 @@ class Population:
             self._add(cohort)
 
     def plan(self) -> Plan:
-        """The plan of the present phase; compiled if its batch is of another size than before."""
+        """Plan the current phase; compiles if its batch has another size than the previous one."""
         number = len(self.cohorts) - 1
         size = self.schedule.sizes[number]
         if self.compiled is not None and self.compiled.groups[0].chunk == size:
             return self.compiled
-        # On the first compilation of all it is found out how many would fit.
+        # The first compilation finds out how many members would fit.
         known = number > 0 or self.resumed
         block = self.schedule.blocks[number]
         sizes = {"chunk": [size], "block": [block], "length": [self.schedule.length]}
         sizes["row"] = [self.schedule.row]
-        saved = sizes if known else None  # chosen else, as the schedule has it
+        saved = sizes if known else None  # otherwise chosen, as in the schedule
         how = {"checkpoints": self.sweep is not None, "saved": saved, "watch": self.watch}
         made = make_plan(self._layout(), self.settings, **how)
         if made.groups[0].chunk != size:
@@ -246,7 +247,7 @@ class Population:
             while not self.last:
                 record, cohort = self._record(), self._decide()
                 self._add(cohort)
-                self.phases[-1].clear()  # of what it might hold, nothing follows from this
+                self.phases[-1].clear()  # nothing in it follows from this decision
                 if record is not None:
                     files.write_json(record, cohort.record())
                 self._phase(stop)
@@ -257,21 +258,21 @@ class Population:
         return self.result(found)
 
     def result(self, found: "xarray.Dataset") -> Result:
-        """What is left: curves of all, and the members of the last phase."""
-        self.phases[-1].carry = None  # what is left must not hold the programs
+        """Make the result: curves of all, and the members of the last phase."""
+        self.phases[-1].carry = None  # the result must not keep the programs alive
         return Result(found, self._layout(), self.schedule.sizes[-1:], ((self.phases[-1],),))
 
     def _phase(self, stop: Callable[[], int]) -> None:
-        """Train the present phase to its end."""
+        """Train the current phase to its end."""
         made, phase = self.plan(), self.phases[-1]
         watch = self.watch._replace(on_segment=self._told(self.watch.on_segment))
         training = Training(self._layout(), made, ((phase,),), self.settings, watch)
         training.one(0, 0, stop, phase.until)
-        if len(self.phases) > 1:  # from now on this one has states of its own
+        if len(self.phases) > 1:  # from now on this phase has its own states
             self.phases[-2].inner.drop_states()
 
     def _decide(self) -> Cohort:
-        """Who follows the present cohort, from its stored curves."""
+        """Decide the cohort after the current one, from its stored curves."""
         rung, before, found = len(self.cohorts), self.cohorts[-1], self._standing()
         selection = decide(self.laid, self.rules, rung, found.told, before.hypers)
         if len(selection.source) != self.schedule.counts[rung]:
@@ -289,7 +290,7 @@ class Population:
         )
 
     def _standing(self) -> Standing:
-        """How the present cohort stands at its end, by the last updates of its stored curves."""
+        """Score the current cohort at its end, by the last updates of its stored curves."""
         metric, env = self.rules.metric, self.laid.groups[0].env
         stored, seeds = self.phases[-1].curves(), len(self.laid.seeds)
         count, counted = len(self.cohorts[-1].configuration), counts(env).get(metric)
@@ -311,7 +312,7 @@ class Population:
         number = len(self.cohorts)
         carry = self._carry if number else None
         if number:
-            self.phases[-1].carry = None  # complete: it has its own last state, or none at all
+            self.phases[-1].carry = None  # complete: its own last state is stored, or none is
         self.phases.append(Phase(self._store(number), self.schedule.spans[number], cohort, carry))
         self.cohorts.append(cohort)
 
@@ -321,9 +322,9 @@ class Population:
         return self.sweep.chunk(0, number, self.settings.keep, self.schedule.row)
 
     def _decided(self) -> Path | None:
-        """The decision at the end of the present phase, if it is stored.
+        """Return the file of the decision after the current phase, if it is stored.
 
-        Raises ValueError naming the file where something follows from it, and it is not there.
+        Raises ValueError naming the file if it is missing and later phases exist.
         """
         record = self._record()
         if self.sweep is None or record is None or record.exists():
@@ -334,7 +335,7 @@ class Population:
         return None
 
     def _record(self) -> Path | None:
-        """Where the decision at the end of the present phase is stored, if it is."""
+        """Return the place of the decision after the current phase; None in memory."""
         name = f"selection-{len(self.cohorts):03}.json"
         return None if self.sweep is None else self.sweep.path / "group-000" / name
 
@@ -342,7 +343,7 @@ class Population:
         return lay_out_cohort(self.laid, self.cohorts[-1])
 
     def _carry(self, like: Run) -> Run:
-        """The state that the present phase begins with, from the end of the one before."""
+        """Make the state that the current phase begins with, from the end of the previous one."""
         before, (old, new) = self.phases[-2], self.schedule.sizes[len(self.cohorts) - 2 :][:2]
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((old, *x.shape[1:]), x.dtype), like)
         found = before.restore(shapes, before.until)
@@ -362,7 +363,7 @@ class Population:
         return jax.tree.map(pick, tree.to_host(begun), carried)
 
     def _told(self, on_segment: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """Told of the present phase, tells of the whole population."""
+        """Convert progress of the current phase to that of the whole population."""
         sizes, edges = np.asarray(self.schedule.sizes), self.schedule.edges
         work = np.concatenate([[0], np.cumsum(sizes * np.diff(edges))])
         number = len(self.cohorts) - 1

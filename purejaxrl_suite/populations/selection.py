@@ -1,11 +1,12 @@
-"""Who goes on: successive halving and population-based training as pure functions on the host.
+"""Selection rules: successive halving and population-based training, pure functions on the host.
 
-A population has C configurations, all seeds of one together being the unit. At a rung a function
+A population has C configurations; the unit is a configuration with all its seeds. At a rung a
+function
 
     select(key, scores f32[C], hypers {name: f32[C]}) -> Selection
 
-decides. Scores are the larger the better, -inf for a configuration that cannot go on (`Standing`).
-It may be any function whose number of configurations C' depends on C only; arrays are numpy's.
+decides. Larger scores are better; -inf is a configuration that cannot continue (`Standing`). It may
+be any function whose number of configurations C' depends on C only; arrays are numpy's.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +22,10 @@ from purejaxrl_suite.stats import final_score, iqm, with_diverged
 
 
 class Selection(NamedTuple):
-    """C' <= C configurations in place of C.
+    """A decision: C' <= C configurations in place of C.
 
-    source: i32[C'], whose state a configuration goes on from. hypers: {name: f32[C']}, in force
-    from now on. fresh: bool[C'], where training starts anew and `source` does not matter.
+    source: i32[C'], the configuration whose state each one continues. hypers: {name: f32[C']}, in
+    force from now on. fresh: bool[C'], which ones start from scratch, so that `source` is ignored.
     """
 
     source: Any
@@ -36,13 +37,25 @@ Select = Callable[[Key, np.ndarray, Mapping[str, np.ndarray]], Selection]
 
 
 def successive_halving(keep: float = 0.5, sample: Mapping[str, Quantile] | None = None) -> Select:
-    """Drop all but the best share: Jamieson and Talwalkar 2015 (arXiv 1502.07943).
+    """Make the rule that keeps the best share: Jamieson and Talwalkar 2015 (arXiv 1502.07943).
 
-    keep: the share, in (0, 1); rounded down to whole configurations, at least one.
-    sample: None gives the freed slots back. Ranges by hyper-parameter, as `random` takes them, fill
-        them (and those of all that diverged) with new configurations; hyper-parameters without a
-        range stay what they are in the slot.
-    Raises ValueError for a share or a range that makes no sense.
+    Args:
+        keep: the share, in (0, 1), rounded down to whole configurations, at least one.
+        sample: None drops the others. Ranges by hyper-parameter, as in `search.random`, replace
+            them (and all that diverged) by new configurations; hyper-parameters without a range
+            keep the values of the slot.
+
+    Returns:
+        The rule, for `evolve(select=...)`.
+
+    Raises:
+        ValueError: the share or a range is invalid.
+
+    Example:
+        >>> rule = pjs.successive_halving(keep=0.5)
+        >>> scores, rates = np.array([3.0, 1.0]), np.array([1e-3, 1e-2])
+        >>> rule(jax.random.key(0), scores, {"learning_rate": rates}).source
+        array([0])
     """
     if not 0.0 < number("keep", keep) < 1.0:
         raise ValueError(f"keep: expected a share in (0, 1), got {keep}")
@@ -74,16 +87,23 @@ def population_based_training(
     exploit: float = 0.25,
     perturb: tuple[float, ...] = (0.8, 1.25),
 ) -> Select:
-    """Replace the worst by perturbed copies of the best: Jaderberg et al. 2017 (arXiv 1711.09846).
+    """Make the rule of population-based training: Jaderberg et al. 2017 (arXiv 1711.09846).
 
-    Truncation selection: each of the worst `exploit` (and all that diverged) copies state and
-    hyper-parameters of one of the best `exploit`, drawn uniformly. Then each hyper-parameter with
+    Truncation selection: each of the worst share `exploit` (and all that diverged) copies state and
+    hyper-parameters of one of the best share, drawn uniformly. Then each hyper-parameter with
     bounds is multiplied by one of `perturb`, drawn uniformly, and clipped to its bounds. The share
     and the factors are our setting.
 
-    bounds: {hyper-parameter: (low, high)}; all others are copied unperturbed.
-    exploit: a share in (0, 1/2], rounded down to whole configurations, at least one.
-    Raises ValueError for bounds, a share or factors that make no sense.
+    Args:
+        bounds: {hyper-parameter: (low, high)}; all others are copied unperturbed.
+        exploit: a share in (0, 1/2], rounded down to whole configurations, at least one.
+        perturb: factors.
+
+    Returns:
+        The rule, for `evolve(select=...)`.
+
+    Raises:
+        ValueError: bounds, share or factors are invalid.
     """
     if not 0.0 < number("exploit", exploit) <= 0.5:
         raise ValueError(f"exploit: expected a share in (0, 0.5], got {exploit}")
@@ -107,7 +127,7 @@ def population_based_training(
         few = min(max(1, _part(exploit, count)), count // 2)
         best = order[:few][alive[order[:few]]]
         source, lost = np.arange(count), ~alive | np.isin(np.arange(count), order[count - few :])
-        if len(best) == 0:  # nobody is worth a copy
+        if len(best) == 0:  # no configuration to copy
             return Selection(source, dict(hypers), np.zeros(count, bool))
         pick_key, factor_key = jax.random.split(key)
         pick = np.asarray(jax.random.randint(pick_key, (count,), 0, len(best)))
@@ -124,10 +144,10 @@ def population_based_training(
 
 
 class Rules(NamedTuple):
-    """How it is decided who goes on.
+    """How configurations are selected.
 
-    rungs: after which segments. window: segments before a rung whose values of `metric` count.
-    seed: what is drawn depends on it and on the rung.
+    rungs: after which segments. window: segments before a rung over which `metric` is averaged.
+    seed: random numbers depend on it and on the rung.
     """
 
     select: Select
@@ -137,13 +157,13 @@ class Rules(NamedTuple):
     seed: int
 
     def choose(self, rung: int, scores: np.ndarray, hypers: dict[str, np.ndarray]) -> Selection:
-        """The decision at a rung, counted from 1; raises ValueError if it cannot be followed."""
+        """Decide at a rung, counted from 1; raises ValueError for an invalid Selection."""
         key = jax.random.fold_in(jax.random.key(self.seed), rung)
         return checked(self.select(key, scores, dict(hypers)), hypers, len(scores))
 
 
 def ranking(scores: np.ndarray) -> np.ndarray:
-    """Indices i32[C] from the best to the worst; ties in their order, NaN last."""
+    """Return indices i32[C] from the best to the worst; ties in their order, NaN last."""
     return np.argsort(-np.asarray(scores), kind="stable")
 
 
@@ -152,12 +172,12 @@ def _part(share: float, count: int) -> int:
 
 
 def _unknown(given: Mapping[str, Any], hypers: Mapping[str, Any]) -> dict[str, Any]:
-    """What the agent does not have: kept, so that `checked` names it."""
+    """Return the hyper-parameters that the agent lacks, kept so that `checked` can name them."""
     return {name: np.zeros(0) for name in given if name not in hypers}
 
 
 def checked(selection: Any, hypers: Mapping[str, np.ndarray], count: int) -> Selection:
-    """The selection with its arrays in their types; ValueError if it cannot be followed.
+    """Convert the arrays of a selection to their types; ValueError if it is invalid.
 
     hypers: {name: f32[C]} before it. count: C.
     """
@@ -184,11 +204,12 @@ def checked(selection: Any, hypers: Mapping[str, np.ndarray], count: int) -> Sel
 
 
 def identities(ids: np.ndarray, selection: Selection, unused: int) -> np.ndarray:
-    """Ids i32[C'] of the configurations after a selection among those with `ids` i32[C].
+    """Assign ids i32[C'] to the configurations after a selection among those with `ids` i32[C].
 
-    One configuration goes on under the id of each source: the one in the same place, else the
-    first. Another copy takes over the id of what was dropped from its place, as a worker of a
-    population does. What is fresh, or a copy without such a place, gets a new id, from `unused` on.
+    One configuration continues under the id of each source: the one in the same place, or else the
+    first. Another copy takes the id of the configuration that was dropped from its place, like a
+    worker of a population. Fresh ones, and copies without such a place, get new ids, from `unused`
+    on.
     """
     heirs: dict[int, int] = {}
     for place, (source, fresh) in enumerate(zip(selection.source, selection.fresh, strict=True)):
@@ -206,10 +227,10 @@ def identities(ids: np.ndarray, selection: Selection, unused: int) -> np.ndarray
 
 
 class Standing(NamedTuple):
-    """How configurations stand at a rung.
+    """Scores of configurations at a rung.
 
-    scores: f32[C], NaN where nothing is known. out: bool[C], who cannot go on: a configuration with
-    a member that diverged, because its state would be copied along, or without any score.
+    scores: f32[C], NaN if unknown. out: bool[C], which cannot continue: configurations without a
+    score, or with a member that diverged, as its state would be copied.
     """
 
     scores: np.ndarray
@@ -217,7 +238,7 @@ class Standing(NamedTuple):
 
     @property
     def told(self) -> np.ndarray:
-        """What `Select` is told: the scores f32[C], -inf for who cannot go on."""
+        """Return the scores f32[C] for `Select`, -inf for configurations that cannot continue."""
         return np.where(self.out, np.float32(-np.inf), self.scores)
 
 
@@ -228,9 +249,17 @@ def standing(
 
     A member that diverged has the worst score of all (`stats.with_diverged`).
 
-    values, episodes: f32[C, S, U], the updates of the window, as of `final_score`. diverged:
-    bool[C, S]. random: score of a random policy, NaN where unknown.
-    Raises ValueError if nothing is known of any configuration without members that diverged.
+    Args:
+        values: f32[C, S, U], in the updates of the window, as in `final_score`.
+        episodes: f32[C, S, U], as in `final_score`.
+        diverged: bool[C, S].
+        random: score of a random policy, NaN if unknown.
+
+    Returns:
+        The scores.
+
+    Raises:
+        ValueError: no configuration without diverged members has a score.
     """
     members = final_score(values, episodes, share=1.0)
     whole = with_diverged(members[..., None], diverged[..., None], random)[..., 0]

@@ -1,4 +1,4 @@
-"""A population from its folder: its decisions as they are stored, `select` is not asked again."""
+"""Read a population from its folder, with its stored decisions; `select` is not called again."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +24,17 @@ def stored_population(
 ) -> Stored:
     """Read the folder of a population; its members are those of the last phase with a checkpoint.
 
-    laid: of its first configurations. identity: as of `stored`. Raises ValueError naming what
-    differs where the folder is of something else, and if no segment is finished.
+    Args:
+        laid: layout of the first configurations.
+        folder: of the population.
+        identity: as in `stored`.
+
+    Returns:
+        The result so far, and the share that is done.
+
+    Raises:
+        ValueError: the folder is of another run (the message names the difference), or no segment
+            is finished.
     """
     settle(Path(folder))
     sweep = Sweep(Path(folder))
@@ -48,7 +57,7 @@ def stored_population(
 def _so_far(
     laid: Layout, schedule: Schedule, phases: list[Phase]
 ) -> tuple["xarray.Dataset", float]:
-    """Curves up to the last row that was measured, and its share of all that is to be done."""
+    """Make the curves up to the last measured row, and the share of training that they cover."""
     count, edges = len(phases), schedule.edges
     begun = schedule._replace(
         edges=edges[: count + 1], counts=schedule.counts[:count], sizes=schedule.sizes[:count]
@@ -66,13 +75,13 @@ def _so_far(
 
 
 def _rows(phase: Phase) -> dict[str, np.ndarray]:
-    """As many as its last checkpoint counts; of a phase that has dropped its own, all."""
+    """Return the rows that the last checkpoint covers; all of a phase that dropped its states."""
     latest = phase.inner.latest()
     return phase.inner.curves((phase.until if latest is None else latest) - phase.first)
 
 
 def _phases(laid: Layout, sweep: Sweep, schedule: Schedule) -> list[Phase]:
-    """Those that were begun, up to the last one with a checkpoint."""
+    """Return the phases that have begun, up to the last one with a checkpoint."""
     cohorts = [first_cohort(laid)]
     while (record := _record(sweep, len(cohorts))).exists():
         cohorts.append(Cohort.of(files.read_json(record)))

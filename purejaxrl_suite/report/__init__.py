@@ -1,4 +1,4 @@
-"""What people look at: figures, tables and pages of runs and sweeps, and curves handed on."""
+"""Reports: figures, tables and pages of runs and sweeps, and exports of curves."""
 
 from purejaxrl_suite.report.animation import animate
 from purejaxrl_suite.report.comparisons import (

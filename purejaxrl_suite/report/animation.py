@@ -17,24 +17,25 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 192
-"""Pixels that the longer side of a picture is brought to, about."""
+"""Pixels of the longer side of a picture, about."""
 CAPTION = 18
 """Pixels above each picture."""
 GAP = 6
 MILLISECONDS = 80
-"""Of a frame; the last one stands for `LAST`."""
+"""Duration of a frame; that of the last one is `LAST`."""
 LAST = 1500
 AT_ONCE = 16
 """Frames that are drawn at once."""
 SAMPLES = 8
-"""Frames that the palette is from."""
+"""Frames from which the palette is computed."""
 COLOURS = 128
 
 
 class Episode(NamedTuple):
-    """states: of the environment, leaves [T + 1, ...]. total: f32[T + 1], return so far.
+    """An episode; after its end the last state is repeated.
 
-    time: i32[T + 1], steps taken. An episode that is over stands still.
+    states: of the environment, leaves [T + 1, ...]. total: f32[T + 1], return so far.
+    time: i32[T + 1], steps taken.
     """
 
     states: PyTree
@@ -51,16 +52,25 @@ def animate(
     key: Key | int = 0,
     explore: bool = False,
 ) -> np.ndarray:
-    """Write a GIF of members of one agent, each in its first episode, side by side.
+    """Write a GIF of members of one agent, each playing one episode, side by side.
 
-    All begin with the same draw of a start. Who is done first stands still until the others are.
+    All start states are drawn with the same key. A finished episode shows its last state until all
+    are finished.
 
-    policies: such as `[result.policy(seed=s) for s in range(4)]`. names: written above them;
-    their numbers by default. steps: that are shown at most. explore: False acts greedily, True
-    samples as in training.
-    Returns f32[S], the returns of what is shown.
-    Raises ValueError for no policy, policies of several agents or environments, and where the
-    environment draws nothing.
+    Args:
+        policies: such as `[result.policy(seed=s) for s in range(4)]`.
+        path: the file to write.
+        names: written above the pictures; their numbers by default.
+        steps: the most that are shown.
+        key: of start states and actions.
+        explore: False acts greedily, True samples as in training.
+
+    Returns:
+        f32[S], the returns of the shown episodes.
+
+    Raises:
+        ValueError: there is no policy, policies have several agents or environments, or the
+            environment draws no pictures.
     """
     agent, env = _common(policies)
     if steps < 1:
@@ -82,7 +92,7 @@ def animate(
 
 
 def _common(policies: Sequence[Policy]) -> tuple[Agent, Environment]:
-    """The agent and the environment of all."""
+    """Return the agent and the environment that all policies share."""
     if not policies:
         raise ValueError("policies: expected at least one, got none")
     agent, env = policies[0].agent, policies[0].env
@@ -96,7 +106,7 @@ def _common(policies: Sequence[Policy]) -> tuple[Agent, Environment]:
 def player(
     agent: Agent, env: Environment, steps: int, explore: bool
 ) -> Callable[[Key, Any, PyTree, Any], Episode]:
-    """(key, hypers, env_params, agent state) -> the first episode of one member, of `steps`."""
+    """Make (key, hypers, env_params, agent state) -> an episode of one member, of `steps`."""
 
     def play(key: Key, hypers: Any, params: PyTree, state: Any) -> Episode:
         hypers = agent.anneal(hypers, ENDED)
@@ -125,7 +135,7 @@ def player(
 
 
 class _Film(NamedTuple):
-    """What is drawn of episodes with leaves [T + 1, S, ...]."""
+    """Pictures of episodes with leaves [T + 1, S, ...]."""
 
     env: Environment
     params: PyTree
@@ -133,7 +143,7 @@ class _Film(NamedTuple):
     names: Sequence[str]
 
     def frames(self, index: np.ndarray) -> Iterator["Image.Image"]:
-        """The frames at some times; a few are drawn at once."""
+        """Draw the frames at some times, a few at once."""
         render: Any = self.env.render
         draw = jax.jit(jax.vmap(jax.vmap(render), (None, 0)))
         for start in range(0, len(index), AT_ONCE):
@@ -144,14 +154,14 @@ class _Film(NamedTuple):
                 yield _mosaic(pictures, self.captions(time))
 
     def captions(self, time: int) -> list[str]:
-        """A line for each member."""
+        """Write a line for each member."""
         total, steps = (np.asarray(x[time]) for x in (self.episode.total, self.episode.time))
         columns = zip(self.names, total, steps, strict=True)
         return [f"{name}   return {found:.3g}   step {step}" for name, found, step in columns]
 
 
 def _mosaic(pictures: np.ndarray, captions: Sequence[str]) -> "Image.Image":
-    """The pictures of all members in a grid, each below its caption."""
+    """Arrange the pictures of all members in a grid, each below its caption."""
     from PIL import Image, ImageDraw, ImageFont
 
     tiles = [_resized(picture) for picture in pictures]
@@ -169,7 +179,7 @@ def _mosaic(pictures: np.ndarray, captions: Sequence[str]) -> "Image.Image":
 
 
 def _resized(picture: np.ndarray) -> "Image.Image":
-    """Whole pixels where it grows, smooth where it shrinks."""
+    """Resize a picture: by whole pixels to enlarge it, smoothly to shrink it."""
     from PIL import Image
 
     image, side = Image.fromarray(picture), max(picture.shape[:2])
@@ -181,7 +191,7 @@ def _resized(picture: np.ndarray) -> "Image.Image":
 
 
 def _palette(frames: Sequence["Image.Image"]) -> "Image.Image":
-    """One palette for all frames: what does not move stays the same, and the file small."""
+    """Make one palette for all frames, so that still parts stay equal and the file small."""
     from PIL import Image
 
     strip = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames]))

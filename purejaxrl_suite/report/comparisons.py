@@ -1,7 +1,7 @@
 """Figures that compare algorithms: intervals, profiles, probabilities of improvement, scaling.
 
-They draw what `stats` returns, in the style of the other figures; kinds and their reading follow
-Agarwal et al. 2021 (arXiv 2108.13264). Where an interval is NaN (one seed) there is none to see.
+They draw results of `stats`, in the style of the other figures; the kinds of figures follow Agarwal
+et al. 2021 (arXiv 2108.13264). An interval of NaN (one seed) is not drawn.
 """
 
 import textwrap
@@ -22,9 +22,9 @@ from purejaxrl_suite.report.summary import spread
 from purejaxrl_suite.stats import Effect, Estimate
 
 MOST = 30
-"""Rows of a panel."""
+"""The most rows of a panel."""
 MARKERS = "osD^vPX"
-"""Of lines, so that they differ without colour, too."""
+"""Markers of lines, so that they differ without colour, too."""
 
 
 def intervals(
@@ -34,9 +34,17 @@ def intervals(
 ) -> Figure:
     """Plot estimates with their intervals: a panel per measure, a row per algorithm.
 
-    estimates: {measure: {algorithm: Estimate of f32[]}}, such as `{"IQM": {"ppo": estimate(...)}}`.
-    path: where to write the picture, if anywhere. label: what the measures are in.
-    Raises ValueError where measures have other algorithms, or an estimate is not one number.
+    Args:
+        estimates: {measure: {algorithm: Estimate of f32[]}}, such as
+            `{"IQM": {"ppo": estimate(...)}}`.
+        path: where to write the picture, if anywhere.
+        label: unit of the measures.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: measures have different algorithms, or an estimate is not one number.
     """
     names = list(next(iter(estimates.values()), ()))
     _check_count("estimates", names)
@@ -57,12 +65,21 @@ def intervals(
 
 
 def ranked(curves: Any, metric: str = "episode_return", path: str | Path | None = None) -> Figure:
-    """Plot final scores with their intervals, best first: interventions, or whatever was varied.
+    """Plot final scores of configurations with their intervals, best first.
 
-    curves: `Result.curves`, or {label: curves}. A panel per environment, a row for each of its best
-        30 configurations: the interquartile mean over seeds of final scores, as in `best`.
-    metric: what is better when it is higher. path: where to write the picture, if anywhere.
-    Raises ValueError for no curves, or a metric that some of them lack.
+    A panel per environment, a row for each of its best 30 configurations: the interquartile mean
+    over seeds of final scores, as in `best`.
+
+    Args:
+        curves: `Result.curves`, or {label: curves}.
+        metric: of which higher is better.
+        path: where to write the picture, if anywhere.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there are no curves, or some lack the metric.
     """
     ranking = best(curves, metric)
     shown = ranking.first(MOST)
@@ -85,11 +102,19 @@ def ranked(curves: Any, metric: str = "episode_return", path: str | Path | None 
 def improvement(effects: Mapping[str, Effect], path: str | Path | None = None) -> Figure:
     """Plot probabilities of improvement with their intervals, a bar per comparison.
 
-    Bars begin at 1/2, where neither is better. An interval that excludes 1/2 says that a run of X
-    more often beats a run of Y than not, or the reverse; it does not say by how much.
+    Bars begin at 1/2, where neither is better. An interval that excludes 1/2 means that a run of X
+    beats a run of Y more often than not, or the reverse; it does not say by how much.
 
-    effects: {"X > Y": Effect of f32[]}, such as `compare(key, x, y, probability_of_improvement)`.
-    Raises ValueError for none, or one that is not one number.
+    Args:
+        effects: {"X > Y": Effect of f32[]}, such as `compare(key, x, y,
+            probability_of_improvement, paired=False)`.
+        path: where to write the picture, if anywhere.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there are no effects, or one is not one number.
     """
     _check_count("effects", effects)
     rows = [_numbers(name, effect, ()) for name, effect in effects.items()]
@@ -116,12 +141,21 @@ def performance_profiles(
 ) -> Figure:
     """Plot the share of runs that score more than tau, with pointwise intervals.
 
-    What lies above another everywhere is better whatever score is asked for; where two cross, that
-    depends on the score. The area under a profile of scores >= 0 is their mean.
+    An algorithm whose profile is above another everywhere is better at every score; if two cross,
+    it depends on the score. The area under a profile of scores >= 0 is their mean.
 
-    taus: [K]. profiles: {algorithm: Estimate of f32[K]}, such as
-        `estimate(key, scores, partial(performance_profile, taus=taus))`.
-    Raises ValueError for none or more than seven, or one that is not [K].
+    Args:
+        taus: [K].
+        profiles: {algorithm: Estimate of f32[K]}, such as
+            `estimate(key, scores, partial(performance_profile, taus=taus))`.
+        path: where to write the picture, if anywhere.
+        label: name of the axis of tau.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there are none or more than seven, or one is not [K].
     """
     _check_count("profiles", profiles, most=len(COLOURS))
     at = np.asarray(taus, float)
@@ -150,12 +184,21 @@ def scaling(
     label: str = "normalized score",
     logarithmic: bool = False,
 ) -> Figure:
-    """Plot a score with its interval against a size on a logarithmic axis.
+    """Plot scores with their intervals against a size on a logarithmic axis.
 
-    sizes: [K], positive: parameters, experts, environments. scores: {algorithm: Estimate of
-        f32[K]}, a line each. size, label: names of the axes. logarithmic: the score's axis, too,
-        on which a power law is a straight line.
-    Raises ValueError for none or more than seven, one that is not [K], sizes that are not positive.
+    Args:
+        sizes: [K], positive: parameters, experts, environments.
+        scores: {algorithm: Estimate of f32[K]}, a line each.
+        path: where to write the picture, if anywhere.
+        size: name of the axis of sizes.
+        label: name of the axis of scores.
+        logarithmic: make that axis logarithmic, too, so that a power law is a straight line.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there are none or more than seven, one is not [K], or sizes are not positive.
     """
     _check_count("scores", scores, most=len(COLOURS))
     at = np.asarray(sizes, float)
@@ -185,7 +228,7 @@ def scaling(
 
 
 def _rows(ax: Axes, rows: Sequence[Any], colours: Sequence[str], *, band: bool = True) -> None:
-    """An interval per row from the top down, its value a tick in it."""
+    """Draw an interval per row from the top down, with its value as a tick."""
     for y, (value, low, high) in enumerate(rows):
         colour = colours[y % len(colours)]
         if band:
@@ -193,7 +236,7 @@ def _rows(ax: Axes, rows: Sequence[Any], colours: Sequence[str], *, band: bool =
         else:
             ax.plot([low, high], [y, y], color=colour)
         ax.plot([value, value], [y - 0.3, y + 0.3], color=colour, linewidth=2.5)
-    ax.use_sticky_edges = False  # bars would begin at the edge of the panel
+    ax.use_sticky_edges = False  # otherwise bars begin at the edge of the panel
     ax.margins(x=0.08)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -202,13 +245,13 @@ def _rows(ax: Axes, rows: Sequence[Any], colours: Sequence[str], *, band: bool =
 
 
 def _line(ax: Axes, number: int, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
-    """A line that is told from others by dashes, too."""
+    """Draw a line with its own dashes."""
     dashes: Any = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
     ax.plot(x, y, color=COLOURS[number], linestyle=dashes[number % len(dashes)], **style)
 
 
 def _numbers(name: str, found: Estimate | Effect, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Value, low and high of one shape."""
+    """Return value, low and high, checked to have one shape."""
     arrays = [np.asarray(x, float) for x in (found.value, found.low, found.high)]
     if any(x.shape != shape for x in arrays):
         raise ValueError(f"{name}: expected numbers of shape {shape}, got {arrays[0].shape}")
@@ -222,5 +265,5 @@ def _check_count(argument: str, names: Collection[str], most: int | None = None)
 
 
 def _width(names: Collection[str]) -> float:
-    """Inches that the longest of them takes, about."""
+    """Estimate the width of the longest name in inches."""
     return CHARACTER * max(map(len, names))

@@ -1,4 +1,4 @@
-"""A sweep taken apart: its configurations, each with a label and with curves over (seed, step)."""
+"""Split a sweep into its configurations, each with a label and curves over (seed, step)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 POSITIONS = ("configuration", "config")
-"""Axes whose labels only count; what they stand for lies along them."""
+"""Axes whose labels are only numbers; the settings are coordinates along them."""
 
 
 class Configuration(NamedTuple):
     """One configuration of a run or a sweep.
 
-    run: label of the dataset that it is from, "" where there is only one. environment: its id.
-    settings: {name: value} of all else that was varied. at: {axis: label}, for `curves.sel` and
-    `Result.policy`. curves: over (seed, step).
+    run: label of its dataset, "" if there is only one. environment: its id. settings: {name: value}
+    of all else that was varied. at: {axis: label}, for `curves.sel` and `Result.policy`. curves:
+    over (seed, step).
     """
 
     run: str
@@ -25,25 +25,25 @@ class Configuration(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Such as `learning_rate=0.0003, gamma=0.99`; of a run its own label or its agent."""
+        """Write `learning_rate=0.0003, gamma=0.99`; for a single run its label or agent."""
         text = describe(self.settings)
         return ", ".join(x for x in (self.run, text) if x) or str(self.curves.attrs.get("agent"))
 
 
 def configurations(curves: Any) -> list[Configuration]:
-    """All configurations of `Result.curves`, or of {label: curves}, in the order of their axes."""
-    if hasattr(curves, "data_vars"):  # a dataset is a mapping too
+    """List all configurations of `Result.curves`, or of {label: curves}, in axis order."""
+    if hasattr(curves, "data_vars"):  # a dataset is a mapping, too
         return _configurations("", curves)
     return [one for run, dataset in curves.items() for one in _configurations(str(run), dataset)]
 
 
 def describe(settings: Mapping[str, Any]) -> str:
-    """`learning_rate=0.0003, gamma=0.99`."""
+    """Write settings as `learning_rate=0.0003, gamma=0.99`."""
     return ", ".join(f"{name}={short(value)}" for name, value in settings.items())
 
 
 def short(value: Any) -> str:
-    """A value for people: as it was written, or in few digits (of its distance from 1, too)."""
+    """Write a value for people: as the user wrote it, or in few digits (also near 1)."""
     if not isinstance(value, float) or written(value):
         return f"{value:.6g}" if isinstance(value, float) else str(value)
     close = (f"{value:.{digits}g}" for digits in range(3, 8))
@@ -52,12 +52,12 @@ def short(value: Any) -> str:
 
 
 def written(value: float) -> bool:
-    """Whether six digits say it all, as they do of what people write and of few drawn numbers."""
+    """Tell whether six digits are exact, as for numbers that people write but few drawn ones."""
     return float(f"{value:.6g}") == value
 
 
 def parameters(scores: Sequence[Any]) -> list[str]:
-    """Names of the settings that take more than one value among configurations, or their scores."""
+    """List the settings that take more than one value among configurations or scores."""
     values: dict[str, set[Any]] = {}
     for one in scores:
         for name, value in one.settings.items():
@@ -75,7 +75,7 @@ def _configurations(run: str, dataset: Any) -> list[Configuration]:
 
 
 def _axes(dataset: Any) -> list[str]:
-    """What was varied: the axes of the curves beside seeds and steps, in their order."""
+    """List the axes of the curves other than seeds and steps, in their order."""
     shapes = [x.dims for x in dataset.data_vars.values() if {"seed", "step"} <= set(x.dims)]
     if not shapes:
         raise ValueError(f"curves: expected variables over (seed, step), got {dict(dataset.sizes)}")
@@ -98,7 +98,7 @@ def _configuration(run: str, dataset: Any, index: dict[str, int]) -> Configurati
 
 
 def _own_steps(one: Any) -> Any:
-    """Without the steps at which only other groups of the sweep were measured."""
+    """Drop the steps at which only other groups of the sweep were measured."""
     if "steps_per_second" not in one:
         return one
     own = np.isfinite(one["steps_per_second"].values)
@@ -106,5 +106,5 @@ def _own_steps(one: Any) -> Any:
 
 
 def _plain(scalar: Any) -> Any:
-    """The Python value of a scalar coordinate."""
+    """Convert a scalar coordinate to a Python value."""
     return scalar.values.item()

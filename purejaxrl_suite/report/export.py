@@ -1,8 +1,8 @@
-"""Curves handed on: to tables, to netCDF, to TensorBoard, Weights & Biases and MLflow.
+"""Export curves to tables, netCDF, TensorBoard, Weights & Biases and MLflow.
 
 Everything is written from finished curves, after training: no compiled program calls back. Updates
-in which a member finished no episode (NaN) are missing there, too. What is not among the suite's
-own dependencies is an extra, and named where it is missing.
+in which a member finished no episode (NaN) are left out. Packages that the suite does not depend on
+are extras; an error names a missing one.
 """
 
 import json
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import pandas
 
 BATCH = 1000
-"""Values that MLflow takes at once."""
+"""The most values that MLflow takes at once."""
 
 
 class Member(NamedTuple):
     """One seed of one configuration.
 
-    name: such as `learning_rate=0.001/seed-3`. settings: all that was chosen for it. steps: [U],
+    name: such as `learning_rate=0.001/seed-3`. settings: all its settings. steps: [U],
     environment steps. values: {metric: f32[U]}.
     """
 
@@ -41,11 +41,11 @@ class Member(NamedTuple):
 
 
 def frame(curves: Any) -> "pandas.DataFrame":
-    """A tidy table: a row per member and update, a column for what was varied, seed, step, metrics.
+    """Make a tidy table: a row per member and update, columns for settings, seed, step, metrics.
 
-    curves: `Result.curves`, or {label: curves}. What is known of a member or an update only, such
-    as `diverged`, stands in all its rows. `frame.attrs["records"]` is {label: the record of what
-    ran}, the label of a single dataset being "".
+    curves: `Result.curves`, or {label: curves}. Values of a whole member or update, such as
+    `diverged`, are repeated in all its rows. `frame.attrs["records"]` is {label: record of the
+    run}; the label of a single dataset is "".
     """
     import pandas
 
@@ -62,15 +62,15 @@ def frame(curves: Any) -> "pandas.DataFrame":
 
 
 def records(curves: Any) -> dict[str, dict[str, Any]]:
-    """{label: the record of what ran}; {} of curves that are older than it."""
+    """Return {label: record of the run}; {} for older curves without one."""
     found = {"": curves} if hasattr(curves, "data_vars") else curves
     return {str(label): settings.record(one) for label, one in found.items()}
 
 
 def to_csv(curves: Any, path: str | Path) -> None:
-    """Write the `frame` as text with commas; missing values are empty.
+    """Write the `frame` as CSV; missing values are empty.
 
-    What the text has no place for, the records of what ran, is a file beside it: PATH.json.
+    The records of the runs, which CSV has no place for, go to a file beside it: PATH.json.
     """
     path = Path(place("path", path, "a file"))
     beside = path.with_name(f"{path.name}.json")
@@ -80,9 +80,9 @@ def to_csv(curves: Any, path: str | Path) -> None:
 
 
 def to_parquet(curves: Any, path: str | Path) -> None:
-    """Write the `frame` in columns, as pandas, polars and DuckDB read them (extra `parquet`).
+    """Write the `frame` as Parquet, for pandas, polars and DuckDB (extra `parquet`).
 
-    pandas reads its `attrs` back, too.
+    pandas also reads its `attrs` back.
     """
     _load("pyarrow", "parquet")
     with _new(path) as new:
@@ -92,10 +92,11 @@ def to_parquet(curves: Any, path: str | Path) -> None:
 def to_netcdf(curves: Any, path: str | Path) -> None:
     """Write the dataset itself, with its axes, units and attributes, as netCDF 3.
 
-    Integers of that format end at 2^31 - 1; where there is a larger one (seeds, steps), numbers are
+    Integers of that format end at 2^31 - 1; a variable with a larger one (seeds, steps) becomes
     float64, which is exact to 2^53.
 
-    Raises ValueError for several datasets: a file holds one.
+    Raises:
+        ValueError: there are several datasets: a file holds one.
     """
     if not hasattr(curves, "data_vars"):
         raise ValueError("curves: expected one dataset, a netCDF file holds no more")
@@ -108,13 +109,13 @@ def to_netcdf(curves: Any, path: str | Path) -> None:
 
 
 def _netcdf_dtype(values: np.ndarray) -> np.dtype:
-    """The dtype of values, or float64 for integers that are none of netCDF 3."""
+    """Return the dtype of values, or float64 for integers that netCDF 3 cannot hold."""
     large = values.dtype.kind in "iu" and values.size and np.abs(values).max() >= 2**31
     return np.dtype(np.float64) if large else values.dtype
 
 
 def _netcdf_number(value: Any) -> Any:
-    """An attribute; a float where it is an integer that is none of netCDF 3."""
+    """Return an attribute, as a float if it is an integer that netCDF 3 cannot hold."""
     return float(value) if isinstance(value, int) and abs(value) >= 2**31 else value
 
 
@@ -132,7 +133,13 @@ def to_tensorboard(curves: Any, path: str | Path) -> None:
 def to_wandb(curves: Any, project: str, **options: Any) -> None:
     """Log a run per member to Weights & Biases, by environment steps (extra `wandb`).
 
-    options: for `wandb.init`, such as `entity`, `group`, `dir` or `mode="offline"`.
+    Args:
+        curves: `Result.curves`, or {label: curves}.
+        project: of Weights & Biases.
+        **options: for `wandb.init`, such as `entity`, `group`, `dir` or `mode="offline"`.
+
+    Raises:
+        ValueError: there are no curves, or wandb is not installed.
     """
     wandb = _load("wandb", "wandb")
     for member in members(curves):
@@ -149,7 +156,13 @@ def to_wandb(curves: Any, project: str, **options: Any) -> None:
 def to_mlflow(curves: Any, experiment: str, tracking_uri: str | None = None) -> None:
     """Log a run per member to an MLflow experiment, by environment steps (extra `mlflow`).
 
-    experiment: its name; made where there is none. tracking_uri: MLflow's own setting by default.
+    Args:
+        curves: `Result.curves`, or {label: curves}.
+        experiment: its name; it is created if needed.
+        tracking_uri: None is MLflow's own setting.
+
+    Raises:
+        ValueError: there are no curves, or mlflow is not installed.
     """
     mlflow = _load("mlflow", "mlflow")
     entities = import_module("mlflow.entities")
@@ -170,7 +183,7 @@ def to_mlflow(curves: Any, experiment: str, tracking_uri: str | None = None) -> 
 
 
 def members(curves: Any) -> Iterator[Member]:
-    """Every seed of every configuration, with all metrics that it has over steps."""
+    """Yield every seed of every configuration, with all metrics over steps."""
     found = _found(curves)
     for one in found:
         text = describe(one.settings) if len(found) > 1 else ""
@@ -189,7 +202,7 @@ def _member(one: Configuration, name: str, seed: int) -> Member:
 
 
 def _points(member: Member) -> Iterator[tuple[str, int, float]]:
-    """(metric, environment step, value) of all that was measured."""
+    """Yield (metric, environment step, value) of all measured values."""
     for metric, values in member.values.items():
         for i in np.flatnonzero(np.isfinite(values)):
             yield metric, int(member.steps[i]), float(values[i])
@@ -207,13 +220,13 @@ def _found(curves: Any) -> list[Configuration]:
 
 
 def _inside(name: str) -> str:
-    """The name of a member as a path that stays in its folder: no root, no way up."""
+    """Turn the name of a member into a path that stays in its folder."""
     parts = re.sub(r"[^\w=.,/-]+", "_", name).split("/")
     return "/".join(part if part.strip(".") else "_" for part in parts)
 
 
 def _new(path: str | Path) -> AbstractContextManager[Path]:
-    """Where to write what appears at `path` when it is complete; nothing may stand there."""
+    """Yield a place to write; it becomes `path`, which must not exist, when it is complete."""
     new = Path(place("path", path, "a file or a folder"))
     if new.exists():
         raise ValueError(f"path: {path} exists already; choose another or remove it")
@@ -221,7 +234,7 @@ def _new(path: str | Path) -> AbstractContextManager[Path]:
 
 
 def _load(module: str, extra: str) -> Any:
-    """A module of an extra; ValueError that says how to get it."""
+    """Import a module of an extra; ValueError that says how to install it."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -15,7 +15,7 @@ from purejaxrl_suite.report.plain import without_formulas
 from purejaxrl_suite.report.ranking import shortlist
 from purejaxrl_suite.report.summary import binned, diverged, estimate, spread
 
-# Okabe and Ito 2008, "Color universal design": told apart by colour-blind readers; yellow left out.
+# Okabe and Ito 2008, "Color universal design", for colour-blind readers; without yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: Any = {
     "font.size": 9.0,
@@ -31,22 +31,33 @@ STYLE: Any = {
 }
 EVALUATED = "evaluation_return"
 FEW = 5
-"""Lines that are drawn of more than there are colours for."""
+"""Lines that are drawn if there are more than colours."""
 CHARACTER = 0.075
-"""Width of one in inches, about."""
+"""Width of a character in inches, about."""
 
 
 def learning_curves(
     curves: Any, metric: str | None = None, path: str | Path | None = None
 ) -> Figure:
-    """Plot the interquartile mean over seeds and its 95 % bootstrap interval against experience.
+    """Plot the interquartile mean over seeds and its 95 % bootstrap interval against steps.
 
-    curves: `Result.curves`, or {label: curves}. One panel per environment, one line per
-        configuration; of more than seven the best five, by final score.
-    metric: name of a variable of the curves; plotted as means over at most 50 windows. By default
-        `evaluation_return` where all of them have it, else `episode_return`.
-    path: where to write the picture, if anywhere (PNG, PDF or SVG by its suffix).
-    Raises ValueError for no curves, or a metric that some of them lack.
+    Args:
+        curves: `Result.curves`, or {label: curves}. There is one panel per environment and one line
+            per configuration; of more than seven only the best five, by final score.
+        metric: name of a variable of the curves; plotted as means over at most 50 windows. None is
+            `evaluation_return` if all of them have it, else `episode_return`.
+        path: where to write the picture, if anywhere (PNG, PDF or SVG by its suffix).
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there are no curves, or some lack the metric.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> result = pjs.run(pjs.ppo(env), env, seeds=4, steps=1e5)
+        >>> figure = pjs.report.learning_curves(result.curves, path="cartpole.png")
     """
     found = configurations(curves)
     if not found:
@@ -71,13 +82,13 @@ def learning_curves(
 
 
 def shown_first(found: Sequence[Configuration]) -> str:
-    """The metric of learning curves: returns of evaluations, where there are some of all."""
+    """Choose the metric of learning curves: returns of evaluations, if all curves have them."""
     evaluated = all(EVALUATED in one.curves for one in found)
     return EVALUATED if evaluated else "episode_return"
 
 
 def save(figure: Figure, path: str | Path | None) -> None:
-    """Finish a figure; write it, and the folder that it is in, where there is a path."""
+    """Finish a figure; if there is a path, write it and make its folder."""
     without_formulas(figure)
     if path is not None:
         where = Path(place("path", path, "a file"))
@@ -86,7 +97,7 @@ def save(figure: Figure, path: str | Path | None) -> None:
 
 
 def axis_label(attributes: Mapping[str, str], metric: str) -> str:
-    """`episode return [reward]`, from the attributes of a variable."""
+    """Write `episode return [reward]`, from the attributes of a variable."""
     name = attributes.get("long_name", metric.replace("_", " "))
     units = attributes.get("units", "")
     return name + (f" [{units}]" if units not in ("", "1") else "")
@@ -112,13 +123,13 @@ def _panel(ax: Axes, lines: Sequence[tuple[str, Configuration]], metric: str) ->
 
 
 def line_name(one: Configuration) -> str:
-    """The label, and how many members are not in the line."""
+    """Write the label, and how many members are not in the line."""
     lost = int(diverged(one.curves).sum())
     return one.label + f" ({lost}/{one.curves.sizes['seed']} diverged)" * (lost > 0)
 
 
 def label_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Write each label beside the end of its line, moved where it would cover another."""
+    """Write each label beside the end of its line, shifted if it would cover another."""
     gap, free = 0.06, -1.0
     heights = {}
     to_axes, right = ax.transData + ax.transAxes.inverted(), ax.get_xlim()[1]

@@ -1,6 +1,6 @@
-"""What a study found, in words and tables: gates, claims with rulings, and all studies together.
+"""Findings of studies in words and tables: gates, claims with rulings, and all studies together.
 
-Whatever is said of a result stands beside the seeds, steps and tasks that it is from.
+Every result is shown with its seeds, steps and tasks.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ STYLE = {
 
 
 def findings(outcome: StudyResult) -> Table:
-    """A row per claim: what it expects, what was found of what, the ruling. Print it with rich."""
+    """Tabulate claims: expectation, finding with its data, ruling. Print it with rich."""
     made, count = outcome.made, len(outcome.findings)
     caption = f"{outcome.preset}: {size(outcome.budget)}; {made['device']}, commit {made['commit']}"
     caption += members(outcome)
@@ -47,7 +47,7 @@ def findings(outcome: StudyResult) -> Table:
 
 
 def members(outcome: StudyResult) -> str:
-    """How many members diverged or have no final return, for a caption; "" where none did."""
+    """Say how many members diverged or have no final return, for a caption; "" if none."""
     curves = outcome.curves
     missing = sum(score != score for one in curves for score in one.final)
     total, lost = sum(len(one.final) for one in curves), sum(one.diverged for one in curves)
@@ -55,7 +55,7 @@ def members(outcome: StudyResult) -> str:
 
 
 def gates(outcome: StudyResult) -> Table:
-    """A row per gate: what it asks, and what was measured of what. Print it with rich."""
+    """Tabulate gates: condition, and measure with its data. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     for name in ("gate", "asks", "measured", "of"):
         table.add_column(name, overflow="fold", ratio=2)
@@ -68,7 +68,7 @@ def gates(outcome: StudyResult) -> Table:
 
 
 def claims(study: Study) -> Table:
-    """A row per claim of a study: what it is about, expects and hangs on. Print it with rich."""
+    """Tabulate the claims of a study: subject, expectation and gates. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     table.add_column("claim", overflow="fold", ratio=3)
     table.add_column("arms", overflow="fold", ratio=1)
@@ -81,7 +81,7 @@ def claims(study: Study) -> Table:
 
 
 def conditions(study: Study) -> Table:
-    """A row per gate of a study: what it asks, and what would be needed. Print it with rich."""
+    """Tabulate the gates of a study: condition, and remedy. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     for name in ("gate", "asks", "if not"):
         table.add_column(name, overflow="fold", ratio=2)
@@ -91,7 +91,7 @@ def conditions(study: Study) -> Table:
 
 
 def arms(planned: Mapping[str, Experiment]) -> Table:
-    """A row per arm: what is trained. Print it with rich."""
+    """Tabulate arms: what is trained. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     for name in ("arm", "agent", "environments"):
         table.add_column(name, overflow="fold")
@@ -109,9 +109,9 @@ def arms(planned: Mapping[str, Experiment]) -> Table:
 
 
 def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, StudyResult]]) -> Table:
-    """A row per result of each study: how many claims hold, of what. Print it with rich.
+    """Tabulate the results of studies: how many claims hold, on what data. Print it with rich.
 
-    texts: {study: its text}. results: {study: {preset: outcome}}, empty where it has not run.
+    texts: {study: its text}. results: {study: {preset: result}}, empty for studies without one.
     """
     table = PlainTable(box=SIMPLE_HEAD)
     table.add_column("study", no_wrap=True)
@@ -126,7 +126,7 @@ def overview(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, Study
 
 
 def tally(one: StudyResult) -> str:
-    """Such as `2 CONFIRMED, 1 INCONCLUSIVE`."""
+    """Count rulings, such as `2 CONFIRMED, 1 INCONCLUSIVE`."""
     count = Counter(found.verdict for found in one.findings)
     if count[Ruling.NOT_JUDGED]:
         return f"{count[Ruling.NOT_JUDGED]} effects, not judged"
@@ -134,13 +134,13 @@ def tally(one: StudyResult) -> str:
 
 
 def size(budget: Budget) -> str:
-    """Such as `16 seeds x 100 k steps, Catch-bsuite`."""
+    """Write a budget, such as `16 seeds x 100 k steps, Catch-bsuite`."""
     amount = f"{budget.seeds} seeds x {engineering(budget.steps)} steps"
     return ", ".join((amount, *budget.environments))
 
 
 def trained(outcome: StudyResult, one: Finding | Checked) -> str:
-    """What a finding or a gate is from, such as `ppo, 16 seeds x 100 k steps, Catch-bsuite`."""
+    """Write the data of a finding or gate, such as `ppo, 16 seeds x 100 k steps, Catch-bsuite`."""
     costs = [outcome.arms[name] for name in one.over]
     agents = dict.fromkeys(cost.agent for cost in costs)
     seeds = min(cost.seeds for cost in costs)
@@ -153,7 +153,7 @@ def trained(outcome: StudyResult, one: Finding | Checked) -> str:
 
 
 def expected(one: Any) -> str:
-    """What a claim or a finding expects of its effect, such as `more than 0 by 0.05, THC`."""
+    """Write the expectation of a claim or finding, such as `more than 0 by 0.05, THC`."""
     name = getattr(one.direction, "name", one.direction)
     link = "to" if name == "equal" else "than"
     within = f" ±{one.smallest:g}" if name == "equal" else f", at least by {one.smallest:g}"
@@ -161,20 +161,20 @@ def expected(one: Any) -> str:
 
 
 def required(one: Any) -> str:
-    """What a gate asks of its measure, such as `more than 0.3 (normalized score)`."""
+    """Write the condition of a gate, such as `more than 0.3 (normalized score)`."""
     name = getattr(one.direction, "name", one.direction)
     return f"{name} than {one.bound:g} ({one.unit})"
 
 
 def interval(one: Any) -> str:
-    """Such as `0.123 [0.05, 0.2]`; a number alone where it is one without an interval."""
+    """Write `0.123 [0.05, 0.2]`, or only a number without an interval."""
     return f"{one.value:.3g}" if one.low == one.value == one.high else _numbers(one)
 
 
 def effect(one: Finding, unit: str = "") -> str:
-    """Such as `0.123 [0.05, 0.2]`, what else than seeds was counted, how many would decide.
+    """Write `0.123 [0.05, 0.2]`, the sample if not seeds, and how many seeds would decide.
 
-    And that too few seeds have a score, where no verdict fell for want of them.
+    Also says if there is no verdict because too few seeds have a score.
     """
     few = one.verdict == Ruling.INCONCLUSIVE and one.seeds < MINIMUM_SEEDS
     lacking = f"; only {one.seeds} {one.counted or 'seeds'} have a score" * few
@@ -184,7 +184,7 @@ def effect(one: Finding, unit: str = "") -> str:
 
 
 def _numbers(one: Any) -> str:
-    """Such as `0.123 [0.05, 0.2]`, or what is not known of it."""
+    """Write `0.123 [0.05, 0.2]`, or what is unknown."""
     if one.value != one.value:
         return "unknown"
     known = one.low == one.low and one.high == one.high
@@ -192,18 +192,18 @@ def _numbers(one: Any) -> str:
 
 
 def adjusted(one: Finding) -> str:
-    """The interval and verdict that are left among all claims of the study; "" without verdicts."""
+    """Write interval and verdict after adjustment for all claims of the study; "" without."""
     found = one.adjusted
     return f"[{found.low:.3g}, {found.high:.3g}] {found.verdict}" if found else ""
 
 
 def verdict(one: Finding) -> str:
-    """The ruling, and which gates failed."""
+    """Write the ruling, and which gates failed."""
     return f"{one.verdict}: {', '.join(one.failed)}" if one.failed else str(one.verdict)
 
 
 def shortfalls(outcome: StudyResult) -> dict[str, str]:
-    """{gate: what it found and what would be needed} of those that failed."""
+    """Return {gate: its measure and remedy} of failed gates."""
     return {
         one.name: f"{interval(one)}, asked for {required(one)}; needs {one.remedy}"
         for one in outcome.gates
@@ -212,7 +212,7 @@ def shortfalls(outcome: StudyResult) -> dict[str, str]:
 
 
 def history(outcome: StudyResult) -> str:
-    """The seeds of a result, and what had been looked at before; "" where no record was kept."""
+    """Write the seeds of a result, and earlier looks at its study; "" if not recorded."""
     if not outcome.digest:
         return ""
     first, count = outcome.budget.first_seed, outcome.budget.seeds
@@ -224,7 +224,7 @@ def history(outcome: StudyResult) -> str:
 
 
 def markdown(outcome: StudyResult) -> str:
-    """The findings of one result as a table for a page of docs, its failed gates below."""
+    """Write the findings of one result as a Markdown table, with its failed gates below."""
     judged = any(one.adjusted for one in outcome.findings)
     titles = ["claim", "found, 95 % interval", "of", "verdict"]
     if judged:
@@ -241,7 +241,7 @@ def markdown(outcome: StudyResult) -> str:
 
 
 def summary(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, StudyResult]]) -> str:
-    """`overview` as a table for a page of docs."""
+    """Write `overview` as a Markdown table."""
     rows: list[Sequence[str]] = [("study", "verdicts", "of"), ("---",) * 3]
     for name in texts:
         for preset, one in results[name].items():

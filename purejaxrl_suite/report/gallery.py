@@ -1,4 +1,4 @@
-"""All studies on one page: claims, verdicts, figures and what they cost, from stored results."""
+"""All studies on one page: claims, verdicts, figures and costs, from stored results."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -26,18 +26,19 @@ from purejaxrl_suite.studies.study_result import StudyResult, read
 
 TITLE = "Executable papers"
 PRESETS = ("full", "standard", "quick")
-"""Of those that have run the first is shown."""
+"""Presets in order of preference: the first one with a result is shown."""
 PIXELS = 96
-"""Of a page, in an inch."""
+"""Pixels per inch of a page."""
 
 
 def gallery(found: Mapping[str, Mapping[str, Path]], path: str | Path) -> int:
-    """Write one self-contained page of all studies that have run; nothing is run again.
+    """Write one self-contained page of all studies with results; nothing is run again.
 
     found: {study: {preset: PRESET.json}}, as `studies.study_result.find` gives it, each with
-    PRESET.png beside it.
-    Returns how many there are. Raises ValueError where there is none, a file holds no result, or a
-    figure is missing.
+    PRESET.png beside it. Returns how many there are.
+
+    Raises:
+        ValueError: there is none, a file holds no result, or a figure is missing.
     """
     if not found:
         raise ValueError("found: expected results of studies, got none")
@@ -55,10 +56,7 @@ def gallery(found: Mapping[str, Mapping[str, Path]], path: str | Path) -> int:
 
 
 def verdicts(outcome: StudyResult) -> Iterator[str]:
-    """Each claim of a study: what was expected, what was found of what, the ruling and its gates.
-
-    Then each gate.
-    """
+    """Yield each claim of a study (expectation, finding with data, ruling, gates), then gates."""
     short = shortfalls(outcome)
     for one in outcome.findings:
         badge = html.element("span", verdict(one), class_=f"verdict {one.verdict.name}")
@@ -104,7 +102,7 @@ def _study(file: Path, one: StudyResult) -> Iterator[str]:
 
 
 def _image(path: Path, description: str) -> str:
-    """A picture inside the page, at the size of its text; on small screens it scrolls by itself."""
+    """Embed a picture, at the size of the page's text; on small screens it scrolls by itself."""
     from PIL import Image
 
     if not path.exists():

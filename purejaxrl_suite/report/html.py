@@ -1,4 +1,4 @@
-"""Parts of a page that is one file: escaped text, tables, lists; styles, nothing from a network.
+"""HTML parts of a self-contained page: escaped text, tables, lists, styles.
 
 Texts and attributes are escaped here and nowhere else.
 """
@@ -48,11 +48,11 @@ img { height: auto; }
 
 
 def document(title: str, body: Iterable[str], scripts: Iterable[str] = ()) -> str:
-    """A whole page; `scripts` are the sources that the body needs to be there before it."""
+    """Write a whole page; `scripts` are sources that the body needs."""
     head = [
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<link rel="icon" href="data:,">',  # or browsers ask for one
+        '<link rel="icon" href="data:,">',  # otherwise browsers request one
         f"<title>{escape(title)}</title>",
         f"<style>{STYLE}</style>",
         *(f"<script>{source}</script>" for source in scripts),
@@ -62,35 +62,35 @@ def document(title: str, body: Iterable[str], scripts: Iterable[str] = ()) -> st
 
 
 def element(tag: str, text: Any, **attributes: str) -> str:
-    """A tag around escaped text; `class_` is the attribute class."""
+    """Write a tag around escaped text; `class_` is the attribute class."""
     return raw(tag, escape(str(text)), **attributes)
 
 
 def raw(tag: str, *content: str, **attributes: str) -> str:
-    """A tag around what is HTML already."""
+    """Write a tag around HTML."""
     return f"{void(tag, **attributes)}{''.join(content)}</{tag}>"
 
 
 def void(tag: str, **attributes: str) -> str:
-    """A tag that has no end, such as img."""
+    """Write a void tag, such as img."""
     given = "".join(f' {k.rstrip("_")}="{escape(v)}"' for k, v in attributes.items())
     return f"<{tag}{given}>"
 
 
 def identifier(name: str) -> str:
-    """An id for an element that stands for a name, whatever the name holds."""
+    """Make the id of an element from any name."""
     return f"figure-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table that scrolls by itself where it is wider than the page."""
+    """Write a table that scrolls by itself if it is wider than the page."""
     head = raw("tr", *(element("th", column) for column in columns))
     body = (raw("tr", *(element("td", cell) for cell in row)) for row in rows)
     return raw("div", raw("table", head, *body), class_="wide")
 
 
 def facts(known: Mapping[str, Any]) -> str:
-    """Names and values, one below the other; what is None is left out."""
+    """Write names and values, one below the other, without values of None."""
     pairs = (
         element("dt", name) + element("dd", value)
         for name, value in known.items()
@@ -100,13 +100,13 @@ def facts(known: Mapping[str, Any]) -> str:
 
 
 def details(summary: str, *content: str, open_: bool = False) -> str:
-    """A part that is opened by a click."""
+    """Write a part that opens by a click."""
     inner = element("summary", summary) + "".join(content)
     return f"<details{' open' * open_}>{inner}</details>"
 
 
 def write(path: str | Path, page: str) -> None:
-    """Write a page, and the folder that it is in."""
+    """Write a page to a file, and make its folder."""
     where = Path(place("path", path, "a file"))
     where.parent.mkdir(parents=True, exist_ok=True)
     where.write_text(page, encoding="utf-8")

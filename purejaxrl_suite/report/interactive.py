@@ -1,4 +1,4 @@
-"""Figures for pages: curves and sensitivity to hover over, drawn by plotly.js.
+"""Interactive figures for pages: curves and sensitivity, drawn by plotly.js.
 
 They show the numbers of the pictures of the same name, in the same colours.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 DASHES = ("solid", "dash", "dot", "dashdot")
-"""Of lines, so that they differ without colour, too."""
+"""Dashes of lines, so that they differ without colour, too."""
 HEIGHT = 300
 ENTRY = 22
-"""Pixels of a line in the legend."""
+"""Height of a legend entry in pixels."""
 GRID = "#e6e6e6"
 ZOOM = """
 if (matchMedia("(pointer: fine)").matches) addEventListener("load", () => {
@@ -31,18 +31,18 @@ if (matchMedia("(pointer: fine)").matches) addEventListener("load", () => {
     Plotly.relayout(figure, {dragmode: "zoom"});
 });
 """
-"""At the end of a page. With a finger a drag must scroll: figures are made without zoom."""
+"""Script that enables zoom for mice only: on touch screens a drag must scroll."""
 
 
 def script() -> str:
-    """The source of plotly.js, for a page that needs no network."""
+    """Return the source of plotly.js, for a page that needs no network."""
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
 
 
 def fragment(figure: "Figure", name: str) -> str:
-    """A figure as HTML for a page that has the script; name: what tells it from the others."""
+    """Write a figure as HTML for a page with the script; name: its unique name."""
     config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
     options: Any = {"full_html": False, "include_plotlyjs": False, "config": config}
     return figure.to_html(
@@ -51,7 +51,7 @@ def fragment(figure: "Figure", name: str) -> str:
 
 
 def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figure":
-    """Interquartile means over seeds with their 95 % intervals, against experience.
+    """Draw interquartile means over seeds with their 95 % intervals, against steps.
 
     lines: (number of the colour, configuration).
     """
@@ -66,7 +66,7 @@ def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> 
 
 
 def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figure | None":
-    """Medians over seeds, with the middle half of the seeds; None where nothing was measured."""
+    """Draw medians and the middle half of the seeds; None if nothing was measured."""
     figure = _figure(220)
     for number, one in lines:
         if metric not in one.curves:
@@ -80,7 +80,7 @@ def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figu
 
 
 def layer_map(layers: Sequence[str], steps: np.ndarray, values: np.ndarray, label: str) -> "Figure":
-    """A row of colours for each layer against experience; values: f32[layers, windows]."""
+    """Draw a heat map with a row for each layer against steps; values: f32[layers, windows]."""
     figure = _figure(90 + 26 * len(layers))
     bar = {"title": {"text": in_plotly(label), "side": "right"}, "thickness": 12, "outlinewidth": 0}
     figure.add_heatmap(
@@ -97,9 +97,9 @@ def layer_map(layers: Sequence[str], steps: np.ndarray, values: np.ndarray, labe
 
 
 def sensitivity(view: View, name: str, label: str) -> "Figure":
-    """Final scores of all configurations against one hyper-parameter.
+    """Draw final scores of all configurations against one hyper-parameter.
 
-    The line joins those that differ from the centre in this one only.
+    The line joins those that differ from the centre only in this one.
     """
     figure = _figure(260)
     scale = scale_of([one.settings[name] for one in view.scores])
@@ -125,7 +125,7 @@ def sensitivity(view: View, name: str, label: str) -> "Figure":
 
 
 def _figure(height: int) -> "Figure":
-    """An empty figure in the style of the pages."""
+    """Make an empty figure in the style of the pages."""
     from plotly.graph_objects import Figure
 
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": "#333", "showline": True}
@@ -134,7 +134,7 @@ def _figure(height: int) -> "Figure":
         "margin": {"l": 62, "r": 8, "t": 8, "b": 44},
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#1a1a1a"},
         "hovermode": "closest",
-        "hoverdistance": -1,  # whatever is nearest, however far
+        "hoverdistance": -1,  # the nearest point, at any distance
         "hoverlabel": {"bgcolor": "white", "font": {"size": 12, "color": "#1a1a1a"}},
         "legend": {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
         "showlegend": False,
@@ -154,7 +154,7 @@ def _curve(
     low: np.ndarray,
     high: np.ndarray,
 ) -> None:
-    """A line, its band, and one legend entry for both."""
+    """Draw a line and its band, with one legend entry for both."""
     colour, both = COLOURS[number % len(COLOURS)], f"curve-{number}"
     within = np.isfinite(low) & np.isfinite(high)
     around = np.concatenate([steps[within], steps[within][::-1]])
@@ -168,7 +168,7 @@ def _curve(
         name=in_plotly(name),
         mode="lines",
         legendgroup=both,
-        zorder=1,  # above the bands of all
+        zorder=1,  # above all bands
         line={"color": colour, "dash": DASHES[number % len(DASHES)], "width": 2},
         customdata=np.stack([low, high], axis=-1),
         hovertemplate=f"{_broken(name)}<br>%{{x:,}} steps<br>"
@@ -179,7 +179,7 @@ def _curve(
 def _scores(
     figure: "Figure", scores: Sequence[Score], name: str, scale: Any, colour: str, mode: str
 ) -> None:
-    """Points with intervals; what diverged in part is named and marked by a cross."""
+    """Draw points with intervals; those with diverged members are marked by a cross."""
     if not scores:
         return
     value, low, high = np.array([(one.value, one.low, one.high) for one in scores]).T
@@ -212,7 +212,7 @@ def _hover(one: Score) -> str:
 
 
 def _broken(text: str) -> str:
-    """Settings in a line each."""
+    """Write each setting on its own line."""
     return in_plotly(text).replace(", ", "<br>")
 
 

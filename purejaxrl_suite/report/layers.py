@@ -1,4 +1,4 @@
-"""What a measurement of plasticity was in each layer over time, as a map of colours."""
+"""Heat maps of plasticity metrics by layer over time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,16 +17,23 @@ from purejaxrl_suite.report.summary import binned, mean
 
 COLOURS_OF_SHARES = "viridis"
 MOST = 8
-"""Maps in a figure."""
+"""The most maps in a figure."""
 
 
 def layer_maps(curves: Any, metric: str = "dormant_0.1", path: str | Path | None = None) -> Figure:
-    """Draw what was measured in each layer against experience, averaged over seeds.
+    """Draw a metric of each layer against environment steps, averaged over seeds.
 
-    curves: `Result.curves`, or {label: curves}; a map for each of the first eight configurations,
-        all in the same colours. metric: a measurement that is given per layer.
-    path: where to write the picture, if anywhere.
-    Raises ValueError for curves that have no such measurement of layers.
+    Args:
+        curves: `Result.curves`, or {label: curves}; there is a map for each of the first eight
+            configurations, all on the same colour scale.
+        metric: with values per layer.
+        path: where to write the picture, if anywhere.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the curves lack the metric by layer.
     """
     found = [one for one in configurations(curves) if layers_of(metric, _names(one))][:MOST]
     if not found:
@@ -49,7 +56,7 @@ def layer_maps(curves: Any, metric: str = "dormant_0.1", path: str | Path | None
 
 
 def by_layer(curves: Any, metric: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(layers, environment steps [W], means over seeds f32[layers, W]) of curves (seed, step)."""
+    """Return (layers, environment steps [W], means over seeds f32[layers, W]) of a metric."""
     layers = layers_of(metric, map(str, curves.data_vars))
     windows = [binned(curves, name) for name in layers.values()]
     values = np.stack([mean(values.T) for _, values in windows])
@@ -64,9 +71,9 @@ def heat_map(
     unit: str,
     ends: tuple[float, float],
 ) -> None:
-    """A row of colours for each label, with a bar that says what they are.
+    """Draw a heat map with a row for each label, and a colour bar.
 
-    at: [K], where each column ends. values: [rows, K]; NaN stays white. ends: of the colours.
+    at: [K], the end of each column. values: [rows, K]; NaN stays white. ends: of the colour scale.
     """
     edges = np.concatenate([[0.0], at])
     style: Any = {"cmap": COLOURS_OF_SHARES, "vmin": ends[0], "vmax": ends[1]}

@@ -1,4 +1,4 @@
-"""One page for a run, a sweep or several: it opens from disk, anywhere, without a network."""
+"""One HTML page for runs and sweeps, which opens from disk without a network."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ from purejaxrl_suite.studies import StudyResult
 HINT = "A click on a name hides its curve; with a mouse, drag to zoom, double-click to go back."
 OLD = "These curves are older than the record of what ran: its settings are not known."
 LARGE = EVALUATED, "evaluation_success", "success"
-"""Metrics that have a figure like the one that is shown first."""
+"""Metrics that get a large figure, like the first metric."""
 ROWS = 50
-"""Configurations of an environment in the table."""
+"""The most configurations of an environment in the table."""
 
 
 def page(
@@ -44,13 +44,20 @@ def page(
 ) -> None:
     """Write one self-contained HTML page; nearly all of its 5 MB is plotly.js.
 
-    Curves to hover over, final scores, of one sweep what each hyper-parameter did, all other
-    metrics, verdicts, and how it was made.
+    It has interactive curves, final scores, for a single sweep the sensitivity to each
+    hyper-parameter, all other metrics, verdicts, and all settings.
 
-    curves: `Result.curves`, or {label: curves}. metric: what is shown first and ordered by.
-    records: {label: the content of `config.json`}; the label of a single dataset is "". outcomes:
-        of studies that the curves are from. note: a sentence below the title.
-    Raises ValueError for no curves, or a metric that some of them lack.
+    Args:
+        curves: `Result.curves`, or {label: curves}.
+        path: the file to write.
+        title: of the page.
+        metric: shown first, and by which configurations are ordered.
+        records: {label: the content of `config.json`}; the label of a single dataset is "".
+        outcomes: results of the studies that the curves are from.
+        note: a sentence below the title.
+
+    Raises:
+        ValueError: there are no curves, or some lack the metric.
     """
     datasets = {"": curves} if hasattr(curves, "data_vars") else dict(curves)
     known = dict(records or {})
@@ -80,7 +87,7 @@ Panels = dict[str, list[tuple[int, Configuration]]]
 
 
 def _coloured(panels: Mapping[str, Sequence[Configuration]]) -> Panels:
-    """{environment: (number of the colour, configuration)}; one colour per label where they do."""
+    """Return {environment: (number of the colour, configuration)}; labels keep their colour."""
     labels = list(dict.fromkeys(one.label for few in panels.values() for one in few))
     shared = len(labels) <= len(COLOURS)
     return {
@@ -90,7 +97,7 @@ def _coloured(panels: Mapping[str, Sequence[Configuration]]) -> Panels:
 
 
 def _facts(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[str]:
-    """What was run, and what it cost."""
+    """Write what was run, and what it cost."""
     for label, dataset in datasets.items():
         record, known = records.get(label, {}), dataset.attrs
         seeds, steps = dataset.sizes["seed"], float(dataset["step"].values[-1])
@@ -171,7 +178,7 @@ def _sensitivity(curves: Any, ranking: Any, metric: str) -> Iterator[str]:
 
 
 def _layers(panels: Panels, metric: str) -> Iterator[str]:
-    """Maps of what was measured in each layer, of the best configuration of each environment."""
+    """Draw metrics by layer, for the best configuration of each environment."""
     for number, (environment, lines) in enumerate(panels.items()):
         ranking = rank([one for _, one in lines], metric).scores
         (one,) = (x for _, x in lines if (x.run, x.at) == (ranking[0].run, ranking[0].at))
@@ -192,7 +199,7 @@ def _layers(panels: Panels, metric: str) -> Iterator[str]:
 
 
 def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
-    """All other metrics, but for those of single layers and what curves wait for, small."""
+    """Draw all other metrics, small, without those of single layers and `finished_once`."""
     lines = [pair for few in panels.values() for pair in few]
     names = {
         str(name): x.attrs
@@ -201,7 +208,7 @@ def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
         if set(x.dims) == {"seed", "step"} and name not in (metric, *LARGE)
     }
     apart = {one for name in names for one in layers_of(name, names).values()}
-    apart |= {name for name in names if name.startswith(FINISHED)}  # 1, but for the first points
+    apart |= {name for name in names if name.startswith(FINISHED)}  # 1 except at first
     names = {name: known for name, known in names.items() if name not in apart}
     if not names:
         return
@@ -221,7 +228,7 @@ def _diagnostics(panels: Panels, metric: str) -> Iterator[str]:
 
 
 def _settings(datasets: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[str]:
-    """How it was made: plan, command, settings, versions."""
+    """Write how it was made: plan, command, settings, versions."""
     yield html.element("h2", "Configuration")
     for label, dataset in datasets.items():
         written, known = records.get(label, {}), settings.record(dataset)

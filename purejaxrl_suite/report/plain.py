@@ -1,7 +1,7 @@
-"""Names as they are: in tables, figures and file names nothing of them is read as markup.
+"""Write names literally, never as markup, in tables, figures and file names.
 
-Metrics, hyper-parameters, environments, agents and labels may be called anything. Pages escape
-them in `report.html`.
+Metrics, hyper-parameters, environments, agents and labels may have any name. Pages escape them in
+`report.html`.
 """
 
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PlainTable(Table):
-    """A table of rich, in which `[red]` or `:smile:` in a text stay what they are."""
+    """A table of rich that shows texts such as `[red]` or `:smile:` literally."""
 
     def __init__(self, *headers: Any, caption: str | None = None, **options: Any):
         """As rich's."""
@@ -36,7 +36,7 @@ def _plain(text: Any) -> Any:
 
 
 def without_formulas(figure: "Figure") -> None:
-    """Show a `$` in the texts of a figure as one; ticks that are numbers keep their exponents."""
+    """Show `$` literally in the texts of a figure; numeric ticks keep their exponents."""
     from matplotlib.text import Text
     from matplotlib.ticker import FixedFormatter, FuncFormatter
 
@@ -52,10 +52,10 @@ def without_formulas(figure: "Figure") -> None:
 
 
 def in_file_name(text: str) -> str:
-    """A text as part of the name of one file, without what leads to another folder."""
+    """Make a text safe as part of a file name."""
     return re.sub(r"[^\w=.,-]+", "_", text)
 
 
 def in_plotly(text: Any) -> str:
-    """A text of a figure by plotly, which takes some HTML and `%{x}` in templates for its own."""
+    """Escape a text for plotly, which interprets some HTML, and `%{x}` in templates."""
     return escape(str(text), quote=False).replace("%", "&#37;")

@@ -1,4 +1,4 @@
-"""Which configurations are best: ordered by the interquartile mean of their final scores."""
+"""Rank configurations by the interquartile mean of their final scores."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -22,12 +22,14 @@ ROWS = 10
 
 
 class Score(NamedTuple):
-    """How one configuration did.
+    """The score of one configuration.
 
-    run, environment, settings, at: as in `Configuration`. value: interquartile mean over members of
-    their final scores. low, high: its 95 % interval, NaN where fewer than two members have a score.
-    members: how many there are. diverged: how many of them diverged and so have the worst score of
-    the task. missing: how many have no score, because they finished no episode in the window.
+    run, environment, settings, at: as in `Configuration`.
+    value: interquartile mean over members of their final scores.
+    low, high: its 95 % interval, NaN if fewer than two members have a score.
+    members: how many there are.
+    diverged: how many diverged, and so have the worst score of the task.
+    missing: how many have no score, because they finished no episode in the window.
     """
 
     run: str
@@ -43,21 +45,21 @@ class Score(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Such as `learning_rate=0.0003, gamma=0.99`."""
+        """Write `learning_rate=0.0003, gamma=0.99`."""
         return ", ".join(x for x in (self.run, describe(self.settings)) if x)
 
 
 class Ranking(NamedTuple):
     """Configurations, best first within each environment; print it with rich.
 
-    name: what the scores are, for people. scores: of every configuration.
+    name: of the scores, for people. scores: of every configuration.
     """
 
     name: str
     scores: tuple[Score, ...]
 
     def table(self, rows: int = ROWS) -> Table:
-        """The best few of each environment."""
+        """Tabulate the best few of each environment."""
         shown = self.first(rows)
         caption = f"{spread({one.members for one in shown})}; last {100 * FINAL:.0f} % of training"
         few = f"; {len(shown)} of {len(self.scores)} configurations"
@@ -73,7 +75,7 @@ class Ranking(NamedTuple):
         return result
 
     def first(self, rows: int) -> list[Score]:
-        """The best few of each environment, or all of them if there are no more."""
+        """Return the best few of each environment."""
         return [
             one
             for _, group in groupby(self.scores, lambda one: one.environment)
@@ -82,11 +84,11 @@ class Ranking(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """Of a table: what tells the scores apart, then what they are."""
+        """Return the columns of a table: varied settings, then scores."""
         return [*_columns(self.scores), self.name, "95 % interval", *self._counted]
 
     def cells(self, one: Score) -> list[str]:
-        """A score as a row of that table."""
+        """Write a score as a row of that table."""
         labels = [_cell(one, column) for column in _columns(self.scores)]
         counts = {"diverged": one.diverged, "no score": one.missing}
         shares = {name: f"{count}/{one.members}" * (count > 0) for name, count in counts.items()}
@@ -94,29 +96,32 @@ class Ranking(NamedTuple):
 
     @property
     def _counted(self) -> list[str]:
-        """What some members are counted as."""
+        """Name the columns of diverged and missing members, if there are any."""
         lost = any(one.diverged for one in self.scores)
         return ["diverged"] * lost + ["no score"] * any(one.missing for one in self.scores)
 
     def __rich__(self) -> Table:
-        """What rich prints."""
+        """Return the table that rich prints."""
         return self.table()
 
 
 def best(curves: Any, metric: str = "episode_return") -> Ranking:
-    """The configurations of a sweep, ordered by the interquartile mean of their final scores.
+    """Rank the configurations of a sweep by the interquartile mean of their final scores.
 
-    curves: `Result.curves`, or {label: curves}. metric: what is better when it is higher. A final
-    score is the mean over the episodes of the last 5 % of training (`final_scores`); members that
-    diverged have the worst of all in their environment. Environments are ranked each by itself, in
-    their order; configurations without any score come last.
-    Raises ValueError for no curves, or a metric that some of them lack.
+    A final score is the mean over the episodes of the last 5 % of training (`final_scores`);
+    members that diverged have the worst of all in their environment. Each environment is ranked by
+    itself; configurations without a score come last.
+
+    curves: `Result.curves`, or {label: curves}. metric: of which higher is better.
+
+    Raises:
+        ValueError: there are no curves, or some lack the metric.
     """
     return rank(configurations(curves), metric)
 
 
 def rank(found: Sequence[Configuration], metric: str) -> Ranking:
-    """`best`, of configurations."""
+    """Rank configurations, as `best` does."""
     if not found:
         raise ValueError("curves: expected at least one dataset, got none")
     scores = [_score(*both) for both in zip(found, member_scores(found, metric), strict=True)]
@@ -129,7 +134,7 @@ def rank(found: Sequence[Configuration], metric: str) -> Ranking:
 def shortlist(
     found: Sequence[Configuration], metric: str, most: int, few: int
 ) -> dict[str, list[Configuration]]:
-    """{environment: its configurations}; of more than `most` the `few` best, in that order."""
+    """Return {environment: its configurations}, or its `few` best if there are more than `most`."""
     kept = {}
     for environment in dict.fromkeys(one.environment for one in found):
         here = [one for one in found if one.environment == environment]
@@ -142,7 +147,7 @@ def shortlist(
 
 
 def remarks(scores: Sequence[Score]) -> str:
-    """What a caption says of members that diverged or have no score; "" where all have one."""
+    """Say in a caption how many members diverged or have no score; "" if none."""
     counts = ("members", "diverged", "missing")
     return unlike(*(sum(getattr(one, name) for one in scores) for name in counts))
 
@@ -169,7 +174,7 @@ def _or_worst(value: float) -> float:
 
 
 def _columns(scores: Sequence[Score]) -> list[str]:
-    """What tells the scores apart."""
+    """List the settings in which the scores differ."""
     names = [name for name in ("run", "environment") if len({getattr(x, name) for x in scores}) > 1]
     return [*names, *parameters(scores)] or ["environment"]
 
@@ -181,6 +186,6 @@ def _cell(one: Score, column: str) -> str:
 
 
 def _numbers(one: Score) -> tuple[str, str]:
-    """Value and interval, as they stand in a table."""
+    """Write value and interval for a table."""
     value = f"{one.value:.3g}" if one.value == one.value else "none"
     return value, f"[{one.low:.3g}, {one.high:.3g}]" if one.low == one.low else "-"

@@ -1,4 +1,4 @@
-"""How much a hyper-parameter matters: final scores against each of them, or against two at once."""
+"""Sensitivity to hyper-parameters: final scores against each of them, or against two at once."""
 
 import textwrap
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from purejaxrl_suite.report.summary import FINAL, spread
 LINE, LOST, OTHERS = COLOURS[0], COLOURS[1], "#b0b0b0"
 COLUMNS = 4
 TICKS = 8
-"""Values of an axis that are all written beside it."""
+"""Up to so many values of an axis, all are written."""
 CROWDED = 0.12
-"""Values nearer to each other than this share of the axis would be written over each other."""
+"""Values closer than this share of the axis would overlap."""
 
 
 def sensitivity(
@@ -32,17 +32,25 @@ def sensitivity(
     path: str | Path | None = None,
     pair: tuple[str, str] | None = None,
 ) -> Figure:
-    """Plot the interquartile mean of final scores, with its 95 % interval, against what was varied.
+    """Plot the IQM of final scores, with its 95 % interval, against each varied hyper-parameter.
 
-    One panel per hyper-parameter, a row per environment where there are several. The line joins the
-    configurations that differ from the best one in this hyper-parameter only (from the defaults,
-    for points of `one_at_a_time`); all others are grey. Points of `random` and `sobol`, which
-    differ in everything, are not joined. Crosses at the foot count members that diverged: these
-    have the worst score of their environment.
+    There is a panel per hyper-parameter, in a row per environment. The line joins the
+    configurations that differ from the best one only in this hyper-parameter (from the defaults for
+    points of `one_at_a_time`); all others are grey. Points of `random` and `sobol` differ in
+    everything and are not joined. Crosses at the bottom count members that diverged, which have the
+    worst score of their environment.
 
-    curves: `Result.curves` of one sweep. path: where to write the picture, if anywhere.
-    pair: two hyper-parameters (x, y): one map of them in colour, all else as in the best.
-    Raises ValueError for an unknown metric or pair, and where nothing was varied.
+    Args:
+        curves: `Result.curves` of one sweep.
+        metric: of which higher is better.
+        path: where to write the picture, if anywhere.
+        pair: two hyper-parameters (x, y) for one heat map, with all others as in the best.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the metric or pair is unknown, or nothing was varied.
     """
     if not hasattr(curves, "data_vars"):
         raise ValueError(f"curves: expected the dataset of one sweep, got {type(curves).__name__}")
@@ -69,7 +77,7 @@ class View(NamedTuple):
     kind: str
 
     def slice(self, *names: str) -> list[Score]:
-        """The configurations that differ from the centre in these settings only."""
+        """Return the configurations that differ from the centre only in these settings."""
         fixed = [name for name in self.centre.settings if name not in names]
         return [
             one
@@ -79,7 +87,7 @@ class View(NamedTuple):
 
 
 def views(curves: Any, ranking: Ranking) -> list[View]:
-    """One for each environment of a sweep."""
+    """Make a view of each environment of a sweep."""
     found = []
     for environment, group in groupby(ranking.scores, lambda one: one.environment):
         scores, kind = list(group), "best"
@@ -152,17 +160,17 @@ def _mark_diverged(ax: Axes, x: float, one: Score, *, text: bool) -> None:
 
 
 class Scale(NamedTuple):
-    """An axis. kind: "log", "linear" or "ordinal" (one place each). ticks: values in order."""
+    """An axis. kind: "log", "linear" or "ordinal" (equal distances). ticks: values in order."""
 
     kind: str
     ticks: list[Any]
 
     def place(self, value: Any) -> Any:
-        """Where a value is on the axis."""
+        """Return the place of a value on the axis."""
         return self.ticks.index(value) if self.kind == "ordinal" else value
 
     def apply(self, ax: Axes, which: str) -> None:
-        """Make it the x or the y axis."""
+        """Make this the x or the y axis."""
         axis = ax.xaxis if which == "x" else ax.yaxis
         if self.kind == "log":
             (ax.set_xscale if which == "x" else ax.set_yscale)("log")
@@ -172,11 +180,10 @@ class Scale(NamedTuple):
 
 
 def scale_of(values: Sequence[Any]) -> Scale:
-    """The axis for values.
+    """Choose the axis for values.
 
-    Logarithmic where that spaces the values more evenly and they span a factor of 3.
-
-    Ordinal where they are no numbers, or a few numbers of which some would be on top of each other.
+    Logarithmic if that spaces the values more evenly and they span a factor of 3. Ordinal if they
+    are not numbers, or a few numbers of which some would overlap.
     """
     if any(isinstance(x, bool) or not isinstance(x, int | float) for x in values):
         return Scale("ordinal", sorted(set(values), key=str))
@@ -189,7 +196,7 @@ def scale_of(values: Sequence[Any]) -> Scale:
 
 
 def _uneven(x: np.ndarray) -> float:
-    """How far from even distances the furthest is, as a share of the range."""
+    """Compute the largest deviation from even distances, as a share of the range."""
     even = np.linspace(x[0], x[-1], len(x))
     return float(np.max(np.abs(x - even)) / max(x[-1] - x[0], 1e-30))
 
@@ -241,7 +248,7 @@ def _maps(views: Sequence[View], pair: tuple[str, str], label: str) -> Figure:
 
 
 def _cells(ax: Axes, chosen: Sequence[Score], pair: tuple[str, str]) -> Any:
-    """A cell per value of both: its colour and its number are the score."""
+    """Draw a cell per pair of values, with the score as colour and number."""
     scales = [
         scale_of([one.settings[name] for one in chosen])._replace(kind="ordinal") for name in pair
     ]
@@ -273,7 +280,7 @@ def _cell_text(one: Score) -> str:
 
 
 def _cloud(ax: Axes, scores: Sequence[Score], pair: tuple[str, str]) -> Any:
-    """A point per configuration, its colour the score."""
+    """Draw a point per configuration, with the score as colour."""
     scales = [scale_of([one.settings[name] for one in scores]) for name in pair]
     xs, ys = (
         [scale.place(one.settings[name]) for one in scores]

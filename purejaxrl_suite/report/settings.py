@@ -1,4 +1,4 @@
-"""What ran, as curves carry it: of everything together, and of each configuration."""
+"""Settings of runs, read from the curves: of the whole run, and of each configuration."""
 
 import json
 import math
@@ -11,12 +11,12 @@ VARIED = "varied"
 
 
 def record(curves: Any) -> dict[str, Any]:
-    """The record of what ran (engine.record); {} of curves that are older than it."""
+    """Return the record of a run (`sweeps.record`); {} for older curves without one."""
     return json.loads(curves.attrs.get("record", "{}"))
 
 
 def tables(known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """{title: {name: value}} of a record, `varied` where members differ."""
+    """Tabulate a record as {title: {name: value}}; the value is `varied` if members differ."""
     groups = known["groups"]
     merged = {name: _merged([group.get(name) for group in groups]) for name in groups[0]}
     environment = {name: merged[name] for name in ("environment", "observation", "action")}
@@ -37,9 +37,9 @@ def tables(known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def settings(one: Configuration, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Everything that was chosen for a configuration, flat; `env.NAME` of the environment.
+    """Return all settings of a configuration, flat; `env.NAME` for those of the environment.
 
-    known: the record, by default that of its curves.
+    known: the record; None is that of its curves.
     """
     known = record(one.curves) if known is None else known
     attributes = one.curves.attrs
@@ -61,7 +61,7 @@ def settings(one: Configuration, known: Mapping[str, Any] | None = None) -> dict
 
 
 def _evaluation(known: Mapping[str, Any]) -> dict[str, str]:
-    """What is evaluated in training, in words; {} for nothing."""
+    """Describe evaluation during training; {} without."""
     how = known.get("evaluation")
     if not isinstance(how, dict):
         return {}
@@ -71,13 +71,13 @@ def _evaluation(known: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _many(value: Any, known: Mapping[str, Any]) -> bool:
-    """Whether a value of Hypers or environment parameters is one for each configuration."""
+    """Tell whether a value of Hypers or environment parameters has one for each configuration."""
     count = math.prod(len(labels) for labels in known["traced axes"].values())
     return isinstance(value, list) and len(value) == count
 
 
 def _group(one: Configuration, known: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The group that the configuration is in."""
+    """Return the group of a configuration."""
     for group in known["groups"]:
         if all(one.at.get(axis, label) == label for axis, label in group["labels"].items()):
             return group
@@ -85,7 +85,7 @@ def _group(one: Configuration, known: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _row(one: Configuration, known: Mapping[str, Any]) -> int | None:
-    """Its place among the traced configurations; None of one that a population made."""
+    """Return its place among the traced configurations; None if a population made it."""
     place = 0
     for axis, labels in known["traced axes"].items():
         if one.at.get(axis) not in labels:
@@ -95,7 +95,7 @@ def _row(one: Configuration, known: Mapping[str, Any]) -> int | None:
 
 
 def _merged(values: Sequence[Any]) -> Any:
-    """What all groups have; of dictionaries entry by entry."""
+    """Return the value that all groups share; for dictionaries entry by entry."""
     if all(isinstance(value, dict) for value in values):
         names = dict.fromkeys(name for value in values for name in value)
         return {name: _merged([value.get(name) for value in values]) for name in names}

@@ -1,4 +1,4 @@
-"""The single-file reading experience: an agent with the formulas that it calls, on one page."""
+"""Print an agent in a single file, with the formulas that it calls."""
 
 import ast
 import inspect
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def inlined(module: ModuleType, package: str) -> str:
-    """Source of a module, with the definitions that it uses from `package` in place of the imports.
+    """Return the source of a module, with definitions from `package` in place of their imports.
 
-    Definitions are functions and classes, those that they use themselves included, each after what
-    it uses. The module's other text stays as it is.
+    Definitions are functions and classes, including those that they use, each after what it uses.
+    The module's other text is unchanged.
     """
     source = inspect.getsource(module)
     tree = ast.parse(source)
@@ -39,14 +39,14 @@ def _collect(tree: ast.AST, names: dict[str, Any], package: str, found: dict[Any
         if not defined or value in found or not _inside(value.__module__, package):
             continue
         text = textwrap.dedent(inspect.getsource(value))
-        found[value] = ""  # known while what it uses is collected, in case that uses it too
+        found[value] = ""  # marks it as known, in case of cycles
         _collect(ast.parse(text), vars(sys.modules[value.__module__]), package, found)
         del found[value]
         found[value] = f"# {value.__module__}.{value.__qualname__}\n{text}".rstrip()
 
 
 def _resolve(node: ast.AST, names: dict[str, Any]) -> Any:
-    """What a name, or a chain of names from a module, stands for; None if that is not known."""
+    """Resolve a name, or a chain of names from a module; None if unknown."""
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Attribute):

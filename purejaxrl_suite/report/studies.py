@@ -1,4 +1,4 @@
-"""The figure of a study, from its panels."""
+"""Draw the figure of a study from its panels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,19 +18,22 @@ from purejaxrl_suite.studies.study_result import StudyResult
 COLUMNS = 2
 MARK = "#888888"
 HIGH, LOW, ROW = 3.1, 2.0, 0.22
-"""Inches of a panel, of one with a few intervals, and of an interval."""
+"""Heights in inches of a panel, of one with a few intervals, and of an interval."""
 FEW = 8
-"""Points on an axis that are named each."""
+"""Up to so many points on an axis, each is named."""
 DECADES = 200
-"""Factor between the ends of a logarithmic axis below which 2 and 5 are named, too."""
+"""Range of a logarithmic axis, as a factor, below which 2 and 5 are named, too."""
 WIDE = 0.02
-"""Share of the axis that a character of such a name takes."""
+"""Width of a character of such a name, as a share of the axis."""
 
 
 def study_figure(outcome: StudyResult, path: str | Path | None = None) -> Figure:
-    """Draw the panels of a study that has run, two in a row.
+    """Draw the panels of a study's result, two in a row.
 
-    path: where to write the picture, if anywhere. Raises ValueError for an outcome without panels.
+    path: where to write the picture, if anywhere.
+
+    Raises:
+        ValueError: the result has no panels.
     """
     if not outcome.panels:
         raise ValueError(f"outcome: {outcome.study} has no panels")
@@ -40,7 +43,7 @@ def study_figure(outcome: StudyResult, path: str | Path | None = None) -> Figure
 def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Figure:
     """Draw `Lines`, `Intervals` and `Heat` of `purejaxrl_suite.studies`, two in a row.
 
-    path: where to write the picture, if anywhere.
+    path: where to write the picture, if anywhere. Returns the figure.
     """
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
@@ -66,7 +69,7 @@ def _lines(ax: Axes, panel: Lines) -> None:
     for colour, one in zip(COLOURS, panel.lines, strict=False):
         ax.plot(one.x, one.value, color=colour, marker="o", markersize=3)
         ax.fill_between(one.x, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
-        if len(one.x) == 1:  # a band of a single point is nothing
+        if len(one.x) == 1:  # a band needs two points
             ax.vlines(one.x, one.low, one.high, color=colour, alpha=0.5)
         ends[one.label] = (_last(one), colour)
     if panel.against is not None:
@@ -88,7 +91,7 @@ def _lines(ax: Axes, panel: Lines) -> None:
 
 
 def _crowded(x: list[float], names: list[str], logarithmic: bool) -> bool:
-    """Whether the names of these points would lie upon each other."""
+    """Tell whether the names of these points would overlap."""
     gaps = np.diff(np.log(x) if logarithmic else x)
     return len(gaps) > 0 and gaps.min() < WIDE * (1 + max(map(len, names))) * gaps.sum()
 
@@ -122,7 +125,7 @@ def _last(one: Line) -> float:
 
 
 def _heights(panels: Sequence[Panel], columns: int) -> list[float]:
-    """Inches of each row of panels: enough for the intervals in it, and less where they are few."""
+    """Compute the height of each row of panels in inches: enough for its intervals."""
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     few = [all(isinstance(panel, Intervals) for panel in row) for row in rows]
     counts = [[len(panel.rows) for panel in row if isinstance(panel, Intervals)] for row in rows]
@@ -131,7 +134,7 @@ def _heights(panels: Sequence[Panel], columns: int) -> list[float]:
 
 
 def _beside(panels: Sequence[Panel]) -> float:
-    """Inches that the labels beside the panels take, about."""
+    """Estimate the width of the labels beside the panels in inches."""
     lines = [one.label for p in panels if isinstance(p, Lines) for one in p.lines]
     rows = [one.label for p in panels if isinstance(p, Intervals) for one in p.rows]
     rows += [label for p in panels if isinstance(p, Heat) for label in p.rows]

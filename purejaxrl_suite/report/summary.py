@@ -1,9 +1,9 @@
-"""From curves over updates to what is shown: windows, final scores, estimates with intervals.
+"""Summarise curves over updates: windows, final scores, estimates with intervals.
 
-Means are over episodes, whatever the updates they ended in. What a seed last showed in a curve
-stands until it shows something new, and before all of its environments have finished an episode a
-seed is left out. So is a member that diverged (its parameters are no longer finite), and the figure
-says how many did. Scores count it, with the worst of its task (`stats.with_diverged`).
+Means are over episodes, whatever the updates they ended in. In a window without a new value, a seed
+keeps its last one; a seed is left out before all of its environments have finished an episode. A
+member that diverged (its parameters are no longer finite) is left out of figures, which say how
+many did; scores give it the worst of its task (`stats.with_diverged`).
 """
 
 import math
@@ -19,13 +19,13 @@ from purejaxrl_suite.report.configurations import Configuration, configurations
 from purejaxrl_suite.stats.aggregate import FINAL, WINDOWS
 
 FEWEST = 10
-"""Windows of a curve, if it has so many rows."""
+"""Least number of windows of a curve, if it has so many rows."""
 
 _final_score = jax.jit(stats.final_score, static_argnames="share")
 
 
 def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(interquartile mean, low, high) of each column of scores f32[S, ...], over seeds.
+    """Estimate (interquartile mean, low, high) of each column of scores f32[S, ...], over seeds.
 
     low and high are its 95 % interval (`stats.estimate`), NaN for a single seed.
     """
@@ -35,12 +35,22 @@ def estimate(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def binned(curves: Any, metric: str, bins: int = WINDOWS) -> tuple[np.ndarray, np.ndarray]:
-    """Window means of a metric: (environment steps at the end of each window [W], f32[S, W]).
+    """Average a metric over windows of training.
 
-    curves: over (seed, step). Windows hold equally many rows (the first ones one more, where
-    that does not divide), and there are at most `bins` of them; fewer, but not below FEWEST, where
-    an episode takes longer than a window, which would then show what ends soon.
-    Raises ValueError for a metric that the curves do not have.
+    Windows have equally many rows (the first ones may have one more). There are fewer than `bins`,
+    but at least FEWEST, if episodes are longer than a window: short windows are biased towards
+    short episodes.
+
+    Args:
+        curves: over (seed, step).
+        metric: a variable of the curves.
+        bins: the most windows.
+
+    Returns:
+        (environment steps at the end of each window [W], f32[S, W]).
+
+    Raises:
+        ValueError: the curves lack the metric.
     """
     steps, values, episodes = _over_steps(curves, metric, complete=True)
     if episodes is not None:
@@ -52,9 +62,9 @@ def binned(curves: Any, metric: str, bins: int = WINDOWS) -> tuple[np.ndarray, n
 
 
 def rows_of_an_episode(curves: Any) -> int:
-    """Rows of curves that the episodes of a member take at most, in the median over members.
+    """Compute the rows that the longest episodes of a member take, in the median over members.
 
-    1 where the curves do not tell how long rollouts or episodes are.
+    It is 1 if the curves do not tell how long rollouts or episodes are.
     """
     if "rollout_length" not in curves.attrs or "episode_length" not in curves:
         return 1
@@ -65,20 +75,22 @@ def rows_of_an_episode(curves: Any) -> int:
 
 
 def final_scores(curves: Any, metric: str = "episode_return", share: float = FINAL) -> np.ndarray:
-    """One score per seed and configuration: the mean over the episodes of the last of training.
+    """Compute a score per seed and configuration: the mean over the last episodes of training.
 
-    Their sum divided by their number. A member that diverged has the worst score that any has on
-    its task, and none above that of a random policy where it is known (`stats.with_diverged`).
+    A member that diverged has the worst score of any member on its task, and at most that of a
+    random policy if known (`stats.with_diverged`).
 
     Args:
-        curves: `Result.curves`. metric: the higher the better. share: of training, its end.
+        curves: `Result.curves`.
+        metric: of which higher is better.
+        share: of training, from its end.
 
     Returns:
         f32[S, ...]: seeds, then the other axes of the curves in their order. NaN for a member that
         finished no episode in the window.
 
     Raises:
-        ValueError: a metric that the curves do not have, or a share outside (0, 1].
+        ValueError: the curves lack the metric, or the share is outside (0, 1].
     """
     found = configurations(curves)
     rows = np.stack(member_scores(found, metric, share))
@@ -89,7 +101,7 @@ def final_scores(curves: Any, metric: str = "episode_return", share: float = FIN
 def member_scores(
     found: Sequence[Configuration], metric: str, share: float = FINAL
 ) -> list[np.ndarray]:
-    """`final_scores` f32[S] of each configuration; the worst is that of all in its environment."""
+    """Compute `final_scores` f32[S] of each configuration; the worst is over its environment."""
     scores = [np.zeros(0, np.float32)] * len(found)
     for environment in dict.fromkeys(one.environment for one in found):
         here = [i for i, one in enumerate(found) if one.environment == environment]
@@ -104,28 +116,28 @@ def member_scores(
 
 
 def diverged(curves: Any) -> np.ndarray:
-    """Which members ended with parameters that are not finite: bool[S, ...]."""
+    """Tell which members ended with non-finite parameters: bool[S, ...]."""
     if "diverged" not in curves:
         return np.zeros(curves.sizes["seed"], bool)
     return np.asarray(curves["diverged"].transpose("seed", ...).values, bool)
 
 
 def spread(seeds: set[int]) -> str:
-    """`IQM and 95 % interval, 8 seeds`."""
+    """Write `IQM and 95 % interval, 8 seeds`."""
     count = "-".join(str(n) for n in sorted({min(seeds), max(seeds)}))
     interval = "95 % interval" if max(seeds) > 1 else "no interval"
     return f"IQM and {interval}, {count} seed{'s' * (max(seeds) > 1)}"
 
 
 def unlike(members: int, diverged: int, missing: int) -> str:
-    """What a caption adds on scores that are not what a member did; "" where all are."""
+    """Say in a caption how many members diverged or have no score; "" if none."""
     text = f"; {diverged} of {members} members diverged and have the worst score" * (diverged > 0)
     none = f"; {missing} of {members} finished no episode at the end and have none"
     return text + none * (missing > 0)
 
 
 def engineering(x: float, digits: int = 3) -> str:
-    """A number for people: 1234567 -> `1.23 M`; NaN -> `n/a`."""
+    """Write a number for people: 1234567 -> `1.23 M`; NaN -> `n/a`."""
     if not np.isfinite(x):
         return "n/a"
     for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -135,7 +147,7 @@ def engineering(x: float, digits: int = 3) -> str:
 
 
 def mean(window: np.ndarray) -> np.ndarray:
-    """Mean over axis 1 of what is not NaN; NaN, and no warning, where everything is."""
+    """Average over axis 1 ignoring NaN; NaN without a warning if all are."""
     count = np.sum(~np.isnan(window), axis=1)
     return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)
 
@@ -146,7 +158,7 @@ def _of_members(curves: Any, metric: str, share: float) -> Any:
 
 
 def _over_steps(curves: Any, metric: str, *, complete: bool = False) -> stats.LearningCurves:
-    """`stats.curves`; ValueError naming what there is for a metric that is not over steps."""
+    """Call `stats.curves`; ValueError naming the metrics over steps if this is none of them."""
     known = [str(name) for name, x in curves.data_vars.items() if {"seed", "step"} <= set(x.dims)]
     if metric not in known:
         raise ValueError(f"metric: {metric!r} is not among the curves ({', '.join(sorted(known))})")

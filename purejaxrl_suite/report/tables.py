@@ -1,4 +1,4 @@
-"""Results in one table."""
+"""Tabulate results."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,12 +16,13 @@ ROWS = 20
 
 
 def table(curves: Any) -> Table:
-    """One row per configuration: final score (IQM over seeds, 95 % interval) and cost.
+    """Tabulate final scores (IQM over seeds, 95 % interval) and costs, a row per configuration.
 
-    curves: `Result.curves`, or {label: curves}. The final score of a seed is the mean over the
-    episodes of the last 5 % of training (`final_scores`). Of more than 20 configurations of sweeps
-    the best are shown. The cost is that of a whole run or sweep, beside its first row. Print the
-    table with rich.
+    The final score of a seed is the mean over the episodes of the last 5 % of training
+    (`final_scores`). Of more than 20 configurations of sweeps the best are shown. The cost of a
+    whole run or sweep is in its first row. Print the table with rich.
+
+    curves: `Result.curves`, or {label: curves}.
     """
     found = configurations(curves)
     names = {"return": "episode_return"}
@@ -53,13 +54,13 @@ def _place(one: Configuration) -> Any:
 
 
 def _by_place(found: Sequence[Configuration], metric: str) -> dict[Any, np.ndarray]:
-    """Final scores f32[S] of the configurations that have the metric."""
+    """Compute final scores f32[S] of the configurations that have the metric."""
     known = [one for one in found if metric in one.curves]
     return dict(zip(map(_place, known), member_scores(known, metric), strict=True))
 
 
 def _score(one: Configuration, scores: np.ndarray | None) -> str:
-    """A cell: the estimate, its interval, and how many members are not in it."""
+    """Write a cell: the estimate, its interval, and how many members are not in it."""
     if scores is None:
         return "-"
     value, low, high = (float(x) for x in estimate(scores))

@@ -1,4 +1,4 @@
-"""A trained member at play in a viewer that its environment brings along."""
+"""Show a trained member in the viewer of its environment."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from purejaxrl_suite.sweeps.policy import Policy
 
 
 def has_viewer(name: str) -> bool:
-    """Whether the environment of this name brings a viewer along: those of brax do."""
+    """Tell whether the environment of this name has a viewer: those of brax do."""
     return name.startswith(brax.PREFIX)
 
 
@@ -26,11 +26,22 @@ def view(
     key: Key | int = 0,
     explore: bool = False,
 ) -> float:
-    """Write an HTML page with the first episode of a member in an environment of brax.
+    """Write an HTML page with an episode of a member in an environment of brax.
 
-    The page loads brax's viewer from the network when it is opened. steps: that are shown at most.
-    explore: False acts greedily, True samples as in training. Returns the return of what is shown.
-    Raises ValueError for another environment.
+    The page loads brax's viewer from the network when it is opened.
+
+    Args:
+        policy: the member.
+        path: the file to write.
+        steps: the most that are shown.
+        key: of start state and actions.
+        explore: False acts greedily, True samples as in training.
+
+    Returns:
+        The return of the shown episode.
+
+    Raises:
+        ValueError: the environment has no viewer.
     """
     agent, env = policy.agent, policy.env
     if not has_viewer(env.name):

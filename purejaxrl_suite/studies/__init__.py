@@ -1,7 +1,7 @@
-"""Executable papers: claims over arms that train, are measured and are judged by one rule.
+"""Executable papers: claims about trained arms, all judged by the same rules.
 
-A study is one file of this folder; `protocol` says what is in it, `run_study` carries it out,
-`judging` says what its data can bear, and a `StudyResult` is what is left, in one small JSON file.
+A study is one file of this folder; `protocol` says what is in it, `run_study` runs it, `judging`
+judges its claims, and a `StudyResult` in one small JSON file is what remains.
 """
 
 from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, line, row

@@ -1,6 +1,6 @@
-"""What studies that compare networks share: agents on MinAtar, what is measured, what is drawn.
+"""Shared parts of studies that compare networks: agents on MinAtar, metrics, effects, panels.
 
-An arm is an agent with many networks by name, a compiled program each; curves have an axis
+An arm is an agent with many networks by name, each a compiled program; curves have an axis
 `network`. A family is a bridge at several sizes, named `FAMILY-SIZE`.
 """
 
@@ -30,7 +30,7 @@ from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 NUM_ENVS, LENGTH = 8, 4
-"""Of agents with replay; 8 gradient steps in an update are a replay ratio of 0.25."""
+"""Environments and rollout length with replay; 8 gradient steps per update: a ratio of 0.25."""
 EXPLORATION = 0.1
 """Share of training over which exploration decays."""
 TAU = 0.1
@@ -47,14 +47,14 @@ FIELD = nets.cnn(
 """5 x 5 positions of 16 channels, each of which sees the whole board (our setting)."""
 SCORE = "normalized score"
 UNITS = {"block_dormant": "share of units that are dormant", "block_srank": "srank / units"}
-"""What measurements of the block are called in figures."""
+"""Names of the metrics of the block in figures."""
 Networks = Mapping[str, Callable[[Environment], Network]]
 
 
 def q_network(
     units: int, bridge: nets.Bridge | None = None, encoder: Encoder = BOARD, **options: Any
 ) -> Callable[[Environment], Network]:
-    """Action values by one dense layer, or what a bridge puts in its place; Dopamine's draws."""
+    """Make a Q-network with a dense layer or a bridge in its place, and Dopamine's initializer."""
 
     def build(env: Environment) -> Network:
         draw = jax.nn.initializers.xavier_uniform()
@@ -66,9 +66,9 @@ def q_network(
 
 
 def with_replay(budget: Budget, agent: str, networks: Networks) -> Experiment:
-    """Rainbow or DQN with Dopamine's settings for MinAtar, but several environments.
+    """Make an arm of Rainbow or DQN with Dopamine's settings for MinAtar, but several environments.
 
-    On Catch, where returns are -1 or 1, Rainbow's atoms are between these and not between -100 and
+    On Catch, where returns are -1 or 1, Rainbow's atoms lie between these, not between -100 and
     100.
     """
     shape: Any = {"num_envs": NUM_ENVS, "rollout_length": LENGTH, "gradient_steps": 8}
@@ -85,14 +85,14 @@ def with_replay(budget: Budget, agent: str, networks: Networks) -> Experiment:
 
 
 def with_pqn(budget: Budget, networks: Networks) -> Experiment:
-    """PQN with 16 environments."""
+    """Make an arm of PQN with 16 environments."""
     config = PQNConfig(num_envs=16, rollout_length=32, epochs=2, minibatches=8)
     common = _common(budget, networks, 16 * 32)
     return common._replace(builder=pqn, config=config, hypers=PQN_HYPERS)
 
 
 def with_ppo(budget: Budget, networks: Networks) -> Experiment:
-    """PPO with 16 environments."""
+    """Make an arm of PPO with 16 environments."""
     config = PPOConfig(num_envs=16, rollout_length=32, epochs=4, minibatches=4)
     hypers = PPOHypers(learning_rate=5e-4)
     common = _common(budget, networks, 16 * 32)
@@ -112,10 +112,10 @@ def _common(budget: Budget, networks: Networks, steps: int) -> Experiment:
 
 
 def block(learner: Learner, probe: Probe, look: Look) -> dict[str, Array]:
-    """Of what stands between encoder and heads: dormant units (D1), and srank, as shares of units.
+    """Measure the block between encoder and heads: dormant units (D1) and srank, as unit shares.
 
-    Of an expert those are its hidden units, over its slots; its output is linear, and not counted.
-    And the numbers of parameters of this block, and of all.
+    The units of an expert are its hidden ones, over its slots; its linear output is not counted.
+    Also counts the parameters of this block and of the network.
     """
     layers = [
         edge.layer
@@ -140,23 +140,23 @@ def _rows(x: Array) -> Array:
 
 
 def scores(curves: Curves, name: str) -> Array:
-    """Final normalized scores of one network, f32[S, environments]."""
+    """Compute the final normalized scores of one network, f32[S, environments]."""
     return normalized_scores(curves.sel(network=name))
 
 
 def finals(name: str) -> Callable[[Curves], Array]:
-    """What `scores` gives of one network, as a function of curves."""
+    """Make `scores` of one network as a function of curves."""
     return partial(scores, name=name)
 
 
 def in_last_quarter(curves: Curves, name: str, metric: str) -> Array:
-    """A measurement of one network in the last quarter of training, f32[S, environments]."""
+    """Average a metric of one network over the last quarter of training, f32[S, environments]."""
     one = curves.sel(network=name)
     return late(one, one[metric], 0.25)
 
 
 def gain(name: str, over: str) -> Callable[[Key, Curves], Effect]:
-    """The final score of one network less that of another."""
+    """Make the effect: final score of one network minus that of another."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         return stats.difference(key, scores(curves, name), scores(curves, over), paired=True)
@@ -165,7 +165,7 @@ def gain(name: str, over: str) -> Callable[[Key, Curves], Effect]:
 
 
 def less_of(metric: str, name: str, over: str) -> Callable[[Key, Curves], Effect]:
-    """A measurement of one network less that of another."""
+    """Make the effect: a metric of one network minus that of another, where less is better."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         x, y = (in_last_quarter(curves, one, metric) for one in (name, over))
@@ -175,7 +175,7 @@ def less_of(metric: str, name: str, over: str) -> Callable[[Key, Curves], Effect
 
 
 def slopes(curves: Curves, family: str) -> Array:
-    """Score won by each doubling of the size of a family, f32[S, environments]: least squares."""
+    """Fit the score gained per doubling of a family's size, f32[S, environments], least squares."""
     names = sizes_of(curves, family)
     x = np.log2(list(names.values()))
     weight = (x - x.mean()) / np.sum(np.square(x - x.mean()))
@@ -184,7 +184,7 @@ def slopes(curves: Curves, family: str) -> Array:
 
 
 def slope(family: str) -> Callable[[Key, Curves], Effect]:
-    """The mean slope of a family."""
+    """Make the effect: the mean slope of a family."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         values = slopes(curves, family)
@@ -194,7 +194,7 @@ def slope(family: str) -> Callable[[Key, Curves], Effect]:
 
 
 def steeper(family: str, than: str) -> Callable[[Key, Curves], Effect]:
-    """The slope of one family less that of another."""
+    """Make the effect: the slope of one family minus that of another."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         values = slopes(curves, family) - slopes(curves, than)
@@ -204,7 +204,7 @@ def steeper(family: str, than: str) -> Callable[[Key, Curves], Effect]:
 
 
 def sizes_of(curves: Curves, family: str) -> dict[str, int]:
-    """{network: size} of those called FAMILY-SIZE, the smallest first."""
+    """Return {network: size} of networks named FAMILY-SIZE, the smallest first."""
     names = [str(name) for name in curves["network"].values]
     found = {n: int(n.removeprefix(f"{family}-")) for n in names if _is_of(n, family)}
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -217,10 +217,10 @@ def _is_of(name: str, family: str) -> bool:
 def against_parameters(
     key: Key, title: str, curves: Curves, families: Sequence[str], metric: str | None = None
 ) -> Lines:
-    """A line for each family, and a point for every other network, against parameters.
+    """Draw a line for each family, and a point for every other network, against parameters.
 
-    metric: what is drawn, late in training; None is the final score. Interquartile means over all
-    members, 95 % intervals.
+    metric: drawn late in training; None is the final score. Interquartile means over all members,
+    95 % intervals.
     """
     names = [str(name) for name in curves["network"].values]
     groups = {family: list(sizes_of(curves, family)) for family in families}
@@ -245,5 +245,5 @@ def against_parameters(
 
 
 def parameters(curves: Curves, name: str) -> float:
-    """How many parameters a network has; the mean over environments, which differ in actions."""
+    """Count the parameters of a network, averaged over environments, which differ in actions."""
     return float(np.nanmean(curves.sel(network=name)["parameters"].values))

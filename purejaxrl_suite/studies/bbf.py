@@ -8,14 +8,13 @@ Claim: periodic resets and the annealed n of returns are what makes high replay 
     wider encoders then help, which they do not in SR-SPR.
 
 All arms have one network, Impala's encoder with 16, 32 and 32 channels times the width, pooled once
-(the board has 10 x 10 cells), and differ in settings alone: SR-SPR is BBF with fixed n = 10 and
+(the board has 10 x 10 cells), and only differ in settings: SR-SPR is BBF with fixed n = 10 and
 discount 0.99, softer resets and no weight decay. Boards are not augmented. All times are the
-paper's as shares of training, which is 100k steps there: so `quick` resets as often as `full`, but
-sooner, after a few hundred gradient steps and not after 40,000: what it says of resets is no
-evidence on the paper's, and of `standard`, which is longer by half, a gate must say whether what
-they throw away is learnt again. Their encoders are narrower than 1, which a CPU can pay for if they
-have no residual blocks, and the hidden layer shrinks with them. `full` takes days on one GPU
-(estimated).
+paper's, as shares of its training of 100k steps. So `quick` resets as often as `full`, but after a
+few hundred gradient steps instead of 40,000: it is no evidence on the paper's resets. `standard` is
+longer by half, and a gate must say whether members relearn what a reset removes. The encoders of
+`quick` and `standard` are narrower than 1 and without residual blocks, to be affordable on a CPU,
+and the hidden layer shrinks with them. `full` takes days on one GPU (estimated).
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +50,7 @@ RANKS = "rank correlation"
 
 
 def network(width: float) -> Callable[[Environment], SelfPredictive]:
-    """BBF's network for a board, with an encoder so many times as wide (see above if below 1)."""
+    """Make BBF's network for a board, with an encoder of `width` (see above if below 1)."""
     channels = tuple(round(width * n) for n in CHANNELS)
     hidden = round(HIDDEN * min(width, 1.0))
 
@@ -63,7 +62,7 @@ def network(width: float) -> Callable[[Environment], SelfPredictive]:
 
 
 def settings(steps: float, ratio: int) -> Points:
-    """All treatments at a replay ratio; a reset comes after as many gradient steps at each."""
+    """Make all treatments at a replay ratio; resets come after equally many gradient steps."""
     base = BBFHypers(
         value_low=-10.0,
         value_high=100.0,
@@ -80,7 +79,7 @@ def settings(steps: float, ratio: int) -> Points:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """A sweep for each replay ratio, over treatments and over the widths that a budget names."""
+    """Make a sweep for each replay ratio, over treatments and over the widths of a budget."""
     return {
         f"ratio-{ratio}": Experiment(
             bbf,
@@ -96,13 +95,13 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def scores(curves: Curves, treatment: str) -> Array:
-    """Normalized final scores f32[S, environments, widths]."""
+    """Compute normalized final scores f32[S, environments, widths]."""
     found = normalized_scores(curves.sel(treatment=treatment))  # [S, widths, environments]
     return jnp.moveaxis(found, 1, -1)
 
 
 def lead(treatment: str) -> Callable[[Key, Curves], Effect]:
-    """By how much BBF leads a treatment, over all games and widths together."""
+    """Make the effect: BBF's lead over a treatment, over all games and widths."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         pair = scores(curves, "BBF"), scores(curves, treatment)
@@ -112,22 +111,22 @@ def lead(treatment: str) -> Callable[[Key, Curves], Effect]:
 
 
 def of(treatment: str) -> Callable[[Curves], Array]:
-    """Normalized final scores f32[S, widths, environments]."""
+    """Make the function to normalized final scores f32[S, widths, environments]."""
     return lambda curves: normalized_scores(curves.sel(treatment=treatment))
 
 
 def gains(key: Key, more: Curves, less: Curves) -> Effect:
-    """What BBF gains by the higher replay ratio."""
+    """Estimate BBF's gain from the higher replay ratio."""
     return stats.difference(key, scores(more, "BBF"), scores(less, "BBF"), paired=True)
 
 
 def growth(values: Array) -> Array:
-    """Mean rank correlation of f32[S, environments, widths] with the width."""
+    """Compute the mean rank correlation of f32[S, environments, widths] with the width."""
     return stats.page(jax.random.key(0), values, permutations=1).effect
 
 
 def over_widths(treatment: str) -> Callable[[Key, Curves], Effect]:
-    """How scores grow with the width."""
+    """Make the effect: the growth of scores with the width."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         return estimated(key, scores(curves, treatment), growth)
@@ -136,7 +135,7 @@ def over_widths(treatment: str) -> Callable[[Key, Curves], Effect]:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """What BBF is ahead of at both replay ratios, and scores against widths."""
+    """Draw BBF's leads at both replay ratios, and scores against widths."""
     label = "BBF less this [normalized score], 95 % interval"
     others = [name for name in TREATMENTS if name != "BBF"]
     ahead = tuple(

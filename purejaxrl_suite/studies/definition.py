@@ -1,10 +1,10 @@
-"""What decides the question of a study, as one short digest.
+"""Digest the definition of a study: claims, gates and arms.
 
-Claims, gates and arms are data and functions. A function of the studies is described by its source,
-without comments and docstrings, by what it closes over, and by the functions and numbers of the
-studies that it names; any other function by its name. So the digest changes with a bound, a
-direction, a statement, a setting of an arm or the body of an effect, and not with the rest of the
-library, which the commit in a result names.
+These are data and functions. A function of the studies is described by its source, without comments
+and docstrings, by its closure, and by the functions and numbers of the studies that it names; any
+other function by its name. So the digest changes with a bound, a direction, a statement, a setting
+of an arm or the body of an effect, but not with the rest of the library, which the commit in a
+result identifies.
 """
 
 import ast
@@ -23,9 +23,9 @@ LENGTH = 16
 
 
 def digest(study: Study, budget: Budget) -> str:
-    """Name what decides the question: claims, gates, arms, and what they are trained on.
+    """Digest what decides the question: claims, gates, arms, and what they are trained on.
 
-    The number of seeds does not belong to it: more of them are more of the same.
+    The number of seeds is left out: more seeds do not change the question.
     """
     trained = budget._replace(seeds=0, first_seed=0)
     module = study.arms.__module__
@@ -35,14 +35,14 @@ def digest(study: Study, budget: Budget) -> str:
 
 
 class _Description:
-    """Text for values; what is described once is named from then on."""
+    """Text of values; a function that was described once is only named from then on."""
 
     def __init__(self, package: str) -> None:
         self.modules = (package, PACKAGE)
         self.known: set[str] = set()
 
     def __call__(self, x: Any) -> str:
-        if isinstance(x, Study):  # arms that compare their budget with one of their study's
+        if isinstance(x, Study):  # in arms that compare their budget with one of the study
             return "the study"
         if isinstance(x, partial):
             return self([x.func, x.args, x.keywords])
@@ -59,7 +59,7 @@ class _Description:
         return type(x).__qualname__
 
     def code(self, x: Any) -> str:
-        """A function or class: its name, what it closes over and, of studies, its source."""
+        """Describe a function or class: name, closure and, if it is of the studies, source."""
         name = f"{x.__module__}.{x.__qualname__}"
         cells = [cell.cell_contents for cell in getattr(x, "__closure__", None) or ()]
         closed = f"{name}{self(cells)}"
@@ -70,7 +70,7 @@ class _Description:
         return f"{closed}: {_source(x)} with {self([*self.named(functions)])}"
 
     def named(self, functions: Iterable[FunctionType]) -> Iterable[tuple[str, Any]]:
-        """Globals that functions name; of modules of studies what they take from there."""
+        """Yield the globals that functions name; for modules of studies the names they take."""
         for function in functions:
             names, known = sorted(set(_names(function.__code__))), function.__globals__
             direct = {name: known[name] for name in names if name in known}
@@ -92,7 +92,7 @@ def _names(code: CodeType) -> Iterable[str]:
 
 
 def _source(x: Callable[..., Any]) -> str:
-    """Source without comments, docstrings and layout."""
+    """Return the source without comments, docstrings and layout."""
     try:
         text = textwrap.dedent(inspect.getsource(x))
     except (OSError, TypeError):  # made by NamedTuple, or typed at a prompt

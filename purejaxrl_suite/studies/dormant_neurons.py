@@ -8,12 +8,12 @@ Figure: its figures on dormant neurons of DQN at replay ratios from 0.25 to 2, o
 Claim: dormant neurons become more with the number of gradient steps, stay dormant and are not
     needed; ReDo, which recycles them, keeps them few and the return from collapsing at high ratios.
 
-A unit is dormant whose mean activation is at most a tenth of its layer's mean (tau 0.1), or zero
+A unit is dormant if its mean activation is at most a tenth of its layer's mean (tau 0.1), or zero
 (tau 0), on 256 replayed observations; shares are of all hidden units, averaged over the last
-quarter of training. `standard` learns with eight times the learning rate that DQN has here (our
-setting), with which units fall asleep in a small part of the paper's steps. Trends are the mean
-over seeds of each seed's rank correlation with the order of the settings, which is the effect of
-Page's test. ReDo acts every 1,000 gradient steps.
+quarter of training. `standard` has eight times the default learning rate of `dqn` (our setting),
+with which units become dormant in a small part of the paper's steps. A trend is the mean over seeds
+of each seed's rank correlation with the order of the settings, the effect of Page's test. ReDo acts
+every 1,000 gradient steps.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,14 +47,17 @@ LOOKS = 40
 QUARTERS = 4
 UNITS, RANKS = "share of units", "rank correlation"
 THERE = ("learns", "dormant", "more and more")
-"""Gates of what the paper begins with."""
+"""Gates: the findings that the paper starts from."""
 COUNTER = "redo_recycled"
 FAST = 2e-3
-"""Learning rate at which units fall asleep within 4e4 steps of CartPole; with 2.5e-4 they wake."""
+"""Learning rate at which units become dormant within 4e4 steps of CartPole; at 2.5e-4 they wake."""
 
 
 def network(env: Environment) -> Network:
-    """Young and Tian's for MinAtar, two dense layers on what is smaller; Dopamine's draws."""
+    """Make Young and Tian's network for MinAtar, two dense layers on smaller boards.
+
+    Initialised as Dopamine's.
+    """
     hidden = (128,) if len(env.observation.shape) == 3 else (64, 64)
     draw = jax.nn.initializers.xavier_uniform()
     options = {"hidden": hidden, "layer_norm": False, "kernel_init": draw}
@@ -62,7 +65,7 @@ def network(env: Environment) -> Network:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """DQN at all ratios as it is; with ReDo at the two highest; with units pruned at 1."""
+    """Make arms: plain DQN at all ratios, with ReDo at the two highest, with pruning at 1."""
     look = max(1, int(budget.steps) // (NUM_ENVS * LENGTH) // LOOKS)
     watch = plasticity.every(look, plasticity.overlap(TAU))
     plain = Experiment(
@@ -99,24 +102,24 @@ def _config(ratio: float) -> DQNConfig:
 
 
 def shares(curves: Curves, tau: float) -> Array:
-    """Dormant units in the last quarter of training, f32[S, ..., environments]."""
+    """Average dormant units over the last quarter of training, f32[S, ..., environments]."""
     return late(curves, curves[f"dormant_{tau:g}"], 1.0 / QUARTERS)
 
 
 def at(ratio: float, plain: Curves) -> Curves:
-    """The part of the plain arm with that replay ratio."""
+    """Select a replay ratio of the plain arm."""
     return plain.isel(config=RATIOS.index(ratio))
 
 
 def growth(values: Array) -> Array:
-    """Rank correlation of f32[..., K] with the order of K settings, f32[...]; NaN where one is."""
+    """Correlate ranks of f32[..., K] with the order of K settings, f32[...]; NaN if one is NaN."""
     rows = jnp.reshape(values, (-1, values.shape[-1]))
     effect = jax.vmap(lambda one: stats.page(jax.random.key(0), one, permutations=1).effect)
     return jnp.reshape(effect(rows), values.shape[:-1])
 
 
 def over_ratios(tau: float) -> Callable[[Key, Curves], Effect]:
-    """How the share of dormant units grows with the replay ratio."""
+    """Make the effect: the growth of the share of dormant units with the replay ratio."""
 
     def effect(key: Key, plain: Curves) -> Effect:
         return estimated(key, growth(jnp.moveaxis(shares(plain, tau), 1, -1)))
@@ -125,19 +128,19 @@ def over_ratios(tau: float) -> Callable[[Key, Curves], Effect]:
 
 
 def over_quarters(curves: Curves, metric: str) -> Array:
-    """How a measurement grows over the quarters of training, f32[S, ..., environments]."""
+    """Compute the growth of a metric over the quarters of training, f32[S, ..., environments]."""
     found = curves[metric].where(~curves["diverged"])
     found = found.coarsen(step=found.sizes["step"] // QUARTERS, boundary="trim").mean()
     return growth(found.transpose("seed", ..., "environment", "step").values)
 
 
 def overlap_grows(key: Key, plain: Curves) -> Effect:
-    """How the overlap with all that were dormant before grows over the quarters of training."""
+    """Estimate how the overlap with earlier dormant units grows over the quarters of training."""
     return estimated(key, over_quarters(plain, "overlap_ever"))
 
 
 def fewer_dormant(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
-    """The share of dormant units with ReDo less that without."""
+    """Make the effect: the share of dormant units with ReDo minus that without."""
 
     def effect(key: Key, redo: Curves, plain: Curves) -> Effect:
         pair = shares(redo, TAU), shares(at(ratio, plain), TAU)
@@ -147,7 +150,7 @@ def fewer_dormant(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
 
 
 def score_changes(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
-    """The final score with an intervention less that without."""
+    """Make the effect: the final score with an intervention minus that without."""
 
     def effect(key: Key, treated: Curves, plain: Curves) -> Effect:
         pair = normalized_scores(treated), normalized_scores(at(ratio, plain))
@@ -157,28 +160,28 @@ def score_changes(ratio: float) -> Callable[[Key, Curves, Curves], Effect]:
 
 
 def lowest(plain: Curves) -> Array:
-    """Final scores at the lowest replay ratio."""
+    """Compute final scores at the lowest replay ratio."""
     return normalized_scores(at(RATIOS[0], plain))
 
 
 def ratio_costs(key: Key, plain: Curves) -> Effect:
-    """The final score at the highest replay ratio less that at the lowest."""
+    """Estimate the final score at the highest replay ratio minus that at the lowest."""
     most, least = (normalized_scores(at(ratio, plain)) for ratio in (RATIOS[-1], RATIOS[0]))
     return stats.difference(key, most, least, paired=True)
 
 
 def asleep(key: Key, plain: Curves) -> Effect:
-    """The share of dormant units at the highest replay ratio, late in training."""
+    """Estimate the share of dormant units at the highest replay ratio, late in training."""
     return estimated(key, shares(at(RATIOS[-1], plain), TAU))
 
 
 def falls_asleep(key: Key, plain: Curves) -> Effect:
-    """How that share grows over the quarters of training."""
+    """Estimate the growth of that share over the quarters of training."""
     return estimated(key, over_quarters(at(RATIOS[-1], plain), f"dormant_{TAU:g}"))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Dormant units and scores against replay ratios; dormant units over time, by layer, again."""
+    """Draw dormant units and scores against replay ratios; dormant units over time and by layer."""
     plain = curves["plain"]
     kinds = {
         "as it is": {ratio: at(ratio, plain) for ratio in RATIOS},

@@ -1,4 +1,4 @@
-"""Gates that several studies have: something was learnt, a treatment did something."""
+"""Gates that several studies share: something was learnt, a treatment acted."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from purejaxrl_suite.studies.scores import estimated, normalized_scores
 Score = Callable[[Curves], Array]
 """Curves of an arm -> f32[S, ..., tasks]."""
 LEARNT = 0.1
-"""A score of twice the smallest effect of interest: among lower ones none could show."""
+"""Twice the smallest effect of interest: with lower scores no effect could show."""
 
 
 def reaches(
@@ -26,28 +26,48 @@ def reaches(
     score: Score = normalized_scores,
     remedy: str = "more steps",
 ) -> Gate:
-    """Ask of an arm that its mean score is above a bound on every task, that of the worst too.
+    """Make a gate: an arm's mean score is above a bound on every task, even the worst.
 
-    A task in which no episode has ended has no score, and fails.
+    A task without a finished episode has no score and fails.
+
+    Args:
+        name: of the gate.
+        statement: one sentence.
+        arm: name of the arm.
+        bound: of the score.
+        score: curves -> f32[S, ..., tasks].
+        remedy: what would be needed if the gate fails.
+
+    Returns:
+        The gate.
     """
     measure = partial(worst_task, score=score)
     return Gate(name, statement, (arm,), measure, MORE, bound, "normalized score", remedy)
 
 
 def worst_task(key: Key, curves: Curves, score: Score) -> Effect:
-    """The mean score in the task in which it is smallest."""
+    """Estimate the smallest mean score of any task."""
     return estimated(key, score(curves), smallest_mean)
 
 
 def smallest_mean(scores: Array) -> Array:
-    """f32[S, ..., tasks] -> f32[]: NaN where nothing is known of a task."""
+    """Compute the smallest mean over tasks, f32[S, ..., tasks] -> f32[]; NaN if a task has none."""
     return jnp.min(jnp.nanmean(jnp.reshape(scores, (-1, scores.shape[-1])), axis=0))
 
 
 def recycles(name: str, statement: str, arm: str, counter: str, bound: float, **at: Any) -> Gate:
-    """Ask of an intervention that it recycled more units than a bound, in the mean of members.
+    """Make a gate: an intervention recycled more units than a bound, averaged over members.
 
-    counter: of the curves, such as `redo_recycled`. at: which part of the curves, by name.
+    Args:
+        name: of the gate.
+        statement: one sentence.
+        arm: name of the arm.
+        counter: a counter in the curves, such as `redo_recycled`.
+        bound: of the number of units.
+        **at: selects a part of the curves, by axis.
+
+    Returns:
+        The gate.
     """
     measure = partial(recycled, counter=counter, at=at)
     remedy = "longer runs, or networks that lose units"
@@ -55,6 +75,6 @@ def recycles(name: str, statement: str, arm: str, counter: str, bound: float, **
 
 
 def recycled(key: Key, curves: Curves, counter: str, at: dict[str, Any]) -> float:
-    """Units that were recycled in all of training, the mean over members."""
-    del key  # a count, of nothing that was drawn
+    """Count the units recycled in the whole training, averaged over members."""
+    del key  # a count: nothing is drawn
     return float(np.nansum(curves[counter].sel(at).values) / curves["diverged"].sel(at).size)

@@ -9,11 +9,11 @@ Claim: where units are ReLUs, units without activation are units without gradien
     and GELU only gradients tell, so recycling by them helps more, and pruning by them hurts less.
 
 All networks have two dense layers of 64 units on the board: of ReLUs, or of LayerNorm and GELU. The
-paper's score of a unit is E|dL/dh|, the code's the magnitude of the gradient of its incoming
-weights; h is the activation. A silent ReLU has no gradient of its weights, but dL/dh is what comes
-down its outgoing weights, so only the latter score can find it: both are measured. Recycling
-happens every 1,000 gradient steps; a quarter of each layer is pruned where the last 5 % of training
-begin, in which scores are taken.
+paper's score of a unit is E|dL/dh|, the code's is the magnitude of the gradient of its incoming
+weights; h is the activation. The weights of a silent ReLU have no gradient, but dL/dh, which comes
+back through its outgoing weights, may be large; so only the code's score can find it, and both are
+measured. Recycling happens every 1,000 gradient steps; a quarter of each layer is pruned at the
+start of the last 5 % of training, over which scores are averaged.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,32 +53,32 @@ PPO_CONFIG = PPOConfig(NUM_ENVS, LENGTH, epochs=4, minibatches=8)
 PQN_CONFIG = PQNConfig(NUM_ENVS, LENGTH, epochs=2, minibatches=16)
 HIDDEN = (64, 64)
 PERIOD = round(1000 / (PQN_CONFIG.epochs * PQN_CONFIG.minibatches))
-"""Updates between recyclings, and between measurements; both agents make as many steps in one."""
+"""Updates between recyclings, and between measurements; both agents have equal updates."""
 TAU_OF_REDO, TAU_OF_REGRAMA = 0.02, 0.01
-"""The paper's, for BRO-net."""
+"""Thresholds of the paper for BRO-net."""
 PRUNED = 0.25
 SEGMENTS = 10
 
 
 def q_network(env: Environment, normed: bool) -> Network:
-    """Of PQN."""
+    """Make PQN's network."""
     activation = jax.nn.gelu if normed else jax.nn.relu
     options = {"hidden": HIDDEN, "encoder": nets.flat(), "activation": activation}
     return nets.q_network(env.observation, env.action, layer_norm=normed, **options)
 
 
 def actor_critic(env: Environment, normed: bool) -> Network:
-    """Of PPO, one for the policy and one for the value."""
+    """Make PPO's network, with separate trunks for policy and value."""
     activation = jax.nn.gelu if normed else jax.nn.relu
     options = {"hidden": HIDDEN, "encoder": nets.flat(), "activation": activation}
     return nets.actor_critic(env.observation, env.action, layer_norm=normed, **options)
 
 
 def agreement(learner: Learner, probe: Probe, inspection: Inspection) -> dict[str, Array]:
-    """Of units without activation, the share without gradient; and the Jaccard index of both sets.
+    """Measure the share of silent units without gradient, and the Jaccard index of both sets.
 
-    Over all layers, by dL/dh (`text`) and by gradients of incoming weights (`released`). NaN where
-    no unit is silent, or neither set has one.
+    Over all layers, by dL/dh (`text`) and by gradients of incoming weights (`released`). NaN if no
+    unit is silent, or neither set has one.
     """
     silent = scores.below(scores.activation(learner, probe, inspection), 0.0)
     by = {"text": scores.feature_gradient, "released": scores.weight_gradient}
@@ -94,7 +94,7 @@ def agreement(learner: Learner, probe: Probe, inspection: Inspection) -> dict[st
 
 
 def recycling() -> dict[str, Intervention]:
-    """Ways to recycle units, by name."""
+    """Return ways to recycle units, by name."""
     text = plasticity.threshold(TAU_OF_REGRAMA)
     at_random = plasticity.at_random(text)
     return {
@@ -106,7 +106,7 @@ def recycling() -> dict[str, Intervention]:
 
 
 def treatments(updates: int) -> dict[str, Intervention | None]:
-    """What is done to networks with norms."""
+    """Return the treatments of networks with norms, by name."""
     few = plasticity.lowest(PRUNED)
     last = max(1, updates - max(1, round(FINAL * updates)))
 
@@ -122,9 +122,9 @@ def treatments(updates: int) -> dict[str, Intervention | None]:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """Both agents with ReLUs, PQN with and without being measured; and with norms and treatments.
+    """Make arms: both agents with ReLUs (PQN also without metrics), and with norms and treatments.
 
-    PPO is treated in four ways, PQN in all.
+    PPO gets four treatments, PQN all.
     """
     environments = [make(id) for id in budget.environments]
     size = budget.seed_numbers, budget.steps
@@ -150,7 +150,7 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def agrees(measure: str) -> Callable[[Key, Curves], Effect]:
-    """A measure of `agreement` over the second half of training."""
+    """Make the effect: a metric of `agreement` over the second half of training."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         return estimated(key, late(curves, curves[measure], 0.5))
@@ -159,7 +159,7 @@ def agrees(measure: str) -> Callable[[Key, Curves], Effect]:
 
 
 def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
-    """The final score with one treatment less that with another."""
+    """Make the effect: the final score with one treatment minus that with another."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         x, y = (normalized_scores(curves.sel(intervention=name)) for name in (treatment, over))
@@ -169,12 +169,12 @@ def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
 
 
 def cost(key: Key, measured: Curves, bare: Curves) -> Effect:
-    """By how much a run takes longer with measurements, from the speeds of its segments."""
+    """Estimate how much longer a run takes with metrics, from the speeds of its segments."""
     return stats.compare(key, _of_segments(bare), _of_segments(measured), slowdown, paired=False)
 
 
 def slowdown(bare: Array, measured: Array) -> Array:
-    """f32[segments, environments] of each -> f32[]."""
+    """Compute the slowdown, f32[segments, environments] of each -> f32[]."""
     ratios = stats.median(bare, axis=0) / stats.median(measured, axis=0)
     return jnp.mean(ratios) - 1.0
 
@@ -186,7 +186,7 @@ def _of_segments(curves: Curves) -> Array:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """What treatments change, agreement of both measures, and both measures over time."""
+    """Draw the effects of treatments, the agreement of both scores, and both over time."""
     panels: list[Panel] = []
     for agent in ("pqn", "ppo"):
         treated = curves[f"{agent}-norm"]
@@ -218,7 +218,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
 
 
 def _agreement_claims() -> tuple[Claim, ...]:
-    """Of the two scores, by agent."""
+    """Make the claims about the two scores, by agent."""
     claims = []
     for agent in ("pqn", "ppo"):
         silent = f"With ReLUs ({agent.upper()}), units without activation"
@@ -232,19 +232,19 @@ def _agreement_claims() -> tuple[Claim, ...]:
 
 
 def silent(key: Key, curves: Curves) -> float:
-    """The share of members that had units without activation in the second half of training."""
+    """Compute the share of members with silent units in the second half of training."""
     del key  # nothing is drawn
     known = np.asarray(late(curves, curves["jaccard_released"], 0.5))
     return float(np.mean(np.isfinite(known)))
 
 
 def untreated(curves: Curves) -> Array:
-    """Final scores of what nothing was done to."""
+    """Compute final scores without treatment."""
     return normalized_scores(curves.sel(intervention="none"))
 
 
 def _gates(agent: str) -> tuple[Gate, ...]:
-    """That an agent learns, that its ReLUs fall silent, and that ReGraMa recycles units of it."""
+    """Make gates: an agent learns, its ReLUs fall silent, and ReGraMa recycles its units."""
     name, normed = agent.upper(), f"{agent}-norm"
     return (
         reaches(f"{agent} learns", f"{name} with norms learns.", normed, LEARNT, untreated),

@@ -7,13 +7,13 @@ Figure: its table of remedies on BRO-net in the DeepMind control suite; here SAC
 Claim: where units are ReLUs, units without activation are units without gradient; in residual
     networks with norms only gradients tell, so recycling by them helps more.
 
-The study `grama` asks the same of MinAtar, and says what both scores are. Networks of ReLUs have
-two layers; BRO's have one residual block in the actor and two in each of two critics. On Pendulum
+The study `grama` asks the same on MinAtar, and explains both scores. Networks of ReLUs have two
+layers; BRO's have one residual block in the actor and two in each of two critics. On Pendulum
 layers of ReLUs have 64 units and blocks 32; on brax both have 256, and learning rates are the
 paper's. Recycling happens every 1,000 gradient steps, in actor and critics; the paper leaves the
-actor alone. PPO has layers of 64 units and plays ten times as many steps. Scores are final returns
-on a scale on which agents that nothing is done to begin at 0 and end at 1, on average over seeds:
-the paper's table is normalized to them too.
+actor alone. PPO has layers of 64 units and plays ten times as many steps. Scores are final returns,
+scaled so that untreated agents begin at 0 and end at 1, on average over seeds, as in the paper's
+table.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,29 +55,29 @@ HYPERS_ON_BRAX = SACHypers(actor_learning_rate=1e-4, critic_learning_rate=1e-3)
 STEPS_BETWEEN = 1000
 """Gradient steps between recyclings, and between measurements."""
 BEGINNING = 0.05
-"""The part of training whose returns count as 0."""
+"""The first part of training, whose returns are scaled to 0."""
 
 
 def relu(env: Environment, units: int) -> Network:
-    """Actor and critics of ReLUs."""
+    """Make actor and critics of ReLUs."""
     return nets.actor_critics(env.observation, env.action, hidden=(units, units))
 
 
 def bro(env: Environment, units: int) -> Network:
-    """BRO's residual networks."""
+    """Make BRO's residual networks."""
     options = {"hidden": (units,), "blocks": 1, "critic_blocks": 2}
     return nets.actor_critics(env.observation, env.action, **options)
 
 
 def treatments(updates: int) -> dict[str, Intervention | None]:
-    """What is done to networks with norms, after every so many updates."""
+    """Return the treatments of networks with norms, by name."""
     cures = recycling()
     few = "ReDo", "ReGraMa", "random"
     return {"none": None, **{name: plasticity.every(updates, cures[name]) for name in few}}
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """SAC with ReLUs, SAC with BRO's networks and PPO with norms, both treated."""
+    """Make arms: SAC with ReLUs; SAC with BRO's networks and PPO with norms, with treatments."""
     environments = [make(id) for id in budget.environments]
     on_brax = all(id.startswith("Brax-") for id in budget.environments)
     config, hypers = (ON_BRAX, HYPERS_ON_BRAX) if on_brax else (CONFIG, HYPERS)
@@ -109,10 +109,10 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def progress(curves: Curves, treatment: str) -> Array:
-    """Final returns f32[S, environments] where untreated agents begin at 0 and end at 1.
+    """Scale final returns, f32[S, environments]: untreated agents begin at 0 and end at 1.
 
-    A member that diverged has the worst final return in all arms of the study, at most that of a
-    random policy where it is known; NaN where untreated agents have learnt nothing.
+    A member that diverged has the worst final return in all arms of the study, and at most that of
+    a random policy if known; NaN if untreated agents learnt nothing.
     """
     known = [str(name) for name in curves["intervention"].values]
     final = returns(curves)  # [S, interventions, environments]
@@ -129,7 +129,7 @@ def _beginning(values: np.ndarray, episodes: np.ndarray | None) -> Array:
 
 
 def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
-    """The final score with one treatment less that with another."""
+    """Make the effect: the final score with one treatment minus that with another."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         return stats.difference(
@@ -140,7 +140,7 @@ def gain(treatment: str, over: str) -> Callable[[Key, Curves], Effect]:
 
 
 def unseen(key: Key, curves: Curves) -> Effect:
-    """Units without gradient less units without activation, in the second half of training."""
+    """Estimate the share without gradient minus that without activation, in the second half."""
     plain = curves.sel(intervention="none")
 
     def share(name: str) -> Array:
@@ -150,7 +150,7 @@ def unseen(key: Key, curves: Curves) -> Effect:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """What treatments change, agreement of both measures, and both measures over time."""
+    """Draw the effects of treatments, the agreement of both scores, and both over time."""
     panels: list[Panel] = []
     titles = {"sac-bro": "SAC, BRO's networks", "ppo-norm": "PPO, LayerNorm and GELU"}
     for arm, title in titles.items():
@@ -176,9 +176,9 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
 
 
 def learnt(key: Key, curves: Curves) -> Effect:
-    """What untreated agents gain in training, in standard deviations of their seeds.
+    """Estimate the gain of untreated agents in training, in standard deviations of their seeds.
 
-    The smallest of all environments; what they end with less what they begin with.
+    Final minus initial returns; the smallest of all environments.
     """
     plain = curves.sel(intervention="none")
     gained = returns(plain) - measured(plain, measure=_beginning)
@@ -187,7 +187,7 @@ def learnt(key: Key, curves: Curves) -> Effect:
 
 
 def _gates(agent: str, arm: str) -> tuple[Gate, Gate]:
-    """That an agent learns without treatment, and that ReGraMa recycles units of it."""
+    """Make gates: an agent learns without treatment, and ReGraMa recycles its units."""
     name = agent.upper()
     counter, bound = "regrama_recycled", 5.0
     treated = f"{agent} recycles", f"ReGraMa recycles units of {name}.", arm, counter, bound

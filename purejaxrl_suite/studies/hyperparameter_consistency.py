@@ -6,10 +6,10 @@ Figure: its THC scores (tuning hyper-parameter consistency), there of DER and Dr
     and 40M steps; here of PPO and PQN on MinAtar with a quarter of the steps and with all.
 Claim: choices transfer better between agents than between games or amounts of data.
 
-One hyper-parameter at a time is varied. THC is 0 where the order of its values is the same in both
-of two settings, or where it does not matter, and 1 at most. More settings make it larger by chance,
-so all three kinds of transfer are measured over pairs of settings, averaged over all else; values
-are ranked by the mean return over training.
+One hyper-parameter at a time is varied. THC is 0 if the order of its values is the same in two
+settings, or if it does not matter, and at most 1. More settings make it larger by chance, so all
+three kinds of transfer are measured over pairs of settings, averaged over all else; values are
+ranked by the mean return over training.
 """
 
 import itertools
@@ -42,19 +42,19 @@ VALUES = {
     "gradient norm": (0.1, 0.5, 2.5, 10.0),
 }
 DEFAULT = (0, 1)
-"""Where VALUES has the default learning rate, with defaults beside."""
+"""The place in VALUES of the default learning rate, with all other defaults."""
 FIELDS = {
     "ppo": ("learning_rate", "gamma", "gae_lambda", "max_gradient_norm"),
     "pqn": ("learning_rate", "gamma", "td_lambda", "max_gradient_norm"),
 }
-"""What the agents call them, in the order of VALUES."""
+"""Names of the hyper-parameters of each agent, in the order of VALUES."""
 AGENTS, AMOUNTS, GAMES = 1, 2, 3
 """Axes of the scores f32[S, agents, amounts, games, hyper-parameters, values]."""
 ARMS = ("ppo-short", "ppo-long", "pqn-short", "pqn-long")
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """Each agent with each amount of data; a shorter run is no part of a longer one (annealing)."""
+    """Make an arm of each agent and amount of data; annealing makes short runs differ from long."""
     made = {}
     for name, arm in minatar.agents(budget).items():
         values = dict(zip(FIELDS[name], VALUES.values(), strict=True))
@@ -64,7 +64,7 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def table(curves: Curves) -> Array:
-    """Scores of an arm, f32[S, games, hyper-parameters, values]."""
+    """Tabulate the scores of an arm, f32[S, games, hyper-parameters, values]."""
     fields = FIELDS[curves.attrs["agent"]]
     scores = normalized_scores(curves, stats.area_under_curve)  # [S, configurations, games]
     index = [
@@ -75,20 +75,20 @@ def table(curves: Curves) -> Array:
 
 
 def _position(curves: Curves, field: str, value: float) -> int:
-    """The configuration in which only this differs from the defaults, or the defaults."""
+    """Find the configuration in which only this differs from the defaults, or the defaults."""
     varied, values = curves["varied"].values, curves[field].values
     (found,) = np.flatnonzero((values == value) & np.isin(varied, (field, "")))
     return int(found)
 
 
 def everything(*curves: Curves) -> Array:
-    """Scores of all arms in the order of ARMS, with the axes AGENTS, AMOUNTS and GAMES."""
+    """Stack the scores of all arms in the order of ARMS, on the axes AGENTS, AMOUNTS and GAMES."""
     tables = jnp.stack([table(one) for one in curves], axis=1)
     return jnp.reshape(tables, (tables.shape[0], 2, 2, *tables.shape[2:]))
 
 
 def transfer(scores: Array, axis: int) -> Array:
-    """THC over pairs of settings along an axis, averaged over pairs and all else: f32[H]."""
+    """Average THC over pairs of settings along an axis, and over the rest: f32[H]."""
 
     def thc(pair: Array) -> Array:
         return stats.hyperparameter_consistency(pair).thc
@@ -99,7 +99,7 @@ def transfer(scores: Array, axis: int) -> Array:
 
 
 def _pairs(scores: Array, axis: int) -> list[Array]:
-    """f32[S, 2, rest, H, values] of every pair of settings along an axis."""
+    """Return f32[S, 2, rest, H, values] of every pair of settings along an axis."""
     first = jnp.moveaxis(scores, axis, 1)
     settings, values = first.shape[1], first.shape[-2:]
     flat = jnp.reshape(first, (*first.shape[:2], -1, *values))
@@ -107,18 +107,18 @@ def _pairs(scores: Array, axis: int) -> list[Array]:
 
 
 class Contrast(NamedTuple):
-    """f32[S, ...] -> f32[]: mean THC along one axis less that along another."""
+    """Mean THC along one axis minus that along another, f32[S, ...] -> f32[]."""
 
     more: int
     less: int
 
     def __call__(self, scores: Array) -> Array:
-        """Averaged over hyper-parameters."""
+        """Average over hyper-parameters."""
         return jnp.mean(transfer(scores, self.more) - transfer(scores, self.less))
 
 
 def contrast(more: int, less: int) -> Callable[..., Effect]:
-    """By how much choices transfer worse along one axis than along another."""
+    """Make the effect: how much worse choices transfer along one axis than along another."""
 
     def effect(key: Key, *curves: Curves) -> Effect:
         scores = everything(*curves)
@@ -128,7 +128,10 @@ def contrast(more: int, less: int) -> Callable[..., Effect]:
 
 
 def below_chance(hyperparameter: str) -> Callable[[Key, Curves], Effect]:
-    """By how much THC over all games lies below what shuffled values give, and 95 % of shuffles."""
+    """Make the effect: how far THC over all games is below that of shuffled values.
+
+    The interval is 95 % of the shuffles.
+    """
 
     def effect(key: Key, curves: Curves) -> Effect:
         scores = table(curves)[:, :, list(VALUES).index(hyperparameter)]
@@ -145,18 +148,18 @@ def _over_seeds(found: Estimate, scores: Array) -> Effect:
 
 
 def plain(curves: Curves) -> Array:
-    """Scores f32[S, games] with the defaults."""
+    """Compute scores f32[S, games] with the defaults."""
     return table(curves)[:, :, *DEFAULT]
 
 
 def default_over_largest(key: Key, curves: Curves) -> Effect:
-    """What the default learning rate scores more than the largest."""
+    """Estimate the score of the default learning rate minus that of the largest."""
     rates = table(curves)[:, :, 0]
     return stats.difference(key, rates[..., DEFAULT[1]], rates[..., -1], paired=False)
 
 
 def chance(key: Key, scores: Array, axis: int) -> float:
-    """Mean THC of two settings that have nothing to do with each other."""
+    """Compute the mean THC of two unrelated settings."""
 
     def of_pair(pair: Array) -> Array:
         ranks = stats.hyperparameter_consistency(pair).ranks
@@ -167,7 +170,7 @@ def chance(key: Key, scores: Array, axis: int) -> float:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Intervals | Lines, ...]:
-    """THC by hyper-parameter for each kind of transfer, and what the learning rate does."""
+    """Draw THC by hyper-parameter for each kind of transfer, and scores by learning rate."""
     scores = everything(*(curves[name] for name in ARMS))
     panels = []
     for title, axis in (("agents", AGENTS), ("games", GAMES), ("amounts of data", AMOUNTS)):
@@ -186,7 +189,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Intervals | Lines, .
 
 
 def _iqm_of_values(scores: Array) -> Array:
-    """f32[S, games, values] -> f32[values]."""
+    """Compute the IQM of each value, f32[S, games, values] -> f32[values]."""
     return jax.vmap(stats.iqm, in_axes=-1)(scores)
 
 

@@ -1,8 +1,8 @@
-"""From measured effects and gates to what a study says of its claims.
+"""Judge the claims of a study by measured effects and gates.
 
-In this order: a preset that judges nothing leaves effects as they are; a claim whose gate failed is
-NOT TESTED; a study that was changed after a look at these seeds is EXPLORATORY; else the verdict is
-that of `stats`, with and without regard to how many claims the study judges.
+In this order: a preset that judges nothing only reports effects; a claim whose gate failed is NOT
+TESTED; a study that was changed after a look at these seeds is EXPLORATORY; otherwise the verdict
+is that of `stats`, with and without adjustment for the number of claims.
 """
 
 import math
@@ -16,7 +16,7 @@ from purejaxrl_suite.studies.study_result import Adjusted, Checked, Finding, Loo
 
 
 def measured(key: Key, what: Claim | Gate, curves: Mapping[str, Curves]) -> Any:
-    """The effect of a claim, or the measure of a gate; ValueError for arms that are not there."""
+    """Measure the effect of a claim, or a gate; ValueError if an arm is missing."""
     missing = [name for name in what.over if name not in curves]
     if missing:
         raise ValueError(f"over: expected arms ({', '.join(curves)}), got {', '.join(missing)}")
@@ -28,7 +28,7 @@ def measured(key: Key, what: Claim | Gate, curves: Mapping[str, Curves]) -> Any:
 
 
 def checked(gate: Gate, found: Any) -> Checked:
-    """A gate with what was measured: a number, or an estimate whose whole interval must pass."""
+    """Check a gate by its measure: a number, or an estimate whose whole interval must pass."""
     value, low, high = map(float, found[:3] if isinstance(found, tuple) else (found,) * 3)
     passed = low > gate.bound if gate.direction is MORE else high < gate.bound
     return Checked(
@@ -53,9 +53,17 @@ def ruled(
     gates: Sequence[Checked],
     looks: Iterable[Look],
 ) -> tuple[Finding, ...]:
-    """What is to be said of every claim.
+    """Make the finding of every claim.
 
-    look: the result's own. effects: one per claim. gates: all of them. looks: at earlier results.
+    Args:
+        study: the study.
+        look: at its own result.
+        effects: one per claim.
+        gates: all of them, checked.
+        looks: at earlier results.
+
+    Returns:
+        One finding per claim.
     """
     plain = [judge(claim, effect) for claim, effect in zip(study.claims, effects, strict=True)]
     if look.preset not in JUDGED:
@@ -75,13 +83,13 @@ def ruled(
 
 
 def exploratory(look: Look, earlier: Look) -> bool:
-    """Whether something else was asked earlier of seeds that are used again."""
+    """Tell whether a different question was asked earlier of seeds that are used again."""
     ends = min(x.first_seed + x.seeds for x in (look, earlier))
     return look.digest != earlier.digest and max(look.first_seed, earlier.first_seed) < ends
 
 
 def judge(claim: Claim, effect: Effect) -> Finding:
-    """The verdict on a claim by its effect alone."""
+    """Judge a claim by its effect alone."""
     value, low, high = (float(x) for x in effect[:3])
     shifted = _shifted(effect, claim.against)
     found = claim.direction.verdict(shifted, claim.smallest)
@@ -106,11 +114,11 @@ def judge(claim: Claim, effect: Effect) -> Finding:
 
 
 def _adjusted(study: Study, plain: Sequence[Finding]) -> list[Adjusted]:
-    """Intervals and verdicts after Holm; the family is all claims of the study.
+    """Adjust intervals and verdicts after Holm; the family is all claims of the study.
 
-    A verdict falls where an interval leaves a mark behind it, so claims are ordered by how surely
-    theirs did. A wider interval takes a verdict back, and gives no other: what is surely there and
-    surely too small to matter does not begin to matter.
+    A verdict is decided when an interval excludes a bound, so claims are ordered by how surely it
+    does. A wider interval can only make a verdict inconclusive, never change it to another: an
+    effect that is surely too small to matter does not begin to matter.
     """
     marks = [_mark(claim, one) for claim, one in zip(study.claims, plain, strict=True)]
     margins = [_shifted(_effect(one), mark) for one, mark in zip(plain, marks, strict=True)]
@@ -124,9 +132,9 @@ def _adjusted(study: Study, plain: Sequence[Finding]) -> list[Adjusted]:
 
 
 def _mark(claim: Claim, found: Finding) -> float:
-    """What the interval has to leave behind for the verdict that it has, in units of the effect.
+    """Return the bound that the interval excludes for its verdict, in units of the effect.
 
-    Of what is equal that is the end of equality which it has left behind less surely.
+    For a claim of equality it is the bound that is excluded less surely.
     """
     if claim.direction is not EQUAL:
         sign = -1.0 if claim.direction is LESS else 1.0

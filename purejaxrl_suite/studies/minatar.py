@@ -1,4 +1,4 @@
-"""Tasks of studies on boards; PPO and PQN on them with one network (our setting)."""
+"""Tasks of studies on boards, and PPO and PQN on them with equal networks (our setting)."""
 
 import jax
 
@@ -13,15 +13,15 @@ from purejaxrl_suite.sweeps.experiment import Experiment
 
 FOUR_GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
 THREE_GAMES = tuple(name for name in FOUR_GAMES if name != "Freeway-MinAtar")
-"""For small budgets: an episode of Freeway takes 2500 steps, and its first reward many of them."""
+"""For small budgets: without Freeway, whose episodes take 2500 steps and rewards come late."""
 CATCH = "Catch-bsuite"
-"""For the smallest: a board of 10 x 5 cells, which is learnt in minutes of a CPU."""
+"""For the smallest budgets: a board of 10 x 5 cells, learnt in minutes on a CPU."""
 PPO_HYPERS = PPOHypers(learning_rate=5e-4)
 PQN_HYPERS = PQNHypers(learning_rate=5e-4)
 
 
 def board(id: str) -> Environment:
-    """An environment with images; a board without channels is given one."""
+    """Make an environment with images; a board without channels gets one."""
     env = make(id)
     box = env.observation
     if len(box.shape) != 2:
@@ -30,7 +30,7 @@ def board(id: str) -> Environment:
 
 
 def agents(budget: Budget) -> dict[str, Experiment]:
-    """An arm per agent, "ppo" and "pqn": two dense layers on the board, rollouts of 16 x 64."""
+    """Make arms "ppo" and "pqn": two dense layers on the board, rollouts of 16 x 64."""
     environments = [make(id) for id in budget.environments]
     of_ppo = PPOConfig(num_envs=16, rollout_length=64, epochs=4, minibatches=4)
     of_pqn = PQNConfig(num_envs=16, rollout_length=64, epochs=2, minibatches=8)

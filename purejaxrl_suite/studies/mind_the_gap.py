@@ -7,13 +7,13 @@ Figure: its figures on returns of Rainbow with Impala against the scale of the n
 Claim: with global average pooling (GAP) networks gain with scale where flattened ones lose, fewer
     units of the first dense layer are dormant, and they are no slower.
 
-A scale multiplies the channels of the encoder and the units of the dense layer; `bottleneck` the
-latter alone. The encoder is residual and sees the whole board from each position: one convolution
-of 3 x 3 with GAP behind it could not know where things are, and would fail for another reason than
-the paper's. GAP forgets positions all the same, so `coordinates` gives it two planes of them; what
-it loses on a game is shown, not tuned away. The paper's pruned bottlenecks wait for sparse training
-in this suite. `quick` and `standard` are Catch with narrow networks and two scales, 8,000 and
-40,000 steps: they say nothing of games.
+A scale multiplies the channels of the encoder and the units of the dense layer; `bottleneck` only
+the latter. The encoder is residual and each of its positions sees the whole board: with a single 3
+x 3 convolution GAP could not know where things are, and would fail for another reason than the
+paper's. GAP still loses positions, so `coordinates` adds two planes of them to the board; the
+losses of GAP on a game are shown, not tuned away. The paper's pruned bottlenecks need sparse
+training, which this suite does not have yet. `quick` and `standard` are Catch with narrow networks
+and two scales, 8,000 and 40,000 steps: they say nothing about games.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ Build = Callable[[Environment], Network]
 
 
 def networks(units: int, channels: tuple[int, ...]) -> dict[str, Build]:
-    """All networks by name."""
+    """Return all networks by name."""
     encoder = nets.impala(channels, blocks=1)
 
     def build(bridge: nets.Bridge, **scale: Any) -> Build:
@@ -78,7 +78,7 @@ def networks(units: int, channels: tuple[int, ...]) -> dict[str, Build]:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """Rainbow with the networks of a budget; GAP once more on boards with coordinates."""
+    """Make arms: Rainbow with the networks of a budget; GAP also on boards with coordinates."""
     small = budget.environments == (minatar.CATCH,)
     every = networks(32, (4, 4)) if small else networks(512, (16, 32))
     chosen = {name: x for name, x in every.items() if name in budget.treatments}
@@ -89,7 +89,7 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def with_coordinates(env: Environment) -> Environment:
-    """The environment with two more planes: row and column, from -1 to 1."""
+    """Add two planes to observations: row and column, from -1 to 1."""
     height, width, channels = env.observation.shape
     rows, columns = np.meshgrid(
         np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"
@@ -103,7 +103,7 @@ def with_coordinates(env: Environment) -> Environment:
 
 
 def speed(name: str, over: str) -> Callable[[Key, Curves], Effect]:
-    """How many times as fast one network is as another, from segments of training."""
+    """Make the effect: the speed of one network over that of another, from training segments."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         x, y = (_of_segments(curves.sel(network=each)) for each in (name, over))
@@ -113,7 +113,7 @@ def speed(name: str, over: str) -> Callable[[Key, Curves], Effect]:
 
 
 def faster(x: Array, y: Array) -> Array:
-    """f32[segments, environments] of each -> f32[], the mean over environments."""
+    """Compute the ratio of speeds, f32[segments, environments] of each -> f32[]."""
     return jnp.mean(stats.median(x, axis=0) / stats.median(y, axis=0))
 
 
@@ -123,7 +123,7 @@ def _of_segments(curves: Curves) -> Array:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Scores, dormant units and rank against parameters; GAP against flattening, game by game."""
+    """Draw scores, dormant units and rank against parameters; GAP against flattening by game."""
     plain, planes = curves["rainbow"], curves["coordinates"]
     flat = scores(plain, "flat-4")
     kinds = {"gap-4": scores(plain, "gap-4"), "with coordinates": scores(planes, "gap-4")}

@@ -9,12 +9,13 @@ Claim: experts that are whole networks, one for each task, keep an agent from lo
     dormant; the order of tasks matters; on tasks at once the gain is partial.
 
 Our setting: PPO on the board as a vector, two layers for actor and critic each, three experts. One
-token is routed, so Soft MoE is a learnt gate over experts that all see the same. The task is told
-one-hot to every network, and experts by task read it there. Each task is played as much in both
-settings; in turn, tasks come twice. The learning rate is constant, the optimizer kept across tasks,
-and advantages of tasks at once are normalised task by task. The score in turn is that at the end of
-each phase. `wide` is the baseline with a first layer that gives it as many parameters as three. The
-text of the paper was not at hand: which numbers it finds is not known to us.
+token is routed, so Soft MoE is a learnt gate over experts with equal inputs. Observations tell the
+task, one-hot, to every network; routing by task reads it there. Each task is played equally long in
+both settings; in turn, tasks come twice. The learning rate is constant, the optimizer is kept
+across tasks, and advantages of tasks at once are normalised task by task. The score in turn is that
+at the end of each phase. `wide` is the baseline with a wider first layer, so that it has as many
+parameters as three experts. The text of the paper was not available: its numbers are not known to
+us.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,11 +60,11 @@ AT_ONCE, IN_TURN = "at-once", "in-turn"
 SHUFFLES = 2000
 SCORE = "normalized score"
 CHOSEN = ("baseline", "big-soft", "big-task")
-"""What a small budget pays for, in two orders of tasks."""
+"""The networks of a small budget, in two orders of tasks."""
 
 
 def networks() -> dict[str, Callable[[Environment], Network]]:
-    """Every network by its name; soft: Soft MoE, top1: one expert of three, task: by the task."""
+    """Return every network by name; soft: Soft MoE, top1: one expert of three, task: by task."""
     soft = nets.soft()
     whole = nets.big(soft, TASKS)
     plain = nets.flatten()
@@ -109,7 +110,7 @@ def _wide(env: Environment) -> Network:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """The same networks on all tasks at once, and on tasks in turn in every order."""
+    """Make arms: the same networks on all tasks at once, and on tasks in turn in every order."""
     envs = list(tasks(budget.environments, TASKS).values())
     chosen = budget.treatments or tuple(networks())
     phase = max(1, int(budget.steps) // PHASES // (NUM_ENVS * LENGTH))
@@ -134,7 +135,7 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def _config(count: int) -> PPOConfig:
-    """The learning rate stays: it would be gone when the last tasks come."""
+    """Make the Config; the learning rate is constant, as annealing would hurt the last tasks."""
     return PPOConfig(
         NUM_ENVS * count,
         LENGTH,
@@ -146,15 +147,15 @@ def _config(count: int) -> PPOConfig:
 
 
 def order(name: str) -> list[str]:
-    """The tasks of a stream, by its name."""
+    """Return the tasks of a stream, by its name."""
     return name.removeprefix("continual(").rpartition(";")[0].split(", ")
 
 
 def phases(curves: Curves, name: str) -> Array:
-    """Normalized score at the end of each phase, f32[S, orders, PHASES], of one network.
+    """Compute normalized scores at the end of each phase, f32[S, orders, PHASES], of one network.
 
     The mean over the episodes of the last quarter of a phase; a member that diverged has the worst
-    of its order and phase, of all networks, at most 0.
+    score of its order and phase over all networks, and at most 0.
     """
     one = curves.sel(network=name)
     last = measured(one, measure=_of_phases)  # [S, orders, PHASES]
@@ -166,14 +167,14 @@ def phases(curves: Curves, name: str) -> Array:
 
 
 def _by_phase(curves: Curves) -> dict[tuple[str, int], Array]:
-    """{(stream, phase): returns of all members}."""
+    """Return {(stream, phase): returns of all members}."""
     last = measured(curves, measure=_of_phases)
     streams = enumerate(map(str, curves["environment"].values))
     return {(name, p): last[..., i, p] for i, name in streams for p in range(PHASES)}
 
 
 def _of_phases(values: np.ndarray, episodes: np.ndarray | None) -> Array:
-    """f32[S, orders, T] -> f32[S, orders, PHASES]."""
+    """Average the end of each phase, f32[S, orders, T] -> f32[S, orders, PHASES]."""
     assert episodes is not None
     length = values.shape[-1] // PHASES
     shape = (*values.shape[:-1], PHASES, length)
@@ -182,12 +183,12 @@ def _of_phases(values: np.ndarray, episodes: np.ndarray | None) -> Array:
 
 
 def finals(curves: Curves, name: str) -> Array:
-    """Final normalized scores f32[S, TASKS] of one network on all tasks at once."""
+    """Compute final normalized scores f32[S, TASKS] of one network on all tasks at once."""
     return scores_of_tasks(curves.sel(network=name), ends)
 
 
 def dormant(curves: Curves, name: str) -> Array:
-    """Share of dormant units at the end, f32[S, environments]: of the last tenth of training."""
+    """Compute the share of dormant units in the last tenth of training, f32[S, environments]."""
     one = curves.sel(network=name)
     return late(one, one[f"dormant_{TAU:g}"], 0.1)
 
@@ -196,7 +197,7 @@ Measure = Callable[[Curves, str], Array]
 
 
 def gain(measure: Measure, name: str) -> Callable[[Key, Curves], Effect]:
-    """What is measured of a network less that of the baseline; equal seeds are paired."""
+    """Make the effect: a measure of a network minus that of the baseline, paired by seed."""
 
     def effect(key: Key, curves: Curves) -> Effect:
         return stats.difference(key, measure(curves, name), measure(curves, CHOSEN[0]), paired=True)
@@ -205,9 +206,9 @@ def gain(measure: Measure, name: str) -> Callable[[Key, Curves], Effect]:
 
 
 def order_matters(key: Key, curves: Curves) -> Effect:
-    """Variance of the baseline's mean scores between orders, less that of shuffled orders.
+    """Estimate the variance of the baseline's mean scores between orders, minus that of shuffles.
 
-    Orders are shuffled within each seed; all but 1 % of the shuffles lie below, or above, the ends.
+    Orders are shuffled within each seed; 99 % of the shuffles lie below (or above) the ends.
     """
     scores = np.mean(phases(curves, CHOSEN[0]), axis=-1)
     scores = jnp.asarray(scores[~np.isnan(scores).any(axis=1)])  # seeds that have all
@@ -226,7 +227,7 @@ def order_matters(key: Key, curves: Curves) -> Effect:
 
 
 def later_less_from_scratch(key: Key, curves: Curves) -> Effect:
-    """The baseline on the third task of a stream, less on the same task as the first of another."""
+    """Estimate the baseline's score on a stream's third task minus that on it as a first task."""
     streams = [order(str(stream)) for stream in curves["environment"].values]
     scores = phases(curves, CHOSEN[0])
     first = {stream[0]: o for o, stream in enumerate(streams)}
@@ -237,19 +238,19 @@ def later_less_from_scratch(key: Key, curves: Curves) -> Effect:
 
 
 def in_turn_less_at_once(key: Key, in_turn: Curves, at_once: Curves) -> Effect:
-    """The baseline's mean score in the last cycle of streams, less that with tasks at once."""
+    """Estimate the baseline's mean score in the last cycle of streams minus that at once."""
     last = jnp.mean(phases(in_turn, CHOSEN[0])[..., -TASKS:], axis=(1, 2))
     together = jnp.mean(finals(at_once, CHOSEN[0]), axis=-1)
     return estimated(key, last - together)
 
 
 def of(measure: Measure) -> Callable[[Curves], Array]:
-    """What is measured of the baseline."""
+    """Make the measure of the baseline."""
     return lambda curves: measure(curves, CHOSEN[0])
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """What every network gains in both settings; dormant units and returns over time, in turn."""
+    """Draw the gains of networks in both settings; dormant units and returns over time, in turn."""
     names = [str(name) for name in curves[IN_TURN]["network"].values if name != CHOSEN[0]]
     gains = [
         ranking(

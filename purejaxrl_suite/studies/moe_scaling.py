@@ -8,12 +8,12 @@ Claim: with Soft MoE in place of the penultimate layer Rainbow and DQN gain with
     layer as many times as wide loses, top-1 routing does not scale; PPO on vectors gains nothing.
 
 Networks are Dopamine's encoder for MinAtar, one layer or mixture of 512 units (of each expert), and
-a linear head: `dense-8` is a layer of 8 x 512 units, `soft-8` are eight experts on tokens of 16
-numbers, far fewer parameters than `dense-1`. Scores are normalized by game. A slope is the score
-won by each doubling, per member. PPO has two layers of 64 units on the flat board, the second one a
-mixture of experts with a single token, and ten times as many steps; the paper's PPO learns
-continuous control. `quick` and `standard` are Catch with 32 units and fewer sizes, 8,000 steps, in
-which a dense layer learns most of it, and 16,000: they say nothing of games.
+a linear head: `dense-8` is a layer of 8 x 512 units, `soft-8` has eight experts on tokens of 16
+numbers, with far fewer parameters than `dense-1`. Scores are normalized by game. A slope is the
+score gained per doubling, of each member. PPO has two layers of 64 units on the flat board, the
+second one a mixture of experts with a single token, and ten times as many steps; the paper's PPO
+learns continuous control. `quick` and `standard` are Catch with 32 units and fewer sizes, for 8,000
+steps, in which a dense layer learns most of the game, and 16,000: they say nothing about games.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ Build = Callable[[Environment], Network]
 
 
 def networks(units: int, **options: Any) -> dict[str, Build]:
-    """All networks by name."""
+    """Return all networks by name."""
     soft, top = nets.soft, nets.top_k
 
     def mixed(router: nets.Router, size: int, tokens: nets.Tokens | None = None) -> Build:
@@ -69,7 +69,7 @@ def networks(units: int, **options: Any) -> dict[str, Build]:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """Rainbow with all networks of a budget, DQN without variants, PPO with and without experts."""
+    """Make arms: Rainbow with all networks, DQN without variants, PPO with and without experts."""
     small = budget.environments == (minatar.CATCH,)
     units = QUICK_UNITS if small else UNITS
     chosen = {n: x for n, x in networks(units, atoms=ATOMS).items() if n in budget.treatments}
@@ -96,7 +96,7 @@ def _actor_critic(experts: int | None) -> Build:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Scores, dormant units and rank against parameters; what is compared directly."""
+    """Draw scores, dormant units and rank against parameters; direct comparisons."""
     of_rainbow, of_dqn = curves["rainbow"], curves["dqn"]
     panels: list[Panel] = [
         against_parameters(key, "Rainbow: final score", of_rainbow, FAMILIES),

@@ -9,12 +9,12 @@ Figure: its figures on success against parameters, on scaling actor and critic a
 Claim: multi-task SAC gains from width, mostly from that of the critic, and more than SAC on one
     task does; the more tasks there are, the fewer units of the critic are dormant.
 
-As the paper's: both networks have layers of one width and a head per task, the task is told one-hot
-too, each task has a temperature of its own, and batches and environments grow with the number of
-tasks. Our setting: two layers, not three, and batches in which the shares of the tasks are equal on
-average only. An agent on one task is plain SAC. Scores are final returns, the mean over tasks. On
-pendulums the ends of the scale are those of the pendulum under its own gravity; a cheetah scores 0
-where it stands still and 1 at its speed without effort. Effects are means over seeds.
+As in the paper, both networks have layers of one width and a head per task, observations have a
+one-hot task label, each task has its own temperature, and batches and environments grow with the
+number of tasks. Our setting: two layers instead of three, and batches in which tasks have equal
+shares only on average. An agent on one task is plain SAC. Scores are final returns, averaged over
+tasks. Pendulums are normalized by the references of the standard pendulum; a cheetah scores 0 if it
+stands still and 1 at its target speed without control cost. Effects are means over seeds.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,10 +53,10 @@ GAIN, SHARE = "normalized score", "share of units"
 
 
 class Family(NamedTuple):
-    """Tasks that differ in one parameter, and the sizes of what learns them.
+    """Tasks that differ in one parameter, and the sizes of their agents.
 
-    parameter: of the environment. values: it takes, a task each. widths: of layers, the narrow, the
-    middle and the wide. config: of an agent on one task. hypers: of all agents.
+    parameter: of the environment. values: of the parameter, one per task. widths: of layers, the
+    narrow, the middle and the wide. config: of an agent on one task. hypers: of all agents.
     """
 
     parameter: str
@@ -85,7 +85,7 @@ FAMILIES = {
 EPISODE = 1000
 """Steps of a cheetah."""
 LARGEST_REPLAY = 100_000
-"""Of one task."""
+"""Capacity of the replay of one task."""
 
 
 class Width(NamedTuple):
@@ -96,7 +96,7 @@ class Width(NamedTuple):
 
 
 def network(width: Width) -> Callable[[Environment], Network]:
-    """Actor and critics of their own widths, and a head per task where there are several."""
+    """Make actor and critics of given widths, with a head per task if there are several."""
 
     def build(env: Environment) -> Network:
         both: Any = {"hidden": (width.actor,) * 2, "critic_hidden": (width.critic,) * 2}
@@ -107,13 +107,13 @@ def network(width: Width) -> Callable[[Environment], Network]:
 
 
 def tasks(id: str) -> tuple[Environment, ...]:
-    """The environments of a family."""
+    """Make the environments of a family."""
     env, known = make(id), FAMILIES[id]
     return family(env, [axes.replace(env.params, {known.parameter: x}) for x in known.values])
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """All tasks at three widths and with one of both networks wide; two tasks; one at a time."""
+    """Make arms: all tasks at three widths and with one wide network; two tasks; one at a time."""
     (id,) = budget.environments
     every, known = tasks(id), FAMILIES[id]
     played = {n: [multi_task(every[:n])] for n in (2, len(every))} | {1: list(every)}
@@ -148,7 +148,7 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def _config(one: SACConfig, count: int, steps: float) -> SACConfig:
-    """What is enough for one task, for so many."""
+    """Scale the Config of one task to several."""
     return one._replace(
         num_envs=one.num_envs * count,
         batch_size=one.batch_size * count,
@@ -159,7 +159,7 @@ def _config(one: SACConfig, count: int, steps: float) -> SACConfig:
 
 
 def _ends(task: str) -> tuple[float, float]:
-    """The returns that count as 0 and as 1 in a task of a family."""
+    """Return the returns that are scaled to 0 and 1 in a task of a family."""
     id, _, number = task.rpartition("-")
     if id in REFERENCES:
         known = REFERENCES[id]
@@ -168,7 +168,7 @@ def _ends(task: str) -> tuple[float, float]:
 
 
 def scores(curves: Curves) -> Array:
-    """Final normalized scores f32[S, tasks], the worst, and at most 0, where a member diverged."""
+    """Compute final normalized scores f32[S, tasks]; diverged members have the worst, at most 0."""
     if any(str(name).startswith(RETURN) for name in curves.data_vars):
         return scores_of_tasks(curves, _ends)
     names = [str(name) for name in curves["environment"].values]
@@ -177,7 +177,7 @@ def scores(curves: Curves) -> Array:
 
 
 def of_seeds(curves: Curves) -> Array:
-    """The mean score over tasks of each seed, f32[S]."""
+    """Average scores over tasks for each seed, f32[S]."""
     return jnp.mean(scores(curves), axis=-1)
 
 
@@ -185,12 +185,12 @@ asleep = partial(widening.asleep, tau=TAU)
 
 
 def sleepers(key: Key, curves: Curves) -> Effect:
-    """Dormant units of the critics."""
+    """Estimate the share of dormant units of the critics."""
     return estimated(key, asleep(curves))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Scores against width, who gains from it, and dormant units against the number of tasks."""
+    """Draw scores against width, which network gains, and dormant units against tasks."""
     name = str(curves["one-wide"]["environment"].values[0])
     known = FAMILIES[name.rpartition("-")[0]]
     narrow, middle, wide = known.widths

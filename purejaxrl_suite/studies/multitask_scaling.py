@@ -8,11 +8,11 @@ Figure: its figures on success against parameters, on scaling actor and critic a
 Claim: one agent on several tasks gains from width, mostly from that of the critic, and more than an
     agent on one task does; more tasks keep the units of a critic from falling asleep.
 
-Our setting: actor and critic with two layers each, a head per task, the task told one-hot, 16
-environments and as many steps per task however many tasks there are, advantages normalised task by
-task. An agent on one task sees that task as it is. Where there are fewer than four environments,
-they are played again with their boards permuted. Gains are of final normalized scores, the mean
-over tasks, against networks of 8 units a layer; effects are means over seeds.
+Our setting: actor and critic with two layers each, a head per task, a one-hot task label, 16
+environments and equally many steps per task for any number of tasks, advantages normalised task by
+task. An agent on one task plays the unchanged task. If there are fewer than four environments, they
+are repeated with permuted boards. Gains are of final normalized scores, averaged over tasks,
+against networks of 8 units a layer; effects are means over seeds.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ class Width(NamedTuple):
 
 
 def network(width: Width) -> Callable[[Environment], Network]:
-    """Actor and critic of their own widths, and a head per task where there are several."""
+    """Make actor and critic of given widths, with a head per task if there are several."""
 
     def build(env: Environment) -> Network:
         made = nets.actor_critic(
@@ -76,9 +76,10 @@ def network(width: Width) -> Callable[[Environment], Network]:
 
 
 def arms(budget: Budget, count: int = TASKS) -> dict[str, Experiment]:
-    """All tasks together at three widths, and with only one of both wide; environments alone.
+    """Make arms: all tasks together at three widths and with one wide network; tasks alone.
 
-    count: of tasks, at least; where environments are fewer, they return with permuted boards.
+    count: the least number of tasks; if there are fewer environments, they are repeated with
+    permuted boards.
     """
     ids = budget.environments
     whole = multi_task(list(tasks(ids, count).values()))
@@ -108,7 +109,7 @@ def arms(budget: Budget, count: int = TASKS) -> dict[str, Experiment]:
 
 
 def tasks(ids: tuple[str, ...], count: int = TASKS) -> dict[str, Environment]:
-    """At least `count` environments by their names: the ids, again and again with other boards."""
+    """Make at least `count` environments by name: the ids, repeated with permuted boards."""
     found = [make(id, **_options(id)) for id in ids]
     rounds = -(-count // len(ids))
     found += [permute_observation(one, i) for i in range(1, rounds) for one in found[: len(ids)]]
@@ -116,31 +117,31 @@ def tasks(ids: tuple[str, ...], count: int = TASKS) -> dict[str, Environment]:
 
 
 def _options(id: str) -> dict[str, bool]:
-    """Games of MinAtar with all six actions, which then mean the same in all of them."""
+    """Return options that give games of MinAtar all six actions, with equal meanings."""
     return {"use_minimal_action_set": False} if id.endswith("MinAtar") else {}
 
 
 def _config(count: int) -> PPOConfig:
-    """Updates as large for every task; a minibatch holds steps of all."""
+    """Make the Config: updates equally large for every task, minibatches with steps of all."""
     shares = NUM_ENVS * count, LENGTH
     return PPOConfig(*shares, epochs=4, minibatches=4, normalize_each_task=count > 1)
 
 
 def scores(curves: Curves) -> Array:
-    """Final normalized scores f32[S, tasks], of each task that the agents play."""
+    """Compute final normalized scores f32[S, tasks] of each task that the agents play."""
     if not any(str(name).startswith(RETURN) for name in curves.data_vars):
         return normalized_scores(curves)
     return scores_of_tasks(curves, ends)
 
 
 def ends(task: str) -> tuple[float, float]:
-    """The returns of a random policy and of the reference, boards permuted or not."""
+    """Return the returns of a random policy and of the reference, for permuted boards, too."""
     known = REFERENCES[task.replace("/", "-").split("-permuted-")[0]]
     return known.random.value, known.reference.value
 
 
 def of_seeds(curves: Curves) -> Array:
-    """The mean score over tasks of each seed, f32[S]."""
+    """Average scores over tasks for each seed, f32[S]."""
     return jnp.mean(scores(curves), axis=-1)
 
 
@@ -151,17 +152,17 @@ interacts = widening.interacts(of_seeds)
 
 
 def sleepers(key: Key, curves: Curves) -> Effect:
-    """Dormant units of the critic."""
+    """Estimate the share of dormant units of the critic."""
     return estimated(key, asleep(curves))
 
 
 def wakes(key: Key, together: Curves, alone: Curves) -> Effect:
-    """Dormant units of the critic with tasks together, less those with each alone."""
+    """Estimate dormant units of the critic with tasks together minus those with each alone."""
     return estimated(key, asleep(together) - asleep(alone))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Scores and dormant units against width, and which of both networks gains from it."""
+    """Draw scores and dormant units against width, and which network gains."""
     last = "Final score", GAIN, of_seeds
     panels = [
         Lines(title, "units in a layer", label, _by_width(key, curves, measure), logarithmic=True)

@@ -10,7 +10,7 @@ from purejaxrl_suite.stats import Effect, Estimate
 
 
 class Line(NamedTuple):
-    """One line with its band, K points each; NaN where nothing is known."""
+    """One line with its band, K points each; NaN for unknown points."""
 
     label: str
     x: tuple[float, ...]
@@ -20,7 +20,7 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A panel of lines. x, y: what is on the axes. against: where a horizontal line is drawn."""
+    """A panel of lines. x, y: labels of the axes. against: the place of a horizontal line."""
 
     title: str
     x: str
@@ -42,8 +42,8 @@ class Interval(NamedTuple):
 class Intervals(NamedTuple):
     """A panel of intervals, one below the other.
 
-    x: what is on the axis. against: where a vertical line is drawn, with a band of `smallest` to
-    both sides.
+    x: label of the axis. against: the place of a vertical line, with a band of `smallest` to both
+    sides.
     """
 
     title: str
@@ -54,10 +54,10 @@ class Intervals(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """A panel of colours: a row per label, such as a layer, against what is on the axis.
+    """A heat map with a row per label, such as a layer.
 
-    x: what is on the axis, at the points `at`, K of them. unit: what the colours are, from `low` to
-    `high`. rows: their labels. values: K for each row; NaN where nothing is known.
+    x: label of the axis; `at`: its K points. unit: of the colours, from `low` to `high`. rows:
+    their labels. values: K for each row; NaN if unknown.
     """
 
     title: str
@@ -74,12 +74,12 @@ Panel = Lines | Intervals | Heat
 
 
 def row(label: str, found: Estimate | Effect) -> Interval:
-    """A row of `Intervals`, of an estimate of f32[]."""
+    """Make a row of `Intervals` from an estimate of f32[]."""
     return Interval(label, float(found.value), float(found.low), float(found.high))
 
 
 def line(label: str, x: ArrayLike | Sequence[float], found: Estimate | Effect) -> Line:
-    """A line of `Lines`, of an estimate of f32[K]."""
+    """Make a line of `Lines` from an estimate of f32[K]."""
     return Line(label, _floats(x), _floats(found.value), _floats(found.low), _floats(found.high))
 
 

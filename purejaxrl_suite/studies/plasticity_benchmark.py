@@ -8,14 +8,14 @@ Claim: networks that have learnt many tasks learn worse than fresh ones; remedie
     cost nothing where the task stays.
 
 Agents are PPO, PQN and DQN, each with two dense layers of 64 ReLUs on the board, and with constant
-learning rates and exploration, so that all phases are alike. A stream plays its tasks in turn,
-three cycles of them; a task alone is played as long as a stream. A score is the mean return over a
-phase of the last cycle, normalized by task; of a task alone, over the last third of training.
-"fresh" is the control of streams: wherever a phase begins, all parameters and the optimizer start
-anew (replay stays). Where a task stays, remedies are compared with none.
-Remedies that act on whole layers do so where a phase begins, which favours them; units are
-recycled every 1,000 gradient steps, or four times in a phase where that is more often. Settings are
-those of the papers: nothing was tuned. `quick` and `standard` compare three remedies, `full` all.
+learning rates and exploration, so that all phases are equal. A stream plays its tasks in turn, in
+three cycles; a task alone is played as long as a stream. A score is the mean return over a phase of
+the last cycle, normalized by task; for a task alone, over the last third of training. "fresh" is
+the control of streams: all parameters and the optimizer are reset where a phase begins (the replay
+is kept). On a task alone, remedies are compared with none.
+Remedies that act on whole layers do so where a phase begins, which favours them; units are recycled
+every 1,000 gradient steps, or four times in a phase if that is more often. Settings are those of
+the papers: nothing was tuned. `quick` and `standard` compare three remedies, `full` all.
 """
 
 import itertools
@@ -48,12 +48,12 @@ CYCLES = 3
 GRADIENT_STEPS = 1000
 HIDDEN = (64, 64)
 ALONE = ("Breakout-MinAtar", "Navix-DoorKey-5x5-v0")
-"""Tasks that are played by themselves, too, of those that a budget has."""
+"""Tasks of a budget that are also played alone."""
 GRIDS = ("Navix-Empty-Random-5x5-v0", "Navix-DoorKey-5x5-v0", "Navix-FourRooms-7x7-v0")
 _NONE = Score(0.0, "an episode that never reaches the goal", "navix 4", True)
 _ALL = Score(1.0, "the reward of the goal", "navix 4", True)
 REFERENCES = stats.REFERENCES | dict.fromkeys(GRIDS, Reference(_NONE, _ALL))
-"""Those of MinAtar are of each game's own actions; here all have the six of all games."""
+"""References of MinAtar were measured with each game's own actions; here all games have six."""
 MINATAR, NAVIX, SINGLE = "minatar", "navix", "alone"
 REGIMES = (MINATAR, NAVIX, SINGLE)
 STREAMS = (MINATAR, NAVIX)
@@ -63,7 +63,7 @@ LOOKS = 60
 
 
 class Times(NamedTuple):
-    """In updates. phase: of a phase. last: before the last cycle. recycle: between recyclings."""
+    """Numbers of updates. phase: in one. last: before the last cycle. recycle: per recycling."""
 
     phase: int
     last: int
@@ -75,7 +75,7 @@ def _nothing(times: Times) -> None:
 
 
 class Remedy(NamedTuple):
-    """act: what is done between updates. options: of the network. change: around the network."""
+    """A remedy. act: its intervention. options: of the network. change: wraps the network."""
 
     act: Callable[[Times], Intervention | None] = _nothing
     options: Mapping[str, Any] = {}
@@ -91,7 +91,7 @@ def _layers(cure: Intervention) -> Callable[[Times], Intervention]:
 
 
 def remedies() -> dict[str, Remedy]:
-    """All of them by name; "none" and "fresh" are what they are compared with."""
+    """Return all remedies by name, with the controls "none" and "fresh"."""
     redo = _units(plasticity.redo(TAU))
     injected = Remedy(
         lambda times: plasticity.once(times.last, plasticity.inject()),
@@ -118,7 +118,7 @@ def remedies() -> dict[str, Remedy]:
 
 
 class Base(NamedTuple):
-    """An agent. steps: gradient steps in an update."""
+    """An agent and its settings. steps: gradient steps in an update."""
 
     builder: Callable[..., Any]
     hypers: Any
@@ -128,7 +128,7 @@ class Base(NamedTuple):
 
 
 def bases() -> dict[str, Base]:
-    """The agents; nothing is annealed."""
+    """Return the agents, without annealing."""
     of_ppo = PPOConfig(16, 32, epochs=4, minibatches=8, anneal_learning_rate=False)
     of_pqn = PQNConfig(16, 32, epochs=2, minibatches=16, anneal_learning_rate=False)
     of_dqn = DQNConfig(8, 4, gradient_steps=8)
@@ -143,7 +143,7 @@ def bases() -> dict[str, Base]:
 
 
 def task(id: str) -> Environment:
-    """With the actions that all games have; grids as cells of one-hot codes around the agent."""
+    """Make a task: games with all six actions; grids as one-hot cells around the agent."""
     if "MinAtar" in id:
         return make(id, use_minimal_action_set=False)
     env = make(id, observation="categorical_first_person")
@@ -156,7 +156,7 @@ def task(id: str) -> Environment:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """An arm for each agent, kind of environment and remedy, called `pqn-minatar-redo`."""
+    """Make an arm for each agent, kind of environment and remedy, named `pqn-minatar-redo`."""
     every = remedies()
     tasks = {id: task(id) for id in budget.environments}
     games = [id for id in tasks if "MinAtar" in id]
@@ -184,7 +184,7 @@ def _per_update(base: Base) -> int:
 
 
 def _treated(plain: Experiment, base: Base, remedy: Remedy, phase: int, phases: int) -> Experiment:
-    """An arm with a remedy; measured LOOKS times."""
+    """Make an arm with a remedy, measured LOOKS times."""
     recycle = max(1, min(GRADIENT_STEPS // base.steps, phase // 4))
     times = Times(phase, phase * (phases - phases // CYCLES), recycle)
 
@@ -201,10 +201,10 @@ def _treated(plain: Experiment, base: Base, remedy: Remedy, phase: int, phases: 
 
 
 def scores(curves: Curves, cycle: int = CYCLES - 1) -> Array:
-    """Normalized scores of every task in a cycle, f32[S, tasks].
+    """Compute normalized scores of every task in a cycle, f32[S, tasks].
 
-    Means over the episodes of a phase; members that diverged have the worst of the task in all
-    arms that play the same, at most 0.
+    Means over the episodes of a phase; members that diverged have the worst score of the task in
+    all arms with the same tasks, and at most 0.
     """
     found = _by_place(curves, cycle)
     known = [(REFERENCES[id].random.value, REFERENCES[id].reference.value) for _, _, id in found]
@@ -215,7 +215,7 @@ def scores(curves: Curves, cycle: int = CYCLES - 1) -> Array:
 
 
 def _by_place(curves: Curves, cycle: int) -> dict[tuple[str, int, str], Array]:
-    """{(stream, place in it, task): mean returns f32[S] in a cycle}."""
+    """Return {(stream, place in it, task): mean returns f32[S] in a cycle}."""
     _, values, episodes = stats.curves(curves.transpose("seed", "environment", "step"))
     assert episodes is not None
     found = {}
@@ -231,12 +231,12 @@ def _by_place(curves: Curves, cycle: int) -> dict[tuple[str, int, str], Array]:
 def names(
     regimes: tuple[str, ...], *remedy: str, agents: tuple[str, ...] = AGENTS
 ) -> tuple[str, ...]:
-    """Arms of these agents with these remedies, one remedy after the other."""
+    """Name the arms of these agents with these remedies, one remedy after the other."""
     return tuple(f"{a}-{regime}-{x}" for x in remedy for regime in regimes for a in agents)
 
 
 def gain(key: Key, *curves: Curves) -> Effect:
-    """Scores of the first half of the arms less those of the others, in the same order."""
+    """Estimate scores of the first half of the arms minus those of the second half."""
     half = len(curves) // 2
     x, y = (
         jnp.concatenate([scores(one) for one in part], axis=1)
@@ -246,7 +246,7 @@ def gain(key: Key, *curves: Curves) -> Effect:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Remedies ranked for each kind of environment and for each agent; what PQN's units do."""
+    """Draw rankings of remedies by kind of environment and by agent; units of PQN over time."""
     first = f"{AGENTS[0]}-{MINATAR}-"
     known = [label.removeprefix(first) for label in curves if label.startswith(first)]
 

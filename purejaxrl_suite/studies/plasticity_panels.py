@@ -1,4 +1,4 @@
-"""Panels of measurements of plasticity, as several studies draw them."""
+"""Panels of plasticity metrics that several studies draw."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,9 +15,18 @@ from purejaxrl_suite.studies.scores import thinned
 
 
 def over_time(key: Key, label: str, curves: Curves, metric: str) -> Line:
-    """Interquartile mean over seeds of a measurement, averaged over all other axes.
+    """Draw the IQM of a metric over seeds, averaged over all other axes, with a 95 % interval.
 
-    Members that diverged are left out, and counted in the label; the interval is the 95 % one.
+    Members that diverged are left out, and counted in the label.
+
+    Args:
+        key: of the interval.
+        label: of the line.
+        curves: of an arm.
+        metric: one of its variables.
+
+    Returns:
+        The line.
     """
     steps, few = _few(curves, metric)
     values = jnp.nanmean(few, axis=tuple(range(1, few.ndim - 1)))
@@ -27,7 +36,17 @@ def over_time(key: Key, label: str, curves: Curves, metric: str) -> Line:
 
 
 def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
-    """A share of units in each layer against experience, averaged over all other axes."""
+    """Draw a metric of each layer against environment steps, averaged over all other axes.
+
+    Args:
+        title: of the panel.
+        curves: of an arm.
+        metric: with variables `METRIC.LAYER`.
+        unit: of the colours.
+
+    Returns:
+        The panel.
+    """
     layers = layers_of(metric, map(str, curves.data_vars))
     rows = {layer: _few(curves, name) for layer, name in layers.items()}
     at = next(iter(rows.values()))[0]
@@ -47,7 +66,18 @@ def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
 def ranking(
     title: str, x: str, found: Mapping[str, Estimate | Effect], against: float, smallest: float
 ) -> Intervals:
-    """A row for each, the largest value first; what is not known comes last."""
+    """Draw a row for each estimate, the largest first; unknown ones come last.
+
+    Args:
+        title: of the panel.
+        x: label of the axis.
+        found: estimates by label.
+        against: the place of a vertical line.
+        smallest: half the width of a band around it.
+
+    Returns:
+        The panel.
+    """
     rows = sorted(
         (row(label, one) for label, one in found.items()),
         key=lambda one: (one.value != one.value, -one.value),
@@ -56,7 +86,7 @@ def ranking(
 
 
 def _few(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:
-    """`thinned`, without windows in which nothing was measured."""
+    """Return `thinned` without windows in which nothing was measured."""
     steps, few = thinned(curves, metric)
     known = ~np.all(np.isnan(few), axis=tuple(range(few.ndim - 1)))
     return steps[known], few[..., known]

@@ -1,4 +1,4 @@
-"""What a study is: the arms that are trained, the claims about them, and what is drawn.
+"""The parts of a study: the arms that are trained, the claims about them, and the figure.
 
     '''Is it so? (one question)
 
@@ -9,9 +9,9 @@
 
     STUDY = Study(__doc__, arms, claims, figure, gates=..., quick=..., standard=..., full=...)
 
-All of it is data and functions of data: an arm is an `Experiment`, trained as a sweep, an effect is
-a number with an interval, a gate is what such a number must be before claims count, a figure is a
-list of panels. Nothing here trains, judges or draws.
+All parts are data and functions of data: an arm is an `Experiment`, trained as a sweep, an effect
+is a number with an interval, a gate is a condition on such a number that must hold before claims
+are judged, a figure is a list of panels. Nothing here trains, judges or draws.
 """
 
 import itertools
@@ -35,19 +35,19 @@ from purejaxrl_suite.studies.panels import Panel
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 Curves = Any
-"""An xarray.Dataset over (environment, what else was varied ..., seed, step), as sweeps give it."""
+"""An xarray.Dataset over (environment, other axes ..., seed, step), from a sweep."""
 PARTS = ("Paper", "Figure", "Claim")
 JUDGED = ("standard", "full")
-"""The presets that end with verdicts; the others show effects and judge nothing."""
+"""Presets with verdicts; the others only show effects."""
 
 
 class Budget(NamedTuple):
-    """How much is trained.
+    """How much a study trains.
 
-    environments: ids, the tasks. seeds: members of every configuration. steps: environment steps of
-    each member. A study whose environments have no ids leaves them out. treatments: names of those
-    that are compared, in a study that has more of them than a small budget can pay for. first_seed:
-    the seeds are this one and those that follow it.
+    environments: ids of the tasks; () in a study whose environments have no ids. seeds: members of
+    every configuration. steps: environment steps of each member. treatments: names of those that
+    are compared, in a study with more than a small budget can afford. first_seed: the first of
+    consecutive seeds.
     """
 
     environments: tuple[str, ...]
@@ -58,15 +58,15 @@ class Budget(NamedTuple):
 
     @property
     def seed_numbers(self) -> range:
-        """The seeds that arms are trained with."""
+        """Return the seeds that arms are trained with."""
         return range(self.first_seed, self.first_seed + self.seeds)
 
 
 class Direction(NamedTuple):
-    """What a claim says of its effect, and how that is judged.
+    """The direction of a claim, and how it is judged.
 
-    verdict: (effect less `Claim.against`, smallest) -> Verdict. seeds_to_decide: the same -> how
-    many seeds would decide, None where no number can be named.
+    verdict: (effect minus `Claim.against`, smallest) -> Verdict. seeds_to_decide: the same
+    arguments -> how many seeds would decide, None if that cannot be estimated.
     """
 
     name: str
@@ -91,13 +91,17 @@ EQUAL = Direction("equal", equivalence_verdict, seeds_for_equivalence)
 
 
 class Claim(NamedTuple):
-    """A statement that can turn out wrong.
+    """A falsifiable statement.
 
-    statement: one sentence. over: names of arms. effect: (key, curves of these arms in this order)
-    -> Effect of f32[]. direction: MORE, LESS or EQUAL than `against`, which is no effect. smallest:
-    the smallest effect of interest, fixed before the first run. unit: of the effect. counted: what
-    makes the interval narrower; "" where nothing does, as for the quantiles of a permutation test.
-    gates: names of those that it hangs on; None for all of the study's.
+    statement: one sentence.
+    over: names of arms.
+    effect: (key, curves of these arms in this order) -> Effect of f32[].
+    direction: MORE than, LESS than or EQUAL to `against`, the value of no effect.
+    smallest: the smallest effect of interest, fixed before the first run.
+    unit: of the effect.
+    counted: the sample that makes the interval narrower; "" if nothing does, as for the quantiles
+        of a permutation test.
+    gates: names of the gates that it depends on; None is all of the study.
     """
 
     statement: str
@@ -112,14 +116,16 @@ class Claim(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """A condition that data must meet before claims about them count.
+    """A condition on the data that must hold before claims about them are judged.
 
-    The reference learnt, the treatment acted, the effect that the paper starts from is there.
-
-    name: short; claims name it. statement: one sentence. over: names of arms. measure: (key, curves
-    of these arms in this order) -> number, Estimate or Effect of f32[]. direction: MORE or LESS
-    than `bound`, which the number, and all of its interval, must be. remedy: what would be needed
-    where it is not.
+    For example: the reference learnt, the treatment acted, the effect that the paper starts from
+    exists.
+    name: short, for claims to refer to.
+    statement: one sentence.
+    over: names of arms.
+    measure: (key, curves of these arms in this order) -> number, Estimate or Effect of f32[].
+    direction: MORE or LESS: the number and its whole interval must be above or below `bound`.
+    remedy: what would be needed if the gate fails.
     """
 
     name: str
@@ -143,18 +149,23 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """A question that trains its own answer.
+    """A study: a question with the experiments that answer it.
 
-    text: the docstring of its file. arms: of a budget, by name; each is a folder of the run, and
-    has a list of environments, the first axis of its curves.
-    figure: (key, {arm: curves}) -> panels. gates: what all or some of the claims hang on.
-    quick: minutes on two CPU cores, enough to exercise everything; it judges nothing. standard: at
-    most three hours there. full: as much as a GPU can do. Effects and the figure get the same key,
-    so that they show the same numbers.
+    text: the docstring of its file.
+    arms: budget -> arms by name; each is a folder of the run, and has a list of environments, the
+        first axis of its curves.
+    claims: what is judged.
+    figure: (key, {arm: curves}) -> panels.
+    gates: conditions of all or some of the claims.
+    quick: minutes on two CPU cores, enough to exercise everything; it judges nothing.
+    standard: at most three hours on two CPU cores.
+    full: as much as a GPU can do.
+    Effects and the figure get the same key, so that they show the same numbers.
 
-    Raises ValueError for a budget that judges with too few seeds, budgets that share seeds, two
-    claims or gates of one name, a claim that hangs on a gate that is not there, a smallest effect
-    below 0, or of 0 in a claim of equality, and a gate that asks for equality or has no bound.
+    Raises:
+        ValueError: a judging budget has too few seeds, budgets share seeds, two claims or gates
+            have one name, a claim depends on an unknown gate, a smallest effect is below 0, or 0 in
+            a claim of equality, or a gate asks for equality or has no bound.
     """
 
     text: str | None
@@ -167,7 +178,7 @@ class Study:
     full: Budget
 
     def __post_init__(self) -> None:
-        """Refuse what could not be judged."""
+        """Raise ValueError for a study that could not be judged."""
         for name in JUDGED:
             if self.budgets[name].seeds < MINIMUM_SEEDS:
                 found = self.budgets[name].seeds
@@ -194,15 +205,15 @@ class Study:
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """All budgets by name, the smallest first."""
+        """Return all budgets by name, the smallest first."""
         return {"quick": self.quick, "standard": self.standard, "full": self.full}
 
     def hangs_on(self, claim: Claim) -> tuple[str, ...]:
-        """The names of the gates of a claim."""
+        """Return the names of the gates of a claim."""
         return tuple(gate.name for gate in self.gates) if claim.gates is None else claim.gates
 
     def describe(self) -> Text:
-        """The parts of the docstring; ValueError naming the one that is missing."""
+        """Return the parts of the docstring; ValueError naming a missing part."""
         text = self.text or ""
         question, *_ = text.strip().split("\n\n")
         named = re.findall(r"^(\w+): (.*(?:\n +.*)*)", text, re.MULTILINE)

@@ -7,9 +7,9 @@ Claim: start states drawn once per environment and rollout, instead of at every 
 
 The hardest case is chosen: one start state per environment and rollout, and episodes that end many
 times in a rollout of 128 steps (Catch 14 times, CartPole at first 6 times), each time from the same
-start. Every task weighs the same: the interquartile mean of all runs together, with which this
-study began, cuts whole tasks off, and hid CartPole. Cost is measured and drawn, but no claim is
-made about it: it depends on the machine.
+start. Every task has the same weight: the interquartile mean of all runs together, which this study
+used first, cuts off whole tasks and hid CartPole. Cost is measured and drawn, but no claim is made
+about it: it depends on the machine.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,27 +39,27 @@ REFERENCES = stats.REFERENCES | dict.fromkeys(GRIDS, Reference(_NONE, _ALL))
 
 
 def network(env: Environment) -> Network:
-    """Dense layers on plain numbers: the environments should be a good part of the cost."""
+    """Make dense layers on plain numbers, so that environments are a large part of the cost."""
     encoder = nets.flat(one_hot=False)
     return nets.actor_critic(env.observation, env.action, hidden=(64, 64), encoder=encoder)
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """The same sweep with and without the pool."""
+    """Make arms: the same sweep with and without the pool."""
     environments = [make(id) for id in budget.environments]
     both = Experiment(ppo, environments, budget.seed_numbers, budget.steps, HYPERS, CONFIG, network)
     return {"pool": both, "exact": both._replace(reset_pool=0)}
 
 
 def mean_of_tasks(scores: Array) -> Array:
-    """f32[S, tasks] -> f32[]: the mean over tasks of the interquartile mean of each."""
+    """Average over tasks the interquartile mean of each: f32[S, tasks] -> f32[]."""
     return jnp.nanmean(stats.iqm(scores, axis=0))
 
 
 def equal(
     measure: Measure, environments: slice = slice(None)
 ) -> Callable[[Key, Curves, Curves], Effect]:
-    """The difference over some of the tasks; arms have the same seeds, so they are paired."""
+    """Make the effect: the difference over some tasks, paired by seed."""
 
     def effect(key: Key, pool: Curves, exact: Curves) -> Effect:
         x, y = (normalized_scores(arm, measure, REFERENCES) for arm in (pool, exact))
@@ -70,13 +70,13 @@ def equal(
 
 
 def normalized(curves: Curves, task: int | None = None) -> Array:
-    """Final scores f32[S, tasks], of all tasks or of one."""
+    """Compute final scores f32[S, tasks], of all tasks or of one."""
     scores = normalized_scores(curves, references=REFERENCES)
     return scores if task is None else scores[:, task : task + 1]
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Intervals, ...]:
-    """Differences by task, and what exact resets cost."""
+    """Draw differences by task, and the cost of exact resets."""
     pool, exact = curves["pool"], curves["exact"]
     names = [str(name) for name in pool["environment"].values]
     panels = []

@@ -1,4 +1,4 @@
-"""Carrying out a study: train its arms, measure, have it judged."""
+"""Run a study: train its arms, measure effects and gates, judge claims."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -39,13 +39,23 @@ def run_study(
 ) -> StudyResult:
     """Train every arm of a study, check its gates, and judge its claims.
 
-    preset: which of its budgets, "quick", "standard" or "full"; the first judges nothing. folder:
-    holds a sweep per arm; what is there is gone on with, so that a study stopped in any way is run
-    again by the same call. looks: at earlier results, as `outcome.seen` finds them: what was asked
-    otherwise of the same seeds makes this result exploratory. commit: for the record.
-    progress: show how each arm trains, as `sweep` does.
-    Raises ValueError for another preset, and where the folder holds sweeps of another study or
-    budget; KeyboardInterrupt after Ctrl-C, when the state is saved.
+    Args:
+        name: of the study.
+        study: what is run.
+        preset: the budget, "quick", "standard" or "full"; the first judges nothing.
+        folder: for a sweep per arm. Sweeps there are continued, so the same call resumes a stopped
+            study.
+        looks: at earlier results, as `study_result.seen` finds them: a different question to the
+            same seeds makes this result exploratory.
+        commit: of the code, for the record.
+        progress: show how each arm trains, as `sweep` does.
+
+    Returns:
+        The result.
+
+    Raises:
+        ValueError: the preset is unknown, or the folder has sweeps of another study or budget.
+        KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
     if preset not in study.budgets:
         raise ValueError(f"preset: expected one of {', '.join(study.budgets)}, got {preset!r}")
@@ -67,11 +77,21 @@ def conclude(
     looks: Sequence[Look] = (),
     commit: str | None = None,
 ) -> StudyResult:
-    """Judge the claims of a study by the curves {arm: dataset} of its finished arms.
+    """Judge the claims of a study by the curves of its finished arms.
 
-    Members that diverged have the worst score of their task in all of them.
+    Members that diverged have the worst score of their task in all arms.
 
-    sizes: {arm: `Result.parameters`}. looks: at earlier results.
+    Args:
+        name: of the study.
+        study: what was run.
+        preset: the budget.
+        curves: {arm: dataset}.
+        sizes: {arm: `Result.parameters`}.
+        looks: at earlier results, as in `run_study`.
+        commit: of the code, for the record.
+
+    Returns:
+        The result.
     """
     key, budget, curves = jax.random.key(0), study.budgets[preset], beside(curves)
     gates = tuple(checked(gate, measured(key, gate, curves)) for gate in study.gates)
@@ -94,7 +114,7 @@ def conclude(
 
 
 def _train(name: str, arm: Experiment, folder: Path, watch: Watch) -> Result:
-    """Train an arm in its folder, from where it stopped if it has begun."""
+    """Train an arm in its folder, or continue it."""
     instances(f"arms[{name!r}].env", arm.env, Environment)
     return execute(lay_out(arm), Settings(segments=SEGMENTS), folder, watch=watch)
 
@@ -113,7 +133,7 @@ def _cost(curves: Curves) -> Cost:
 
 
 def _thinned(key: Key, arm: str, curves: Curves, sizes: Any) -> list[Curve]:
-    """The interquartile mean of every configuration at a few steps; diverged members left out."""
+    """Compute the IQM of every configuration at a few steps, without diverged members."""
     axes = [axis for axis in curves["episode_return"].dims if axis not in ("seed", "step")]
     steps, few = thinned(curves, "episode_return")
     found = estimate(key, few, partial(iqm, axis=0))

@@ -1,4 +1,4 @@
-"""From the curves of an arm to what claims are about, as the effects of studies take them."""
+"""Compute scores from the curves of an arm, for the effects of studies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,11 +17,11 @@ from purejaxrl_suite.studies.protocol import Curves
 RETURN = "episode_return"
 OF_TASK = f"{RETURN}_"
 BESIDE = "beside"
-"""Attribute of curves: those of all arms of the study, this one among them."""
+"""Attribute of curves: the curves of all arms of the study, including this one."""
 POINTS = 20
-"""Of a curve that is drawn or kept, at most."""
+"""The most points of a curve that is drawn or stored."""
 Measure = Callable[[np.ndarray, np.ndarray | None], Array]
-"""(curves f32[..., T], episodes f32[..., T]) -> f32[...], as `final_score`, `area_under_curve`."""
+"""(curves f32[..., T], episodes f32[..., T]) -> f32[...], such as `final_score`."""
 
 
 def normalized_scores(
@@ -29,13 +29,21 @@ def normalized_scores(
     measure: Measure = final_score,
     references: Mapping[str, Reference] = REFERENCES,
 ) -> Array:
-    """One normalized score per member, f32[S, ..., environments].
+    """Compute a normalized score per member.
 
-    curves: of an arm, over (environment, ..., seed, step). measure: of returns. A member that
-    diverged has the worst score of its task in all arms of the study (`beside`), at most that of a
-    random policy, 0 (`stats.with_diverged`); one that finished no episode in the window is missing,
-    NaN.
-    Raises ValueError for an environment that `references` does not have.
+    A member that diverged has the worst score of its task in all arms of the study (`beside`), and
+    at most 0, that of a random policy (`stats.with_diverged`).
+
+    Args:
+        curves: of an arm, over (environment, ..., seed, step).
+        measure: of returns, such as `final_score`.
+        references: by environment, the scores of 0 and 1.
+
+    Returns:
+        f32[S, ..., environments], NaN for a member without a finished episode in the window.
+
+    Raises:
+        ValueError: `references` lacks an environment.
     """
     found = returns(curves, measure, references)
     tasks = [str(name) for name in curves["environment"].values]
@@ -48,7 +56,16 @@ def returns(
     measure: Measure = final_score,
     references: Mapping[str, Reference] = REFERENCES,
 ) -> Array:
-    """A return per member, f32[S, ..., environments]; else as `normalized_scores`."""
+    """Compute a return per member, like `normalized_scores` but without normalizing.
+
+    Args:
+        curves: of an arm, over (environment, ..., seed, step).
+        measure: of returns, such as `final_score`.
+        references: by environment, for the score of a random policy.
+
+    Returns:
+        f32[S, ..., environments].
+    """
     names = [str(name) for name in curves["environment"].values]
     random = np.array([stats.random_score(name, references=references) for name in names])
     worst = lowest(curves, partial(by_task, measure=measure), names)
@@ -57,10 +74,10 @@ def returns(
 
 
 def scores_of_tasks(curves: Curves, ends: Callable[[str], tuple[float, float]]) -> Array:
-    """Final normalized scores f32[S, tasks] of members that play several tasks in one environment.
+    """Compute final normalized scores f32[S, tasks] of members that play several tasks at once.
 
-    ends: task -> the returns that count as 0 and as 1. A member that diverged has the worst score
-    of each task, at most 0.
+    ends: task -> the returns that are scaled to 0 and 1. A member that diverged has the worst score
+    of each task, and at most 0.
     """
     names = [str(name) for name in curves.data_vars if str(name).startswith(OF_TASK)]
     tasks = [name.removeprefix(OF_TASK) for name in names]
@@ -71,19 +88,26 @@ def scores_of_tasks(curves: Curves, ends: Callable[[str], tuple[float, float]]) 
 def scaled(
     returns: Array, diverged: Any, ends: Sequence[tuple[float, float]], worst: ArrayLike = np.nan
 ) -> Array:
-    """Normalized scores f32[S, tasks] of returns, by what counts as 0 and as 1 on each task.
+    """Normalize returns to scores f32[S, tasks].
 
-    worst: f32[tasks], the lowest returns of any member, as `lowest` finds them.
+    Args:
+        returns: f32[S, tasks].
+        diverged: bool, which members diverged.
+        ends: of each task, the returns that are scaled to 0 and 1.
+        worst: f32[tasks], the lowest returns of any member, as `lowest` finds them.
+
+    Returns:
+        The scores.
     """
     low, high = np.asarray(ends, np.float32).T
     return stats.normalize(stats.with_diverged(returns, diverged, np.fmin(low, worst)), low, high)
 
 
 def beside(arms: Mapping[str, Curves]) -> dict[str, Curves]:
-    """The curves {arm: dataset} of a study, each of which knows all of them.
+    """Attach to each arm's curves the curves of all arms of a study.
 
-    Whatever a claim selects of an arm, members that diverged have the worst score of all arms: of
-    an arm in which nobody else did badly they would have a better one.
+    So members that diverged get the worst score of all arms, whatever a claim selects of an arm:
+    the worst of an arm that did well would be too good.
     """
     everyone = tuple(arms.values())
     return {name: one.assign_attrs({BESIDE: everyone}) for name, one in arms.items()}
@@ -92,10 +116,15 @@ def beside(arms: Mapping[str, Curves]) -> dict[str, Curves]:
 def lowest(
     curves: Curves, of: Callable[[Curves], Mapping[Any, Any]], tasks: Sequence[Any]
 ) -> np.ndarray:
-    """The lowest finite return on each task of any member in the arms `beside`, f32[tasks].
+    """Find the lowest finite return on each task of any member in the arms `beside`.
 
-    of: curves of an arm -> {task: returns of its members [...]}. NaN where nothing is known, and,
-    since nobody asks, where no member of `curves` diverged.
+    Args:
+        curves: of an arm.
+        of: curves of an arm -> {task: returns of its members [...]}.
+        tasks: the tasks.
+
+    Returns:
+        f32[tasks]; NaN if unknown, or if no member of `curves` diverged (then it is not needed).
     """
     found = dict.fromkeys(tasks, np.nan)
     everyone = curves.attrs.get(BESIDE, (curves,)) if lost(curves).any() else ()
@@ -108,11 +137,11 @@ def lowest(
 
 
 def by_task(curves: Curves, measure: Measure = final_score) -> dict[str, Array]:
-    """Returns [S, ...] of every environment, and of every one of several tasks in one."""
+    """Compute returns [S, ...] of every environment, and of every task of a multi-task one."""
     names = [str(name) for name in curves["environment"].values]
     each = jnp.moveaxis(measured(curves, RETURN, measure), -1, 0)
     found = dict(zip(names, each, strict=True))
-    found |= {name.replace("/", "-"): x for name, x in found.items()}  # as tasks are called
+    found |= {name.replace("/", "-"): x for name, x in found.items()}  # as tasks are named
     for name in map(str, curves.data_vars):
         if name.startswith(OF_TASK):
             found[name.removeprefix(OF_TASK)] = measured(curves, name, measure)
@@ -120,13 +149,13 @@ def by_task(curves: Curves, measure: Measure = final_score) -> dict[str, Array]:
 
 
 def measured(curves: Curves, metric: str = RETURN, measure: Measure = final_score) -> Array:
-    """A measure of a mean over episodes, f32[S, ..., environments], whoever diverged."""
+    """Measure a mean over episodes, f32[S, ..., environments], including diverged members."""
     _, values, episodes = stats.curves(_ordered(curves), metric)
     return measure(values, episodes)
 
 
 def lost(curves: Curves) -> np.ndarray:
-    """Who diverged, bool[S, ..., environments]."""
+    """Tell which members diverged, bool[S, ..., environments]."""
     return np.asarray(_ordered(curves)["diverged"].values, bool)
 
 
@@ -135,7 +164,7 @@ def _ordered(curves: Curves) -> Curves:
 
 
 def thinned(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:
-    """A metric over time, as means over at most POINTS windows.
+    """Average a metric over at most POINTS windows of training.
 
     Returns the steps at their ends [W], and f32[S, ..., W], the other axes in their order: NaN for
     members that diverged, and before all environments of a member have finished an episode.
@@ -148,16 +177,21 @@ def thinned(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:
 
 
 def estimated(key: Key, values: Array, statistic: Callable[[Array], Array] = stats.mean) -> Effect:
-    """A statistic of f32[S, ...] with its interval, as an effect of the seeds that have scores."""
+    """Estimate a statistic of f32[S, ...] with its interval, as an Effect."""
     found = stats.estimate(key, values, statistic)
     return Effect(*found, jnp.int32(fewest_seeds(values)))
 
 
 def late(curves: Curves, measured: Any, share: float) -> Array:
-    """A measurement over the last part of training, f32[S, ..., environments].
+    """Average a metric over the last part of training.
 
-    measured: of `curves`, over (environment, ..., seed, step), and no mean over episodes. share: of
-    training. NaN where a member diverged.
+    Args:
+        curves: of an arm.
+        measured: a variable over (environment, ..., seed, step) that is not a mean over episodes.
+        share: of training.
+
+    Returns:
+        f32[S, ..., environments], NaN for members that diverged.
     """
     known = measured.where(~curves["diverged"]).transpose("seed", ..., "environment", "step")
     return final_score(known.values, None, share)

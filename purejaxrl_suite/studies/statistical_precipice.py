@@ -8,10 +8,10 @@ Claim: with a handful of runs, as is usual, point estimates rank algorithms wron
     interquartile mean does so less often than the median, and stratified bootstrap intervals hold
     what they promise from about ten runs on.
 
-All seeds of the study are taken for the truth. Experiments with a few seeds each are drawn from
-them, on device: an experiment is wrong where its statistic names another winner than the same
-statistic of all seeds does (a tie counts half). The intervals of these rates are over the seeds of
-the study; those of coverage are over the experiments, given its seeds.
+All seeds of the study together are the truth. Experiments with a few seeds each are drawn from
+them, on device: an experiment is wrong if its statistic names another winner than the same
+statistic of all seeds (a tie counts half). The intervals of these rates are over the seeds of the
+study; those of coverage are over the experiments, given its seeds.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,13 +43,13 @@ IQM_OF_ONE: Statistic = partial(stats.iqm, axis=0)
 
 
 class Wrong(NamedTuple):
-    """(f32[S, tasks], f32[S, tasks]) -> f32[]: how often `seeds` of S name another winner."""
+    """How often `seeds` of S name another winner, (f32[S, tasks], f32[S, tasks]) -> f32[]."""
 
     statistic: Statistic
     seeds: int
 
     def __call__(self, x: Array, y: Array) -> Array:
-        """Averaged over tasks, where the statistic is of one task."""
+        """Average over tasks, if the statistic is of one task."""
         truth = jnp.sign(self.statistic(x) - self.statistic(y))
 
         def experiment(key: Key) -> Array:
@@ -62,18 +62,18 @@ class Wrong(NamedTuple):
 
 
 class FewerWrong(NamedTuple):
-    """By how much the first of two comparisons is wrong more often than the second."""
+    """How much more often the first of two comparisons is wrong than the second."""
 
     more: Wrong
     less: Wrong
 
     def __call__(self, x: Array, y: Array) -> Array:
-        """Of the same experiments."""
+        """Subtract the rates of the same experiments."""
         return self.more(x, y) - self.less(x, y)
 
 
 def wrong(comparison: Callable[[Array, Array], Array]) -> Callable[[Key, Curves, Curves], Effect]:
-    """The rate of wrong winners between two arms, with its interval over their seeds."""
+    """Make the effect: the rate of wrong winners between two arms, with an interval over seeds."""
 
     def effect(key: Key, x: Curves, y: Curves) -> Effect:
         scores = normalized_scores(x), normalized_scores(y)
@@ -83,7 +83,7 @@ def wrong(comparison: Callable[[Array, Array], Array]) -> Callable[[Key, Curves,
 
 
 def coverage(seeds: int) -> Callable[..., Effect]:
-    """How often rliable's interval of the interquartile mean of a few seeds holds that of all."""
+    """Make the effect: how often rliable's interval of few seeds' IQM contains that of all."""
 
     def effect(key: Key, *arms: Curves) -> Effect:
         held = sum(_held(key, normalized_scores(arm), seeds) for arm in arms)
@@ -94,7 +94,7 @@ def coverage(seeds: int) -> Callable[..., Effect]:
 
 
 def _held(key: Key, scores: Array, seeds: int) -> int:
-    """Of TRIALS experiments, those whose interval holds the truth."""
+    """Count the experiments, of TRIALS, whose interval contains the truth."""
     truth = float(stats.iqm(scores))
     found = [
         stats.rliable_estimate(jax.random.key(trial), few, stats.iqm, resamples=DRAWS)
@@ -105,25 +105,25 @@ def _held(key: Key, scores: Array, seeds: int) -> int:
 
 @partial(jax.jit, static_argnums=2)
 def _experiments(key: Key, scores: Array, seeds: int) -> Array:
-    """f32[TRIALS, seeds, tasks]."""
+    """Draw experiments, f32[TRIALS, seeds, tasks]."""
     return jax.vmap(lambda one: _draw(one, scores, seeds))(jax.random.split(key, TRIALS))
 
 
 def _draw(key: Key, scores: Array, seeds: int) -> Array:
-    """Runs of that many seeds, each task by itself: f32[S, tasks] -> f32[seeds, tasks]."""
+    """Draw runs of that many seeds within each task: f32[S, tasks] -> f32[seeds, tasks]."""
     index = jax.random.randint(key, (seeds, scores.shape[1]), 0, scores.shape[0])
     return jnp.take_along_axis(scores, index, axis=0)
 
 
 def surest(key: Key, x: Curves, y: Curves) -> float:
-    """How far the interval of the difference lies from 0 on the game where it is nearest to it."""
+    """Compute the distance of the difference's interval from 0, on the game where it is least."""
     pairs = zip(_by_game(x), _by_game(y), strict=True)
     found = [stats.difference(key, *pair, paired=False) for pair in pairs]
     return min(max(float(one.low), -float(one.high)) for one in found)
 
 
 def widest(key: Key, x: Curves, y: Curves) -> float:
-    """The largest difference of means on a game, in standard deviations of its seeds."""
+    """Compute the largest difference of means on a game, in standard deviations of its seeds."""
     del key  # nothing is drawn
     pairs = zip(_by_game(x), _by_game(y), strict=True)
     return max(float(abs(a.mean() - b.mean()) / _spread(a, b)) for a, b in pairs)
@@ -134,12 +134,12 @@ def _spread(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _by_game(curves: Curves) -> list[np.ndarray]:
-    """Scores f32[S, 1] of every game."""
+    """Return scores f32[S, 1] of every game."""
     return np.split(np.asarray(normalized_scores(curves)), curves.sizes["environment"], axis=1)
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Lines, ...]:
-    """Wrong winners and coverage against the number of seeds."""
+    """Draw wrong winners and coverage against the number of seeds."""
     both = curves["ppo"], curves["pqn"]
     kinds = {
         "median, one game": MEDIAN_OF_ONE,
@@ -160,7 +160,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Lines, ...]:
 
 
 def _along(found: list[Effect]) -> Estimate:
-    """Several estimates as one."""
+    """Stack several estimates."""
     return Estimate(*(jnp.stack([one[i] for one in found]) for i in range(3)))
 
 

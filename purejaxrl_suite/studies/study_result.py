@@ -1,19 +1,18 @@
-"""What is left of a study that has run: one small JSON file, from which everything shown is made.
+"""The result of a study: one small JSON file, from which figures and tables are made.
 
     study, preset       names; PRESET.json in the folder of the study
     text                question, paper, figure, claim
     budget              environments, seeds, steps, treatments, first seed (`Budget`)
-    digest              of what decided the question (`definition.digest`); "" where not recorded
-    looks               earlier results of this study that were there when it ran (`Look`)
-    gates               a condition each, with what was measured (`Checked`)
-    findings            a claim each, with its effect and ruling (`Finding`)
-    arms                {name: what it took} (`Cost`)
+    digest              of the study's definition (`definition.digest`); "" if not recorded
+    looks               earlier results of this study that existed when it ran (`Look`)
+    gates               conditions with their measures (`Checked`)
+    findings            claims with their effects and rulings (`Finding`)
+    arms                {name: its cost} (`Cost`)
     panels              the figure: {"lines": `Lines`}, {"intervals": `Intervals`}, {"heat": `Heat`}
     curves              thinned learning curves and final scores (`Curve`)
     made                versions, device, commit
 
-A NamedTuple is an object with its fields; null stands for NaN, where nothing is known, and numbers
-have six digits.
+A NamedTuple is an object with its fields; null stands for NaN (unknown); numbers have six digits.
 """
 
 import enum
@@ -31,25 +30,25 @@ from purejaxrl_suite.sweeps.files import replacing
 DIGITS = 6
 PRESETS = ("quick", *JUDGED)
 SHIPPED = Path(str(files("purejaxrl_suite.studies"))) / "results"
-"""Results that come with the suite."""
+"""Folder of the results that come with the suite."""
 
 
 class Ruling(enum.StrEnum):
-    """What a study says of a claim: a verdict of `stats`, or why there is none."""
+    """Ruling on a claim: a verdict of `stats`, or why there is none."""
 
     CONFIRMED = "CONFIRMED"
     REFUTED = "REFUTED"
     INCONCLUSIVE = "INCONCLUSIVE"
     NOT_TESTED = "NOT TESTED"
-    """A gate that the claim hangs on failed."""
+    """A gate of the claim failed."""
     EXPLORATORY = "EXPLORATORY"
-    """The study was changed after a look at these seeds; it takes fresh ones to judge it."""
+    """The study was changed after a look at these seeds; judging it needs fresh ones."""
     NOT_JUDGED = "NOT JUDGED"
     """The preset judges nothing."""
 
 
 class Look(NamedTuple):
-    """A result that was there before: its preset, the digest of its study, and its seeds."""
+    """An earlier result: its preset, the digest of its study, and its seeds."""
 
     preset: str
     digest: str
@@ -58,10 +57,10 @@ class Look(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A gate and what was measured.
+    """A gate and its measure.
 
     name ... remedy: as in `Gate`; direction by its name. value, low, high: in its unit, all three
-    the same where the measure has no interval.
+    equal if the measure has no interval.
     """
 
     name: str
@@ -78,7 +77,7 @@ class Checked(NamedTuple):
 
 
 class Adjusted(NamedTuple):
-    """A finding among all claims of its study: the interval and ruling after Holm."""
+    """The interval and ruling of a finding after Holm, for all claims of its study."""
 
     low: float
     high: float
@@ -86,11 +85,11 @@ class Adjusted(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A claim and what was found.
+    """A claim and its result.
 
     statement ... unit, counted: as in `Claim`; direction by its name. value, low, high: of the
-    effect, in its unit. seeds: that it is from. needed: how many would decide what is inconclusive,
-    where a number can be named. adjusted: for the number of claims; None where there is no verdict.
+    effect, in its unit. seeds: of the effect. needed: how many seeds would decide an inconclusive
+    verdict, if that can be estimated. adjusted: for the number of claims; None without a verdict.
     failed: names of the gates that left it untested.
     """
 
@@ -112,10 +111,10 @@ class Finding(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What an arm took.
+    """Cost of an arm.
 
     agent: its name. tasks: names of its environments. members: configurations x seeds, of all
-    environments. seeds: of each. steps: of each member. compile_seconds, wall_seconds: the latter
+    environments. seeds: of each configuration. steps: of each member. compile_seconds; wall_seconds
     without compiling. steps_per_second: of all members together.
     """
 
@@ -130,13 +129,15 @@ class Cost(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One configuration of an arm.
+    """Learning curve and final returns of one configuration of an arm.
 
-    settings: {name: value} of all that was varied, the environment among it. line: interquartile
-    mean of returns over seeds with its 95 % interval, against environment steps. final: a return
-    per seed, the mean over the episodes of the last 5 % of training; members that diverged have the
-    worst of their task there, and are left out of the line; NaN where no episode ended. parameters:
-    of one member, by namespace of its network; {} in files that are older than this.
+    settings: {name: value} of everything that was varied, including the environment.
+    line: interquartile mean of returns over seeds with its 95 % interval, against environment
+        steps, without members that diverged.
+    final: a return per seed, the mean over the episodes of the last 5 % of training; members that
+        diverged have the worst of their task; NaN if no episode ended.
+    diverged: how many members did.
+    parameters: of one member, by namespace of its network; {} in older files.
     """
 
     arm: str
@@ -148,7 +149,7 @@ class Curve(NamedTuple):
 
 
 class StudyResult(NamedTuple):
-    """A study that has run; see the module for its file.
+    """The result of a study; see the module for its file.
 
     study, preset: names. text: of the docstring. made: versions, device and commit.
     """
@@ -167,15 +168,15 @@ class StudyResult(NamedTuple):
     made: Mapping[str, Any]
 
     def seen(self) -> set[Look]:
-        """What has been looked at by whoever has this result, the result itself included."""
+        """Return all looks at results of the study, including this one."""
         own = Look(self.preset, self.digest, self.budget.first_seed, self.budget.seeds)
         return {own, *self.looks}
 
 
 def write(outcome: StudyResult, folder: str | Path) -> Path:
-    """Write FOLDER/PRESET.json, a line per entry; returns its path.
+    """Write FOLDER/PRESET.json, with a line per entry, and return its path.
 
-    What was there stays whole until the new file is.
+    An old file stays intact until the new one is complete.
     """
     path = Path(folder) / f"{outcome.preset}.json"
     content = {name: _plain(value) for name, value in outcome._asdict().items()}
@@ -187,7 +188,7 @@ def write(outcome: StudyResult, folder: str | Path) -> Path:
 
 
 def read(path: str | Path) -> StudyResult:
-    """The outcome that `write` has stored; ValueError if the file holds none."""
+    """Read a result from the file that `write` stored; ValueError if it holds none."""
     try:
         return _outcome(json.loads(Path(path).read_text()))
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -195,15 +196,15 @@ def read(path: str | Path) -> StudyResult:
 
 
 def results(folder: str | Path) -> dict[str, StudyResult]:
-    """{preset: outcome} of the folder of a study, as far as it has run."""
+    """Read the results in the folder of a study, {preset: result}."""
     return {path.stem: read(path) for path in sorted(Path(folder).glob("*.json"))}
 
 
 def find(*folders: str | Path) -> dict[str, dict[str, Path]]:
-    """{study: {preset: file}} of results in folders, of which a later one goes before.
+    """Find results in folders, {study: {preset: file}}; later folders take precedence.
 
-    A file is NAME/PRESET.json, or NAME/PRESET/PRESET.json where `study run` trains; what else a
-    folder holds is not looked at.
+    A file is NAME/PRESET.json, or NAME/PRESET/PRESET.json where `study run` trains; all other files
+    are ignored.
     """
     found: dict[str, dict[str, Path]] = {}
     for folder in folders:
@@ -213,20 +214,20 @@ def find(*folders: str | Path) -> dict[str, dict[str, Path]]:
 
 
 def seen(study: str, *folders: str | Path) -> tuple[Look, ...]:
-    """What has been looked at of a study, by all its results in folders."""
+    """Collect the looks at a study from all its results in folders."""
     found = [path for folder in folders for name, path in _files(Path(folder)) if name == study]
     return tuple(sorted({look for path in found for look in read(path).seen()}))
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """The results in a folder, each with the name of its study."""
+    """List the results in a folder, each with the name of its study."""
     inside = [path for path in folder.glob("*/*/*.json") if path.stem == path.parent.name]
     paths = sorted([*folder.glob("*/*.json"), *inside])
     return [(path.relative_to(folder).parts[0], path) for path in paths if path.stem in PRESETS]
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has: objects of NamedTuples, lists of tuples, numbers of six digits."""
+    """Convert to JSON: NamedTuples to objects, tuples to lists, numbers to six digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if hasattr(value, "_asdict"):
@@ -237,7 +238,7 @@ def _plain(value: Any) -> Any:
 
 
 def _by_line(value: Any) -> str:
-    """JSON with the entries of a list or object in lines of their own."""
+    """Write JSON with each entry of a list or object on its own line."""
     if isinstance(value, list):
         return "[\n" + ",\n".join(json.dumps(x) for x in value) + "\n]"
     if isinstance(value, dict):

@@ -7,15 +7,15 @@ Figure: its ablation of Soft MoE part by part, with Rainbow at four times the si
 Claim: one expert four times as wide does what four experts do; a single dense layer on each token,
     summed over tokens, gains most of it without any expert; where tokens are is what counts.
 
-Networks are three convolutions and one layer of 4 x 512 units, or what stands in its place: `sum-4`
-is that layer on tokens of 16 numbers, `soft-1 of 4` one expert that wide. `extra` is a second dense
-layer, back to the size of the encoder's output, which an expert has and a dense baseline has not.
+Networks are three convolutions and one layer of 4 x 512 units, or its replacement: `sum-4` is that
+layer on tokens of 16 numbers, `soft-1 of 4` one expert of that width. `extra` is a second dense
+layer, back to the size of the encoder's output, which an expert has and a dense baseline does not.
 Each of the 5 x 5 tokens sees the whole board (our setting): a sum over tokens that see 3 x 3 cells
 does not say where things are, and would fail for another reason than the paper's. `full` trains
-Rainbow, and DQN, of which the paper does not expect its findings: that is measured, not claimed.
-`standard` trains PQN with LayerNorm and 4 x 64 units, at a tenth of the cost: the paper did not, so
-it asks whether the finding carries over. `quick` is Rainbow on Catch with Dopamine's encoder and 32
-units: it says nothing of games.
+Rainbow, and also DQN, for which the paper does not expect its findings: this is measured, not
+claimed. `standard` trains PQN with LayerNorm and 4 x 64 units, at a tenth of the cost; the paper
+has no PQN, so this asks whether the finding carries over. `quick` is Rainbow on Catch with
+Dopamine's encoder and 32 units: it says nothing about games.
 """
 
 import math
@@ -48,13 +48,13 @@ AGENT = "agent"
 SCALE = 4
 ATOMS = RainbowConfig().atoms
 CHANNELS = 16
-"""Of the encoder, at each cell of the board."""
+"""Channels of the encoder at each cell of the board."""
 DENSE, SUM, SOFT, ONE = "dense-4", "sum-4", "soft-4", "soft-1 of 4"
 Build = Callable[[Environment], Network]
 
 
 def networks(units: int, stride: int, **options: Any) -> dict[str, Build]:
-    """All networks by name; tokens are all cells of a board, or of every second row and column."""
+    """Return all networks by name; tokens are all cells, or every second row and column."""
     wide, options = SCALE * units, {"encoder": {1: BOARD, 2: FIELD}[stride]} | options
 
     def finals(bridge: nets.Bridge, units: int = wide) -> Build:
@@ -90,7 +90,7 @@ def networks(units: int, stride: int, **options: Any) -> dict[str, Build]:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """Rainbow with the networks of a budget, DQN with two of them; or PQN alone (standard)."""
+    """Make arms: Rainbow with the networks of a budget and DQN with two; or only PQN (standard)."""
     if budget == STUDY.standard:
         known = networks(STANDARD_UNITS, 2, layer_norm=True)
         return {AGENT: with_pqn(budget, {name: known[name] for name in budget.treatments})}
@@ -103,7 +103,7 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Scores, dormant units and rank against parameters; every network against the dense one."""
+    """Draw scores, dormant units and rank against parameters; networks against the dense one."""
     plain = curves[AGENT]
     names = [str(name) for name in plain["network"].values if name != DENSE]
     found = {name: gain(name, DENSE)(key, plain) for name in names}

@@ -6,15 +6,15 @@ Paper: Obando-Ceron and Castro 2021, Revisiting Rainbow: promoting more insightf
 Figure: the paper's learning curves of DQN, distributional DQN and Rainbow on MinAtar.
 Claim: all of them learn, and what Rainbow adds to DQN pays on small environments, too.
 
-DQN and Rainbow have Dopamine's settings for MinAtar, C51 those with Rainbow's atoms, PQN those of
-its paper: see `presets`. Exploration decays over 2.5 % of training, which is their share of 1e7
-steps. A score is 0 at that of random actions and 1 at the published one of `stats.REFERENCES`, of
-PPO after 1e7 steps; it is taken in training, with the agents' own exploration. Games are gymnax's:
-no sticky actions, and limits of time, so scores of the paper are no reference. PQN takes five times
-as many steps as the others. `standard` is two games. `quick` has 1/500 of the steps of `full`, most
-of an hour on one core, and of agents with atoms, which are the dear ones there, two games only: it
-shows whether learning begins, not what is reached. Agents are compared on the games that both have
-played.
+DQN and Rainbow have Dopamine's settings for MinAtar, C51 the same with Rainbow's atoms, PQN those
+of its paper: see `presets`. Exploration decays over 2.5 % of training, as in the published 1e7
+steps. A score is 0 for random actions and 1 at the published score of `stats.REFERENCES`, of PPO
+after 1e7 steps; it is measured in training, with the agents' own exploration. Games are gymnax's,
+without sticky actions and with time limits, so the paper's scores are no reference. PQN takes five
+times as many steps as the others. `standard` is two games. `quick` has 1/500 of the steps of
+`full`, most of an hour on one core, and only two games for agents with atoms, the expensive ones:
+it shows whether learning begins, not what is reached. Agents are compared on the games that both
+have played.
 """
 
 from collections.abc import Mapping
@@ -43,12 +43,12 @@ PRESET = {
 ATOMS = ("C51", "Rainbow")
 TWO_GAMES = ("Breakout-MinAtar", "SpaceInvaders-MinAtar")
 LONGER = 5
-"""Steps of PQN for one of the others."""
+"""Steps of PQN for each step of the others."""
 DECAY = 0.025
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """One for each agent; `Budget.treatments` are the games of those with atoms, if not all."""
+    """Make an arm for each agent; `Budget.treatments` are the games of those with atoms."""
     steps = {name: budget.steps * (LONGER if name == "PQN" else 1) for name in PRESET}
 
     def arm(name: str) -> Experiment:
@@ -67,25 +67,25 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 
 def reached(key: Key, curves: Curves) -> Effect:
-    """The interquartile mean of final scores over games and seeds."""
+    """Estimate the IQM of final scores over games and seeds."""
     return estimated(key, normalized_scores(curves), stats.iqm)
 
 
 def ahead(key: Key, x: Curves, y: Curves) -> Effect:
-    """By how much one agent leads another, on the games that both have played."""
+    """Estimate the lead of one agent over another, on the games that both have played."""
     both = [name for name in x["environment"].values if name in y["environment"].values]
     ours, theirs = (normalized_scores(one.sel(environment=both)) for one in (x, y))
     return stats.difference(key, ours, theirs, paired=False)
 
 
 def length(key: Key, curves: Curves) -> float:
-    """Steps of each member as a share of those behind the published scores."""
+    """Compute the steps of each member as a share of those of the published scores."""
     del key  # nothing is drawn
     return float(curves["step"].values[-1]) / 1e7
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Returns in training, game by game, and all final scores together."""
+    """Draw returns in training by game, and all final scores."""
     games = [str(name) for name in curves["DQN"]["environment"].values]
     lines = tuple(
         Lines(
@@ -108,7 +108,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
 
 
 def _known(curves: Curves, game: str) -> bool:
-    """Whether any episode of a game has ended, which takes Freeway 2,500 steps."""
+    """Tell whether any episode of a game has ended, which takes 2,500 steps in Freeway."""
     if game not in curves["environment"].values:
         return False
     return bool(np.isfinite(curves["episode_return"].sel(environment=game).values).any())

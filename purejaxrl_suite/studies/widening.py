@@ -1,6 +1,6 @@
-"""What studies of several tasks ask of wider networks: do they gain, which of them, with whom?
+"""Effects of wider networks, shared by studies of several tasks.
 
-All of them are made of a measure, (curves of an arm) -> f32[S].
+All of them are made from a measure, (curves of an arm) -> f32[S].
 """
 
 from collections.abc import Callable, Mapping
@@ -21,8 +21,9 @@ Measure = Callable[[Curves], Array]
 
 
 def grows(measure: Measure) -> Callable[..., Effect]:
-    """(key, *curves of ever larger arms) -> the mean over seeds of the rank correlation of the
-    measure and the size (the effect of Page's test).
+    """Make the effect (key, *curves of arms by size): growth of the measure with the size.
+
+    It is the mean over seeds of the rank correlation of measure and size, Page's test's effect.
     """
 
     def effect(key: Key, *by_size: Curves) -> Effect:
@@ -34,9 +35,9 @@ def grows(measure: Measure) -> Callable[..., Effect]:
 
 
 def beyond(measure: Measure, share: float) -> Callable[[Key, Curves, Curves, Curves], Effect]:
-    """How much more one wide network gains than that share of what two wide ones gain.
+    """Make the effect: gain of one wide network minus a share of the gain of two wide ones.
 
-    NaN where these do not gain: there is nothing to have a share in.
+    NaN if two wide ones do not gain.
     """
 
     def effect(key: Key, one: Curves, both: Curves, none: Curves) -> Effect:
@@ -49,7 +50,7 @@ def beyond(measure: Measure, share: float) -> Callable[[Key, Curves, Curves, Cur
 
 
 def interacts(measure: Measure) -> Callable[[Key, Curves, Curves, Curves, Curves], Effect]:
-    """What width gains with tasks together, less what it gains with each alone."""
+    """Make the effect: gain from width with tasks together minus that with each task alone."""
 
     def effect(key: Key, wide: Curves, narrow: Curves, wide_alone: Curves, alone: Curves) -> Effect:
         gain = measure(wide) - measure(narrow)
@@ -59,7 +60,7 @@ def interacts(measure: Measure) -> Callable[[Key, Curves, Curves, Curves, Curves
 
 
 def gain(measure: Measure) -> Callable[[Key, Curves, Curves], Effect]:
-    """What one arm measures more than another."""
+    """Make the effect: the measure of one arm minus that of another."""
 
     def effect(key: Key, more: Curves, less: Curves) -> Effect:
         return estimated(key, measure(more) - measure(less))
@@ -68,7 +69,7 @@ def gain(measure: Measure) -> Callable[[Key, Curves, Curves], Effect]:
 
 
 def room(name: str, statement: str, arm: str, measure: Measure, most: float) -> Gate:
-    """Ask of an arm that it scores little enough for others to score more."""
+    """Make a gate: an arm scores at most `most`, so that others can score more."""
     remedy = "harder tasks, or fewer steps"
 
     def effect(key: Key, curves: Curves) -> Effect:
@@ -78,9 +79,9 @@ def room(name: str, statement: str, arm: str, measure: Measure, most: float) -> 
 
 
 def asleep(curves: Curves, tau: float) -> Array:
-    """Dormant units of the critic in the last quarter of training, f32[S].
+    """Compute the share of dormant units of the critic in the last quarter of training, f32[S].
 
-    The mean over the layers, of all critics that there are, and over environments.
+    The mean over layers, critics and environments.
     """
     layers: list[Any] = [
         x for name, x in curves.data_vars.items() if f"_{tau:g}.trunk.critic" in str(name)
@@ -96,7 +97,7 @@ def against(
     curves: Mapping[str, Curves],
     arms: Mapping[str, float],
 ) -> Line:
-    """The mean of a measure, with its interval, of arms {name: where they are on the axis}."""
+    """Draw the mean of a measure with its interval, for arms {name: place on the axis}."""
     found = [stats.estimate(key, measure(curves[name]), stats.mean) for name in arms]
     along: Any = (np.array([float(one[i]) for one in found]) for i in range(3))
     return line(label, tuple(arms.values()), Estimate(*along))

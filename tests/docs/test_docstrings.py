@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
@@ -14,7 +15,7 @@ from tests.docs.test_examples import GIVEN, Reader
 
 ROOT = Path(pjs.__file__).parent
 TRAINS = re.compile(r"pjs\.(run|sweep|evolve)\(|\.run\(")
-GLOBALS = {"pjs": pjs, "jax": jax, "jnp": jnp}
+GLOBALS = {"pjs": pjs, "jax": jax, "jnp": jnp, "np": np}
 
 
 def examples():
