@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         population_based_training,
         successive_halving,
     )
+    from purejaxrl_suite.sparsity.sparse import sparse
     from purejaxrl_suite.sweeps.execute import Progress
     from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.plan import Plan
@@ -104,6 +105,7 @@ _HOMES = {
         "Transition",
     ),
     "engine.evaluate": ("Evaluating", "make_evaluate"),
+    "sparsity.sparse": ("sparse",),
     "sweeps.execute": ("Progress",),
     "sweeps.experiment": ("Experiment",),
     "sweeps.plan": ("Plan",),

@@ -245,6 +245,7 @@ def ppo(
         anneal=anneal,
         network=network,
         config=config,
+        gradient_steps=config.epochs * config.minibatches,
         estimate=estimates.of_actor_critic(network, env.action),
     )
     return normalize.as_configured(agent, config)

@@ -230,5 +230,6 @@ def pqn(
         anneal=anneal,
         network=network,
         config=config,
+        gradient_steps=config.epochs * config.minibatches,
         estimate=estimates.of_q(q_values),
     )

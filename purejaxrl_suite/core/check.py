@@ -56,14 +56,20 @@ def check_agent(agent: Agent, key: Key) -> None:
     hypers = jax.tree.map(lambda x: jnp.full(2, x, jnp.float32), agent.hypers)
 
     def member(key: Key, hypers: Any) -> dict[str, PyTree]:
-        keys = jax.random.split(key, 6)
+        keys = jax.random.split(key, 7)
         state = agent.init(keys[0], hypers)
         transition = experience(agent, keys[1], hypers, state)
         memory, obs = agent.memory(n), transition.obs[0]
         noise, other = agent.noise(keys[4], n), agent.noise(keys[5], n)
         after, metrics = agent.update(keys[2], hypers, state, transition)
         greedy = agent.act(noise, hypers, state, memory, obs, False)[1]
+        kept: tuple[Any, Any] = after, {}
+        if agent.maintain is not None:
+            clock = Clock(np.int32(0), np.int32(1))
+            kept = agent.maintain(keys[6], clock, hypers, after, transition)
         return {
+            "kept": kept[0],
+            "rare metrics": kept[1],
             "state": state,
             "after": after,
             "metrics": metrics,
@@ -158,7 +164,9 @@ def _check_found(agent: Agent, found: dict[str, Any]) -> None:
     _require_agent(agent, _signature(state) == _signature(after), "update keeps the state's shape")
     weak = [name for name, signature in _signature(after).items() if signature[2]]
     _require_agent(agent, not weak, f"state has strong dtypes, not so in {weak}")
-    for name, value in found["metrics"].items():
+    same = _signature(found["kept"]) == _signature(state)
+    _require_agent(agent, same and _finite(found["kept"]), "maintain keeps the state's shape")
+    for name, value in (found["metrics"] | found["rare metrics"]).items():
         scalar = value.shape == (2,) and value.dtype == jnp.float32
         _require_agent(agent, scalar, f"metric {name} is f32[]")
     _require_agent(agent, _finite(found["metrics"]), "metrics are finite")

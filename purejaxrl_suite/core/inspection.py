@@ -11,6 +11,13 @@ STEPS = 1024
 """About this many steps of the last rollout are inspected: the first environments, each whole."""
 
 
+def inspected(transition: Transition) -> Transition:
+    """Select of a rollout [T, N] the environments that are inspected: about `STEPS` steps."""
+    length, n = transition.reward.shape
+    few = min(n, max(1, STEPS // length))
+    return jax.tree.map(lambda x: x[:, :few], transition)
+
+
 def inspect_agent(
     agent: Agent, key: Key, hypers: Any, before: Any, after: Any, transition: Transition
 ) -> Inspection:
@@ -25,18 +32,15 @@ def inspect_agent(
         transition: the rollout [T, N] of the update.
     """
     assert agent.network is not None
-    length, n = transition.reward.shape
-    few = min(n, max(1, STEPS // length))
+    steps = jax.eval_shape(inspected, transition).reward.size
 
-    def part() -> Transition:
-        return jax.tree.map(lambda x: x[:, :few], transition)
-
+    # Functions, so that what is not asked for in an update is not computed in it.
     def probe(learner: Learner) -> Probe:
-        return agent.probe(key, hypers, after._replace(learner=learner), part())
+        return agent.probe(key, hypers, after._replace(learner=learner), inspected(transition))
 
     def observations() -> Array:
-        obs = part().obs
-        return jnp.reshape(obs, (length * few, *obs.shape[2:]))
+        obs = inspected(transition).obs
+        return jnp.reshape(obs, (steps, *obs.shape[2:]))
 
     def obs() -> Array:
         return agent.see(after, observations())
@@ -44,7 +48,7 @@ def inspect_agent(
     def actions() -> tuple[Array, Array]:
         shown = observations()
         # Greedy actions do not use the noise.
-        noise, memory = agent.noise(key, length * few), agent.memory(length * few)
+        noise, memory = agent.noise(key, steps), agent.memory(steps)
 
         def greedy(state: Any) -> Array:
             return agent.act(noise, hypers, state, memory, shown, False)[1]

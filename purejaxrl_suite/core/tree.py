@@ -1,14 +1,14 @@
 """Small functions on pytrees that several layers share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from purejaxrl_suite.core.types import Array, Path, PyTree
+from purejaxrl_suite.core.types import Array, Learner, Path, PyTree
 
 
 def where(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
@@ -92,28 +92,50 @@ def map_moments(update: Callable[[PyTree], PyTree], opt_state: PyTree, params: P
     return jax.tree.map(edit, opt_state, is_leaf=lambda node: _parts(node, params) is not None)
 
 
-def ravel_moments(opt_state: PyTree, params: PyTree) -> PyTree:
-    """Replace every subtree of `opt_state` shaped like `params` by one vector f32[P].
+class Constant(NamedTuple):
+    """Arrays like the parameters which an optimizer reads and never changes, such as masks.
 
-    That is the state of the same optimizer for the vector of all parameters.
+    leaves: one for each of the parameters. Being no tree like these, they are not taken for
+    moments.
     """
-    return jax.tree.map(
-        lambda node: ravel_pytree(node)[0] if _whole(node, params) else node,
-        opt_state,
-        is_leaf=lambda node: _whole(node, params),
-    )
+
+    leaves: tuple[Array, ...]
+
+    def like(self, params: PyTree) -> PyTree:
+        """The arrays as a tree like the parameters."""
+        return jax.tree.unflatten(jax.tree.structure(params), self.leaves)
+
+
+def ravel_moments(opt_state: PyTree, params: PyTree) -> PyTree:
+    """Replace every subtree of `opt_state` shaped like `params` by one vector [P].
+
+    That is the state of the same optimizer for the vector of all parameters. A `Constant` becomes
+    one of a single leaf.
+    """
+
+    def ravel(node: PyTree) -> PyTree:
+        if isinstance(node, Constant):
+            return Constant((ravel_pytree(node.leaves)[0],))
+        return ravel_pytree(node)[0] if _whole(node, params) else node
+
+    return jax.tree.map(ravel, opt_state, is_leaf=lambda node: _ravelled(node, params))
 
 
 def unravel_moments(
     flat: PyTree, like: PyTree, params: PyTree, unravel: Callable[[Array], PyTree]
 ) -> PyTree:
     """Undo `ravel_moments`: give each vector of `flat` the structure that it has in `like`."""
-    return jax.tree.map(
-        lambda node, new: unravel(new) if _whole(node, params) else new,
-        like,
-        flat,
-        is_leaf=lambda node: _whole(node, params),
-    )
+
+    def back(node: PyTree, new: PyTree) -> PyTree:
+        if isinstance(node, Constant):
+            return node
+        return unravel(new) if _whole(node, params) else new
+
+    return jax.tree.map(back, like, flat, is_leaf=lambda node: _ravelled(node, params))
+
+
+def _ravelled(node: PyTree, params: PyTree) -> bool:
+    return isinstance(node, Constant) or _whole(node, params)
 
 
 def _whole(node: PyTree, params: PyTree) -> bool:
@@ -139,6 +161,38 @@ def reset_counts(opt_state: PyTree, params: PyTree) -> PyTree:
         return node._replace(**inner | {"count": jnp.zeros_like(node.count)})
 
     return jax.tree.map(edit, opt_state, is_leaf=counted)
+
+
+def forget(learner: Learner, touched: PyTree, *, reset_count: bool) -> Learner:
+    """Set moments to zero where the tree of bools `touched`, like the parameters, says so.
+
+    reset_count: counts of steps start again, too, where anything was touched.
+    """
+
+    def zero(moments: PyTree) -> PyTree:
+        return jax.tree.map(lambda mask, x: jnp.where(mask, jnp.zeros_like(x), x), touched, moments)
+
+    opt_state = map_moments(zero, learner.opt_state, learner.params)
+    if reset_count:
+        changed = jnp.any(jnp.stack([jnp.any(x) for x in jax.tree.leaves(touched)]))
+        counted = reset_counts(opt_state, learner.params)
+        opt_state = where(changed, counted, opt_state)
+    return learner._replace(opt_state=opt_state)
+
+
+def has_moments(opt_state: PyTree, params: PyTree) -> list[bool]:
+    """Tell for every leaf of `params` whether the state has a moment of it."""
+    leaves = jax.tree.leaves(params)
+    found = [False] * len(leaves)
+
+    def look(node: PyTree) -> bool:
+        parts = _parts(node, params)
+        if parts is not None:
+            found[:] = [old or not _is_empty(part) for old, part in zip(found, parts, strict=True)]
+        return parts is not None
+
+    jax.tree.leaves(opt_state, is_leaf=look)
+    return found
 
 
 def _parts(node: PyTree, params: PyTree) -> list[PyTree] | None:

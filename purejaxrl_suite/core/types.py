@@ -261,6 +261,8 @@ class Network(NamedTuple):
     memory: B -> initial memory, leaves [B, ...]; () for feed-forward networks.
     constrain: optax transformation -> the one that agents use in its place. It adds to any
         optimizer regularisers and projections of the parameters that act at every gradient step.
+    project: learner -> learner: restores what `constrain` keeps, such as zeros outside of masks, after
+        an intervention has changed the learner.
     """
 
     init: Callable[[Key], PyTree]
@@ -269,6 +271,7 @@ class Network(NamedTuple):
     wiring: tuple[Edge, ...]
     memory: Callable[[int], Memory] = lambda batch: ()
     constrain: Callable[[Any], Any] = lambda optimizer: optimizer
+    project: Callable[[Learner], Learner] = lambda learner: learner
 
 
 class Minibatch(Protocol):
@@ -400,6 +403,10 @@ class Agent(NamedTuple):
     network: its network, for metrics and interventions; None if nothing is learnt.
     see: (state, obs[B, ...]) -> the network's input for obs.
     config: the Config that it was built with, a NamedTuple; () where an agent has none.
+    gradient_steps: how many an update makes, once the agent learns; None where it does not say.
+    maintain: (key, Clock, hypers in force, state, Transition[T, N]) -> (state, metrics), after
+        every update: rare work of the agent itself, such as new masks of a sparse network; None for
+        an agent without any. The clock is not batched over members, so a condition on it is cheap.
     estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates,
         deterministic; None for an agent without estimates. `action` is for continuous actions
         only; None means the greedy ones.
@@ -422,6 +429,14 @@ class Agent(NamedTuple):
     see: Callable[[Any, Array], Array] = lambda state, obs: obs
     config: Any = ()
     estimate: Estimate | None = None
+    gradient_steps: int | None = None
+    maintain: "Maintain | None" = None
+
+
+Maintain = Callable[
+    [Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]
+]
+"""(key, clock, hypers in force, state, rollout) -> (state, metrics), after every update."""
 
 
 class Clock(NamedTuple):

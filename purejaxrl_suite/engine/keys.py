@@ -24,7 +24,7 @@ class UpdateKeys(NamedTuple):
 
     rollout: for experience. update: for learning. look: for the inspection. intervention: for what
     is done after the update. start: for episodes that all start anew where a phase begins.
-    evaluation: for its episodes.
+    evaluation: for its episodes. maintain: for what the agent does after its update.
     """
 
     rollout: Key
@@ -33,6 +33,7 @@ class UpdateKeys(NamedTuple):
     intervention: Key
     start: Key
     evaluation: Key
+    maintain: Key
 
 
 def member_keys(key: Key) -> MemberKeys:

@@ -227,14 +227,20 @@ def make_train(
         carry, transition, episodes = source.collect(*known)
         with jax.named_scope("update"):
             state, metrics = agent.update(keys.update, hypers, run.agent, transition)
-        row = joined({"the engine": episodes, "the agent": metrics})
+        found = {}
+        if agent.maintain is not None:
+            with jax.named_scope("maintain"):
+                known = keys.maintain, clock, hypers, state, transition
+                state, found = agent.maintain(*known)
+        parts = {"the engine": episodes, "the agent": metrics, "its maintenance": found}
+        row = joined(parts)
         if plasticity is None:
             return carry._replace(agent=state), row
         with jax.named_scope("metrics"):
             inspection = inspect_agent(agent, keys.look, hypers, run.agent, state, transition)
             known = keys.intervention, clock, run.intervention, state.learner, inspection
             learner, kept, found = plasticity.apply(*known)
-        state = state._replace(learner=learner)
+        state = state._replace(learner=agent.network.project(learner))
         row = joined({"the agent": row, "what is measured or done": found})
         return carry._replace(agent=state, intervention=kept), row
 

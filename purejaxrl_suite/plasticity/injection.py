@@ -26,7 +26,6 @@ from purejaxrl_suite.core.types import (
     Path,
     PyTree,
 )
-from purejaxrl_suite.plasticity import surgery
 
 PLACE: Path = ("aux", "injection")
 
@@ -83,6 +82,7 @@ def injectable(network: Network, parts: tuple[str, ...] = ("trunk", "heads")) ->
         wiring=wiring,
         memory=network.memory,
         constrain=constrain,
+        project=network.project,
     )
 
 
@@ -115,7 +115,7 @@ def inject() -> Intervention:
         touched["aux"][PLACE[-1]] = jax.tree.map(
             lambda x: jnp.full(x.shape, old["on"] == 0), copies
         )
-        return surgery.forget(changed, touched, reset_count=False), state, {}
+        return tree.forget(changed, touched, reset_count=False), state, {}
 
     return Intervention("inject()", init, apply)
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import instances, number
 from purejaxrl_suite.core.types import Array, Clock, Inspection, Intervention, Key, Learner, Network
 from purejaxrl_suite.ops import perturb
@@ -93,7 +94,7 @@ def _towards_fresh(
             return jnp.full(leaf.shape, inside)
 
         masks = jax.tree.map_with_path(touched, params)
-        learner = surgery.forget(learner._replace(params=params), masks, reset_count=reset_count)
+        learner = tree.forget(learner._replace(params=params), masks, reset_count=reset_count)
         return learner, state, {}
 
     return Intervention(name, init, apply)

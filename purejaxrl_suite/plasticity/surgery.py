@@ -61,21 +61,7 @@ def recycle(
 
     params = jax.tree.map_with_path(edit, learner.params, fresh)
     touched = jax.tree.map_with_path(lambda path, x: jnp.logical_or(*masks(path, x)), params)
-    return forget(learner._replace(params=params), touched, reset_count=reset_count)
-
-
-def forget(learner: Learner, touched: PyTree, *, reset_count: bool) -> Learner:
-    """Zero the moments where `touched`, a tree of bools shaped like the parameters, is True."""
-
-    def zero(moments: PyTree) -> PyTree:
-        return jax.tree.map(lambda mask, x: jnp.where(mask, jnp.zeros_like(x), x), touched, moments)
-
-    opt_state = tree.map_moments(zero, learner.opt_state, learner.params)
-    if reset_count:
-        changed = jnp.any(jnp.stack([jnp.any(x) for x in jax.tree.leaves(touched)]))
-        counted = tree.reset_counts(opt_state, learner.params)
-        opt_state = tree.where(changed, counted, opt_state)
-    return learner._replace(opt_state=opt_state)
+    return tree.forget(learner._replace(params=params), touched, reset_count=reset_count)
 
 
 def incoming(edge: Edge, units: Array) -> dict[Path, Array]:

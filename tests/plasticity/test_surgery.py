@@ -329,7 +329,7 @@ def test_moments_are_zero_exactly_where_touched(name):
         return found
 
     learner = Learner(params, state)
-    kept, reset = (surgery.forget(learner, touched, reset_count=r).opt_state for r in (0, 1))
+    kept, reset = (tree.forget(learner, touched, reset_count=r).opt_state for r in (0, 1))
     before, after = like_params(state), like_params(kept)
     assert len(before) == len(after) == moments
     for old, new in zip(before, after, strict=True):
@@ -343,7 +343,7 @@ def test_moments_are_zero_exactly_where_touched(name):
     adams = 0 if name in ("rmsprop", "momentum") else 2 if name == "per entry" else 1
     assert restarted == adams, counts
     nothing = jax.tree.map(jnp.zeros_like, touched)
-    same = surgery.forget(learner, nothing, reset_count=True).opt_state
+    same = tree.forget(learner, nothing, reset_count=True).opt_state
     jax.tree.map(np.testing.assert_array_equal, state, same)
 
 
@@ -368,7 +368,7 @@ def test_counts_of_entries_take_away_the_overshoot():
 
         for _ in range(5000):
             _, state = step(state)
-        state = surgery.forget(Learner(params, state), touched, reset_count=False).opt_state
+        state = tree.forget(Learner(params, state), touched, reset_count=False).opt_state
         found = []
         for _ in range(20):
             updates, state = step(state)

@@ -115,6 +115,7 @@ def assemble(env: types.Environment, config: ContinuousConfig, **known: Any) -> 
         num_envs=config.num_envs,
         rollout_length=config.rollout_length,
         config=config,
+        gradient_steps=config.gradient_steps,
         **known,
     )
     return act_as_replayed(agent) if config.normalize_observations else agent

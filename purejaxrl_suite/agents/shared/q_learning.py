@@ -234,5 +234,6 @@ def q_learning(
         anneal=anneal,
         network=network,
         config=config,
+        gradient_steps=config.gradient_steps,
         estimate=estimates.of_q(q_values),
     )

@@ -198,5 +198,6 @@ def rainbow_learning(
         memory=network.memory,
         network=network,
         config=config,
+        gradient_steps=config.gradient_steps,
         estimate=estimates.of_q(acting_values),
     )

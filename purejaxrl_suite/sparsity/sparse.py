@@ -1,0 +1,242 @@
+"""Sparse agents: any agent's builder, with masks over the kernels of its network.
+
+Masks live in the optimizer's state. At every gradient step they multiply what the optimizer makes
+of the parameters, outside the differentiated function, so a probe sees gradients of all weights
+(Evci et al. 2020, arXiv 1911.11134). New masks are rare work: the agent makes them after an update
+(`Agent.maintain`), on the engine's clock, which is not batched over members. How sparse a member
+is, and what its masks are, is data: all levels and seeds of a method are one compiled program.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import boolean, function, instance, integer
+from purejaxrl_suite.core.inspection import inspected
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Clock,
+    Environment,
+    Key,
+    Learner,
+    Network,
+    PyTree,
+    Transition,
+)
+from purejaxrl_suite.sparsity import hypers as hypers_of
+from purejaxrl_suite.sparsity import state as masked
+from purejaxrl_suite.sparsity import metrics
+from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
+from purejaxrl_suite.sparsity.scores import Seen
+from purejaxrl_suite.sparsity.updaters import Updater
+
+MASKS = 0x5EED
+"""Folded into an agent's key, makes that of its masks: the agent splits its key as it is."""
+
+
+class SparseBuilder(Protocol):
+    """Builds a sparse agent, with the arguments of the builder that it was made of."""
+
+    def __call__(
+        self,
+        env: Environment,
+        config: Any = None,
+        network: Any = None,
+        hypers: Any = None,
+        **more: Any,
+    ) -> Agent:
+        """The agent."""
+        ...
+
+
+def sparse(
+    builder: Any,
+    updater: Updater,
+    *,
+    period: int | None = None,
+    reset_count: bool = False,
+    mask_targets: bool = False,
+) -> SparseBuilder:
+    """Make the builder of agents whose kernels are pruned, or trained sparse, by an updater.
+
+    Its agents have the Hypers of the agent inside and those that the updater reads: `sparsity`,
+    `sparsity_start` and `sparsity_end` (fractions of training), `drop_fraction`; so these may be
+    swept, in one program. Biases, norms and temperatures are never masked. Actor and critics, and
+    every critic of an ensemble, are layers of their own.
+
+    Args:
+        builder: (env, config, network, hypers) -> Agent, such as `ppo`.
+        updater: what masks are made of, such as `sparsity.rigl()`.
+        period: gradient steps between new masks, a multiple of those of an update; None is the
+            multiple next to 1,000. Masks are made between updates: those of SET after a gradient
+            step, those of RigL with a gradient of their own that makes no step.
+        reset_count: whether optimizers count their steps anew where weights were grown, whose
+            moments are zero. With the count kept, as the papers have it, first steps of grown
+            weights are up to 7 times too long; see `plasticity.per_entry_counts`.
+        mask_targets: whether new masks are applied to target parameters, too. By default they stay
+            what they are, copies or averages of what the network was, and forget what was pruned as
+            they forget everything: at once with a copy, slowly with an average.
+
+    Returns:
+        The builder, with the same arguments, for `run`, `sweep` and studies.
+
+    Raises:
+        ValueError: an argument is of another kind. The builder raises it for a period that is no
+            multiple of the gradient steps of an update, and for structures that do not fit a layer.
+
+    Example:
+        >>> env = pjs.make("Breakout-MinAtar")
+        >>> agent = pjs.sparse(pjs.dqn, pjs.sparsity.rigl())(env)
+        >>> levels = pjs.search.grid(agent.hypers, sparsity=[0.5, 0.9, 0.95])
+        >>> result = pjs.sweep(agent, env, hypers=levels, seeds=8, steps=1e6)
+    """
+    function("builder", builder, 4, "(env, config, network, hypers) -> Agent")
+    instance("updater", updater, Updater)
+    if period is not None:
+        integer("period", period, 1)
+    boolean("reset_count", reset_count)
+    boolean("mask_targets", mask_targets)
+
+    def build(
+        env: Environment,
+        config: Any = None,
+        network: Any = None,
+        hypers: Any = None,
+        **more: Any,
+    ) -> Agent:
+        inner = hypers_of.split(hypers)
+        network = _masked(_network(builder, env, config, network, inner), updater)
+        agent = builder(env, config, network, inner, **more)
+        names = hypers_of.fields_of(updater)
+        agent = agent._replace(hypers=hypers_of.joined(agent.hypers, names, hypers))
+        updates = _updates(agent, period)
+        each = f"every {updates * (agent.gradient_steps or 1)} gradient steps"
+        options = {"reset_count": reset_count, "mask_targets": mask_targets}
+        told = "".join(f", {name}" for name, chosen in options.items() if chosen)
+        return _with_masks(agent, updater, updates, **options)._replace(
+            name=f"{agent.name} with {updater.name} {each}{told}"
+        )
+
+    return build
+
+
+def _network(builder: Any, env: Environment, config: Any, network: Any, hypers: Any) -> Any:
+    """What the builder is given, or makes itself."""
+    if network is not None:
+        return network
+    found = builder(env, config, None, hypers).network
+    if found is None:
+        raise ValueError("builder: expected one of agents with a network, so it can be masked")
+    return found
+
+
+def _masked(network: Any, updater: Updater) -> Any:
+    """The network, or that inside a self-predictive one, with masked optimizers."""
+    inside = getattr(network, "network", None)
+    if inside is not None:
+        return network._replace(network=_masked(inside, updater))
+    instance("network", network, Network)
+    shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
+    check(updater, shapes)
+    return masked.masked_network(network, updater.straight_through)
+
+
+def _updates(agent: Agent, period: int | None) -> int:
+    """Updates between new masks."""
+    steps = agent.gradient_steps
+    if steps is None:
+        raise ValueError(
+            f"agent {agent.name!r} does not say how many gradient steps an update makes, which "
+            "masks are timed by: expected Agent.gradient_steps"
+        )
+    if period is None:
+        return max(1, round(1000 / steps))
+    if period % steps:
+        low = period // steps * steps
+        near = f"{low} or {low + steps}" if low else f"{steps}"
+        text = f"expected a multiple of the {steps} gradient steps of an update of {agent.name}"
+        raise ValueError(f"period: {text}, such as {near}, got {period}")
+    return period // steps
+
+
+def _with_masks(
+    agent: Agent, updater: Updater, updates: int, *, reset_count: bool, mask_targets: bool
+) -> Agent:
+    """The agent with masks that are drawn at its start, and made anew after so many updates."""
+
+    def init(key: Key, hypers: Any) -> Any:
+        state = agent.init(key, hypers)
+        key = jax.random.fold_in(key, MASKS)
+        target = getattr(hypers, "sparsity", 0.0)
+        masks = initial_masks(updater, key, state.learner.params, target)
+        learner = masked.with_masks(masks, state.learner)
+        return _mask_copies(masks, state._replace(learner=learner))
+
+    def renewed(key: Key, clock: Clock, hypers: Any, state: Any, rollout: Transition) -> Learner:
+        """The learner with the masks that follow those in force."""
+        probe_key, mask_key = jax.random.split(key)
+        learner = state.learner
+        grads = agent.probe(probe_key, hypers, state, rollout).grads
+        seen = Seen(masked.dense_params(learner), grads, masked.second_moments(learner))
+        old = masked.masks_of(learner)
+        new = next_masks(updater, mask_key, seen, old, **_strength(updater, hypers, clock))
+        # Before an agent has learnt, there is nothing to judge its weights by.
+        new = tree.where(masked.steps_of(learner) > 0, new, old)
+        if not updater.straight_through:
+            grown = jax.tree.map(lambda old, new: new & ~old, old, new)
+            learner = tree.forget(learner, grown, reset_count=reset_count)
+        return masked.with_masks(new, learner)
+
+    def maintain(
+        key: Key, clock: Clock, hypers: Any, state: Any, transition: Transition
+    ) -> tuple[Any, Mapping[str, Array]]:
+        due = (clock.update + 1) % updates == 0
+        old = masked.masks_of(state.learner)
+
+        def renew(learner: Learner) -> tuple[Learner, Array]:
+            now = state._replace(learner=learner)
+            learner = renewed(key, clock, hypers, now, inspected(transition))
+            return learner, metrics.churn(old, masked.masks_of(learner))
+
+        def keep(learner: Learner) -> tuple[Learner, Array]:
+            return learner, jnp.full((), jnp.nan)
+
+        learner, churn = jax.lax.cond(due, renew, keep, state.learner)
+        masks = masked.masks_of(learner)
+        if mask_targets:
+            bare = _without_replay(state)
+            mask_them = partial(_mask_copies, masks)
+            bare = jax.lax.cond(due, mask_them, lambda bare: bare, bare)
+            state = bare._replace(replay=state.replay) if bare is not state else bare
+        state = state._replace(learner=learner)
+        return state, {"mask_churn": churn, "mask_sparsity": metrics.masked_share(masks)}
+
+    return agent._replace(init=init, maintain=maintain)
+
+
+def _strength(updater: Updater, hypers: Any, clock: Clock) -> dict[str, Array]:
+    """How much of the target is in force after this update, and which share of weights moves."""
+    progress = (clock.update + 1) / jnp.float32(clock.updates)
+    start = getattr(hypers, "sparsity_start", 0.0)
+    end = getattr(hypers, "sparsity_end", 1.0)
+    share = updater.schedule.share(progress, start, end)
+    drop = jnp.zeros(())
+    if updater.drop is not None:
+        drop = updater.drop.fraction(progress, start, end, hypers.drop_fraction)
+    return {"target": getattr(hypers, "sparsity", 0.0), "share": share, "drop_fraction": drop}
+
+
+def _without_replay(state: Any) -> Any:
+    """The state without what would be copied, were it to go through a condition."""
+    return state._replace(replay=()) if "replay" in state._fields else state
+
+
+def _mask_copies(masks: PyTree, state: Any) -> Any:
+    """Mask everything in an agent's state that is shaped like its parameters: targets, moments."""
+    params = state.learner.params
+    return tree.map_moments(partial(masked.apply, masks), state, params)

@@ -1,0 +1,252 @@
+"""Sparse agents: masks hold at every step, are renewed on the clock, and cost nothing when off."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets, plasticity, sparsity
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.check import check_agent, check_gradients, experience
+from purejaxrl_suite.core.types import Clock, Learner
+from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.sparsity.sparse import _without_replay
+from purejaxrl_suite.sparsity.state import Masked, masked_optimizer, masks_of, with_masks
+from tests.contract.agents import AGENTS
+
+BUILDERS = {name: getattr(pjs, name) for name in ("ppo", "pqn", "dqn", "sac", "td3", "rainbow")}
+UPDATERS = {
+    "no_prune": sparsity.no_prune,
+    "static": sparsity.static,
+    "magnitude": sparsity.magnitude,
+    "random": sparsity.random,
+    "saliency": sparsity.saliency,
+    "adam_fisher": sparsity.adam_fisher,
+    "global_magnitude": sparsity.global_magnitude,
+    "global_saliency": sparsity.global_saliency,
+    "magnitude_ste": sparsity.magnitude_ste,
+    "random_ste": sparsity.random_ste,
+    "ac_dc": sparsity.ac_dc,
+    "set": sparsity.sparse_evolutionary,
+    "rigl": sparsity.rigl,
+}
+
+
+@cache
+def plain(name):
+    make_agent, make_env = AGENTS[name]
+    env = make_env()
+    return make_agent(env), env
+
+
+def sparse_agent(name, updater, **options):
+    """A small agent of the contract's list, and its environment."""
+    agent, env = plain(name)
+    known = env, agent.config, agent.network, agent.hypers
+    options = {"period": agent.gradient_steps} | options
+    return pjs.sparse(BUILDERS[agent.name], updater, **options)(*known), env
+
+
+def trained(agent, env, updates, hypers=None, seeds=2, **how):
+    """States after each of so many updates, leaves [updates, seeds, ...], and rows."""
+    train = make_train(agent, env, **how)
+    keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
+    hypers = jax.tree.map(jnp.float32, agent.hypers if hypers is None else hypers)
+
+    def member(key):
+        def step(run, i):
+            run, row = train.update(key, hypers, env.params, run, Clock(i, updates))
+            return run, (_without_replay(run.agent), row)
+
+        run = train.init(key, hypers, env.params)
+        return jax.lax.scan(step, run, jnp.arange(updates))[1]
+
+    return jax.jit(jax.vmap(member, out_axes=1))(keys)
+
+
+def outside(masks, params):
+    """The largest parameter outside of masks."""
+    pairs = zip(jax.tree.leaves(masks), jax.tree.leaves(params), strict=True)
+    return max(float(np.max(np.where(m, 0, np.abs(p)), initial=0)) for m, p in pairs)
+
+
+def bare(opt_state):
+    """The state of the optimizer inside."""
+    return jax.tree.map(
+        lambda node: node.inner if isinstance(node, Masked) else node,
+        opt_state,
+        is_leaf=lambda node: isinstance(node, Masked),
+    )
+
+
+@pytest.mark.parametrize("name", ["pqn", "dqn", pytest.param("sac", marks=pytest.mark.slow)])
+def test_sparsity_zero_is_the_agent_itself(name):
+    agent, env = plain(name)
+    dense, rows = trained(agent, env, 6)
+    sparse, env = sparse_agent(name, sparsity.rigl())
+    found, sparse_rows = trained(sparse, env, 6, sparse.hypers._replace(sparsity=0.0))
+    learner = found.learner._replace(opt_state=bare(found.learner.opt_state))
+    equal = partial(jax.tree.map, np.testing.assert_array_equal)
+    equal(found._replace(learner=learner), dense)
+    equal({name: sparse_rows[name] for name in rows}, rows)
+    assert np.all(sparse_rows["mask_sparsity"] == 0)
+
+
+@pytest.mark.parametrize("method", ["set", "rigl", "static"])
+def test_masks_hold_at_every_step_and_keep_their_number(method):
+    agent, env = sparse_agent("dqn", UPDATERS[method]())
+    state, rows = trained(agent, env, 12, agent.hypers._replace(sparsity=0.75))
+    masks = masks_of(state.learner)
+    assert outside(masks, state.learner.params) == 0
+    assert len(set(np.ravel(rows["mask_sparsity"]))) == 1
+    moved = np.nansum(rows["mask_churn"], axis=0)
+    assert np.all(moved > 0) if method != "static" else np.all(moved == 0)
+    # Members draw masks of their own.
+    first = jax.tree.map(lambda mask: mask[0], masks)
+    assert not all(np.array_equal(mask[0], mask[1]) for mask in jax.tree.leaves(first))
+
+
+def test_pruning_is_nested_and_reaches_its_target():
+    agent, env = sparse_agent("pqn", sparsity.magnitude())
+    hypers = agent.hypers._replace(sparsity=0.8, sparsity_start=0.25, sparsity_end=0.75)
+    state, rows = trained(agent, env, 12, hypers)
+    masks = masks_of(state.learner)
+    assert outside(masks, state.learner.params) == 0
+    for mask in jax.tree.leaves(masks):
+        assert not np.any(mask[1:] & ~mask[:-1])
+    level = rows["mask_sparsity"][:, 0]
+    assert np.all(level[:2] == 0) and np.all(np.diff(level) >= 0)
+    assert level[8] == level[-1] == pytest.approx(0.8, abs=0.02)
+
+
+def test_grown_weights_and_their_moments_are_zero():
+    agent, env = sparse_agent("dqn", sparsity.rigl(), reset_count=True)
+    hypers = agent.hypers._replace(sparsity=0.5, drop_fraction=0.9)
+    learner = trained(agent, env, 7, hypers, seeds=1)[0].learner
+    adam, masks = bare(learner.opt_state)[0], masks_of(learner)
+    counts = np.zeros(6, int)
+    for mask, *rest in zip(*map(jax.tree.leaves, (masks, *learner[:1], *adam[1:])), strict=True):
+        grown = mask[1:] & ~mask[:-1]
+        counts += np.sum(grown, axis=tuple(range(1, grown.ndim)))
+        assert all(np.all(x[1:][grown] == 0) for x in rest)
+    assert np.sum(counts) > 0
+    np.testing.assert_array_equal(adam.count[1:, 0][counts > 0], 0)
+
+
+def test_straight_through_gradients_by_hand():
+    """y = v u x with u and v in one layer each; the mask of u is off, so dy/du is v x all the same."""
+    params = {"a": {"kernel": jnp.array([[2.0]])}, "b": {"kernel": jnp.array([[3.0]])}}
+    masks = {"a": {"kernel": jnp.array([[False]])}, "b": {"kernel": jnp.array([[True]])}}
+    optimizer = masked_optimizer(optax.sgd(0.1), straight_through=True)
+    learner = with_masks(masks, Learner(params, optimizer.init(params)))
+    assert learner.params["a"]["kernel"] == 0
+
+    def loss(params):
+        y = params["b"]["kernel"] * params["a"]["kernel"] * 5.0
+        return jnp.sum(y - 1.0)
+
+    grads = jax.grad(loss)(learner.params)
+    updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
+    after = Learner(optax.apply_updates(learner.params, updates), opt_state)
+    # dL/da = 3 * 5, and dL/db = 0 * 5: the forward pass saw 0.
+    assert after.params["a"]["kernel"] == 0 and after.params["b"]["kernel"] == 3
+    everything = jax.tree.map(jnp.ones_like, masks)
+    assert with_masks(everything, after).params["a"]["kernel"] == pytest.approx(2.0 - 0.1 * 15)
+
+
+def test_targets_forget_slowly_or_at_once():
+    def target(rate, **options):
+        agent, env = sparse_agent("dqn", sparsity.magnitude(), **options)
+        pruned = {"sparsity": 0.8, "sparsity_start": 0.0, "sparsity_end": 0.4}
+        follow = {"target_update_period": 1.0, "target_update_rate": rate}
+        state = trained(agent, env, 8, agent.hypers._replace(**pruned, **follow), seeds=1)[0]
+        return outside(masks_of(state.learner), jax.tree.map(lambda x: x, state.target))
+
+    # Masks are made after the steps of an update, and a copy follows with the next one.
+    assert target(0.1) > 0
+    assert target(0.1, mask_targets=True) == 0
+
+
+def test_what_an_intervention_redraws_is_masked_again():
+    agent, env = sparse_agent("dqn", sparsity.static())
+    redo = plasticity.redo(0.9)
+    state, rows = trained(agent, env, 4, intervention=redo)
+    assert np.sum(rows["redo_recycled"]) > 0
+    assert outside(masks_of(state.learner), state.learner.params) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [*(("pqn", method) for method in UPDATERS), *((name, "rigl") for name in BUILDERS if name != "pqn")],
+)
+def test_one_agent_takes_every_updater_and_every_agent_takes_one(name, method):
+    """Shapes alone; `test_contract` runs them."""
+    agent, _ = sparse_agent(name, UPDATERS[method]())
+    key, clock = jax.random.key(0), Clock(np.int32(0), np.int32(1))
+
+    def maintained(key):
+        state = agent.init(key, agent.hypers)
+        transition = experience(agent, key, agent.hypers, state)
+        return state, agent.maintain(key, clock, agent.hypers, state, transition)
+
+    state, (after, found) = jax.eval_shape(maintained, key)
+    assert jax.tree.map(str, state) == jax.tree.map(str, after)
+    assert set(found) == {"mask_churn", "mask_sparsity"}
+
+
+EACH = [(name, method) for name in BUILDERS for method in UPDATERS]
+FAST = {("pqn", "rigl"), ("pqn", "magnitude_ste")}
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [one if one in FAST else pytest.param(*one, marks=pytest.mark.slow) for one in EACH],
+)
+def test_contract(name, method):
+    agent, _ = sparse_agent(name, UPDATERS[method]())
+    check_agent(agent, jax.random.key(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["magnitude", "rigl", "magnitude_ste"])
+def test_derivatives_are_finite(method):
+    agent, _ = sparse_agent("dqn", UPDATERS[method]())
+    check_gradients(agent, jax.random.key(0))
+
+
+def test_levels_are_members_of_one_program_and_independent():
+    agent, env = sparse_agent("pqn", sparsity.rigl())
+    how = {"seeds": 2, "steps": 12 * 32, "progress": False}
+
+    def at(*levels):
+        hypers = pjs.search.grid(agent.hypers, sparsity=levels)
+        return pjs.sweep(agent, env, hypers=hypers, **how).curves
+
+    found, again = at(0.0, 0.5, 0.9), at(0.9, 0.5, 0.0)
+    for name in found:
+        one, other = found[name], again[name]
+        np.testing.assert_array_equal(one, other.sel(sparsity=one.sparsity))
+
+
+def test_what_makes_no_sense_is_refused():
+    agent, env = plain("pqn")
+    with pytest.raises(ValueError, match="period: expected a multiple of the 4 gradient steps"):
+        sparse_agent("pqn", sparsity.rigl(), period=6)
+    with pytest.raises(ValueError, match="updater: expected"):
+        pjs.sparse(pjs.pqn, "rigl")
+    with pytest.raises(ValueError, match="builder: expected"):
+        pjs.sparse(agent, sparsity.rigl())
+    twice = pjs.sparse(pjs.sparse(pjs.pqn, sparsity.static()), sparsity.rigl())
+    with pytest.raises(ValueError, match="sparsity"):
+        twice(env)
+    fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
+    with pytest.raises(ValueError, match="kernel"):
+        sparse_agent("pqn", fits_not)
+    sparse, env = sparse_agent("pqn", sparsity.magnitude())
+    for name, value in {"sparsity": 1.0, "sparsity_start": 0.9, "sparsity_end": 0.0}.items():
+        with pytest.raises(ValueError, match="hypers.sparsity.*expected"):
+            pjs.plan(sparse, env, seeds=1, steps=64, hypers=sparse.hypers._replace(**{name: value}))
