@@ -188,8 +188,12 @@ def bbf(
                 perturb.shrink_and_perturb(one, tree.index(starts, i), factors)
                 for i, one in enumerate((old[0].params, old[1]))
             )
-            learner = Learner(params, optimizer(hypers).init(params))
-            return learner, target, jnp.zeros((), jnp.int32)
+            fresh_state = optimizer(hypers).init(params)
+            opt_state = tree.with_constants_of(fresh_state, old[0].opt_state)
+            params, target = (
+                model.network.project(Learner(one, opt_state)).params for one in (params, target)
+            )
+            return Learner(params, opt_state), target, jnp.zeros((), jnp.int32)
 
         due = schedules.reset_is_due(
             state.updates,

@@ -106,6 +106,16 @@ class Constant(NamedTuple):
         return jax.tree.unflatten(jax.tree.structure(params), self.leaves)
 
 
+def with_constants_of(fresh: PyTree, opt_state: PyTree) -> PyTree:
+    """Give a fresh state of an optimizer the `Constant`s of the one that it takes the place of."""
+    return jax.tree.map(
+        lambda new, old: old if isinstance(new, Constant) else new,
+        fresh,
+        opt_state,
+        is_leaf=lambda node: isinstance(node, Constant),
+    )
+
+
 def ravel_moments(opt_state: PyTree, params: PyTree) -> PyTree:
     """Replace every subtree of `opt_state` shaped like `params` by one vector [P].
 
@@ -164,7 +174,7 @@ def reset_counts(opt_state: PyTree, params: PyTree) -> PyTree:
 
 
 def forget(learner: Learner, touched: PyTree, *, reset_count: bool) -> Learner:
-    """Set moments to zero where the tree of bools `touched`, like the parameters, says so.
+    """Zero the moments where `touched`, a tree of bools shaped like the parameters, is True.
 
     reset_count: counts of steps start again, too, where anything was touched.
     """

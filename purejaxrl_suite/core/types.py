@@ -261,8 +261,8 @@ class Network(NamedTuple):
     memory: B -> initial memory, leaves [B, ...]; () for feed-forward networks.
     constrain: optax transformation -> the one that agents use in its place. It adds to any
         optimizer regularisers and projections of the parameters that act at every gradient step.
-    project: learner -> learner: restores what `constrain` keeps, such as zeros outside of masks, after
-        an intervention has changed the learner.
+    project: learner -> learner: restores what `constrain` keeps, such as zeros outside of masks,
+        after an intervention has changed the learner.
     """
 
     init: Callable[[Key], PyTree]
@@ -433,9 +433,7 @@ class Agent(NamedTuple):
     maintain: "Maintain | None" = None
 
 
-Maintain = Callable[
-    [Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]
-]
+Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]
 """(key, clock, hypers in force, state, rollout) -> (state, metrics), after every update."""
 
 

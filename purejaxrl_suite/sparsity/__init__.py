@@ -1,6 +1,7 @@
 """Sparse training of every agent: which weights are kept, when, where, and how many.
 
-An updater is a method as a value; `initial_masks` and `next_masks` compute what it says.
+`sparse` makes sparse agents of any builder. An updater is a method as a value; `initial_masks` and
+`next_masks` compute what it says.
 """
 
 from purejaxrl_suite.sparsity.distributions import (
@@ -11,7 +12,9 @@ from purejaxrl_suite.sparsity.distributions import (
     uniform,
 )
 from purejaxrl_suite.sparsity.layers import Layer, kernels, prunable
+from purejaxrl_suite.sparsity.optimizer import masked_optimizer, masks_of
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
+from purejaxrl_suite.sparsity.metrics import layer_sparsity, mask_overlap
 from purejaxrl_suite.sparsity.schedules import (
     Drop,
     Schedule,
@@ -25,6 +28,7 @@ from purejaxrl_suite.sparsity.schedules import (
     one_shot,
 )
 from purejaxrl_suite.sparsity.scores import Score, Seen, globally
+from purejaxrl_suite.sparsity.sparse import SparseBuilder, sparse
 from purejaxrl_suite.sparsity.structures import Structure, block, channel, n_of_m, unstructured
 from purejaxrl_suite.sparsity.updaters import (
     Updater,
@@ -50,6 +54,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Seen",
+    "SparseBuilder",
     "Structure",
     "Updater",
     "ac_dc",
@@ -71,8 +76,12 @@ __all__ = [
     "globally",
     "initial_masks",
     "kernels",
+    "layer_sparsity",
     "magnitude",
     "magnitude_ste",
+    "mask_overlap",
+    "masked_optimizer",
+    "masks_of",
     "n_of_m",
     "next_masks",
     "no_prune",
@@ -83,6 +92,7 @@ __all__ = [
     "random_ste",
     "rigl",
     "saliency",
+    "sparse",
     "sparse_evolutionary",
     "static",
     "uniform",

@@ -18,7 +18,7 @@ from purejaxrl_suite.core.types import (
     PyTree,
 )
 from purejaxrl_suite.sparsity.layers import kernels
-from purejaxrl_suite.sparsity.state import masks_of
+from purejaxrl_suite.sparsity.optimizer import masks_of
 
 
 def masked_share(masks: PyTree) -> Array:
@@ -34,7 +34,7 @@ def churn(old: PyTree, new: PyTree) -> Array:
     return jnp.sum(jnp.stack(differ)) / _size(_kernels(old))
 
 
-def sparsity(learner: Learner, probe: Probe, inspection: Inspection) -> Mapping[str, Array]:
+def layer_sparsity(learner: Learner, probe: Probe, inspection: Inspection) -> Mapping[str, Array]:
     """Measure the sparsity of each layer's kernel, and how many parameters are in masks.
 
     Records `sparsity.LAYER`, the share of the weights of a kernel that is masked, and

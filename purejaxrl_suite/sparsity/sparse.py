@@ -29,7 +29,7 @@ from purejaxrl_suite.core.types import (
     Transition,
 )
 from purejaxrl_suite.sparsity import hypers as hypers_of
-from purejaxrl_suite.sparsity import state as masked
+from purejaxrl_suite.sparsity import optimizer as masked
 from purejaxrl_suite.sparsity import metrics
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
 from purejaxrl_suite.sparsity.scores import Seen

@@ -9,7 +9,7 @@ import pytest
 from purejaxrl_suite import nets, plasticity
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Box, Clock, Discrete, Edge, Inspection, Learner, Probe
-from purejaxrl_suite.plasticity import recycling, scores, surgery
+from purejaxrl_suite.plasticity import recycling, scores
 from purejaxrl_suite.plasticity.continual_backprop import Utilities, chosen, corrected
 from tests.plasticity.inspections import inspection_of_network, outputs
 

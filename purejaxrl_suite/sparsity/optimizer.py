@@ -1,4 +1,4 @@
-"""Masks in the state of an optimizer: how they act at every gradient step, are read and replaced."""
+"""Masks in the state of an optimizer: how they act at every gradient step and are replaced."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
