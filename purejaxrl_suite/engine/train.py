@@ -240,7 +240,7 @@ def make_train(
             inspection = inspect_agent(agent, keys.look, hypers, run.agent, state, transition)
             known = keys.intervention, clock, run.intervention, state.learner, inspection
             learner, kept, found = plasticity.apply(*known)
-        state = state._replace(learner=agent.network.project(learner))
+        state = state._replace(learner=inspection.network.project(learner))
         row = joined({"the agent": row, "what is measured or done": found})
         return carry._replace(agent=state, intervention=kept), row
 

@@ -12,13 +12,12 @@ from purejaxrl_suite.sparsity.distributions import (
     uniform,
 )
 from purejaxrl_suite.sparsity.layers import Layer, kernels, prunable
-from purejaxrl_suite.sparsity.optimizer import masked_optimizer, masks_of
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
 from purejaxrl_suite.sparsity.metrics import layer_sparsity, mask_overlap
+from purejaxrl_suite.sparsity.optimizer import masked_optimizer, masks_of
 from purejaxrl_suite.sparsity.schedules import (
     Drop,
     Schedule,
-    check_window,
     constant,
     constant_drop,
     cosine_drop,
@@ -63,7 +62,6 @@ __all__ = [
     "channel",
     "check",
     "check_target",
-    "check_window",
     "constant",
     "constant_drop",
     "cosine_drop",

@@ -2,67 +2,86 @@
 
 from collections import namedtuple
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.sparsity.updaters import Updater
 
-FIELDS: dict[str, tuple[Any, float]] = {
-    "sparsity": (Annotated[float, Range(0, below=1)], 0.9),
-    "sparsity_start": (Annotated[float, Range(0, "sparsity_end")], 0.2),
-    "sparsity_end": (Annotated[float, Range(above=0, high=1)], 0.8),
-    "drop_fraction": (Annotated[float, Range(0, 1)], 0.3),
-}
-"""{field: (its type, its default)}.
-
-sparsity: share of all prunable weights that are zero, in the end. sparsity_start, sparsity_end: the
-fractions of training between which masks become sparser; after the end, those that drop and grow
-stay as they are. drop_fraction: share of the weights in masks that are dropped, and grown
-elsewhere, at first; it falls to 0 as a cosine.
-"""
+Defaults = tuple[tuple[str, float], ...]
+"""((field, default), ...)."""
 
 
-def fields_of(updater: Updater) -> tuple[str, ...]:
-    """Name the hyper-parameters that an updater reads."""
-    if updater.drop is not None:
-        return "sparsity", "sparsity_start", "sparsity_end", "drop_fraction"
-    if updater.sparse_from_start:
-        return ("sparsity",)
-    return () if updater.score is None else ("sparsity", "sparsity_start", "sparsity_end")
+class MaskHypers(NamedTuple):
+    """Hyper-parameters of masks, f32[] each; a sparse agent has those that its updater reads.
+
+    sparsity: share of all prunable weights that are zero in the end.
+    sparsity_start, sparsity_end: fractions of training between which weights are pruned, or moved.
+    drop_fraction: share of the weights in masks that are dropped at first, and grown elsewhere.
+    """
+
+    sparsity: Annotated[Any, Range(0, below=1)] = 0.0
+    sparsity_start: Annotated[Any, Range(0, 1)] = 0.0
+    sparsity_end: Annotated[Any, Range("sparsity_start", 1)] = 1.0
+    drop_fraction: Annotated[Any, Range(0, 1)] = 0.0
+
+
+def read_by(updater: Updater) -> Defaults:
+    """Name the hyper-parameters that an updater reads, with defaults of arXiv 2206.10369."""
+    if updater.score is None and not updater.sparse_from_start:
+        return ()
+    evolves = updater.drop is not None
+    window = updater.schedule.reads if updater.drop is None else updater.drop.reads
+    ends = {"sparsity_start": 0.0 if evolves else 0.2, "sparsity_end": 0.75 if evolves else 0.8}
+    drop = (("drop_fraction", 0.3),) if evolves else ()
+    return ("sparsity", 0.9), *((name, ends[name]) for name in window), *drop
+
+
+def mask_hypers(hypers: Any) -> MaskHypers:
+    """Read the hyper-parameters of masks; those that a sparse agent lacks have no effect."""
+    known = MaskHypers()
+    told: dict[str, Array] = {
+        name: jnp.asarray(getattr(hypers, name, value), jnp.float32)
+        for name, value in known._asdict().items()
+    }
+    return MaskHypers(**told)
 
 
 @cache
-def joined_type(inner: type, names: tuple[str, ...]) -> Any:
-    """Make the Hypers that have the fields of `inner` and these of `FIELDS`.
+def joined_type(inner: type, own: Defaults) -> Any:
+    """Make the type of Hypers with the fields of `inner` and these fields of `MaskHypers`.
 
     Raises ValueError where `inner` has one of them already.
     """
+    hints = get_type_hints(MaskHypers, include_extras=True)
     known: dict[str, Any] = {**get_type_hints(inner, include_extras=True)}
     defaults: dict[str, Any] = {**getattr(inner, "_field_defaults", {})}
-    twice = [name for name in names if name in known]
+    twice = [name for name, _ in own if name in known]
     if twice:
-        raise ValueError(f"{inner.__name__} has {', '.join(twice)} already: is it sparse already?")
-    for name in names:
-        known[name], defaults[name] = FIELDS[name]
+        raise ValueError(f"builder: {', '.join(twice)}: agents of this one are sparse already")
+    for name, value in own:
+        known[name] = Annotated[float, *hints[name].__metadata__]
+        defaults[name] = value
     kind: Any = namedtuple(f"Sparse{inner.__name__}", known, defaults=defaults.values())
     kind.__annotations__, kind.inner = known, inner
     # The class has no place in a module, so what is pickled are its parts.
-    kind.__reduce__ = lambda self: (_unpickled, (inner, names, tuple(self)))
+    kind.__reduce__ = lambda self: (_unpickled, (inner, own, tuple(self)))
     return kind
 
 
-def joined(inner: Any, names: tuple[str, ...], given: Any = None) -> Any:
-    """Join the Hypers of the agent inside with those of its masks, by default or as `given`."""
-    kind = joined_type(type(inner), names)
-    own = {name: getattr(given, name, FIELDS[name][1]) for name in names}
-    return kind(**inner._asdict(), **own)
+def joined(inner: Any, own: Defaults, given: Any = None) -> Any:
+    """Join the Hypers of the agent inside with those of masks: defaults, or those of `given`."""
+    values = {name: getattr(given, name, value) for name, value in own}
+    return joined_type(type(inner), own)(**inner._asdict(), **values)
 
 
-def split(given: Any) -> Any:
-    """Give the agent inside its part of joined Hypers; others, and None, are what they are."""
+def of_agent(given: Any) -> Any:
+    """Select the Hypers of the agent inside from joined ones; give others, and None, back."""
     inner = getattr(type(given), "inner", None)
     return given if inner is None else inner(*given[: len(inner._fields)])
 
 
-def _unpickled(inner: type, names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-    return joined_type(inner, names)(*values)
+def _unpickled(inner: type, own: Defaults, values: tuple[Any, ...]) -> Any:
+    return joined_type(inner, own)(*values)

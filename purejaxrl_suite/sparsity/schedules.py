@@ -19,11 +19,12 @@ class Schedule(NamedTuple):
     """name: with its settings. share: (progress, start, end) -> f32[] in [0, 1].
 
     The sparsity in force is share * target, in every layer and in total. Of share 0 masks are
-    dense.
+    dense. reads: which of `sparsity_start` and `sparsity_end` it depends on.
     """
 
     name: str
     share: Callable[[Array, Array, Array], Array]
+    reads: tuple[str, ...] = ("sparsity_start", "sparsity_end")
 
 
 class Drop(NamedTuple):
@@ -31,16 +32,12 @@ class Drop(NamedTuple):
 
     fraction: (progress, start, end, initial drop fraction f32[]) -> f32[], the share of the active
     weights that are replaced; 0 before `start` and from `end` on, where masks stay what they are.
+    reads: which of `sparsity_start` and `sparsity_end` it depends on.
     """
 
     name: str
     fraction: Callable[[Array, Array, Array, Array], Array]
-
-
-def check_window(start: float, end: float) -> None:
-    """Raise ValueError unless 0 <= start <= end <= 1."""
-    number("start", start, 0, high=1)
-    number("end", end, start, high=1)
+    reads: tuple[str, ...] = ("sparsity_start", "sparsity_end")
 
 
 def cubic(power: int = 3) -> Schedule:
@@ -58,12 +55,16 @@ def cubic(power: int = 3) -> Schedule:
 
 def one_shot() -> Schedule:
     """Prune to the target at `start`, at once."""
-    return Schedule("one_shot", lambda progress, start, end: jnp.where(progress >= start, 1.0, 0.0))
+
+    def share(progress: Array, start: Array, end: Array) -> Array:
+        return jnp.where(progress >= start, 1.0, 0.0)
+
+    return Schedule("one_shot", share, ("sparsity_start",))
 
 
 def constant() -> Schedule:
     """Keep the target in force during the whole run."""
-    return Schedule("constant", lambda progress, start, end: jnp.ones_like(progress))
+    return Schedule("constant", lambda progress, start, end: jnp.ones_like(progress), ())
 
 
 def cycles(count: int, sparse: float = 0.5) -> Schedule:

@@ -28,9 +28,9 @@ from purejaxrl_suite.core.types import (
     PyTree,
     Transition,
 )
-from purejaxrl_suite.sparsity import hypers as hypers_of
-from purejaxrl_suite.sparsity import optimizer as masked
 from purejaxrl_suite.sparsity import metrics
+from purejaxrl_suite.sparsity import optimizer as masked
+from purejaxrl_suite.sparsity.hypers import joined, mask_hypers, of_agent, read_by
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
 from purejaxrl_suite.sparsity.scores import Seen
 from purejaxrl_suite.sparsity.updaters import Updater
@@ -109,11 +109,10 @@ def sparse(
         hypers: Any = None,
         **more: Any,
     ) -> Agent:
-        inner = hypers_of.split(hypers)
+        inner = of_agent(hypers)
         network = _masked(_network(builder, env, config, network, inner), updater)
         agent = builder(env, config, network, inner, **more)
-        names = hypers_of.fields_of(updater)
-        agent = agent._replace(hypers=hypers_of.joined(agent.hypers, names, hypers))
+        agent = agent._replace(hypers=joined(agent.hypers, read_by(updater), hypers))
         updates = _updates(agent, period)
         each = f"every {updates * (agent.gradient_steps or 1)} gradient steps"
         options = {"reset_count": reset_count, "mask_targets": mask_targets}
@@ -172,7 +171,7 @@ def _with_masks(
     def init(key: Key, hypers: Any) -> Any:
         state = agent.init(key, hypers)
         key = jax.random.fold_in(key, MASKS)
-        target = getattr(hypers, "sparsity", 0.0)
+        target = mask_hypers(hypers).sparsity
         masks = initial_masks(updater, key, state.learner.params, target)
         learner = masked.with_masks(masks, state.learner)
         return _mask_copies(masks, state._replace(learner=learner))
@@ -222,13 +221,11 @@ def _with_masks(
 def _strength(updater: Updater, hypers: Any, clock: Clock) -> dict[str, Array]:
     """How much of the target is in force after this update, and which share of weights moves."""
     progress = (clock.update + 1) / jnp.float32(clock.updates)
-    start = getattr(hypers, "sparsity_start", 0.0)
-    end = getattr(hypers, "sparsity_end", 1.0)
-    share = updater.schedule.share(progress, start, end)
-    drop = jnp.zeros(())
+    target, start, end, most = mask_hypers(hypers)
+    share, drop = updater.schedule.share(progress, start, end), jnp.zeros(())
     if updater.drop is not None:
-        drop = updater.drop.fraction(progress, start, end, hypers.drop_fraction)
-    return {"target": getattr(hypers, "sparsity", 0.0), "share": share, "drop_fraction": drop}
+        drop = updater.drop.fraction(progress, start, end, most)
+    return {"target": target, "share": share, "drop_fraction": drop}
 
 
 def _without_replay(state: Any) -> Any:

@@ -34,7 +34,6 @@ class Updater(NamedTuple):
     straight_through: masks are chosen anew each time from dense weights, which are masked inside
         the differentiated function; else what is pruned is zero, and stays pruned while the
         sparsity does not fall.
-    replaces_step: an update of masks takes the place of the gradient step; else it follows it.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Updater(NamedTuple):
     structure: Structure
     sparse_from_start: bool = False
     straight_through: bool = False
-    replaces_step: bool = False
 
 
 def no_prune() -> Updater:
@@ -177,7 +175,7 @@ def sparse_evolutionary(
 ) -> Updater:
     """Sparse evolutionary training, SET: replace the smallest weights by random new ones.
 
-    Mocanu et al. 2018, arXiv 1707.04780. The gradient step comes first.
+    Mocanu et al. 2018, arXiv 1707.04780.
 
     Args:
         drop: which share of the weights is replaced; None is `constant_drop()`.
@@ -197,12 +195,11 @@ def rigl(
 ) -> Updater:
     """RigL: replace the smallest weights by those with the largest gradients.
 
-    Evci et al. 2020, arXiv 1911.11134. It takes the place of the gradient step. Arguments are those
-    of `sparse_evolutionary`, but that `drop` is `cosine_drop()`.
+    Evci et al. 2020, arXiv 1911.11134. Arguments are those of `sparse_evolutionary`, but
+    that `drop` is `cosine_drop()`.
     """
     drop = schedules.cosine_drop() if drop is None else drop
-    made = _evolving("rigl", scores.gradient, drop, distribution, structure)
-    return made._replace(replaces_step=True)
+    return _evolving("rigl", scores.gradient, drop, distribution, structure)
 
 
 def _updater(

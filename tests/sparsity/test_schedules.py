@@ -94,11 +94,6 @@ def test_drop_fractions():
 
 
 def test_refusals():
-    sparsity.check_window(0.2, 0.2)
-    with pytest.raises(ValueError, match=r"end: expected a finite number in 0.8 .. 1, got 0.2"):
-        sparsity.check_window(0.8, 0.2)
-    with pytest.raises(ValueError, match="start: expected"):
-        sparsity.check_window(-0.1, 0.2)
     with pytest.raises(ValueError, match="power: expected an integer of at least 1, got 0"):
         sparsity.cubic(0)
     with pytest.raises(ValueError, match="count: expected"):

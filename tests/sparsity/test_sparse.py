@@ -1,5 +1,6 @@
 """Sparse agents: masks hold at every step, are renewed on the clock, and cost nothing when off."""
 
+import pickle
 from functools import cache, partial
 
 import jax
@@ -234,6 +235,19 @@ def test_levels_are_members_of_one_program_and_independent():
         np.testing.assert_array_equal(one, other.sel(sparsity=one.sparsity))
 
 
+def test_hypers_are_those_that_the_updater_reads():
+    def names(updater):
+        return pjs.sparse(pjs.dqn, updater)(plain("dqn")[1]).hypers._fields[-4:]
+
+    assert names(sparsity.static())[-1] == "sparsity"
+    assert names(sparsity.rigl())[1:] == ("sparsity_start", "sparsity_end", "drop_fraction")
+    one_shot = sparsity.magnitude(schedule=sparsity.one_shot())
+    assert names(one_shot)[2:] == ("sparsity", "sparsity_start")
+    assert not any("sparsity" in name for name in names(sparsity.no_prune()))
+    hypers = pjs.sparse(pjs.dqn, sparsity.rigl())(plain("dqn")[1]).hypers
+    assert pickle.loads(pickle.dumps(hypers)) == hypers
+
+
 def test_what_makes_no_sense_is_refused():
     agent, env = plain("pqn")
     with pytest.raises(ValueError, match="period: expected a multiple of the 4 gradient steps"):
@@ -243,7 +257,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="builder: expected"):
         pjs.sparse(agent, sparsity.rigl())
     twice = pjs.sparse(pjs.sparse(pjs.pqn, sparsity.static()), sparsity.rigl())
-    with pytest.raises(ValueError, match="sparsity"):
+    with pytest.raises(ValueError, match="builder: sparsity: agents of this one are sparse"):
         twice(env)
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
     with pytest.raises(ValueError, match="kernel"):

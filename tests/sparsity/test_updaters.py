@@ -40,7 +40,6 @@ def test_names_tell_the_settings(updater, name):
 
 def test_what_methods_are():
     assert sparsity.static().sparse_from_start and sparsity.static().score is None
-    assert sparsity.rigl().replaces_step and not sparsity.sparse_evolutionary().replaces_step
     assert sparsity.rigl().sparse_from_start and sparsity.sparse_evolutionary().sparse_from_start
     assert sparsity.random_ste().straight_through and sparsity.magnitude_ste().straight_through
     assert not sparsity.ac_dc().sparse_from_start
