@@ -69,12 +69,12 @@ if TYPE_CHECKING:
         successive_halving,
     )
     from purejaxrl_suite.sparsity.sparse import sparse
-    from purejaxrl_suite.sweeps.execute import Progress
     from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.plan import Plan
     from purejaxrl_suite.sweeps.policy import Policy, load_policy
     from purejaxrl_suite.sweeps.result import Result
     from purejaxrl_suite.sweeps.run import run
+    from purejaxrl_suite.sweeps.settings import Progress
     from purejaxrl_suite.sweeps.stages import Stage, Stages, stages
     from purejaxrl_suite.sweeps.sweep import plan, sweep
 
@@ -106,7 +106,7 @@ _HOMES = {
     ),
     "engine.evaluate": ("Evaluating", "make_evaluate"),
     "sparsity.sparse": ("sparse",),
-    "sweeps.execute": ("Progress",),
+    "sweeps.settings": ("Progress",),
     "sweeps.experiment": ("Experiment",),
     "sweeps.plan": ("Plan",),
     "populations.population": ("evolve",),

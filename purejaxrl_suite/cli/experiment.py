@@ -9,9 +9,9 @@ from purejaxrl_suite.cli.axes import varied
 from purejaxrl_suite.cli.flags import PROGRAM, Given, parse
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.sweeps.execute import Settings
     from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.layout import Layout
+    from purejaxrl_suite.sweeps.settings import Settings
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -139,7 +139,7 @@ def _check_alike(environments: list[Any]) -> None:
 
 def settings(given: Given) -> "Settings":
     """Make the settings of execution."""
-    from purejaxrl_suite.sweeps.execute import Settings
+    from purejaxrl_suite.sweeps.settings import Settings
 
     return Settings(
         segments=given.flags.segments,

@@ -38,18 +38,20 @@ from purejaxrl_suite.populations.history import dataset, last_id
 from purejaxrl_suite.populations.selection import Rules, Select, Standing, identities, standing
 from purejaxrl_suite.stats import random_score
 from purejaxrl_suite.sweeps import files
-from purejaxrl_suite.sweeps.axes import Points
+from purejaxrl_suite.sweeps.axes import Points, label
 from purejaxrl_suite.sweeps.display import title_of, watched
-from purejaxrl_suite.sweeps.execute import Progress, Settings, Training, Watch, make_plan
+from purejaxrl_suite.sweeps.execute import make_plan
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import How, begin, choose, enter
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of_function
 from purejaxrl_suite.sweeps.interrupt import interruptible
-from purejaxrl_suite.sweeps.layout import Layout, label, lay_out
+from purejaxrl_suite.sweeps.layout import Layout, lay_out
 from purejaxrl_suite.sweeps.memory import describe_bytes
 from purejaxrl_suite.sweeps.plan import Plan
 from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.settings import Progress, Settings, Watch
 from purejaxrl_suite.sweeps.store import InMemory, Sweep, claimed
+from purejaxrl_suite.sweeps.training import Training
 
 if TYPE_CHECKING:
     import xarray

@@ -19,10 +19,11 @@ from purejaxrl_suite.studies.scores import beside, returns, thinned
 from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.display import watched
-from purejaxrl_suite.sweeps.execute import Settings, Watch, execute
+from purejaxrl_suite.sweeps.execute import execute
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.settings import Settings, Watch
 
 SEGMENTS = 10
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 CONFIGURATION = "configuration"
 """The axis of points that do not form a grid."""
 
@@ -70,3 +72,12 @@ def replace(base: Any, changes: Mapping[str, Any]) -> Any:
     if dataclasses.is_dataclass(base):
         return dataclasses.replace(base, **changes)  # pyright: ignore[reportArgumentType]
     return {**base, **changes} if changes else base
+
+
+def label(x: Any) -> Any:
+    """Give what stands for a value in a coordinate or a file: numbers and texts themselves."""
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, bool | int | float | str) or x is None:
+        return x
+    return getattr(x, "__qualname__", None) or str(x)

@@ -11,8 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core import spaces, validate
 from purejaxrl_suite.core.argument import (
     a,
     boolean,
@@ -39,7 +40,7 @@ from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.parallel import check_tasks
 from purejaxrl_suite.engine.source import Source, online
 from purejaxrl_suite.envs.common import limits
-from purejaxrl_suite.sweeps.axes import fields
+from purejaxrl_suite.sweeps.axes import Points, fields, label
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment, MakesSource
 from purejaxrl_suite.sweeps.memory import available, describe_bytes
 
@@ -112,6 +113,33 @@ def kind(name: str, given: Any, wanted: type | None) -> Any:
     if given is not None and wanted is not None and type(given) is not wanted:
         raise wrong(name, f"{a(wanted)} or points of one", given)
     return given
+
+
+def hypers(agent: Agent, points: Points) -> dict[str, np.ndarray]:
+    """Every field of the points as float32, one value or one for each point, within its Range.
+
+    Raises ValueError naming field, range and value; so it does for two values of an axis that are
+    one and the same to the program.
+    """
+    kind = type(agent.hypers)
+    given = {name: [x] for name, x in points.base._asdict().items()} | dict(points.values)
+    found = validate.columns(kind, given, agent.config)
+    for name, values in points.alternatives().items():
+        distinct(f"hypers.{name}", values, np.float32)
+    return found
+
+
+def distinct(what: str, values: Sequence[Any], dtype: Any) -> None:
+    """Raise ValueError for two values that are equal in the dtype of the program."""
+    seen: dict[bytes, Any] = {}
+    for value in values:
+        bits = np.asarray(value).astype(dtype).tobytes()
+        if bits in seen:
+            raise ValueError(
+                f"{what}: expected values that differ as {np.dtype(dtype)}, "
+                f"got {label(seen[bits])!r} and {label(value)!r}"
+            )
+        seen[bits] = value
 
 
 def environments(env: Any) -> tuple[list[Environment], dict[str, list[str]]]:

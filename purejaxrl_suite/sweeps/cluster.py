@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from purejaxrl_suite.sweeps import curves
-from purejaxrl_suite.sweeps.execute import Settings, execute
+from purejaxrl_suite.sweeps.execute import execute
 from purejaxrl_suite.sweeps.layout import Layout
 from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.settings import Settings
 from purejaxrl_suite.sweeps.store import claimed
 
 

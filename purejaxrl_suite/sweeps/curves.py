@@ -15,7 +15,8 @@ import numpy as np
 from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.stats.inputs import MEAN_OVER
 from purejaxrl_suite.sweeps import files
-from purejaxrl_suite.sweeps.layout import Group, Layout, label
+from purejaxrl_suite.sweeps.axes import label
+from purejaxrl_suite.sweeps.layout import Group, Layout
 from purejaxrl_suite.sweeps.record import attributes, record_of
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from purejaxrl_suite.core.argument import function, instance
-from purejaxrl_suite.sweeps.execute import Progress, Watch
 from purejaxrl_suite.sweeps.layout import Group, Layout
+from purejaxrl_suite.sweeps.settings import Progress, Watch
 
 NOTEBOOK = {"purejaxrl_suite": "progress"}
 """Metadata by which the bar is known among the outputs of a cell."""

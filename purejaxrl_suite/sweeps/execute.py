@@ -1,107 +1,24 @@
 """Running a layout: plan, chunks, segments, checkpoints; `run` and `sweep` both end here."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.check_environment import check_quickly
-from purejaxrl_suite.core.types import Run
-from purejaxrl_suite.engine.rows import row_count, updates_per_row
+from purejaxrl_suite.engine.rows import updates_per_row
 from purejaxrl_suite.sweeps import curves, plan
-from purejaxrl_suite.sweeps.fleet import Members, Program, Segment, compile_fleet, segments
+from purejaxrl_suite.sweeps.fleet import Program, compile_fleet
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, enter
-from purejaxrl_suite.sweeps.interrupt import Interrupted, interruptible
-from purejaxrl_suite.sweeps.layout import Before, Group, Layout
-from purejaxrl_suite.sweeps.memory import parse_bytes
+from purejaxrl_suite.sweeps.layout import Group, Layout
 from purejaxrl_suite.sweeps.plan import GroupPlan, Plan
 from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.settings import NOBODY, Settings, Watch
 from purejaxrl_suite.sweeps.store import Sweep, claimed
 from purejaxrl_suite.sweeps.stored import chunks_of, stored
-
-if TYPE_CHECKING:
-    import xarray
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a sweep is run, which changes no number; ValueError where that makes no sense.
-
-    accept_changes: whether a sweep goes on with other versions, or on another kind of device, which
-    can change bits, and is recorded.
-    """
-
-    segments: int = 1
-    checkpoint_every: int = 1
-    keep: int = 2
-    memory: str | int | float | None = None
-    accept_changes: bool = False
-
-    def __post_init__(self):
-        """Raise ValueError, naming the setting, for what makes no sense."""
-        for name in ("segments", "checkpoint_every", "keep"):
-            integer(name, getattr(self, name), 1)
-        if self.memory is not None:
-            parse_bytes(self.memory)
-
-
-class Progress(NamedTuple):
-    """What `on_segment` is told after each segment.
-
-    group, chunk: what is being trained, of `groups` and `chunks`. update, updates and step, steps:
-    of each of its members, done and in all. done: share of the whole sweep, in environment steps.
-    seconds: since training started. steps_per_second: of this segment, all its members together.
-    left: predicted seconds to the end. diverged: members of this chunk with parameters that are not
-    finite. history: {metric: f32[B, rows of this segment]}.
-    """
-
-    group: int
-    groups: int
-    chunk: int
-    chunks: int
-    update: int
-    updates: int
-    step: int
-    steps: int
-    done: float
-    seconds: float
-    steps_per_second: float
-    left: float
-    diverged: int
-    history: dict[str, np.ndarray]
-
-    def __str__(self) -> str:
-        """Where training stands, as one line."""
-        return (
-            f"{self.done:.0%}: group {self.group + 1} of {self.groups}, "
-            f"chunk {self.chunk + 1} of {self.chunks}, step {self.step:,} of {self.steps:,}; "
-            f"{self.steps_per_second:,.0f} steps/s, {self.left:.0f} s left, "
-            f"{self.diverged} diverged"
-        )
-
-    __repr__ = __str__
-
-
-class Watch(NamedTuple):
-    """Say who is told, and when, while a layout is trained; nobody by default.
-
-    compiling: told a group before its programs are compiled. announce: told the Plan before
-    training, or that all of it is finished already. on_segment: told progress after each segment.
-    """
-
-    compiling: Callable[[Group], None] = lambda group: None
-    announce: Callable[[object], None] = lambda what: None
-    on_segment: Callable[[Progress], None] = lambda progress: None
-
-
-NOBODY = Watch()
+from purejaxrl_suite.sweeps.training import Training
 
 
 def make_plan(
@@ -171,20 +88,6 @@ def _plan_group(
         predicted=predicted,
         program=program,
     )
-
-
-def begun(before: Before, seeds: np.ndarray, rows: np.ndarray, fresh: Run, sharding: Any) -> Run:
-    """States, like the fresh ones, with which members go on from those of the stage before.
-
-    rows: which members of their group they are.
-    """
-    if before.begin is None or before.states is None:
-        raise ValueError(f"expected `stages`, which trains stage {before.told['stage']!r} first")
-    # 2**31 + 1 is no update: this key is not among those of training.
-    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 2**31 + 1))(seeds)
-    found = jax.tree.map(jnp.asarray, before.states(rows))
-    made = jax.jit(jax.vmap(before.begin))(keys, found, fresh)
-    return jax.device_put(tree.strong(made), sharding)
 
 
 def sizes_of(made: Plan) -> dict[str, list[int]]:
@@ -279,117 +182,3 @@ def _meet(point: str) -> None:
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(point)
-
-
-class Training:
-    """The chunks of one call, trained one after the other."""
-
-    def __init__(
-        self,
-        laid: Layout,
-        made: Plan,
-        chunks: tuple[tuple[Any, ...], ...],
-        settings: Settings,
-        watch: Watch,
-    ):
-        """Nothing is trained before `all`."""
-        self.laid, self.plan, self.chunks = laid, made, chunks
-        self.settings, self.watch = settings, watch
-        self.began, self.trained, self.before = 0.0, 0, 0
-
-    def all(self) -> None:
-        """Train every chunk that is not complete."""
-        self.began = time.perf_counter()
-        with interruptible() as stop:
-            units = [(g, k) for g, one in enumerate(self.plan.groups) for k in range(one.chunks)]
-            for g, k in units[jax.process_index() :: jax.process_count()]:
-                self.one(g, k, stop)
-
-    def one(self, g: int, k: int, stop: Callable[[], int], until: int | None = None) -> None:
-        """Train one chunk from its last checkpoint to the end, or to the update `until`."""
-        group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
-        members = group.members.chunk(k * made.chunk, made.chunk)
-        start, run = self._begin(g, k, members)
-        self.before += start * group.per_update * made.chunk
-        every = self.settings.checkpoint_every * made.program.length
-        end = group.updates if until is None else until
-
-        def due(update: int) -> bool:
-            return update == end or (store.durable and update % every == 0)
-
-        clock = start, end, group.updates
-        try:
-            for segment in segments(made.program, members, run, clock, due, stop):
-                run = None  # donated
-                self._keep(g, k, segment)
-                if stop() and segment.run is not None:
-                    text = f"stopped at update {segment.stop} of {group.updates}"
-                    raise Interrupted(text, stop())
-        finally:
-            store.close()
-
-    def _keep(self, g: int, k: int, segment: Segment) -> None:
-        """Store what a segment gave, then its state, then tell."""
-        group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
-        count = segment.stop - segment.start
-        steps = count * group.per_update * made.chunk
-        self.trained += steps
-        rows = row_count(count, made.program.row)
-        rate = np.full((1, rows), steps / segment.seconds, np.float32)
-        diverged = np.repeat(~segment.finite[:, None], rows, axis=1).astype(np.float32)
-        found = segment.history | {"steps_per_second": rate, "diverged": diverged}
-        store.append(segment.start, group.updates, made.program.length, found)
-        if segment.run is not None:
-            store.save(segment.stop, segment.run)
-        self.watch.on_segment(self._progress(g, k, segment, steps))
-
-    def _begin(self, g: int, k: int, members: Members) -> tuple[int, Run]:
-        """The update of the last checkpoint of a chunk, and its state; else how it begins."""
-        program, store = self.plan.groups[g].program, self.chunks[g][k]
-        before, shape = self.laid.groups[g].before, program.init.out_info
-        found = store.restore(shape)
-        if found is not None:
-            return found[0], jax.device_put(tree.from_host(shape, found[1]), program.sharding)
-        store.clear()
-        fresh = program.init(members.seeds, members.hypers, members.data)
-        if before is None:
-            return 0, fresh
-        last = len(self.laid.groups[g].members.seeds) - 1
-        rows = np.minimum(np.arange(k * program.size, (k + 1) * program.size), last)
-        return 0, begun(before, members.seeds, rows, fresh, program.sharding)
-
-    def _progress(self, g: int, k: int, segment: Segment, steps: int) -> Progress:
-        group, made = self.laid.groups[g], self.plan.groups[g]
-        total = sum(
-            one.per_update * one.updates * planned.chunk * planned.chunks
-            for one, planned in zip(self.laid.groups, self.plan.groups, strict=True)
-        )
-        seconds = time.perf_counter() - self.began
-        done = (self.before + self.trained) / total
-        return Progress(
-            group=g,
-            groups=len(self.plan.groups),
-            chunk=k,
-            chunks=made.chunks,
-            update=segment.stop,
-            updates=group.updates,
-            step=segment.stop * group.per_update,
-            steps=group.updates * group.per_update,
-            done=done,
-            seconds=seconds,
-            steps_per_second=steps / segment.seconds,
-            left=seconds * (total - self.before - self.trained) / self.trained,
-            diverged=int(np.sum(~segment.finite[: len(group.members.seeds) - k * made.chunk])),
-            history=segment.history,
-        )
-
-    def dataset(self) -> "xarray.Dataset":
-        """The labelled curves of all chunks."""
-        stored = [
-            [store.curves(group.updates) for store in stores]
-            for group, stores in zip(self.laid.groups, self.chunks, strict=True)
-        ]
-        sizes = [group.chunk for group in self.plan.groups]
-        rows = [group.program.row for group in self.plan.groups]
-        gathered = curves.gather(self.laid, sizes, rows, stored)
-        return curves.dataset(self.laid, gathered, self.plan.compile_seconds)

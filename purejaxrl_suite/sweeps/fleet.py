@@ -18,12 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import (
-    Array,
-    Clock,
-    PyTree,
-    Run,
-)
+from purejaxrl_suite.core.types import Array, Clock, Key, PyTree, Run
 from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.engine.train import Train, repeat
 
@@ -75,6 +70,12 @@ def abstract_run(train: Train, members: Members) -> Run:
     """Find shapes and dtypes of the state of these members, without compiling."""
     init = _init(train, in_axes(members.varied))
     return eval_shape(init, members.seeds, members.hypers, members.data)
+
+
+def arguments_of_one(members: Members) -> tuple[Key, Any, PyTree]:
+    """Give what the start of one member is traced with: its key, hypers and data."""
+    hypers = jax.tree.map(lambda x: x[0], members.hypers)
+    return jax.eval_shape(jax.random.key, 0), hypers, members.data_of(0)
 
 
 def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:

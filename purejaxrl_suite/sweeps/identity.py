@@ -136,10 +136,9 @@ def digest(train: Train, members: Members) -> str:
 
         return fleet.eval_shape(look, *arguments)
 
-    hypers = jax.tree.map(lambda x: x[0], members.hypers)
-    arguments = jax.eval_shape(jax.random.key, 0), hypers, members.data_of(0)
-    run = trace(train.init, *arguments)
-    trace(train.update, *arguments, run, Clock(np.int32(0), np.int32(1)))
+    key, hypers, data = fleet.arguments_of_one(members)
+    run = trace(train.init, key, hypers, data)
+    trace(train.update, key, hypers, data, run, Clock(np.int32(0), np.int32(1)))
     return digest_of(*found)
 
 

@@ -7,57 +7,26 @@ Static choices (environment, network, Config) make groups, one compiled program 
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from purejaxrl_suite.core import spaces, validate
 from purejaxrl_suite.core.argument import instance, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import (
-    Agent,
-    Environment,
-    Intervention,
-    Key,
-    Network,
-    PyTree,
-    Run,
-)
+from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import Source, built_for
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
 from purejaxrl_suite.sweeps.axes import Points
+from purejaxrl_suite.sweeps.before import Before
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment
 from purejaxrl_suite.sweeps.fleet import Members
-
-
-class Begin(Protocol):
-    """Gives the state that a member begins a stage with."""
-
-    def __call__(self, key: Key, before: Run, fresh: Run, /) -> Run:
-        """From that with which it ended the stage before, and that which it would begin with."""
-        ...
-
-
-class Before(NamedTuple):
-    """What the members of a group go on from: those of a group of another stage.
-
-    told: which, as JSON; part of the identity. begin: None where nothing is to be trained, as for
-    what is read. group: number of that group. rows: i[C * S], its member for each of this one's.
-    states: members of this group -> final states of those, leaves [B, ...]; once they are trained.
-    """
-
-    told: Mapping[str, Any]
-    begin: Begin | None = None
-    group: int = 0
-    rows: Any = None
-    states: Callable[[np.ndarray], Run] | None = None
 
 
 class Group(NamedTuple):
@@ -229,29 +198,6 @@ def _network(name: str, build: Any, environment: Environment, kind: type) -> Net
     return instance(what, made, kind)
 
 
-def label(x: Any) -> Any:
-    """What stands for a value in a coordinate or a file: numbers and texts themselves."""
-    if isinstance(x, np.generic):
-        return x.item()
-    if isinstance(x, bool | int | float | str) or x is None:
-        return x
-    return getattr(x, "__qualname__", None) or str(x)
-
-
-def check_hypers(agent: Agent, hypers: Points) -> dict[str, np.ndarray]:
-    """Every field of the points as float32, one value or one for each point, within its Range.
-
-    Raises ValueError naming field, range and value; so it does for two values of an axis that are
-    one and the same to the program.
-    """
-    kind = type(agent.hypers)
-    given = {name: [x] for name, x in hypers.base._asdict().items()} | dict(hypers.values)
-    found = validate.columns(kind, given, agent.config)
-    for name, values in hypers.alternatives().items():
-        _distinct(f"hypers.{name}", values, np.float32)
-    return found
-
-
 def _configs(
     config: Any, wanted: type | None
 ) -> tuple[list[tuple[dict[str, Any], Any]], dict[str, Any], dict[str, Any]]:
@@ -313,12 +259,12 @@ def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[i
     repeat, count = len(seeds), hypers.count
     each = {
         name: np.tile(np.repeat(np.broadcast_to(x, count), repeat), env_points.count)
-        for name, x in check_hypers(agent, hypers).items()
+        for name, x in check.hypers(agent, hypers).items()
     }
     inner = count * repeat
     columns = {name: np.repeat(x, inner, axis=0) for name, x in _columns(env_points).items()}
     for name, values in env_points.alternatives().items():
-        _distinct(f"env_params.{name}", values, columns[name].dtype)
+        check.distinct(f"env_params.{name}", values, columns[name].dtype)
     varied = jax.tree.map(lambda _: False, env_points.base)
     return Members(
         np.tile(np.asarray(seeds, np.uint32), env_points.count * count),
@@ -326,19 +272,6 @@ def _members(agent: Agent, env_points: Points, hypers: Points, seeds: Sequence[i
         axes.replace(env_points.base, columns),
         axes.replace(varied, dict.fromkeys(columns, True)),
     )
-
-
-def _distinct(what: str, values: Sequence[Any], dtype: Any) -> None:
-    """Raise ValueError for two values that are equal in the dtype of the program."""
-    seen: dict[bytes, Any] = {}
-    for value in values:
-        bits = np.asarray(value).astype(dtype).tobytes()
-        if bits in seen:
-            raise ValueError(
-                f"{what}: expected values that differ as {np.dtype(dtype)}, "
-                f"got {label(seen[bits])!r} and {label(value)!r}"
-            )
-        seen[bits] = value
 
 
 def _traced(env_points: Points, hypers: Points) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -366,16 +299,3 @@ def _check_names(static: Any, traced: Any, along: Any) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two axes are called {', '.join(twice)}: vary each thing in one place")
-
-
-def structure(agent: Agent, env: Environment) -> dict[str, Any]:
-    """What a stored state fits to, as JSON: the agent, its spaces and its parameters' shapes."""
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
-    leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
-    return {
-        "agent": agent.name,
-        "environment": env.name,
-        "observation": spaces.describe(agent.observation),
-        "action": spaces.describe(agent.action),
-        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
-    }

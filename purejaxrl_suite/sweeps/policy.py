@@ -15,10 +15,9 @@ from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate, refuse
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.envs.multi_task import only
 from purejaxrl_suite.sweeps import acting, saved
-from purejaxrl_suite.sweeps.axes import fields
+from purejaxrl_suite.sweeps.axes import fields, label
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of
-from purejaxrl_suite.sweeps.layout import label
 
 
 class Policy(NamedTuple):

@@ -19,10 +19,11 @@ from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import built_for, online
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sweeps import check
+from purejaxrl_suite.sweeps.before import Before
 from purejaxrl_suite.sweeps.experiment import MakesSource
 from purejaxrl_suite.sweeps.fleet import Members
-from purejaxrl_suite.sweeps.layout import Before, Group, Layout, structure, with_source
-from purejaxrl_suite.sweeps.record import plain
+from purejaxrl_suite.sweeps.layout import Group, Layout, with_source
+from purejaxrl_suite.sweeps.record import plain, structure
 
 Known = Mapping[str, Any]
 """What a record says of a group."""

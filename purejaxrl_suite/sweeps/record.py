@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Agent
+from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.engine import resets
 from purejaxrl_suite.envs.recipe import told
 from purejaxrl_suite.sweeps import axes
-from purejaxrl_suite.sweeps.layout import Group, Layout, structure
+from purejaxrl_suite.sweeps.layout import Group, Layout
 
 SETTINGS = (
     *("jax_default_prng_impl", "jax_threefry_partitionable", "jax_random_seed_offset"),
@@ -42,6 +42,19 @@ def record_of(laid: Layout) -> dict[str, Any]:
         "groups": [_group(group, len(laid.seeds)) for group in laid.groups],
         "steps": float(laid.steps),
         "settings": {name: plain(getattr(jax.config, name)) for name in SETTINGS},
+    }
+
+
+def structure(agent: Agent, env: Environment) -> dict[str, Any]:
+    """What a stored state fits to, as JSON: the agent, its spaces and its parameters' shapes."""
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
+    leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
+    return {
+        "agent": agent.name,
+        "environment": env.name,
+        "observation": spaces.describe(agent.observation),
+        "action": spaces.describe(agent.action),
+        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
     }
 
 

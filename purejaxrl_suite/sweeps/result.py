@@ -12,7 +12,8 @@ from purejaxrl_suite.engine.evaluate import make_evaluate, refuse
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import curves as labelled
 from purejaxrl_suite.sweeps import fleet, plan, summary
-from purejaxrl_suite.sweeps.layout import Group, Layout, label
+from purejaxrl_suite.sweeps.axes import label
+from purejaxrl_suite.sweeps.layout import Group, Layout
 from purejaxrl_suite.sweeps.policy import Policy
 
 if TYPE_CHECKING:

@@ -30,14 +30,17 @@ from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, wrong
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import PyTree, Run
-from purejaxrl_suite.sweeps import files
+from purejaxrl_suite.sweeps import files, fleet
+from purejaxrl_suite.sweeps.axes import label
+from purejaxrl_suite.sweeps.before import Before, Begin
 from purejaxrl_suite.sweeps.display import title_of, watched
-from purejaxrl_suite.sweeps.execute import Progress, Settings, Watch, execute
+from purejaxrl_suite.sweeps.execute import execute
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.folder import check_empty, choose
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of, flat
-from purejaxrl_suite.sweeps.layout import Before, Begin, Group, Layout, label, lay_out
+from purejaxrl_suite.sweeps.layout import Group, Layout, lay_out
 from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.settings import Progress, Settings, Watch
 from purejaxrl_suite.sweeps.store import claimed
 
 if TYPE_CHECKING:
@@ -227,9 +230,8 @@ def _index(axes: Mapping[str, Any], found: Mapping[str, np.ndarray], count: int)
 
 def _state(group: Group) -> PyTree:
     """Shapes and dtypes of the state of one member."""
-    hypers = jax.tree.map(lambda x: x[0], group.members.hypers)
-    key = jax.eval_shape(jax.random.key, 0)
-    return jax.eval_shape(group.train.init, key, hypers, group.members.data_of(0))
+    key, hypers, data = fleet.arguments_of_one(group.members)
+    return jax.eval_shape(group.train.init, key, hypers, data)
 
 
 def _traced(what: str, begin: Begin, group: Group, before: Group) -> str:

@@ -14,12 +14,13 @@ from typing import Unpack
 from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
 from purejaxrl_suite.sweeps.display import title_of, watched
-from purejaxrl_suite.sweeps.execute import Progress, Settings, execute, make_plan
+from purejaxrl_suite.sweeps.execute import execute, make_plan
 from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import choose
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.plan import Plan
 from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.settings import Progress, Settings
 
 
 @front

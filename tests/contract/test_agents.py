@@ -10,8 +10,8 @@ import pytest
 from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.axes import Points
-from purejaxrl_suite.sweeps.layout import check_hypers
 from purejaxrl_suite.sweeps.run import run
 from tests.contract.agents import AGENTS, SIBLINGS, ends
 
@@ -79,7 +79,7 @@ def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(nam
     rows = [agent.hypers._replace(**row) for row in ({}, *changed, *outer, still)]
     values = {field: [getattr(row, field) for row in rows] for field in agent.hypers._fields}
     points = Points(agent.hypers, values, {"configuration": range(len(rows))})
-    hypers = type(agent.hypers)(**check_hypers(agent, points))
+    hypers = type(agent.hypers)(**check.hypers(agent, points))
     keys = jnp.broadcast_to(jax.random.key(3), (len(rows),))
     clock = Clock(np.int32(0), np.int32(8))
 

@@ -11,7 +11,7 @@ from purejaxrl_suite.core.types import ENDED, Clock
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.presets import PRESETS
 from purejaxrl_suite.search import grid
-from purejaxrl_suite.sweeps.layout import check_hypers
+from purejaxrl_suite.sweeps import check
 from tests.contract.agents import ends
 from tests.contract.test_agents import build, each_agent
 
@@ -43,7 +43,7 @@ def test_values_outside_are_refused_by_name(name):
             least = 1.0 if allowed.integer else max(1e-37, 1e-6 * abs(end))
             wrong = end + out * least if inside else end
             with pytest.raises(ValueError, match=f"^hypers.*{field}.*, got"):
-                check_hypers(agent, grid(agent.hypers, **{field: [wrong]}))
+                check.hypers(agent, grid(agent.hypers, **{field: [wrong]}))
 
 
 DURATIONS = ("epsilon_decay", "anneal_steps", "epsilon_decay_steps")

@@ -7,8 +7,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite.envs import probes
-from purejaxrl_suite.sweeps import axes
-from purejaxrl_suite.sweeps.layout import check_hypers
+from purejaxrl_suite.sweeps import axes, check
 
 BASE = pjs.PPOHypers()
 
@@ -117,13 +116,13 @@ def test_bad_axes_are_refused(make, message):
 def test_points_are_checked_as_the_program_will_see_them(points, message):
     agent = pjs.ppo(probes.delayed_reward())
     with pytest.raises(ValueError, match=message):
-        check_hypers(agent, points)
+        check.hypers(agent, points)
 
 
 def test_draws_may_repeat_a_value():
     agent = pjs.ppo(probes.delayed_reward())
     points = pjs.search.random(BASE, 16, gamma=pjs.search.choice([0.9, 0.99]))
-    assert set(check_hypers(agent, points)["gamma"]) == set(np.float32([0.9, 0.99]))
+    assert set(check.hypers(agent, points)["gamma"]) == set(np.float32([0.9, 0.99]))
 
 
 def test_hypers_without_ranges_need_to_be_finite_only():
@@ -131,9 +130,9 @@ def test_hypers_without_ranges_need_to_be_finite_only():
         speed: float = -3.0
 
     agent = pjs.ppo(probes.delayed_reward())._replace(hypers=Own(), config=())
-    assert check_hypers(agent, pjs.search.grid(Own(), speed=[1e9]))["speed"] == np.float32(1e9)
+    assert check.hypers(agent, pjs.search.grid(Own(), speed=[1e9]))["speed"] == np.float32(1e9)
     with pytest.raises(ValueError, match="hypers.speed: expected a finite number, got nan"):
-        check_hypers(agent, pjs.search.grid(Own(float("nan"))))
+        check.hypers(agent, pjs.search.grid(Own(float("nan"))))
 
 
 def test_fields_of_every_kind_of_base():

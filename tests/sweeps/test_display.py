@@ -13,7 +13,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import display
-from purejaxrl_suite.sweeps.execute import Progress
+from purejaxrl_suite.sweeps.settings import Progress
 from purejaxrl_suite.sweeps.store import Chunk
 from tests.shared import compiled_once
 

@@ -1,0 +1,136 @@
+"""The chunks of one call, trained one after the other: segments, curves, checkpoints."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.engine.rows import row_count
+from purejaxrl_suite.sweeps import curves
+from purejaxrl_suite.sweeps.before import begun
+from purejaxrl_suite.sweeps.fleet import Members, Segment, segments
+from purejaxrl_suite.sweeps.interrupt import Interrupted, interruptible
+from purejaxrl_suite.sweeps.layout import Layout
+from purejaxrl_suite.sweeps.plan import Plan
+from purejaxrl_suite.sweeps.settings import Progress, Settings, Watch
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class Training:
+    """The chunks of one call, trained one after the other."""
+
+    def __init__(
+        self,
+        laid: Layout,
+        made: Plan,
+        chunks: tuple[tuple[Any, ...], ...],
+        settings: Settings,
+        watch: Watch,
+    ):
+        """Nothing is trained before `all`."""
+        self.laid, self.plan, self.chunks = laid, made, chunks
+        self.settings, self.watch = settings, watch
+        self.began, self.trained, self.before = 0.0, 0, 0
+
+    def all(self) -> None:
+        """Train every chunk that is not complete."""
+        self.began = time.perf_counter()
+        with interruptible() as stop:
+            units = [(g, k) for g, one in enumerate(self.plan.groups) for k in range(one.chunks)]
+            for g, k in units[jax.process_index() :: jax.process_count()]:
+                self.one(g, k, stop)
+
+    def one(self, g: int, k: int, stop: Callable[[], int], until: int | None = None) -> None:
+        """Train one chunk from its last checkpoint to the end, or to the update `until`."""
+        group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
+        members = group.members.chunk(k * made.chunk, made.chunk)
+        start, run = self._begin(g, k, members)
+        self.before += start * group.per_update * made.chunk
+        every = self.settings.checkpoint_every * made.program.length
+        end = group.updates if until is None else until
+
+        def due(update: int) -> bool:
+            return update == end or (store.durable and update % every == 0)
+
+        clock = start, end, group.updates
+        try:
+            for segment in segments(made.program, members, run, clock, due, stop):
+                run = None  # donated
+                self._keep(g, k, segment)
+                if stop() and segment.run is not None:
+                    text = f"stopped at update {segment.stop} of {group.updates}"
+                    raise Interrupted(text, stop())
+        finally:
+            store.close()
+
+    def _keep(self, g: int, k: int, segment: Segment) -> None:
+        """Store what a segment gave, then its state, then tell."""
+        group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
+        count = segment.stop - segment.start
+        steps = count * group.per_update * made.chunk
+        self.trained += steps
+        rows = row_count(count, made.program.row)
+        rate = np.full((1, rows), steps / segment.seconds, np.float32)
+        diverged = np.repeat(~segment.finite[:, None], rows, axis=1).astype(np.float32)
+        found = segment.history | {"steps_per_second": rate, "diverged": diverged}
+        store.append(segment.start, group.updates, made.program.length, found)
+        if segment.run is not None:
+            store.save(segment.stop, segment.run)
+        self.watch.on_segment(self._progress(g, k, segment, steps))
+
+    def _begin(self, g: int, k: int, members: Members) -> tuple[int, Run]:
+        """The update of the last checkpoint of a chunk, and its state; else how it begins."""
+        program, store = self.plan.groups[g].program, self.chunks[g][k]
+        before, shape = self.laid.groups[g].before, program.init.out_info
+        found = store.restore(shape)
+        if found is not None:
+            return found[0], jax.device_put(tree.from_host(shape, found[1]), program.sharding)
+        store.clear()
+        fresh = program.init(members.seeds, members.hypers, members.data)
+        if before is None:
+            return 0, fresh
+        last = len(self.laid.groups[g].members.seeds) - 1
+        rows = np.minimum(np.arange(k * program.size, (k + 1) * program.size), last)
+        return 0, begun(before, members.seeds, rows, fresh, program.sharding)
+
+    def _progress(self, g: int, k: int, segment: Segment, steps: int) -> Progress:
+        group, made = self.laid.groups[g], self.plan.groups[g]
+        total = sum(
+            one.per_update * one.updates * planned.chunk * planned.chunks
+            for one, planned in zip(self.laid.groups, self.plan.groups, strict=True)
+        )
+        seconds = time.perf_counter() - self.began
+        done = (self.before + self.trained) / total
+        return Progress(
+            group=g,
+            groups=len(self.plan.groups),
+            chunk=k,
+            chunks=made.chunks,
+            update=segment.stop,
+            updates=group.updates,
+            step=segment.stop * group.per_update,
+            steps=group.updates * group.per_update,
+            done=done,
+            seconds=seconds,
+            steps_per_second=steps / segment.seconds,
+            left=seconds * (total - self.before - self.trained) / self.trained,
+            diverged=int(np.sum(~segment.finite[: len(group.members.seeds) - k * made.chunk])),
+            history=segment.history,
+        )
+
+    def dataset(self) -> "xarray.Dataset":
+        """The labelled curves of all chunks."""
+        stored = [
+            [store.curves(group.updates) for store in stores]
+            for group, stores in zip(self.laid.groups, self.chunks, strict=True)
+        ]
+        sizes = [group.chunk for group in self.plan.groups]
+        rows = [group.program.row for group in self.plan.groups]
+        gathered = curves.gather(self.laid, sizes, rows, stored)
+        return curves.dataset(self.laid, gathered, self.plan.compile_seconds)
