@@ -91,8 +91,8 @@ def experiment(given: Given) -> "Experiment":
         given.hypers,
         given.config,
         base,
-        flags.grid,
-        flags.sample,
+        grid=flags.grid,
+        sample=flags.sample,
         method=flags.method,
         seed=flags.sample_seed,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from purejaxrl_suite.cli import plasticity
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.bridges import bridge
-from purejaxrl_suite.cli.plugins import builder
+from purejaxrl_suite.cli.plugins import defaults
 from purejaxrl_suite.core.argument import integer, one_of, wrong
 from purejaxrl_suite.core.plugins import AGENTS, called, find, installed, is_reference
 
@@ -249,7 +249,8 @@ def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
     found = known.get(name, name)
     if isinstance(found, str):
         build = find(f"agent {name}", found)
-        found = AgentEntry(*builder(f"agent {name}", build), network=None)
+        config, hypers = defaults(f"agent {name}", build)
+        found = AgentEntry(build=build, config=config, hypers=hypers, network=None)
     return name, found
 
 

@@ -192,8 +192,10 @@ def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts
             )
         return made
 
+    builder, config = _agent(names, given["builder"], given["config"])
     return Parts(
-        *_agent(names, given["builder"], given["config"]),
+        builder=builder,
+        config=config,
         env=lambda known: _environment(known, given["env"]),
         network=lambda known: _chosen("network", known, dict(networks)),
         intervention=intervention,

@@ -2,14 +2,13 @@
 
 import types
 import typing
-from collections.abc import Callable
 from typing import Any
 
 from purejaxrl_suite.core.argument import shown, wrong
 
 
-def builder(flag: str, build: Any) -> tuple[Callable[..., Any], Any, Any]:
-    """Return a builder of agents with the defaults of its Config and Hypers.
+def defaults(flag: str, build: Any) -> tuple[Any, Any]:
+    """Return the defaults of the Config and the Hypers of a builder of agents.
 
     The types are read from its annotations: `def sarsa(env, config: SarsaConfig | None = None,
     network=None, hypers: SarsaHypers | None = None) -> Agent`.
@@ -25,10 +24,11 @@ def builder(flag: str, build: Any) -> tuple[Callable[..., Any], Any, Any]:
         raise ValueError(
             f"{flag}: the annotations of {shown(build)} mean nothing: {error}"
         ) from None
-    return build, *(_defaults(flag, name, hints.get(name)) for name in ("config", "hypers"))
+    return _default(flag, "config", hints), _default(flag, "hypers", hints)
 
 
-def _defaults(flag: str, name: str, hint: Any) -> Any:
+def _default(flag: str, name: str, hints: dict[str, Any]) -> Any:
+    hint = hints.get(name)
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = [
         kind for kind in (typing.get_args(hint) if union else [hint]) if kind is not type(None)

@@ -210,7 +210,9 @@ def check_intervention(intervention: Intervention, agent: Agent, key: Key) -> di
         before = agent.init(keys[0], hypers)
         transition = experience(agent, keys[1], hypers, before)
         after, _ = agent.update(keys[2], hypers, before, transition)
-        inspection = inspect_agent(agent, keys[3], hypers, before, after, transition)
+        inspection = inspect_agent(
+            agent, key=keys[3], hypers=hypers, before=before, after=after, transition=transition
+        )
         state = tree.strong(intervention.init(inspection.network, after.learner))
         made = intervention.apply(keys[4], clock, state, after.learner, inspection)
         return (after.learner, state), made[:2], made[2]

@@ -162,9 +162,9 @@ def make_evaluating(
 
     @jax.named_scope("evaluation")
     def evaluating(key: Key, hypers: Any, params: PyTree, state: Any, clock: Clock):
-        known = key, hypers, params, state
-        missing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), jax.eval_shape(row, *known))
+        shapes = jax.eval_shape(row, key, hypers, params, state)
+        missing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes)
         due = (clock.update + 1) % every == 0
-        return jax.lax.cond(due, row, lambda *_: missing, *known)
+        return jax.lax.cond(due, row, lambda *_: missing, key, hypers, params, state)
 
     return evaluating

@@ -71,7 +71,11 @@ def renew(
 ) -> Pool:
     """Return the pool for the update at which the clock stands, a new one if its time is over."""
     due = clock.update % lasts(agent, env, reset_pool) == 0
-    return jax.lax.cond(due, lambda: draw(agent, env, key, params, reset_pool), lambda: pool)
+
+    def anew() -> Pool:
+        return draw(agent, env, key=key, params=params, reset_pool=reset_pool)
+
+    return jax.lax.cond(due, anew, lambda: pool)
 
 
 def taken(envs: Parallel, states: PyTree, shown: Array) -> Fresh:

@@ -81,7 +81,9 @@ def rollout(
     envs, pool = parallel(env), run.pool
     act_key, step_key, reset_key = rollout_keys(key)
     if pool == ():
-        fresh, reset_xs = resets.own(agent, envs, reset_key, params, reset_pool)
+        fresh, reset_xs = resets.own(
+            agent, envs, key=reset_key, params=params, reset_pool=reset_pool
+        )
     else:
         fresh, reset_xs = resets.taken(envs, pool.states, pool.shown), None
 
@@ -158,8 +160,8 @@ def row_of(episodes: Episodes, once: Array, tasks: tuple[str, ...]) -> dict[str,
     """
     row = _over(episodes, once)
     if tasks:
-        grids = jax.tree.map(lambda x: by_task(x, len(tasks)), (episodes, once))
-        each = _over(*grids).items()
+        grids, grid = jax.tree.map(lambda x: by_task(x, len(tasks)), (episodes, once))
+        each = _over(grids, grid).items()
         row |= {f"{name}_{task}": x[i] for i, task in enumerate(tasks) for name, x in each}
     return row
 

@@ -91,10 +91,11 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
     shared = resets.lasts(agent, env, reset_pool) > 1
 
     def init(keys: MemberKeys, params: PyTree, state: Any) -> Run:
-        run = start(agent, env, keys.environments, params, state)
+        run = start(agent, env, key=keys.environments, params=params, state=state)
         if shared:  # drawn at the first update, wherever training begins
             first = rollout_keys(update_keys(keys, Clock(np.int32(0), np.int32(1))).rollout).reset
-            run = run._replace(pool=resets.draw(agent, env, first, params, reset_pool))
+            pool = resets.draw(agent, env, key=first, params=params, reset_pool=reset_pool)
+            run = run._replace(pool=pool)
         return run
 
     def collect(
@@ -102,19 +103,43 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
     ) -> Collected:
         run = carry._replace(agent=state)
         if env.phase is not None:
-            run, params = enter_phase(agent, env, keys.start, params, run, clock)
+            run, params = enter_phase(
+                agent, env, key=keys.start, params=params, run=run, clock=clock
+            )
         if shared:
-            pool = rollout_keys(keys.rollout).reset, params, run.pool, clock, reset_pool
-            run = run._replace(pool=resets.renew(agent, env, *pool))
-        acting = agent, env, keys.rollout, hypers, params, run
-        run, transition, row = rollout(*acting, reset_pool=reset_pool)
+            pool = resets.renew(
+                agent,
+                env,
+                key=rollout_keys(keys.rollout).reset,
+                params=params,
+                pool=run.pool,
+                clock=clock,
+                reset_pool=reset_pool,
+            )
+            run = run._replace(pool=pool)
+        run, transition, row = rollout(
+            agent,
+            env,
+            key=keys.rollout,
+            hypers=hypers,
+            params=params,
+            run=run,
+            reset_pool=reset_pool,
+        )
         if env.phase is not None:
             transition = leave_phase(env, params, transition, clock)
         return run._replace(agent=()), transition, row
 
-    data: Any = {"data": _themselves, "env_params": _themselves}
-    name, kinds = f"online({env.name})", partial(_kinds, env)
-    return Source(name, env, **data, init=init, collect=collect, kinds=kinds, acts=True)
+    return Source(
+        name=f"online({env.name})",
+        env=env,
+        data=_themselves,
+        env_params=_themselves,
+        init=init,
+        collect=collect,
+        kinds=partial(_kinds, env),
+        acts=True,
+    )
 
 
 def _themselves(params: PyTree) -> PyTree:
@@ -135,7 +160,7 @@ def enter_phase(
     params, begins = env.phase(params, clock)
 
     def anew(run: Run) -> Run:
-        return tree.strong(start(agent, env, key, params, run.agent))
+        return tree.strong(start(agent, env, key=key, params=params, state=run.agent))
 
     return jax.lax.cond(begins, anew, lambda run: run, run), params
 
@@ -186,7 +211,15 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
 
     def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
         nothing: Any = ()
-        return Run(state, *[nothing] * 6)
+        return Run(
+            agent=state,
+            env=nothing,
+            obs=nothing,
+            memory=nothing,
+            episode_return=nothing,
+            episode_length=nothing,
+            finished_once=nothing,
+        )
 
     def collect(
         keys: UpdateKeys, hypers: Any, data: Dataset, state: Any, carry: Run, clock: Clock
@@ -196,10 +229,15 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
         cut = drawn.truncated.at[-1].set(True)
         return carry, drawn._replace(truncated=cut), {}
 
-    data = partial(Dataset, steps)
-    known: Any = {"data": data, "env_params": attrgetter("params")}
-    known |= {"init": init, "collect": collect, "longest": length}
-    return Source(f"dataset({env.name})", env, **known)
+    return Source(
+        name=f"dataset({env.name})",
+        env=env,
+        data=partial(Dataset, steps),
+        env_params=attrgetter("params"),
+        init=init,
+        collect=collect,
+        longest=length,
+    )
 
 
 def built_for(

@@ -31,6 +31,13 @@ from purejaxrl_suite.engine.source import Source, online
 
 History = dict[str, Array]
 
+Init = Callable[[Key, Any, PyTree], Run]
+"""(key, hypers, data) -> the state of a member before its first update."""
+
+Update = Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
+"""(key, hypers, data, run, clock) -> (run, row {name: f32[]}): one update, or several with their
+history {name: f32[R]}."""
+
 
 class Train(NamedTuple):
     """Training of one member, as pure functions.
@@ -52,9 +59,9 @@ class Train(NamedTuple):
     kinds: () -> Kinds of the metrics; called if a row spans several updates.
     """
 
-    init: Callable[[Key, Any, PyTree], Run]
-    update: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
-    train: Callable[[Key, Any, PyTree, Run, Clock], tuple[Run, History]]
+    init: Init
+    update: Update
+    train: Update
     updates_per_call: int
     params: Callable[[Run], PyTree]
     kinds: Callable[[], Kinds] = Kinds
@@ -62,8 +69,9 @@ class Train(NamedTuple):
 
     def __reduce__(self) -> Any:
         """Pickle the untraced functions, for another process."""
-        traced = map(_untraced, (self.init, self.update))
-        return training, (*traced, *self[3:])
+        known = self._asdict() | {"init": _untraced(self.init), "update": _untraced(self.update)}
+        del known["train"]
+        return partial(training, **known), ()
 
 
 def _untraced(function: Any) -> Any:
@@ -76,8 +84,8 @@ def learnt(run: Run) -> PyTree:
 
 
 def training(
-    init: Callable[..., Run],
-    update: Callable[..., tuple[Run, History]],
+    init: Init,
+    update: Update,
     updates_per_call: int = 1,
     params: Callable[[Run], PyTree] = learnt,
     kinds: Callable[[], Kinds] = Kinds,
@@ -99,19 +107,32 @@ def training(
     Raises:
         ValueError: less than one update per call or row, or a call is not a whole number of rows.
     """
-    once = jax.jit(init, inline=True), jax.jit(update, inline=True)
-    return _repeated(*once, updates_per_call, params, kinds, updates_per_row)
+    return _repeated(
+        jax.jit(init, inline=True),
+        jax.jit(update, inline=True),
+        updates_per_call=updates_per_call,
+        params=params,
+        kinds=kinds,
+        updates_per_row=updates_per_row,
+    )
 
 
 def repeat(train: Train, updates_per_call: int, updates_per_row: int = 1) -> Train:
     """Change the updates per call and per row of a training."""
-    known = train.init, train.update, updates_per_call, train.params, train.kinds
-    return _repeated(*known, updates_per_row)
+    return _repeated(
+        train.init,
+        train.update,
+        updates_per_call=updates_per_call,
+        params=train.params,
+        kinds=train.kinds,
+        updates_per_row=updates_per_row,
+    )
 
 
 def _repeated(
-    init: Callable[..., Run],
-    update: Callable[..., tuple[Run, History]],
+    init: Init,
+    update: Update,
+    *,
     updates_per_call: int,
     params: Callable[[Run], PyTree],
     kinds: Callable[[], Kinds],
@@ -132,8 +153,10 @@ def _repeated(
             return update(key, hypers, data, run, now)
 
         def block(i: Array, run: Run) -> tuple[Run, History]:
-            span = i * each, jnp.minimum((i + 1) * each, left)
-            run, sums = _summed(one, kinds(), span, run, rows.empty(names))
+            end = jnp.minimum((i + 1) * each, left)
+            run, sums = _summed(
+                one, kinds(), start=i * each, end=end, run=run, sums=rows.empty(names)
+            )
             return run, rows.whole(kinds(), sums, tree.all_finite(params(run)))
 
         def body(i: Array, carry: tuple[Run, History]) -> tuple[Run, History]:
@@ -144,23 +167,33 @@ def _repeated(
         count = left if each == 1 else rows.row_count(left, each)
         return jax.lax.fori_loop(0, count, body, (run, history))
 
-    return Train(init, update, train, updates_per_call, params, kinds, updates_per_row)
+    return Train(
+        init=init,
+        update=update,
+        train=train,
+        updates_per_call=updates_per_call,
+        params=params,
+        kinds=kinds,
+        updates_per_row=updates_per_row,
+    )
 
 
 def _summed(
     update: Callable[[Array, Run], tuple[Run, History]],
     kinds: Kinds,
-    span: tuple[Array, Array],
+    *,
+    start: Array,
+    end: Array,
     run: Run,
     sums: rows.Sums,
 ) -> tuple[Run, rows.Sums]:
-    """Run the updates from span[0] to before span[1]; return the run and their sums."""
+    """Run the updates start .. end - 1; return the run and the sums of their rows."""
 
     def body(i: Array, carry: tuple[Run, rows.Sums]) -> tuple[Run, rows.Sums]:
         run, row = update(i, carry[0])
         return run, rows.add(kinds, carry[1], row)
 
-    return jax.lax.fori_loop(*span, body, (run, sums))
+    return jax.lax.fori_loop(start, end, body, (run, sums))
 
 
 def make_train(
@@ -223,23 +256,29 @@ def make_train(
     ) -> tuple[Run, History]:
         """Collect experience, update the agent, and apply the intervention."""
         hypers, carry = agent.anneal(hypers, clock), run._replace(agent=(), intervention=())
-        known = keys, hypers, data, run.agent, carry, clock
-        carry, transition, episodes = source.collect(*known)
+        carry, transition, episodes = source.collect(keys, hypers, data, run.agent, carry, clock)
         with jax.named_scope("update"):
             state, metrics = agent.update(keys.update, hypers, run.agent, transition)
         found = {}
         if agent.maintain is not None:
             with jax.named_scope("maintain"):
-                known = keys.maintain, clock, hypers, state, transition
-                state, found = agent.maintain(*known)
+                state, found = agent.maintain(keys.maintain, clock, hypers, state, transition)
         parts = {"the engine": episodes, "the agent": metrics, "its maintenance": found}
         row = joined(parts)
         if plasticity is None:
             return carry._replace(agent=state), row
         with jax.named_scope("metrics"):
-            inspection = inspect_agent(agent, keys.look, hypers, run.agent, state, transition)
-            known = keys.intervention, clock, run.intervention, state.learner, inspection
-            learner, kept, found = plasticity.apply(*known)
+            inspection = inspect_agent(
+                agent,
+                key=keys.look,
+                hypers=hypers,
+                before=run.agent,
+                after=state,
+                transition=transition,
+            )
+            learner, kept, found = plasticity.apply(
+                keys.intervention, clock, run.intervention, state.learner, inspection
+            )
         state = state._replace(learner=inspection.network.project(learner))
         row = joined({"the agent": row, "what is measured or done": found})
         return carry._replace(agent=state, intervention=kept), row

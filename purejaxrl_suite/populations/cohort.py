@@ -37,12 +37,13 @@ class Cohort(NamedTuple):
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Cohort":
         """Read a cohort from what `record` has written."""
+        hypers = {name: np.asarray(x, np.float32) for name, x in record["hypers"].items()}
         return cls(
-            np.asarray(record["configuration"], np.int32),
-            {name: np.asarray(x, np.float32) for name, x in record["hypers"].items()},
-            np.asarray(record["source"], np.int32),
-            np.asarray(record["fresh"], bool),
-            np.asarray(record["scores"], np.float32),
+            configuration=np.asarray(record["configuration"], np.int32),
+            hypers=hypers,
+            source=np.asarray(record["source"], np.int32),
+            fresh=np.asarray(record["fresh"], bool),
+            scores=np.asarray(record["scores"], np.float32),
         )
 
     def agrees(self, other: "Cohort") -> bool:
@@ -161,19 +162,28 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
     first = first_cohort(laid)
     hypers, counts = first.hypers, [len(first.configuration)]
     for rung in range(1, len(edges) - 1):
-        tried = decide(laid, rules, rung, np.zeros(counts[-1], np.float32), hypers)
+        equal = np.zeros(counts[-1], np.float32)
+        tried = decide(laid, rules, rung, scores=equal, hypers=hypers)
         hypers = dict(tried.hypers)
         counts.append(len(tried.source))
     devices = len(jax.local_devices())
     sizes = tuple(-(-count * len(laid.seeds) // devices) * devices for count in counts)
     each = plan.state_bytes(group)
     blocks = tuple(plan.choose_block(each, size, None, group.agent.name) for size in sizes)
-    known = length * rules.window, tuple(counts), sizes, blocks, group.per_update, row
-    return Schedule(length, edges, *known)
+    return Schedule(
+        length=length,
+        edges=edges,
+        window=length * rules.window,
+        counts=tuple(counts),
+        sizes=sizes,
+        blocks=blocks,
+        per_update=group.per_update,
+        row=row,
+    )
 
 
 def decide(
-    laid: Layout, rules: Rules, rung: int, scores: np.ndarray, hypers: dict[str, np.ndarray]
+    laid: Layout, rules: Rules, rung: int, *, scores: np.ndarray, hypers: dict[str, np.ndarray]
 ) -> Selection:
     """Apply the rules at a rung, and convert hypers to the agent's types.
 

@@ -21,6 +21,7 @@ def dataset(
     laid: Layout,
     schedule: Schedule,
     cohorts: Sequence[Cohort],
+    *,
     parts: Sequence[Rows],
     compile_seconds: float,
 ) -> "xarray.Dataset":
@@ -47,7 +48,7 @@ def dataset(
     everyone = laid.groups[0].members.take(np.arange(count * seeds) % seeds)
     whole = with_configurations(laid, np.arange(count), everyone, fixed)
 
-    rows = _rows(schedule, cohorts, parts, count, seeds)
+    rows = _rows(schedule, cohorts, parts, count=count, seeds=seeds)
     # PQN has a hyper-parameter and a metric `epsilon`; `curves` renames the metric for axes.
     rows = {f"measured_{name}" if name in changed else name: x for name, x in rows.items()}
     rates = np.concatenate([part["steps_per_second"][0] for part in parts])
@@ -75,7 +76,7 @@ def spans(schedule: Schedule) -> list[tuple[int, int]]:
 
 
 def _rows(
-    schedule: Schedule, cohorts: Sequence[Cohort], parts: Sequence[Rows], count: int, seeds: int
+    schedule: Schedule, cohorts: Sequence[Cohort], parts: Sequence[Rows], *, count: int, seeds: int
 ) -> Rows:
     """Join rows {metric: f32[K * S, R]} of all configurations; `diverged` [K * S, 1] at the end."""
     found, (*_, (_, end)) = {}, spans(schedule)

@@ -105,7 +105,13 @@ def evolve(
     rules = Rules(
         select=function("select", select, 3, "(key, scores, hypers) -> Selection"),
         rungs=tuple(
-            integers("rungs", rungs, 1, settings.segments, "increasing numbers of segments")
+            integers(
+                "rungs",
+                rungs,
+                low=1,
+                high=settings.segments,
+                expected="increasing numbers of segments",
+            )
         ),
         metric=instance("metric", metric, str),
         window=integer("window", window, 1),
@@ -115,7 +121,7 @@ def evolve(
     how = How(resuming=resume is not None, accept_changes=accept_changes)
     with claimed(folder), watched(title_of(laid), progress, announce, on_segment) as watch:
         sweep = None if folder is None else Sweep(folder)
-        return _enter(laid, rules, settings, sweep, how, watch)
+        return _enter(laid, rules, settings=settings, sweep=sweep, how=how, watch=watch)
 
 
 def _lay_out(experiment: Experiment) -> Layout:
@@ -133,6 +139,7 @@ def _lay_out(experiment: Experiment) -> Layout:
 def _enter(
     laid: Layout,
     rules: Rules,
+    *,
     settings: Settings,
     sweep: Sweep | None,
     how: How,
@@ -147,7 +154,7 @@ def _enter(
         sizes, blocks = tuple(saved["chunk"]), tuple(saved["block"])
         known = {"length": saved["length"][0], "row": saved["row"][0]}
         schedule = schedule._replace(**known, sizes=sizes, blocks=blocks)
-    population = Population(laid, rules, schedule, settings, sweep, watch)
+    population = Population(laid, rules, schedule, settings=settings, sweep=sweep, watch=watch)
     if saved is not None:
         population.load()
     if sweep is not None and sweep.finished():
@@ -183,6 +190,7 @@ class Population:
         laid: Layout,
         rules: Rules,
         schedule: Schedule,
+        *,
         settings: Settings,
         sweep: Sweep | None,
         watch: Watch,
@@ -226,8 +234,13 @@ class Population:
         sizes = {"chunk": [size], "block": [block], "length": [self.schedule.length]}
         sizes["row"] = [self.schedule.row]
         saved = sizes if known else None  # otherwise chosen, as in the schedule
-        how = {"checkpoints": self.sweep is not None, "saved": saved, "watch": self.watch}
-        made = make_plan(self._layout(), self.settings, **how)
+        made = make_plan(
+            self._layout(),
+            self.settings,
+            checkpoints=self.sweep is not None,
+            saved=saved,
+            watch=self.watch,
+        )
         if made.groups[0].chunk != size:
             raise ValueError(
                 f"a population is trained at once: {size} members, but {made.groups[0].chunk} fit "
@@ -254,7 +267,13 @@ class Population:
                     files.write_json(record, cohort.record())
                 self._phase(stop)
         parts = [phase.curves() for phase in self.phases]
-        found = dataset(self.laid, self.schedule, self.cohorts, parts, self.compile_seconds)
+        found = dataset(
+            self.laid,
+            self.schedule,
+            self.cohorts,
+            parts=parts,
+            compile_seconds=self.compile_seconds,
+        )
         if self.sweep is not None:
             self.sweep.write_curves(found)
         return self.result(found)
@@ -268,7 +287,7 @@ class Population:
         """Train the current phase to its end."""
         made, phase = self.plan(), self.phases[-1]
         watch = self.watch._replace(on_segment=self._told(self.watch.on_segment))
-        training = Training(self._layout(), made, ((phase,),), self.settings, watch)
+        training = Training(self._layout(), made, ((phase,),), settings=self.settings, watch=watch)
         training.one(0, 0, stop, phase.until)
         if len(self.phases) > 1:  # from now on this phase has its own states
             self.phases[-2].inner.drop_states()
@@ -276,7 +295,7 @@ class Population:
     def _decide(self) -> Cohort:
         """Decide the cohort after the current one, from its stored curves."""
         rung, before, found = len(self.cohorts), self.cohorts[-1], self._standing()
-        selection = decide(self.laid, self.rules, rung, found.told, before.hypers)
+        selection = decide(self.laid, self.rules, rung, scores=found.told, hypers=before.hypers)
         if len(selection.source) != self.schedule.counts[rung]:
             raise ValueError(
                 f"select: how many go on must not depend on scores, got {len(selection.source)} "

@@ -41,17 +41,21 @@ def stored_population(
     told = files.read_json(sweep.path / "sweep.json")["identity"]["population"]
     sizes = sweep.open(identity or {"sweep": laid.identity(), "population": told})
     edges = (0, *told["rungs, in updates"], laid.groups[0].updates)
-    window, counts = told["window, in updates"], told["configurations"]
-    known = sizes["length"][0], edges, window, counts, sizes["chunk"], sizes["block"]
-    schedule = Schedule(*known, laid.groups[0].per_update, sizes["row"][0])
+    schedule = Schedule(
+        length=sizes["length"][0],
+        edges=edges,
+        window=told["window, in updates"],
+        counts=told["configurations"],
+        sizes=sizes["chunk"],
+        blocks=sizes["block"],
+        per_update=laid.groups[0].per_update,
+        row=sizes["row"][0],
+    )
     phases = _phases(laid, sweep, schedule)
-    cohorts = [phase.cohort for phase in phases]
-    kept = schedule.sizes[len(phases) - 1], ((phases[-1],),)
-    last = lay_out_cohort(laid, cohorts[-1]), (kept[0],), kept[1]
-    if sweep.finished():
-        return Stored(Result(sweep.curves(), *last), 1.0)
-    found, done = _so_far(laid, schedule, phases)
-    return Stored(Result(found, *last), done)
+    size, last = schedule.sizes[len(phases) - 1], lay_out_cohort(laid, phases[-1].cohort)
+    finished = sweep.finished()
+    found, done = (sweep.curves(), 1.0) if finished else _so_far(laid, schedule, phases)
+    return Stored(Result(found, last, (size,), ((phases[-1],),)), done)
 
 
 def _so_far(
@@ -64,7 +68,8 @@ def _so_far(
     )
     group = laid.groups[0]._replace(updates=edges[count])
     cohorts, parts = [phase.cohort for phase in phases], [_rows(phase) for phase in phases]
-    found = dataset(laid._replace(groups=(group,)), begun, cohorts, parts, float("nan"))
+    shorter = laid._replace(groups=(group,))
+    found = dataset(shorter, begun, cohorts, parts=parts, compile_seconds=float("nan"))
     measured = int(np.flatnonzero(np.isfinite(found["steps_per_second"].values))[-1]) + 1
     ends = np.minimum(edges[1:], measured * schedule.row)
     work = np.asarray(schedule.counts) * np.stack([np.diff(edges), np.diff([0, *ends])])

@@ -58,7 +58,8 @@ def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> 
     figure = _figure(HEIGHT + 30 + ENTRY * len(lines))
     for number, one in lines:
         steps, values = binned(one.curves, metric)
-        _curve(figure, number, line_name(one), steps, *estimate(values))
+        value, low, high = estimate(values)
+        _curve(figure, number, line_name(one), steps=steps, value=value, low=low, high=high)
     label = axis_label(lines[0][1].curves[metric].attrs, metric)
     figure.update_yaxes(title=in_plotly(label))
     figure.update_layout(showlegend=True)
@@ -74,8 +75,9 @@ def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figu
         steps, values = binned(one.curves, metric)
         known = np.isfinite(values).any(axis=0)
         if known.any():
-            quartiles = np.nanpercentile(values[:, known], (50, 25, 75), axis=0)
-            _curve(figure, number, line_name(one), steps[known], *quartiles)
+            value, low, high = np.nanpercentile(values[:, known], (50, 25, 75), axis=0)
+            name, at = line_name(one), steps[known]
+            _curve(figure, number, name, steps=at, value=value, low=low, high=high)
     return figure if figure.data else None
 
 
@@ -110,7 +112,7 @@ def sensitivity(view: View, name: str, label: str) -> "Figure":
         (others, OTHERS if joined else LINE, "markers"),
         (chosen, LINE, "lines+markers"),
     ):
-        _scores(figure, scores, name, scale, colour, mode)
+        _scores(figure, scores, name, scale=scale, colour=colour, mode=mode)
     ring = {"symbol": "circle-open", "size": 15, "color": LINE, "line": {"width": 2}}
     at = [scale.place(view.centre.settings[name])]
     figure.add_scatter(x=at, y=[view.centre.value], mode="markers", marker=ring, hoverinfo="skip")
@@ -149,6 +151,7 @@ def _curve(
     figure: "Figure",
     number: int,
     name: str,
+    *,
     steps: np.ndarray,
     value: np.ndarray,
     low: np.ndarray,

@@ -48,7 +48,7 @@ def layer_maps(curves: Any, metric: str = "dormant_0.1", path: str | Path | None
         axes = figure.subplots(len(maps), 1, squeeze=False)[:, 0]
         unit = axis_label(found[0].curves[metric].attrs, metric)
         for ax, one, (layers, steps, values) in zip(axes, found, maps, strict=True):
-            heat_map(ax, layers, steps, values, unit, ends)
+            heat_map(ax, layers, at=steps, values=values, unit=unit, ends=ends)
             ax.set_title(": ".join(part for part in (one.environment, line_name(one)) if part))
         axes[-1].set_xlabel("environment steps")
         save(figure, path)
@@ -66,6 +66,7 @@ def by_layer(curves: Any, metric: str) -> tuple[list[str], np.ndarray, np.ndarra
 def heat_map(
     ax: Axes,
     rows: Sequence[str],
+    *,
     at: np.ndarray,
     values: np.ndarray,
     unit: str,

@@ -100,8 +100,8 @@ def _intervals(ax: Axes, panel: Intervals) -> None:
     if panel.against is not None:
         ax.axvline(panel.against, color=MARK, linewidth=1, linestyle="--")
         if panel.smallest:
-            ends = panel.against - panel.smallest, panel.against + panel.smallest
-            ax.axvspan(*ends, color="#f0f0f0", linewidth=0)
+            low, high = panel.against - panel.smallest, panel.against + panel.smallest
+            ax.axvspan(low, high, color="#f0f0f0", linewidth=0)
     for y, one in enumerate(panel.rows):
         ax.plot([one.low, one.high], [y, y], color=COLOURS[0])
         ax.plot(one.value, y, "o", color=COLOURS[0], markersize=5)
@@ -114,8 +114,14 @@ def _intervals(ax: Axes, panel: Intervals) -> None:
 
 
 def _heat(ax: Axes, panel: Heat) -> None:
-    heat_map(ax, panel.rows, np.asarray(panel.at), np.asarray(panel.values), panel.unit,
-             (panel.low, panel.high))  # fmt: skip
+    heat_map(
+        ax,
+        panel.rows,
+        at=np.asarray(panel.at),
+        values=np.asarray(panel.values),
+        unit=panel.unit,
+        ends=(panel.low, panel.high),
+    )
     ax.set_xlabel(panel.x)
 
 

@@ -23,6 +23,7 @@ compiled, except one for each shape of a statistic of your own.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 from scipy import special
@@ -38,7 +39,7 @@ from purejaxrl_suite.stats.resample import (
     whole_rows,
     within_columns,
 )
-from purejaxrl_suite.stats.weighted import Difference, by_column, range_of
+from purejaxrl_suite.stats.weighted import Difference, Measure, by_column, range_of
 
 Numbers = Any
 """f32[...], of numpy or jax."""
@@ -97,7 +98,15 @@ def estimate(
         True
     """
     groups = ((_seeds_first("scores", scores),),)
-    return Estimate(*_bootstrap(key, groups, statistic, confidence, resamples, _OURS)[:3])
+    found = _bootstrap(
+        key,
+        groups,
+        statistic=statistic,
+        confidence=confidence,
+        resamples=resamples,
+        method=_OURS,
+    )
+    return Estimate(found.value, found.low, found.high)
 
 
 def rliable_estimate(
@@ -113,7 +122,15 @@ def rliable_estimate(
     narrow if one run plays all tasks. Arguments, result and errors are those of `estimate`.
     """
     groups = ((_seeds_first("scores", scores),),)
-    return Estimate(*_bootstrap(key, groups, statistic, confidence, resamples, _RLIABLES)[:3])
+    found = _bootstrap(
+        key,
+        groups,
+        statistic=statistic,
+        confidence=confidence,
+        resamples=resamples,
+        method=_RLIABLES,
+    )
+    return Estimate(found.value, found.low, found.high)
 
 
 def sample_efficiency(
@@ -142,8 +159,9 @@ def sample_efficiency(
     if np.ndim(curves) < 2:
         raise ValueError(f"curves: expected [S, ..., T], got {np.shape(curves)}")
     steps = np.moveaxis(_seeds_first("curves", curves), -1, 0)
-    found = [estimate(key, each, statistic, confidence, resamples) for each in steps]
-    return Estimate(*(np.stack(part, axis=-1) for part in zip(*found, strict=True)))
+    how: Any = {"statistic": statistic, "confidence": confidence, "resamples": resamples}
+    found = [estimate(key, each, **how) for each in steps]
+    return jax.tree.map(lambda *parts: np.stack(parts, axis=-1), *found)
 
 
 def difference(
@@ -210,7 +228,14 @@ def compare(
             `estimate`.
     """
     groups = _arms(x, y, paired)
-    return _bootstrap(key, groups, comparison, confidence, resamples, _OURS)
+    return _bootstrap(
+        key,
+        groups,
+        statistic=comparison,
+        confidence=confidence,
+        resamples=resamples,
+        method=_OURS,
+    )
 
 
 def rliable_compare(
@@ -226,7 +251,14 @@ def rliable_compare(
     Arguments, result and errors are those of `compare`.
     """
     groups = _arms(x, y, paired=False)
-    return _bootstrap(key, groups, comparison, confidence, resamples, _RLIABLES)
+    return _bootstrap(
+        key,
+        groups,
+        statistic=comparison,
+        confidence=confidence,
+        resamples=resamples,
+        method=_RLIABLES,
+    )
 
 
 def fewest_seeds(scores: ArrayLike) -> int:
@@ -287,7 +319,8 @@ _RLIABLES = _Method(within_columns, False, _percentiles)
 def _bootstrap(
     key: Key,
     groups: Sequence[Arms],
-    statistic: Callable[..., Any],
+    *,
+    statistic: Measure,
     confidence: float,
     resamples: int,
     method: _Method,
@@ -322,7 +355,7 @@ def _bootstrap(
 
 class _Question(NamedTuple):
     key: Key
-    statistic: Callable[..., Any]
+    statistic: Measure
     tail: float
     resamples: int
     method: _Method
@@ -330,15 +363,21 @@ class _Question(NamedTuple):
 
 def _answer(question: _Question, groups: Sequence[Arms], tasks: tuple[int, ...]) -> Effect:
     """Estimate the statistic of all columns together, or of columns that miss the same seeds."""
-    key, statistic, tail, resamples, method = question
-    seeds = _fewest(groups)
+    statistic, method, seeds = question.statistic, question.method, _fewest(groups)
     groups = [_without_empty_rows(arms) for arms in groups]
     found = resampled(
-        key, groups, statistic, resamples, method.draw, exact=method.exact, tasks=tasks
+        question.key,
+        groups,
+        statistic=statistic,
+        resamples=question.resamples,
+        draw=method.draw,
+        exact=method.exact,
+        tasks=tasks,
     )
     low, high = np.nan, np.nan
     if min(len(arms[0]) for arms in groups) > 1:
-        low, high = np.clip(method.ends(found, tail, int(seeds)), *range_of(statistic))
+        lowest, highest = range_of(statistic)
+        low, high = np.clip(method.ends(found, question.tail, int(seeds)), lowest, highest)
     value, low, high = (np.asarray(x, np.float32) for x in (found.value, low, high))
     low, high = np.minimum(low, value), np.maximum(high, value)  # NaN where either is
     return Effect(value, low, high, seeds)

@@ -128,8 +128,8 @@ def curves(
     counted = [x is not None for x in episodes]
     if any(counted) != all(counted):
         raise ValueError(f"datasets: {metric!r} is a mean over episodes in some of them only")
-    both = _padded(values, axis=-2), _padded(episodes, axis=-2) if all(counted) else None
-    return LearningCurves(steps[0], *both)
+    padded = _padded(episodes, axis=-2) if all(counted) else None
+    return LearningCurves(steps[0], _padded(values, axis=-2), padded)
 
 
 def _curve(dataset: Any, metric: str, complete: bool) -> LearningCurves:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core.types import Key
-from purejaxrl_suite.stats.weighted import form_of
+from purejaxrl_suite.stats.weighted import Measure, form_of
 
 CHUNK = 2**16
 """Scores that are resampled at once, whatever the number of resamples, to fit into caches."""
@@ -52,10 +52,10 @@ def within_columns(random: np.random.Generator, arm: np.ndarray, resamples: int)
 def resampled(
     key: Key,
     groups: Sequence[Arms],
-    statistic: Callable[..., Any],
+    *,
+    statistic: Measure,
     resamples: int,
     draw: Draw,
-    *,
     exact: bool,
     tasks: tuple[int, ...],
 ) -> Resampled:
@@ -87,9 +87,7 @@ Evaluate = Callable[[list[np.ndarray]], np.ndarray]
 """Drawn rows of each group -> the statistic [B, ...]."""
 
 
-def _weighted(
-    groups: Sequence[Arms], statistic: Callable[..., Any], exact: bool
-) -> Evaluate | None:
+def _weighted(groups: Sequence[Arms], statistic: Measure, exact: bool) -> Evaluate | None:
     form = form_of(statistic, whole=not exact)
     if form is None:
         return None
@@ -103,7 +101,7 @@ def _weighted(
 
 
 def _copied(
-    groups: Sequence[Arms], statistic: Callable[..., Any], batch: int, tasks: tuple[int, ...]
+    groups: Sequence[Arms], statistic: Measure, batch: int, tasks: tuple[int, ...]
 ) -> Evaluate:
     """Make the evaluation of any statistic, compiled once for chunks of `batch` resamples.
 
@@ -124,7 +122,7 @@ def _copied(
 
 
 @lru_cache(maxsize=256)
-def _batched(statistic: Callable[..., Any]) -> Callable[..., jax.Array]:
+def _batched(statistic: Measure) -> Measure:
     return jax.jit(jax.vmap(statistic))
 
 

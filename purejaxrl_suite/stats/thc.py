@@ -127,7 +127,7 @@ def consistency_interval(
         THC with its interval.
     """
     _check("scores", np.shape(scores)[1:])
-    return estimate(key, scores, _thc, confidence, resamples)
+    return estimate(key, scores, statistic=_thc, confidence=confidence, resamples=resamples)
 
 
 def consistency_null(key: Key, ranks: ArrayLike, shuffles: int = 9999) -> Null:

@@ -96,8 +96,8 @@ def _page(key: Key, scores: Array, permutations: int) -> Trend:
     variance = spread * jnp.sum(jnp.square(ranks)) / 4 / (settings - 1)
     excess = found / 4
     statistic = excess + count * (settings * (settings + 1) ** 2 / 4)
-    p_permutation = _permuted(key, shuffled, found, permutations, ranks.size)
-    return _trend(statistic, excess, count * spread, variance, p_permutation)
+    p = _permuted(key, shuffled, found, permutations=permutations, size=ranks.size)
+    return _trend(statistic, excess, most=count * spread, variance=variance, p_permutation=p)
 
 
 def jonckheere(key: Key, scores: ArrayLike, permutations: int = 9999) -> Trend:
@@ -151,9 +151,10 @@ def _jonckheere(key: Key, scores: Array, permutations: int) -> Trend:
     sizes = jnp.sum(group, axis=0)
     pairs = (jnp.square(jnp.sum(sizes)) - jnp.sum(jnp.square(sizes))) // 2
     found = twice_wins(group)
-    p_permutation = _permuted(key, shuffled, found, permutations, group.size)
+    p = _permuted(key, shuffled, found, permutations=permutations, size=group.size)
     variance = _jonckheere_variance(sizes, jnp.where(valid, right - left, 1))
-    return _trend(found / 2, (found - pairs) / 2, pairs / 2, variance, p_permutation)
+    excess = (found - pairs) / 2
+    return _trend(found / 2, excess, most=pairs / 2, variance=variance, p_permutation=p)
 
 
 def _jonckheere_variance(sizes: Array, ties: Array) -> Array:
@@ -185,17 +186,23 @@ def _jonckheere_variance(sizes: Array, ties: Array) -> Array:
 
 
 def _trend(
-    statistic: Array, excess: Array, most: Array, variance: Array, p_permutation: Array
+    statistic: Array, excess: Array, *, most: Array, variance: Array, p_permutation: Array
 ) -> Trend:
     """Make a Trend from the statistic's excess over its mean and its largest excess; NaN if 0."""
     z = jnp.where(variance > 0, excess / jnp.sqrt(jnp.maximum(variance, 1e-30)), 0.0)
     effect = excess / jnp.where(most > 0, most, 1.0)
-    found = statistic, effect, z, jax.scipy.stats.norm.sf(z), p_permutation
-    return Trend(*(jnp.where(most > 0, x, jnp.nan) for x in found))
+    found = Trend(
+        statistic=statistic,
+        effect=effect,
+        z=z,
+        p_normal=jax.scipy.stats.norm.sf(z),
+        p_permutation=p_permutation,
+    )
+    return jax.tree.map(lambda x: jnp.where(most > 0, x, jnp.nan), found)
 
 
 def _permuted(
-    key: Key, draw: Callable[[Key], Array], found: Array, permutations: int, size: int
+    key: Key, draw: Callable[[Key], Array], found: Array, *, permutations: int, size: int
 ) -> Array:
     batch = max(1, min(permutations, CHUNK // size))
     drawn = jax.lax.map(draw, jax.random.split(key, permutations), batch_size=batch)

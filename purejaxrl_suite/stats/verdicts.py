@@ -215,8 +215,13 @@ def _seeds_until(
     def decided(more: int) -> bool:
         width = _student(more, 0.05) / math.sqrt(more - 1)
         shrink = width / (_student(seeds, 0.05) / math.sqrt(seeds - 1))
-        ends = value - shrink * (value - low), value + shrink * (high - value)
-        return judge(Effect(value, *ends, more), smallest) is not Verdict.INCONCLUSIVE
+        nearer = Effect(
+            value=value,
+            low=value - shrink * (value - low),
+            high=value + shrink * (high - value),
+            seeds=more,
+        )
+        return judge(nearer, smallest) is not Verdict.INCONCLUSIVE
 
     if seeds < 2 or math.isnan(low + high) or not decided(MOST_SEEDS):
         return None

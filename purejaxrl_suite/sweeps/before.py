@@ -34,7 +34,7 @@ class Before(NamedTuple):
     states: Callable[[np.ndarray], Run] | None = None
 
 
-def begun(before: Before, seeds: np.ndarray, rows: np.ndarray, fresh: Run, sharding: Any) -> Run:
+def begun(before: Before, seeds: np.ndarray, *, rows: np.ndarray, fresh: Run) -> Run:
     """States, like the fresh ones, with which members go on from those of the stage before.
 
     rows: which members of their group they are.
@@ -45,4 +45,4 @@ def begun(before: Before, seeds: np.ndarray, rows: np.ndarray, fresh: Run, shard
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 2**31 + 1))(seeds)
     found = jax.tree.map(jnp.asarray, before.states(rows))
     made = jax.jit(jax.vmap(before.begin))(keys, found, fresh)
-    return jax.device_put(tree.strong(made), sharding)
+    return tree.strong(made)

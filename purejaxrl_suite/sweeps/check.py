@@ -61,7 +61,7 @@ Named = tuple[list[tuple[str, Any]], dict[str, list[str]]]
 def seeds(given: Any) -> Sequence[int]:
     """The seeds themselves: 0 .. n - 1 for a number."""
     if isinstance(given, list | tuple | range) or getattr(given, "ndim", 0):
-        return integers("seeds", given, 0, 2**32 - 1, SEEDS)
+        return integers("seeds", given, low=0, high=2**32 - 1, expected=SEEDS)
     try:
         return range(integer("seeds", given, 1, 2**32))
     except ValueError:
@@ -273,8 +273,9 @@ def outputs(agent: Agent) -> None:
         hypers = jax.tree.map(jnp.float32, agent.hypers)
         state, memory = agent.init(key, hypers), agent.memory(n)
         _, action, _ = agent.act(agent.noise(key, n), hypers, state, memory, obs, True)
-        known = hypers, state, memory, obs
-        return action, None if agent.estimate is None else agent.estimate(*known, None)
+        if agent.estimate is None:
+            return action, None
+        return action, agent.estimate(hypers, state, memory, obs, None)
 
     try:
         action, told = jax.eval_shape(ask, key, obs)

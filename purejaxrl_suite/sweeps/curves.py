@@ -139,7 +139,8 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
     environments = {group.env.name: group.env for group in laid.groups}
     over = {name: count for env in environments.values() for name, count in counts(env).items()}
     made = [
-        _one_group(laid, *both, over) for both in zip(laid.groups, gathered.groups, strict=True)
+        _one_group(laid, group, rows, over)
+        for group, rows in zip(laid.groups, gathered.groups, strict=True)
     ]
     curves = join(laid, made)
     agents = dict.fromkeys(group.agent.name for group in laid.groups)

@@ -46,8 +46,15 @@ def make_plan(
         stored = {name: sizes[number] for name, sizes in (saved or {}).items()}
         groups.append(_plan_group(group, settings, limit, stored, checkpoints=checkpoints))
     seconds = time.perf_counter() - began
-    sizes = laid.configurations, len(laid.seeds)
-    return Plan(tuple(groups), *sizes, curves.device(), limit, laid.steps, seconds)
+    return Plan(
+        groups=tuple(groups),
+        configurations=laid.configurations,
+        seeds=len(laid.seeds),
+        devices=curves.device(),
+        limit=limit,
+        steps=laid.steps,
+        compile_seconds=seconds,
+    )
 
 
 def _plan_group(
@@ -119,13 +126,14 @@ def execute(
     """
     how = How(resuming, overwrite, settings.accept_changes)
     with claimed(folder):
-        return _execute(laid, settings, folder, how, record or {}, watch)
+        return _execute(laid, settings, folder, how=how, record=record or {}, watch=watch)
 
 
 def _execute(
     laid: Layout,
     settings: Settings,
     folder: Path | None,
+    *,
     how: How,
     record: Mapping[str, Any],
     watch: Watch,
@@ -152,21 +160,17 @@ def _execute(
         begin(sweep, identity, sizes_of(made), told, replaces=entered.replaces)
     if first:
         _meet("the sweep is planned")
-    return _carry_out(laid, made, sweep, settings, watch)
+    return _carry_out(laid, made, sweep, settings=settings, watch=watch)
 
 
 def _carry_out(
-    laid: Layout,
-    made: Plan,
-    sweep: Sweep | None,
-    settings: Settings,
-    watch: Watch,
+    laid: Layout, made: Plan, sweep: Sweep | None, *, settings: Settings, watch: Watch
 ) -> Result:
     """Train what is not trained yet, and join the curves."""
     sizes = [group.chunk for group in made.groups]
     rows = [group.program.row for group in made.groups]
-    chunks = chunks_of(laid, sizes, rows, sweep, settings.keep)
-    training = Training(laid, made, chunks, settings, watch)
+    chunks = chunks_of(laid, sizes, rows, sweep, keep=settings.keep)
+    training = Training(laid, made, chunks, settings=settings, watch=watch)
     training.all()
     _meet("all chunks are trained")
     found = training.dataset()

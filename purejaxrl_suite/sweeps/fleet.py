@@ -213,8 +213,17 @@ def compile_fleet(
     start, go = start.compile(), go.compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
-    sizes = len(members.seeds), length, row, block
-    return Program(start, go, *sizes, sharding, peak, size // mesh.size)
+    return Program(
+        init=start,
+        train=go,
+        size=len(members.seeds),
+        length=length,
+        row=row,
+        block=block,
+        sharding=sharding,
+        bytes=peak,
+        state_bytes=size // mesh.size,
+    )
 
 
 def _bytes(tree: PyTree) -> int:
@@ -258,19 +267,21 @@ def segments(
     program: Program,
     members: Members,
     run: Run,
-    clock: tuple[int, int, int],
+    *,
+    start: int,
+    until: int,
+    updates: int,
     wanted: Callable[[int], bool],
     halt: Callable[[], int] = lambda: 0,
 ) -> Iterator[Segment]:
     """Train segment by segment; consumes `run`.
 
-    clock: (first update, update to stop before, updates of the whole training). wanted: update ->
-    whether the state after it is to be copied to the host. The next segment is already running
-    while the caller works on one. `halt` is asked after each segment: not 0 makes it the last, and
-    its state is copied.
+    start, until: the first update, and that to stop before, of `updates` of the whole training.
+    wanted: update -> whether the state after it is to be copied to the host. The next segment is
+    already running while the caller works on one. `halt` is asked after each segment: not 0 makes
+    it the last, and its state is copied.
     """
     arguments = members.seeds, members.hypers, _placed(program, members)
-    start, until, updates = clock
 
     def advance(run: Run, start: int) -> Any:
         return program.train(*arguments, run, Clock(np.int32(start), np.int32(updates)))
@@ -287,5 +298,12 @@ def segments(
         copy = tree.to_host(run) if last or wanted(stop) else None
         ended = time.perf_counter()
         pending = advance(run, stop) if stop < until and not last else None
-        yield Segment(start, stop, copy, rows, finite, ended - began)
+        yield Segment(
+            start=start,
+            stop=stop,
+            run=copy,
+            history=rows,
+            finite=finite,
+            seconds=ended - began,
+        )
         start, began = stop, ended

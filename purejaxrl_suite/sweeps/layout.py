@@ -130,13 +130,22 @@ def lay_out(experiment: Experiment) -> Layout:
         updates = check.steps(agent, experiment.steps)
         check.room(points.count * hypers.count, seeds, updates)
         members = _members(agent, points, hypers, seeds)
-        groups.append(_group(experiment, choice, agent, source, members, updates))
+        made = _group(
+            experiment, choice, agent=agent, source=source, members=members, updates=updates
+        )
+        groups.append(made)
         if choice.network is not None or not declared:  # else it has the network of its own
             check.outputs(agent)
     traced, traced_along = _traced(_env_points(experiment.env_params, choices[0].env), hypers)
     _check_names(static, traced, along | traced_along)
-    over = static, traced, along | traced_along
-    return Layout(tuple(groups), *over, tuple(seeds), experiment.steps)
+    return Layout(
+        groups=tuple(groups),
+        static=static,
+        traced=traced,
+        along=along | traced_along,
+        seeds=tuple(seeds),
+        steps=experiment.steps,
+    )
 
 
 def _choices(
@@ -155,7 +164,7 @@ def _choices(
         labels = {"environment": env.name, "network": name, "intervention": what} | settings
         network = _network(name, build, env, declared.get("network", object))
         here = {axis: labels[axis] for axis in static}
-        made.append(Choice(here, env, config, network, done))
+        made.append(Choice(labels=here, env=env, config=config, network=network, intervention=done))
     return made, static, along
 
 
@@ -166,6 +175,7 @@ def _build(builder: Builder, choice: Choice, hypers: Any, env: Environment) -> A
 def _group(
     experiment: Experiment,
     choice: Choice,
+    *,
     agent: Agent,
     source: Source,
     members: Members,
@@ -173,13 +183,21 @@ def _group(
 ) -> Group:
     """The group of an agent that is built, with all of its members, whose data are parameters."""
     evaluate_every, measure_every = experiment.evaluate_every, experiment.measure_every
-    how: Any = {
-        "intervention": observed(choice.intervention, experiment.metrics, measure_every),
-        "evaluation": check.evaluation(evaluate_every, choice.env, members.data),
-    }
-    made = choice.labels, choice.config, agent, choice.env, with_source(members, source), updates
-    train = make_train(agent, source, **how)
-    return Group(*made, source, train, reset_pool=experiment.reset_pool, **how)
+    intervention = observed(choice.intervention, experiment.metrics, measure_every)
+    evaluation = check.evaluation(evaluate_every, choice.env, members.data)
+    return Group(
+        labels=choice.labels,
+        config=choice.config,
+        agent=agent,
+        env=choice.env,
+        members=with_source(members, source),
+        updates=updates,
+        source=source,
+        train=make_train(agent, source, intervention=intervention, evaluation=evaluation),
+        reset_pool=experiment.reset_pool,
+        intervention=intervention,
+        evaluation=evaluation,
+    )
 
 
 def with_source(members: Members, source: Source) -> Members:

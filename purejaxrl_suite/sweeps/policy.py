@@ -199,4 +199,4 @@ def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
     params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, env.params))
     like = {"state": state, "hypers": hypers, "env_params": params}
     program = partial(_program, agent, env)
-    return Policy(agent, env, **saved.read(path, _kind(agent, env), like, program))
+    return Policy(agent=agent, env=env, **saved.read(path, _kind(agent, env), like, program))

@@ -54,8 +54,14 @@ def layout_of(record: Mapping[str, Any], parts: Parts, *, acting: bool = True) -
     """
     groups = tuple(_group(known, record, parts, acting) for known in record["groups"])
     along = {name: (axis, values) for name, (axis, values) in record["values on axes"].items()}
-    axes = record["static axes"], record["traced axes"], along
-    return Layout(groups, *axes, tuple(record["seeds"]), record["steps"])
+    return Layout(
+        groups=groups,
+        static=record["static axes"],
+        traced=record["traced axes"],
+        along=along,
+        seeds=tuple(record["seeds"]),
+        steps=record["steps"],
+    )
 
 
 def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) -> Group:
@@ -68,15 +74,22 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
     agent, source = built_for(_source(known, parts.source), build, env)
     if acting:
         _check_network(structure(agent, env)["parameters"], known["parameters"])
-    pool, intervention = known["reset_pool"], parts.intervention(known)
-    told = known["evaluation"]
+    intervention, told = parts.intervention(known), known["evaluation"]
     evaluation = None if told is None else Evaluating(**told)
-    how: Any = {"intervention": intervention, "evaluation": evaluation}
-    train = make_train(agent, source, **how)
-    members = with_source(_members(known, record, agent, env), source)
-    made = known["labels"], config, agent, env, members, known["updates"]
-    before = Before(known["before"]) if "before" in known else None
-    return Group(*made, source, train, reset_pool=pool, before=before, **how)
+    return Group(
+        labels=known["labels"],
+        config=config,
+        agent=agent,
+        env=env,
+        members=with_source(_members(known, record, agent, env), source),
+        updates=known["updates"],
+        source=source,
+        train=make_train(agent, source, intervention=intervention, evaluation=evaluation),
+        reset_pool=known["reset_pool"],
+        intervention=intervention,
+        evaluation=evaluation,
+        before=Before(known["before"]) if "before" in known else None,
+    )
 
 
 def _source(known: Known, made_by: MakesSource | None) -> MakesSource:
@@ -140,8 +153,10 @@ def _members(known: Known, record: Mapping[str, Any], agent: Agent, env: Environ
     params, varied = [], []
     for name, own, told in _leaves("env_params", env.params, known["env_params"]):
         varied.append(name.partition(".")[0] in names)
-        many = count, repeat
-        params.append(_column(name, own, told, *many) if varied[-1] else _param(name, own, told))
+        if varied[-1]:
+            params.append(np.repeat(_column(name, own, told, count), repeat, axis=0))
+        else:
+            params.append(_param(name, own, told))
     made = jax.tree.structure(env.params)
     return Members(
         np.tile(np.asarray(seeds, np.uint32), count),
@@ -178,9 +193,9 @@ def _value(name: str, told: Any, own: Any) -> Any:
         raise ValueError(f"env_params.{name}: it is {what}: pass env= with these params") from None
 
 
-def _column(name: str, own: Any, told: Any, count: int, repeat: int) -> np.ndarray:
-    """A parameter that varies, of all members: one value for each of `count` configurations."""
+def _column(name: str, own: Any, told: Any, count: int) -> np.ndarray:
+    """A parameter that varies: one value for each of `count` configurations."""
     several = isinstance(told, list) and np.ndim(told) > np.ndim(own)
     values = told if several else [told] * count
     rows = [np.asarray(check.like(f"env_params.{name}", _value(name, x, own), own)) for x in values]
-    return np.repeat(np.stack(rows), repeat, axis=0)
+    return np.stack(rows)

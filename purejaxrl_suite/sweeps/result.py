@@ -94,7 +94,13 @@ class Result(NamedTuple):
         hypers = tree.index(found.members.hypers, member)
         # On the device, where it acts: else every call would take it there.
         state, hypers = jax.device_put((state, hypers))
-        return Policy(found.agent, found.env, state, hypers, found.params_of(member))
+        return Policy(
+            agent=found.agent,
+            env=found.env,
+            state=state,
+            hypers=hypers,
+            env_params=found.params_of(member),
+        )
 
     def evaluate(
         self,
@@ -113,7 +119,7 @@ class Result(NamedTuple):
         refuse(unknown)
         made = []
         for number, group in enumerate(self.layout.groups):
-            rows = self._evaluate(number, group, episodes, explore, steps)
+            rows = self._evaluate(number, group, episodes=episodes, explore=explore, steps=steps)
             variables = {
                 name: labelled.variable(self.layout, name, x, ("episode",))
                 for name, x in rows.items()
@@ -123,7 +129,7 @@ class Result(NamedTuple):
         return labelled.join(self.layout, made)
 
     def _evaluate(
-        self, number: int, group: Group, episodes: int, explore: bool, steps: int | None
+        self, number: int, group: Group, *, episodes: int, explore: bool, steps: int | None
     ) -> dict[str, np.ndarray]:
         """{name: [C * S, episodes]} of one group."""
         known = limits(group.env, group.env_params)

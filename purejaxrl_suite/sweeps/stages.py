@@ -111,7 +111,7 @@ def stages(
     members have none in the stage before, and where `begin` gives another structure than it should;
     else what `sweep` raises.
     """
-    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes)
+    settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     folder = choose(out, resume)
     chain = _lay_out(parts)
     if resume is not None and not (Path(resume) / RECORD).exists():
@@ -163,26 +163,29 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
             for env in {id(group.env): group.env for group in laid.groups}.values():
                 check_quickly(env)  # now, not when the stages before are trained
             function(f"{what}: begin", part.begin, 3, FORM)
-            laid = _after(what, part.begin, laid, *list(chain.items())[-1])
+            name_before, before = list(chain.items())[-1]
+            laid = _after(what, part.begin, laid, name=name_before, before=before)
         chain[name] = laid
     return chain
 
 
-def _after(what: str, begin: Begin, laid: Layout, name: str, before: Layout) -> Layout:
+def _after(what: str, begin: Begin, laid: Layout, *, name: str, before: Layout) -> Layout:
     """The layout, whose groups know what of the stage before they begin with."""
     identity = flat(before.identity())
     readable = {key: x for key, x in identity.items() if key.rpartition(".")[2] != PROGRAM}
     told = {"stage": name, "identity": files.checksum(readable)}
     groups = []
     for group in laid.groups:
-        of, rows = _rows(what, laid, group, name, before)
+        of, rows = _rows(what, laid, group, name=name, before=before)
         program = _traced(what, begin, group, before.groups[of])
-        groups.append(group._replace(before=Before({**told, PROGRAM: program}, begin, of, rows)))
+        told_of = {**told, PROGRAM: program}
+        goes_on = Before(told=told_of, begin=begin, group=of, rows=rows)
+        groups.append(group._replace(before=goes_on))
     return laid._replace(groups=tuple(groups))
 
 
 def _rows(
-    what: str, laid: Layout, group: Group, name: str, before: Layout
+    what: str, laid: Layout, group: Group, *, name: str, before: Layout
 ) -> tuple[int, np.ndarray]:
     """Which group of the stage before a group goes on from, and its member for each of its own."""
     here = {axis: [label(value)] for axis, value in group.labels.items()}
@@ -197,9 +200,9 @@ def _rows(
         known = [label(x) for x in labels]
         if axis not in here and len(known) > 1:
             raise ValueError(f"{what}: expected the axis {axis}, which stage {name!r} has: {known}")
-        places = [_place(what, axis, x, known, name) for x in here.get(axis, known)]
+        places = [_place(f"{what}: {axis}", x, known, name) for x in here.get(axis, known)]
         if axis in here:
-            _check_points(what, laid, name, before, axis)
+            _check_points(what, axis, laid, name=name, before=before)
         found[axis] = np.asarray(places)[at[axis] if axis in here else np.zeros(count, int)]
     seeds = {seed: i for i, seed in enumerate(before.seeds)}
     new = sorted(set(laid.seeds) - set(seeds))
@@ -212,12 +215,12 @@ def _rows(
     return int(of[0]), _index(before.traced, found, count) * len(seeds) + seed
 
 
-def _place(what: str, axis: str, value: Any, known: list[Any], name: str) -> int:
+def _place(what: str, value: Any, known: list[Any], name: str) -> int:
     """Where a label is among those of the stage before."""
     for place, one in enumerate(known):
         if _alike(one, value):
             return place
-    raise ValueError(f"{what}: {axis}={value!r}: expected one of {known} of {name!r}")
+    raise ValueError(f"{what}={value!r}: expected one of {known} of {name!r}")
 
 
 def _index(axes: Mapping[str, Any], found: Mapping[str, np.ndarray], count: int) -> np.ndarray:
@@ -341,7 +344,7 @@ def _alike(there: Any, here: Any) -> bool:
     return bool(np.float32(there) == np.float32(here)) if numbers else there == here
 
 
-def _check_points(what: str, laid: Layout, name: str, before: Layout, axis: str) -> None:
+def _check_points(what: str, axis: str, laid: Layout, *, name: str, before: Layout) -> None:
     """Raise ValueError where one label on an axis of both stages is another point."""
     labels = [[label(x) for x in {**one.static, **one.traced}[axis]] for one in (before, laid)]
     values = [
@@ -351,7 +354,7 @@ def _check_points(what: str, laid: Layout, name: str, before: Layout, axis: str)
     for field in dict.fromkeys((*values[0], *values[1])):
         for i, one in enumerate(labels[1]):
             there, here = (of.get(field) for of in values)
-            old = there and there[_place(what, axis, one, labels[0], name)]
+            old = there and there[_place(f"{what}: {axis}", one, labels[0], name)]
             new = here and here[i]
             if there is None or here is None or not _alike(old, new):
                 raise ValueError(

@@ -30,6 +30,7 @@ class Training:
         laid: Layout,
         made: Plan,
         chunks: tuple[tuple[Any, ...], ...],
+        *,
         settings: Settings,
         watch: Watch,
     ):
@@ -58,9 +59,17 @@ class Training:
         def due(update: int) -> bool:
             return update == end or (store.durable and update % every == 0)
 
-        clock = start, end, group.updates
         try:
-            for segment in segments(made.program, members, run, clock, due, stop):
+            for segment in segments(
+                made.program,
+                members,
+                run,
+                start=start,
+                until=end,
+                updates=group.updates,
+                wanted=due,
+                halt=stop,
+            ):
                 run = None  # donated
                 self._keep(g, k, segment)
                 if stop() and segment.run is not None:
@@ -97,7 +106,8 @@ class Training:
             return 0, fresh
         last = len(self.laid.groups[g].members.seeds) - 1
         rows = np.minimum(np.arange(k * program.size, (k + 1) * program.size), last)
-        return 0, begun(before, members.seeds, rows, fresh, program.sharding)
+        states = begun(before, members.seeds, rows=rows, fresh=fresh)
+        return 0, jax.device_put(states, program.sharding)
 
     def _progress(self, g: int, k: int, segment: Segment, steps: int) -> Progress:
         group, made = self.laid.groups[g], self.plan.groups[g]

@@ -42,8 +42,8 @@ def test_a_fleet_trains_whatever_is_a_train():
     members = fleet.Members(np.arange(3, dtype=np.uint32), Rate(rates), data, False)
     program = fleet.compile_fleet(train, members, length=2, block=3)
     run = program.init(members.seeds, members.hypers, members.data)
-    clock = 0, updates, updates
-    parts = list(fleet.segments(program, members, run, clock, lambda update: update == updates))
+    span = {"start": 0, "until": updates, "updates": updates}
+    parts = list(fleet.segments(program, members, run, **span, wanted=updates.__eq__))
     errors = np.concatenate([part.history["error"] for part in parts], axis=1)
     expected = -2.0 * (1.0 - rates[:2, None]) ** np.arange(updates)
     np.testing.assert_allclose(errors[:2], expected, 1e-6)

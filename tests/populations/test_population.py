@@ -98,11 +98,15 @@ def test_perturbed_whole_numbers_stay_whole():
     old = first_cohort(laid).hypers
     for factor, expected in ((0.8, 2), (1.25, 4)):  # of 3: 2.4 and 3.75
         select = population_based_training({"n_step": (1, 9)}, exploit=0.5, perturb=(factor,))
-        found = cohort.decide(laid, Rules(select, (1,), "r", 1, 0), 1, np.float32([0, 1]), old)
+        found = cohort.decide(
+            laid, Rules(select, (1,), "r", 1, 0), 1, scores=np.float32([0, 1]), hypers=old
+        )
         assert found.hypers["n_step"].tolist() == [expected, 3]
     select = population_based_training({"n_step": (1, 9)}, exploit=0.5, perturb=(2.0,))
     with pytest.raises(ValueError, match=r"at rung 1, hypers.n_step: .*max_n_step=4\], got 6"):
-        cohort.decide(laid, Rules(select, (1,), "r", 1, 0), 1, np.float32([0, 1]), old)
+        cohort.decide(
+            laid, Rules(select, (1,), "r", 1, 0), 1, scores=np.float32([0, 1]), hypers=old
+        )
 
 
 @pytest.mark.parametrize(
