@@ -237,8 +237,8 @@ def against_parameters(
             for n in group
         ]
         x = tuple(parameters(curves, name) for name in group)
-        ends = (tuple(float(one[i]) for one in found) for i in range(3))
-        lines.append(Line(label, x, *ends))
+        value, low, high = (tuple(float(one[i]) for one in found) for i in range(3))
+        lines.append(Line(label=label, x=x, value=value, low=low, high=high))
     return Lines(
         title, "parameters", UNITS[metric] if metric else SCORE, tuple(lines), logarithmic=True
     )

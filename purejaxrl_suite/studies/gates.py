@@ -42,7 +42,16 @@ def reaches(
         The gate.
     """
     measure = partial(worst_task, score=score)
-    return Gate(name, statement, (arm,), measure, MORE, bound, "normalized score", remedy)
+    return Gate(
+        name,
+        statement,
+        over=(arm,),
+        measure=measure,
+        direction=MORE,
+        bound=bound,
+        unit="normalized score",
+        remedy=remedy,
+    )
 
 
 def worst_task(key: Key, curves: Curves, score: Score) -> Effect:
@@ -71,7 +80,16 @@ def recycles(name: str, statement: str, arm: str, counter: str, bound: float, **
     """
     measure = partial(recycled, counter=counter, at=at)
     remedy = "longer runs, or networks that lose units"
-    return Gate(name, statement, (arm,), measure, MORE, bound, "units", remedy)
+    return Gate(
+        name,
+        statement,
+        over=(arm,),
+        measure=measure,
+        direction=MORE,
+        bound=bound,
+        unit="units",
+        remedy=remedy,
+    )
 
 
 def recycled(key: Key, curves: Curves, counter: str, at: dict[str, Any]) -> float:

@@ -194,7 +194,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
         found = {name: gain(name, "none")(key, treated) for name in names}
         label = "final score less that of none [normalized], 95 % interval"
         title = f"{agent.upper()}, LayerNorm and GELU"
-        panels.append(ranking(title, label, found, 0.0, 0.05))
+        panels.append(ranking(title, label, found=found, against=0.0, smallest=0.05))
     steps = "environment steps"
     alike = tuple(
         over_time(key, f"{agent}, {name}", curves[f"{agent}-relu"], f"jaccard_{name}")
@@ -247,23 +247,29 @@ def _gates(agent: str) -> tuple[Gate, ...]:
     """Make gates: an agent learns, its ReLUs fall silent, and ReGraMa recycles its units."""
     name, normed = agent.upper(), f"{agent}-norm"
     return (
-        reaches(f"{agent} learns", f"{name} with norms learns.", normed, LEARNT, untreated),
+        reaches(
+            f"{agent} learns",
+            f"{name} with norms learns.",
+            arm=normed,
+            bound=LEARNT,
+            score=untreated,
+        ),
         Gate(
             f"{agent} falls silent",
             f"ReLUs of {name} fall silent in nearly every member.",
-            (f"{agent}-relu",),
-            silent,
-            MORE,
-            0.9,
-            "share of members",
-            "longer runs, or a task on which units are lost",
+            over=(f"{agent}-relu",),
+            measure=silent,
+            direction=MORE,
+            bound=0.9,
+            unit="share of members",
+            remedy="longer runs, or a task on which units are lost",
         ),
         recycles(
             f"{agent} recycles",
             f"ReGraMa recycles units of {name}.",
-            normed,
-            "regrama_recycled",
-            5.0,
+            arm=normed,
+            counter="regrama_recycled",
+            bound=5.0,
             intervention="ReGraMa",
         ),
     )

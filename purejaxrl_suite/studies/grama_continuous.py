@@ -157,7 +157,9 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
         treated = curves[arm]
         names = [str(x) for x in treated["intervention"].values if x != "none"]
         found = {name: gain(name, "none")(key, treated) for name in names}
-        panels.append(ranking(title, "final score less that of none", found, 0.0, 0.05))
+        panels.append(
+            ranking(title, "final score less that of none", found=found, against=0.0, smallest=0.05)
+        )
     alike = tuple(
         over_time(key, name, curves["sac-relu"], f"jaccard_{name}") for name in ("text", "released")
     )
@@ -195,12 +197,12 @@ def _gates(agent: str, arm: str) -> tuple[Gate, Gate]:
         Gate(
             f"{agent} learns",
             f"{name} without treatment gains more than luck makes.",
-            (arm,),
-            learnt,
-            MORE,
-            2.0,
-            "standard deviations of seeds",
-            "more steps",
+            over=(arm,),
+            measure=learnt,
+            direction=MORE,
+            bound=2.0,
+            unit="standard deviations of seeds",
+            remedy="more steps",
         ),
         recycles(*treated, intervention="ReGraMa"),
     )
@@ -268,12 +270,12 @@ STUDY = Study(
         Gate(
             "falls silent",
             "ReLUs of SAC fall silent in nearly every member.",
-            ("sac-relu",),
-            silent,
-            MORE,
-            0.9,
-            "share of members",
-            "longer runs, or a task on which units are lost",
+            over=("sac-relu",),
+            measure=silent,
+            direction=MORE,
+            bound=0.9,
+            unit="share of members",
+            remedy="longer runs, or a task on which units are lost",
         ),
         *_gates("sac", "sac-bro"),
         *_gates("ppo", "ppo-norm"),

@@ -29,7 +29,15 @@ from purejaxrl_suite.stats.bootstrap import fewest_seeds
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.panels import Intervals, Lines, line, row
-from purejaxrl_suite.studies.protocol import MORE, Budget, Claim, Curves, Gate, Study
+from purejaxrl_suite.studies.protocol import (
+    MORE,
+    Budget,
+    Claim,
+    Compare,
+    Curves,
+    Gate,
+    Study,
+)
 from purejaxrl_suite.studies.scores import normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 
@@ -117,7 +125,7 @@ class Contrast(NamedTuple):
         return jnp.mean(transfer(scores, self.more) - transfer(scores, self.less))
 
 
-def contrast(more: int, less: int) -> Callable[..., Effect]:
+def contrast(more: int, less: int) -> Compare:
     """Make the effect: how much worse choices transfer along one axis than along another."""
 
     def effect(key: Key, *curves: Curves) -> Effect:
@@ -222,17 +230,23 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("ppo learns", "PPO learns every game with its defaults.", "ppo-long", 0.02, plain),
-        reaches("pqn learns", "So does PQN.", "pqn-long", 0.02, plain),
+        reaches(
+            "ppo learns",
+            "PPO learns every game with its defaults.",
+            arm="ppo-long",
+            bound=0.02,
+            score=plain,
+        ),
+        reaches("pqn learns", "So does PQN.", arm="pqn-long", bound=0.02, score=plain),
         Gate(
             "matters",
             "The learning rate matters: the default scores more than the largest (PPO).",
-            ("ppo-long",),
-            default_over_largest,
-            MORE,
-            0.02,
-            "normalized score",
-            "more steps",
+            over=("ppo-long",),
+            measure=default_over_largest,
+            direction=MORE,
+            bound=0.02,
+            unit="normalized score",
+            remedy="more steps",
         ),
     ),
     quick=Budget(minatar.THREE_GAMES[:2], 4, 4e4),

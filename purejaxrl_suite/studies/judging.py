@@ -32,17 +32,17 @@ def checked(gate: Gate, found: Any) -> Checked:
     value, low, high = map(float, found[:3] if isinstance(found, tuple) else (found,) * 3)
     passed = low > gate.bound if gate.direction is MORE else high < gate.bound
     return Checked(
-        gate.name,
-        gate.statement,
-        gate.over,
-        gate.direction.name,
-        gate.bound,
-        gate.unit,
-        gate.remedy,
-        value,
-        low,
-        high,
-        passed,
+        name=gate.name,
+        statement=gate.statement,
+        over=gate.over,
+        direction=gate.direction.name,
+        bound=gate.bound,
+        unit=gate.unit,
+        remedy=gate.remedy,
+        value=value,
+        low=low,
+        high=high,
+        passed=passed,
     )
 
 
@@ -97,19 +97,19 @@ def judge(claim: Claim, effect: Effect) -> Finding:
     if found is Verdict.INCONCLUSIVE and claim.counted:
         needed = claim.direction.seeds_to_decide(shifted, claim.smallest)
     return Finding(
-        claim.statement,
-        claim.over,
-        claim.direction.name,
-        claim.against,
-        claim.smallest,
-        claim.unit,
-        value,
-        low,
-        high,
-        int(effect.seeds),
-        claim.counted,
-        Ruling(found),
-        needed,
+        statement=claim.statement,
+        over=claim.over,
+        direction=claim.direction.name,
+        against=claim.against,
+        smallest=claim.smallest,
+        unit=claim.unit,
+        value=value,
+        low=low,
+        high=high,
+        seeds=int(effect.seeds),
+        counted=claim.counted,
+        verdict=Ruling(found),
+        needed=needed,
     )
 
 

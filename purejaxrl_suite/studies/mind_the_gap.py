@@ -137,9 +137,19 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     ]
     return (
         against_parameters(key, "Rainbow: final score", plain, FAMILIES),
-        against_parameters(key, "Rainbow: dormant units", plain, FAMILIES, "block_dormant"),
-        against_parameters(key, "Rainbow: srank per unit", plain, FAMILIES, "block_srank"),
-        Intervals("Final score less that of flat-4", "95 % interval", tuple(rows), 0.0, 0.05),
+        against_parameters(
+            key, "Rainbow: dormant units", curves=plain, families=FAMILIES, metric="block_dormant"
+        ),
+        against_parameters(
+            key, "Rainbow: srank per unit", curves=plain, families=FAMILIES, metric="block_srank"
+        ),
+        Intervals(
+            title="Final score less that of flat-4",
+            x="95 % interval",
+            rows=tuple(rows),
+            against=0.0,
+            smallest=0.05,
+        ),
     )
 
 
@@ -180,25 +190,29 @@ STUDY = Study(
     figure,
     gates=(
         reaches(
-            "learns", "The flattened network learns every game.", *RAINBOW, 0.1, finals("flat-1")
+            "learns",
+            "The flattened network learns every game.",
+            arm="rainbow",
+            bound=0.1,
+            score=finals("flat-1"),
         ),
         reaches(
             "GAP learns",
             "So does GAP: where things are is not all that matters.",
-            *RAINBOW,
-            0.1,
-            finals("gap-1"),
-            "games or encoders with which averages tell enough",
+            arm="rainbow",
+            bound=0.1,
+            score=finals("gap-1"),
+            remedy="games or encoders with which averages tell enough",
         ),
         Gate(
             "scale fails",
             "Flattened networks gain nothing by each doubling, as the paper begins with.",
-            RAINBOW,
-            slope("flat"),
-            LESS,
-            0.01,
-            "normalized score per doubling",
-            "a task that networks lose on by growing",
+            over=RAINBOW,
+            measure=slope("flat"),
+            direction=LESS,
+            bound=0.01,
+            unit="normalized score per doubling",
+            remedy="a task that networks lose on by growing",
         ),
     ),
     quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),

@@ -100,8 +100,20 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     of_rainbow, of_dqn = curves["rainbow"], curves["dqn"]
     panels: list[Panel] = [
         against_parameters(key, "Rainbow: final score", of_rainbow, FAMILIES),
-        against_parameters(key, "Rainbow: dormant units", of_rainbow, FAMILIES, "block_dormant"),
-        against_parameters(key, "Rainbow: srank per unit", of_rainbow, FAMILIES, "block_srank"),
+        against_parameters(
+            key,
+            "Rainbow: dormant units",
+            curves=of_rainbow,
+            families=FAMILIES,
+            metric="block_dormant",
+        ),
+        against_parameters(
+            key,
+            "Rainbow: srank per unit",
+            curves=of_rainbow,
+            families=FAMILIES,
+            metric="block_srank",
+        ),
         against_parameters(key, "DQN: final score", of_dqn, FAMILIES),
     ]
     pairs = {
@@ -113,7 +125,9 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     }
     rows = tuple(row(label, found) for label, found in pairs.items())
     label = "first less second, 95 % interval"
-    return *panels, Intervals("Differences of final scores", label, rows, 0.0, 0.05)
+    return *panels, Intervals(
+        title="Differences of final scores", x=label, rows=rows, against=0.0, smallest=0.05
+    )
 
 
 PER_DOUBLING = f"{SCORE} per doubling"
@@ -208,21 +222,43 @@ STUDY = Study(
     figure,
     gates=(
         reaches(
-            "learns", "Rainbow's dense layer learns every game.", *RAINBOW, 0.1, finals("dense-1")
+            "learns",
+            "Rainbow's dense layer learns every game.",
+            arm="rainbow",
+            bound=0.1,
+            score=finals("dense-1"),
         ),
-        reaches("experts learn", "So does one soft expert.", *RAINBOW, 0.1, finals("soft-1")),
+        reaches(
+            "experts learn",
+            "So does one soft expert.",
+            arm="rainbow",
+            bound=0.1,
+            score=finals("soft-1"),
+        ),
         Gate(
             "width fails",
             "A wider layer gains nothing by each doubling, as the paper begins with.",
-            RAINBOW,
-            slope("dense"),
-            LESS,
-            0.01,
-            PER_DOUBLING,
-            "a task that networks lose on by growing",
+            over=RAINBOW,
+            measure=slope("dense"),
+            direction=LESS,
+            bound=0.01,
+            unit=PER_DOUBLING,
+            remedy="a task that networks lose on by growing",
         ),
-        reaches("dqn learns", "DQN's wide layer learns every game.", *DQN, 0.1, finals("dense-8")),
-        reaches("ppo learns", "PPO learns every game.", *PPO, 0.1, finals("dense-1")),
+        reaches(
+            "dqn learns",
+            "DQN's wide layer learns every game.",
+            arm="dqn",
+            bound=0.1,
+            score=finals("dense-8"),
+        ),
+        reaches(
+            "ppo learns",
+            "PPO learns every game.",
+            arm="ppo",
+            bound=0.1,
+            score=finals("dense-1"),
+        ),
     ),
     quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),
     standard=Budget((minatar.CATCH,), 8, 1.6e4, CHOSEN, first_seed=1000),

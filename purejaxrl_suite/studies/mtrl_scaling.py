@@ -68,18 +68,18 @@ class Family(NamedTuple):
 
 FAMILIES = {
     "Pendulum-v1": Family(
-        "g",
-        (10.0, 4.0, 8.0, 6.0),
-        (4, 16, 64),
-        SACConfig(2, 4, 4, batch_size=64, probe_size=64),
-        SACHypers(1e-3, 1e-3, 1e-3, gamma=0.98, target_update_rate=0.01, min_history=500.0),
+        parameter="g",
+        values=(10.0, 4.0, 8.0, 6.0),
+        widths=(4, 16, 64),
+        config=SACConfig(2, 4, 4, batch_size=64, probe_size=64),
+        hypers=SACHypers(1e-3, 1e-3, 1e-3, gamma=0.98, target_update_rate=0.01, min_history=500.0),
     ),
     "Brax-halfcheetah": Family(
-        "speed",
-        (1.0, 5.0, 2.0, 4.0, 3.0, 0.5, 4.5, 1.5, 3.5, 2.5),
-        (64, 256, 1024),
-        SACConfig(16, 1, 4, batch_size=128),
-        SACHypers(min_history=4000.0),
+        parameter="speed",
+        values=(1.0, 5.0, 2.0, 4.0, 3.0, 0.5, 4.5, 1.5, 3.5, 2.5),
+        widths=(64, 256, 1024),
+        config=SACConfig(16, 1, 4, batch_size=128),
+        hypers=SACHypers(min_history=4000.0),
     ),
 }
 EPISODE = 1000
@@ -196,14 +196,14 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     narrow, middle, wide = known.widths
     several = {"all-narrow": narrow, "all-middle": middle, "all-wide": wide}
     by_width = tuple(
-        widening.against(key, label, of_seeds, curves, places)
+        widening.against(key, label, measure=of_seeds, curves=curves, arms=places)
         for label, places in (
             (f"{len(known.values)} tasks", several),
             ("one task", {"one-narrow": narrow, "one-wide": wide}),
         )
     )
     counts = {"one-wide": 1, "two-wide": 2, "all-wide": len(known.values)}
-    units = widening.against(key, f"{wide} units", asleep, curves, counts)
+    units = widening.against(key, f"{wide} units", measure=asleep, curves=curves, arms=counts)
     base = of_seeds(curves["all-narrow"])
     rows = tuple(
         row(label, estimated(key, of_seeds(curves[arm]) - base))
@@ -266,31 +266,41 @@ STUDY = Study(
     figure,
     gates=(
         reaches(
-            "learns", "SAC learns all tasks with layers of middle width.", "all-middle", 0.1, scores
+            "learns",
+            "SAC learns all tasks with layers of middle width.",
+            arm="all-middle",
+            bound=0.1,
+            score=scores,
         ),
         widening.room(
-            "room", "Narrow networks leave room with all tasks.", "all-narrow", of_seeds, 0.8
+            "room",
+            "Narrow networks leave room with all tasks.",
+            arm="all-narrow",
+            measure=of_seeds,
+            most=0.8,
         ),
-        widening.room("room alone", "So they do with one task.", "one-narrow", of_seeds, 0.8),
+        widening.room(
+            "room alone", "So they do with one task.", arm="one-narrow", measure=of_seeds, most=0.8
+        ),
         Gate(
             "width pays",
             "Wide networks score more than narrow ones: there is a gain to have a share in.",
-            ("all-wide", "all-narrow"),
-            widening.gain(of_seeds),
-            MORE,
-            0.05,
-            GAIN,
-            "harder tasks, or narrower networks",
+            over=("all-wide", "all-narrow"),
+            measure=widening.gain(of_seeds),
+            direction=MORE,
+            bound=0.05,
+            unit=GAIN,
+            remedy="harder tasks, or narrower networks",
         ),
         Gate(
             "dormant",
             "Wide critics of one task have dormant units.",
-            ("one-wide",),
-            sleepers,
-            MORE,
-            0.02,
-            SHARE,
-            "longer runs, or a task on which units are lost",
+            over=("one-wide",),
+            measure=sleepers,
+            direction=MORE,
+            bound=0.02,
+            unit=SHARE,
+            remedy="longer runs, or a task on which units are lost",
         ),
     ),
     quick=Budget(("Pendulum-v1",), 8, 1e4),

@@ -180,7 +180,11 @@ def _by_width(
 ) -> tuple[Line, ...]:
     return tuple(
         widening.against(
-            key, f"tasks {kind}", measure, curves, {f"{kind}-{width}": width for width in WIDTHS}
+            key,
+            f"tasks {kind}",
+            measure=measure,
+            curves=curves,
+            arms={f"{kind}-{width}": width for width in WIDTHS},
         )
         for kind in (TOGETHER, ALONE)
     )
@@ -234,32 +238,46 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("learns", "PPO learns all tasks with layers of middle width.", ALL[1], 0.1, scores),
-        widening.room(
-            "room", "Narrow networks leave room with tasks together.", ALL[0], of_seeds, 0.8
+        reaches(
+            "learns",
+            "PPO learns all tasks with layers of middle width.",
+            arm=ALL[1],
+            bound=0.1,
+            score=scores,
         ),
         widening.room(
-            "room alone", "So they do with each alone.", f"{ALONE}-{NARROW}", of_seeds, 0.8
+            "room",
+            "Narrow networks leave room with tasks together.",
+            arm=ALL[0],
+            measure=of_seeds,
+            most=0.8,
+        ),
+        widening.room(
+            "room alone",
+            "So they do with each alone.",
+            arm=f"{ALONE}-{NARROW}",
+            measure=of_seeds,
+            most=0.8,
         ),
         Gate(
             "width pays",
             "Wide networks score more than narrow ones: there is a gain to have a share in.",
-            SPLIT,
-            widening.gain(of_seeds),
-            MORE,
-            0.05,
-            GAIN,
-            "harder tasks, or narrower networks",
+            over=SPLIT,
+            measure=widening.gain(of_seeds),
+            direction=MORE,
+            bound=0.05,
+            unit=GAIN,
+            remedy="harder tasks, or narrower networks",
         ),
         Gate(
             "dormant",
             "Wide critics of tasks alone have dormant units.",
-            (f"{ALONE}-{WIDE}",),
-            sleepers,
-            MORE,
-            0.05,
-            SHARE,
-            "longer runs, or a task on which units are lost",
+            over=(f"{ALONE}-{WIDE}",),
+            measure=sleepers,
+            direction=MORE,
+            bound=0.05,
+            unit=SHARE,
+            remedy="longer runs, or a task on which units are lost",
         ),
     ),
     quick=Budget(("Catch-bsuite",), 8, 3e4),

@@ -80,7 +80,13 @@ def row(label: str, found: Estimate | Effect) -> Interval:
 
 def line(label: str, x: ArrayLike | Sequence[float], found: Estimate | Effect) -> Line:
     """Make a line of `Lines` from an estimate of f32[K]."""
-    return Line(label, _floats(x), _floats(found.value), _floats(found.low), _floats(found.high))
+    return Line(
+        label=label,
+        x=_floats(x),
+        value=_floats(found.value),
+        low=_floats(found.low),
+        high=_floats(found.high),
+    )
 
 
 def _floats(values: ArrayLike | Sequence[float]) -> tuple[float, ...]:

@@ -257,7 +257,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
             if name not in (control, "fresh")
         }
         label = f"score less that of {control}, 95 % interval"
-        return ranking(title, label, found, 0.0, 0.05)
+        return ranking(title, label, found=found, against=0.0, smallest=0.05)
 
     panels: list[Panel] = [
         ranked("MinAtar stream, last cycle", (MINATAR,), "fresh", *AGENTS),
@@ -328,32 +328,42 @@ STUDY = Study(
             reaches(
                 f"{agent} learns",
                 f"{agent.upper()} learns every game at first.",
-                f"{agent}-{MINATAR}-none",
-                LEARNT,
-                partial(scores, cycle=0),
+                arm=f"{agent}-{MINATAR}-none",
+                bound=LEARNT,
+                score=partial(scores, cycle=0),
             )
             for agent in AGENTS
         ),
         reaches(
-            "learns alone", "PQN learns tasks that stay.", f"pqn-{SINGLE}-none", LEARNT, scores
+            "learns alone",
+            "PQN learns tasks that stay.",
+            arm=f"pqn-{SINGLE}-none",
+            bound=LEARNT,
+            score=scores,
         ),
         Gate(
             "loses plasticity",
             "In the last cycle, networks without a remedy score less than fresh ones.",
-            names(STREAMS, "none", "fresh"),
-            gain,
-            LESS,
-            0.0,
-            "normalized score",
-            "longer phases, more of them, or more gradient steps in each",
+            over=names(STREAMS, "none", "fresh"),
+            measure=gain,
+            direction=LESS,
+            bound=0.0,
+            unit="normalized score",
+            remedy="longer phases, more of them, or more gradient steps in each",
         ),
-        recycles("ReDo acts", "ReDo recycles units of PQN.", f"pqn-{MINATAR}-redo", COUNTER, 5.0),
+        recycles(
+            "ReDo acts",
+            "ReDo recycles units of PQN.",
+            arm=f"pqn-{MINATAR}-redo",
+            counter=COUNTER,
+            bound=5.0,
+        ),
         recycles(
             "ReDo acts alone",
             "So it does where the task stays.",
-            f"pqn-{SINGLE}-redo",
-            COUNTER,
-            5.0,
+            arm=f"pqn-{SINGLE}-redo",
+            counter=COUNTER,
+            bound=5.0,
         ),
     ),
     quick=Budget(

@@ -53,12 +53,12 @@ def layer_map(title: str, curves: Curves, metric: str, unit: str) -> Heat:
     values = [jnp.nanmean(x, axis=tuple(range(x.ndim - 1))) for _, x in rows.values()]
     largest = np.nanmax(np.stack(values), initial=0.01)
     return Heat(
-        title,
-        "environment steps",
-        unit,
-        tuple(rows),
-        tuple(map(float, at)),
-        tuple(tuple(map(float, x)) for x in values),
+        title=title,
+        x="environment steps",
+        unit=unit,
+        rows=tuple(rows),
+        at=tuple(map(float, at)),
+        values=tuple(tuple(map(float, x)) for x in values),
         high=float(largest),
     )
 
@@ -82,7 +82,7 @@ def ranking(
         (row(label, one) for label, one in found.items()),
         key=lambda one: (one.value != one.value, -one.value),
     )
-    return Intervals(title, x, tuple(rows), against, smallest)
+    return Intervals(title=title, x=x, rows=tuple(rows), against=against, smallest=smallest)
 
 
 def _few(curves: Curves, metric: str) -> tuple[np.ndarray, Array]:

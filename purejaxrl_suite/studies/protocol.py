@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple
 
 from purejaxrl_suite.core.types import Key
 from purejaxrl_suite.stats import (
@@ -88,6 +88,10 @@ LESS = Direction(
 """The effect is below `Claim.against`, by the smallest effect of interest at least."""
 EQUAL = Direction("equal", equivalence_verdict, seeds_for_equivalence)
 """The effect is within the smallest effect of interest around `Claim.against`."""
+
+
+Compare = Callable[Concatenate[Key, ...], Effect]
+"""(key, curves of the arms that a claim is over, in their order) -> Effect of f32[]."""
 
 
 class Claim(NamedTuple):

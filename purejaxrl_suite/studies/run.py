@@ -66,7 +66,9 @@ def run_study(
         with watched(f"{name}: {label} ({number}/{len(arms)})", progress) as watch:
             result = _train(label, arm, Path(folder) / label, watch)
         curves[label], sizes[label] = result.curves, result.parameters
-    return conclude(name, study, preset, curves, sizes, looks, commit)
+    return conclude(
+        name, study, preset=preset, curves=curves, sizes=sizes, looks=looks, commit=commit
+    )
 
 
 def conclude(
@@ -99,18 +101,20 @@ def conclude(
     effects = [measured(key, claim, curves) for claim in study.claims]
     look = Look(preset, digest(study, budget), budget.first_seed, budget.seeds)
     return StudyResult(
-        name,
-        study.describe(),
-        preset,
-        budget,
-        look.digest,
-        tuple(looks),
-        gates,
-        ruled(study, look, effects, gates, looks),
-        {label: _cost(dataset) for label, dataset in curves.items()},
-        tuple(study.figure(key, curves)),
-        tuple(c for label, one in curves.items() for c in _thinned(key, label, one, sizes[label])),
-        {**made_with(), "commit": commit},
+        study=name,
+        text=study.describe(),
+        preset=preset,
+        budget=budget,
+        digest=look.digest,
+        looks=tuple(looks),
+        gates=gates,
+        findings=ruled(study, look, effects=effects, gates=gates, looks=looks),
+        arms={label: _cost(dataset) for label, dataset in curves.items()},
+        panels=tuple(study.figure(key, curves)),
+        curves=tuple(
+            c for label, one in curves.items() for c in _thinned(key, label, one, sizes[label])
+        ),
+        made={**made_with(), "commit": commit},
     )
 
 
@@ -148,5 +152,9 @@ def _thinned(key: Key, arm: str, curves: Curves, sizes: Any) -> list[Curve]:
         lost, scores = int(one["diverged"].sum()), tuple(final[(slice(None), *index)].tolist())
         counts = sizes.isel({axis: i for axis, i in at.items() if axis in sizes.dims})
         has = {name: count for name, count in counts.to_series().to_dict().items() if count}
-        made.append(Curve(arm, settings, band, scores, lost, has))
+        made.append(
+            Curve(
+                arm=arm, settings=settings, line=band, final=scores, diverged=lost, parameters=has
+            )
+        )
     return made

@@ -28,7 +28,17 @@ from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.panels import Lines, line
-from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Curves, Gate, Study
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Budget,
+    Claim,
+    Compare,
+    Curves,
+    Gate,
+    Study,
+)
 from purejaxrl_suite.studies.scores import normalized_scores
 
 SIZES = (3, 5, 10)
@@ -82,7 +92,7 @@ def wrong(comparison: Callable[[Array, Array], Array]) -> Callable[[Key, Curves,
     return effect
 
 
-def coverage(seeds: int) -> Callable[..., Effect]:
+def coverage(seeds: int) -> Compare:
     """Make the effect: how often rliable's interval of few seeds' IQM contains that of all."""
 
     def effect(key: Key, *arms: Curves) -> Effect:
@@ -218,22 +228,22 @@ STUDY = Study(
         Gate(
             "winner",
             "On every game one of both agents is better, as surely as all seeds can tell.",
-            BOTH,
-            surest,
-            MORE,
-            0.0,
-            "normalized score",
-            "more seeds, or agents that differ more",
+            over=BOTH,
+            measure=surest,
+            direction=MORE,
+            bound=0.0,
+            unit="normalized score",
+            remedy="more seeds, or agents that differ more",
         ),
         Gate(
             "luck",
             "On every game seeds differ enough for luck to matter beside what agents differ by.",
-            BOTH,
-            widest,
-            LESS,
-            2.0,
-            "standard deviations of seeds",
-            "agents that differ less",
+            over=BOTH,
+            measure=widest,
+            direction=LESS,
+            bound=2.0,
+            unit="standard deviations of seeds",
+            remedy="agents that differ less",
         ),
     ),
     quick=Budget(minatar.THREE_GAMES, 32, 1e5),

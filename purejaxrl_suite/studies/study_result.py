@@ -250,18 +250,20 @@ def _by_line(value: Any) -> str:
 def _outcome(found: dict[str, Any]) -> StudyResult:
     budget: Any = {n: tuple(x) if isinstance(x, list) else x for n, x in found["budget"].items()}
     return StudyResult(
-        found["study"],
-        Text(**found["text"]),
-        found["preset"],
-        Budget(**budget),
-        found["digest"],
-        tuple(Look(**one) for one in found["looks"]),
-        tuple(_checked(one) for one in found["gates"]),
-        tuple(_finding(one) for one in found["findings"]),
-        {n: Cost(**(one | {"tasks": tuple(one["tasks"])})) for n, one in found["arms"].items()},
-        tuple(_PANELS[kind](x) for one in found["panels"] for kind, x in one.items()),
-        tuple(_curve(one) for one in found["curves"]),
-        found["made"],
+        study=found["study"],
+        text=Text(**found["text"]),
+        preset=found["preset"],
+        budget=Budget(**budget),
+        digest=found["digest"],
+        looks=tuple(Look(**one) for one in found["looks"]),
+        gates=tuple(_checked(one) for one in found["gates"]),
+        findings=tuple(_finding(one) for one in found["findings"]),
+        arms={
+            n: Cost(**(one | {"tasks": tuple(one["tasks"])})) for n, one in found["arms"].items()
+        },
+        panels=tuple(_PANELS[kind](x) for one in found["panels"] for kind, x in one.items()),
+        curves=tuple(_curve(one) for one in found["curves"]),
+        made=found["made"],
     )
 
 

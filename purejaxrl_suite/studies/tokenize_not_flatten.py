@@ -113,9 +113,19 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     families = ("dense", "sum")
     return (
         against_parameters(key, "Final score", plain, families),
-        against_parameters(key, "Dormant units", plain, families, "block_dormant"),
-        against_parameters(key, "Srank per unit", plain, families, "block_srank"),
-        Intervals("Final score less that of dense-4", "95 % interval", rows, 0.0, 0.05),
+        against_parameters(
+            key, "Dormant units", curves=plain, families=families, metric="block_dormant"
+        ),
+        against_parameters(
+            key, "Srank per unit", curves=plain, families=families, metric="block_srank"
+        ),
+        Intervals(
+            title="Final score less that of dense-4",
+            x="95 % interval",
+            rows=rows,
+            against=0.0,
+            smallest=0.05,
+        ),
     )
 
 
@@ -159,18 +169,32 @@ STUDY = Study(
     ),
     figure,
     gates=(
-        reaches("learns", "A dense layer learns every game.", AGENT, LEARNT, finals("dense-1")),
-        reaches("tokens learn", "So does a layer on each token.", AGENT, LEARNT, finals("sum-1")),
-        reaches("experts learn", "So do four experts.", AGENT, LEARNT, finals(SOFT)),
+        reaches(
+            "learns",
+            "A dense layer learns every game.",
+            arm=AGENT,
+            bound=LEARNT,
+            score=finals("dense-1"),
+        ),
+        reaches(
+            "tokens learn",
+            "So does a layer on each token.",
+            arm=AGENT,
+            bound=LEARNT,
+            score=finals("sum-1"),
+        ),
+        reaches(
+            "experts learn", "So do four experts.", arm=AGENT, bound=LEARNT, score=finals(SOFT)
+        ),
         Gate(
             "width fails",
             "A dense layer gains nothing by being four times as wide, as the paper begins with.",
-            THIS,
-            gain(DENSE, "dense-1"),
-            LESS,
-            0.05,
-            "normalized score",
-            "a task or an agent that loses by width",
+            over=THIS,
+            measure=gain(DENSE, "dense-1"),
+            direction=LESS,
+            bound=0.05,
+            unit="normalized score",
+            remedy="a task or an agent that loses by width",
         ),
     ),
     quick=Budget((minatar.CATCH,), 4, 8_000, CHOSEN),

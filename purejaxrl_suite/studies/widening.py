@@ -14,13 +14,13 @@ from purejaxrl_suite import stats
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.stats import Effect, Estimate
 from purejaxrl_suite.studies.panels import Line, line
-from purejaxrl_suite.studies.protocol import LESS, Curves, Gate
+from purejaxrl_suite.studies.protocol import LESS, Compare, Curves, Gate
 from purejaxrl_suite.studies.scores import estimated, late
 
 Measure = Callable[[Curves], Array]
 
 
-def grows(measure: Measure) -> Callable[..., Effect]:
+def grows(measure: Measure) -> Compare:
     """Make the effect (key, *curves of arms by size): growth of the measure with the size.
 
     It is the mean over seeds of the rank correlation of measure and size, Page's test's effect.
@@ -75,7 +75,16 @@ def room(name: str, statement: str, arm: str, measure: Measure, most: float) -> 
     def effect(key: Key, curves: Curves) -> Effect:
         return estimated(key, measure(curves))
 
-    return Gate(name, statement, (arm,), effect, LESS, most, "normalized score", remedy)
+    return Gate(
+        name,
+        statement,
+        over=(arm,),
+        measure=effect,
+        direction=LESS,
+        bound=most,
+        unit="normalized score",
+        remedy=remedy,
+    )
 
 
 def asleep(curves: Curves, tau: float) -> Array:
