@@ -20,7 +20,7 @@ from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
-from purejaxrl_suite.core.types import Agent, Environment, Network
+from purejaxrl_suite.core.types import Agent, Builder, Environment, Network
 
 
 class Preset(NamedTuple):
@@ -30,7 +30,7 @@ class Preset(NamedTuple):
     or code that the settings are from.
     """
 
-    builder: Callable[..., Agent]
+    builder: Builder
     config: Any
     hypers: Any
     network: Callable[[Environment], Any]

@@ -151,9 +151,9 @@ def bbf(
         return model.network.constrain(adam)
 
     def schedule(hypers: BBFHypers, steps: Array) -> tuple[Array, Array]:
-        n = hypers.start_n_step, hypers.n_step, hypers.anneal_steps
-        gamma = hypers.start_gamma, hypers.gamma, hypers.anneal_steps
-        return schedules.annealed_n_step(steps, *n), schedules.annealed_discount(steps, *gamma)
+        over = hypers.anneal_steps
+        n = schedules.annealed_n_step(steps, hypers.start_n_step, hypers.n_step, over)
+        return n, schedules.annealed_discount(steps, hypers.start_gamma, hypers.gamma, over)
 
     def auxiliary(key: Key, hypers: BBFHypers, state: RainbowState, slot: Array) -> Auxiliary:
         seen = replay.sequences(state.replay, slot, length)
@@ -219,4 +219,13 @@ def bbf(
     )
     if released.priorities:
         rule = rule._replace(priorities=bbf_released.priorities)
-    return rainbow_learning("bbf", env, config, hypers, model.network, replay, rule, extra_loss)
+    return rainbow_learning(
+        "bbf",
+        env,
+        config=config,
+        hypers=hypers,
+        network=model.network,
+        replay=replay,
+        rule=rule,
+        extra_loss=extra_loss,
+    )

@@ -122,9 +122,9 @@ def c51(
         """Compute the target probabilities f32[B, atoms] of the atoms."""
         judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
         following = network.apply(target, batch.next_obs)[0]
-        known = batch.reward, batch.discount, batch.terminated
+        reward, discount, ended = batch.reward, batch.discount, batch.terminated
         bound = jax.vmap(distributional.categorical_q_target, (0, 0, 0, 0, 0, None))
-        return bound(*known, following, judge, support(hypers))
+        return bound(reward, discount, ended, following, judge, support(hypers))
 
     def errors(key: Key, hypers: C51Hypers, params: PyTree, batch: Batch, target: Array, taps: Any):
         logits, internals = network.apply(params, batch.obs, (), taps)
@@ -134,4 +134,12 @@ def c51(
         return Errors(losses, q, logits, internals)
 
     rule = QLearningRule(q_values, targets, errors)
-    return q_learning("c51", env, config, hypers, network, rule, extra_loss)
+    return q_learning(
+        "c51",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        rule=rule,
+        extra_loss=extra_loss,
+    )

@@ -122,8 +122,9 @@ def dqn(
         """Compute the targets f32[B] of the taken actions' values."""
         following = q_values(hypers, target, batch.next_obs, None)
         selector = q_values(hypers, online, batch.next_obs, None) if config.double else following
-        known = batch.reward, batch.discount, batch.terminated
-        return jax.vmap(value.q_target)(*known, following, selector)
+        return jax.vmap(value.q_target)(
+            batch.reward, batch.discount, batch.terminated, following, selector
+        )
 
     def errors(key: Key, hypers: DQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any):
         values, internals = network.apply(params, batch.obs, (), taps)
@@ -135,4 +136,12 @@ def dqn(
     rule = QLearningRule(q_values, targets, errors)
     if config.augment:
         rule = rule._replace(augment=augmentation(env.observation))
-    return q_learning("dqn", env, config, hypers, network, rule, extra_loss)
+    return q_learning(
+        "dqn",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        rule=rule,
+        extra_loss=extra_loss,
+    )

@@ -134,10 +134,20 @@ def iqn(
 
     def errors(key: Key, hypers: IQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any):
         taus = jax.random.uniform(key, (len(batch.reward), config.quantiles))
-        return quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
+        return quantile_errors(
+            network, params, batch=batch, taus=taus, target=target, kappa=hypers.kappa, taps=taps
+        )
 
     rule = QLearningRule(q_values, targets, errors, chance)
-    return q_learning("iqn", env, config, hypers, network, rule, extra_loss)
+    return q_learning(
+        "iqn",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        rule=rule,
+        extra_loss=extra_loss,
+    )
 
 
 def means(network: Network, params: PyTree, obs: Array, taus: Array | None) -> Array:

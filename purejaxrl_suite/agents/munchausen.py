@@ -123,15 +123,32 @@ def munchausen(
     else:
         network = network or nets.q_network(env.observation, action, layer_norm=False)
         rule = _m_dqn(network)
-    return q_learning("munchausen", env, config, hypers, network, rule, extra_loss)
+    return q_learning(
+        "munchausen",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        rule=rule,
+        extra_loss=extra_loss,
+    )
 
 
 def _target(hypers: MunchausenHypers, batch: Batch, q: Array, values: Array, next_q: Array):
     """Compute targets f32[B] or f32[B, M] from the target network's values (next_obs: `values`)."""
     bound = jax.vmap(value.munchausen_target, (0,) * 7 + (None,) * 3)
-    policy = hypers.alpha, hypers.temperature, hypers.lowest
-    transition = batch.reward, batch.discount, batch.terminated, batch.action
-    return bound(*transition, q, values, next_q, *policy)
+    return bound(
+        batch.reward,
+        batch.discount,
+        batch.terminated,
+        batch.action,
+        q,
+        values,
+        next_q,
+        hypers.alpha,
+        hypers.temperature,
+        hypers.lowest,
+    )
 
 
 def _m_dqn(network: Network) -> QLearningRule:
@@ -176,6 +193,8 @@ def _m_iqn(config: MunchausenConfig, network: Network) -> QLearningRule:
         key: Key, hypers: MunchausenHypers, params: PyTree, batch: Batch, target: Array, taps: Any
     ):
         taus = jax.random.uniform(key, (len(batch.reward), config.quantiles))
-        return iqn.quantile_errors(network, params, batch, taus, target, hypers.kappa, taps)
+        return iqn.quantile_errors(
+            network, params, batch=batch, taus=taus, target=target, kappa=hypers.kappa, taps=taps
+        )
 
     return QLearningRule(q_values, targets, errors, chance)

@@ -207,8 +207,9 @@ def pqn(
 
     def anneal(hypers: PQNHypers, clock: types.Clock) -> PQNHypers:
         left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0
-        ends = hypers.epsilon, hypers.final_epsilon
-        epsilon = schedules.linear(clock.progress, *ends, hypers.epsilon_decay)
+        epsilon = schedules.linear(
+            clock.progress, hypers.epsilon, hypers.final_epsilon, hypers.epsilon_decay
+        )
         return hypers._replace(learning_rate=hypers.learning_rate * left, epsilon=epsilon)
 
     def q_values(hypers: Any, state: PQNState, memory: Memory, obs: Array) -> Array:

@@ -136,4 +136,12 @@ def qr_dqn(
         return Errors(sizes, jnp.mean(chosen, axis=-1), quantiles, internals)
 
     rule = QLearningRule(q_values, targets, errors)
-    return q_learning("qr_dqn", env, config, hypers, network, rule, extra_loss)
+    return q_learning(
+        "qr_dqn",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        rule=rule,
+        extra_loss=extra_loss,
+    )

@@ -138,4 +138,13 @@ def rainbow(
         return hypers.n_step, hypers.gamma
 
     rule = RainbowRule(optimizer, schedule, replay.read, config.double)
-    return rainbow_learning("rainbow", env, config, hypers, network, replay, rule, extra_loss)
+    return rainbow_learning(
+        "rainbow",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        replay=replay,
+        rule=rule,
+        extra_loss=extra_loss,
+    )

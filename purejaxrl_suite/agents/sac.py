@@ -131,7 +131,7 @@ def sac(
     config, hypers = validate.settings(config, hypers, (SACConfig(), SACHypers()))
     units, subset = continuous_learning.check("sac", env, config), config.critic_subset
     network = network or nets.actor_critics(env.observation, env.action)
-    continuous_learning.check_network("sac", env, network, nets.Gaussian, subset)
+    continuous_learning.check_network("sac", env, network, policy=nets.Gaussian, subset=subset)
     replay = continuous_learning.experience(env, config)
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
@@ -142,10 +142,9 @@ def sac(
     def init(key: Key, hypers: SACHypers) -> SACState:
         learner = continuous_learning.initial_learner(key, network, rates(hypers))
         temperature = temperatures.initial_temperature(hypers.temperature, tasks)
-        target = jax.tree.map(jnp.copy, learner.params)
         return SACState(
             learner=learner,
-            target=target,
+            target=jax.tree.map(jnp.copy, learner.params),
             temperature=temperature,
             steps=jnp.int32(0),
             replay=replay.init(),
@@ -195,8 +194,7 @@ def sac(
             values = network.apply(params, obs, action=action)[0].values
             total = jnp.mean(weight * log_prob - ensembles.policy_value(values, subset))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
-            known = {"params": params, "drawn": drawn, "hypers": hypers}
-            total, metrics = add_extra((total, metrics), **known)
+            total, metrics = add_extra((total, metrics), params=params, drawn=drawn, hypers=hypers)
             return total, (metrics, (log_prob, task))
 
         return loss
@@ -217,16 +215,25 @@ def sac(
 
     def update(key: Key, hypers: SACHypers, state: SACState, transition: Transition):
         state = state._replace(replay=replay.add(state.replay, transition))
-        how = ready(hypers, state), draw, config, critic_step, actor_step
-        state, metrics = continuous_learning.learn(key, hypers, state, *how)
+        state, metrics = continuous_learning.learn(
+            key,
+            hypers,
+            state,
+            ready=ready(hypers, state),
+            draw=draw,
+            config=config,
+            critic_step=critic_step,
+            actor_step=actor_step,
+        )
         metrics["gradient_steps"] = state.steps.astype(jnp.float32)
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: SACHypers, state: SACState, transition: Transition) -> types.Probe:
         """Probe both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
-        losses = critic_objective(hypers, state, drawn), actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(*losses, state.learner.params)
+        critic_loss = critic_objective(hypers, state, drawn)
+        actor_loss = actor_objective(hypers, state, drawn)
+        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
 
     judge = partial(ensembles.policy_value, subset=subset)
     estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)

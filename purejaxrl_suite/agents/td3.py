@@ -20,7 +20,7 @@ from purejaxrl_suite.agents.shared import (
     extra_losses,
     replay_learning,
 )
-from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing, moved_by
+from purejaxrl_suite.agents.shared.continuous_learning import Drawn, drawing, moved_by, partial_step
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
@@ -111,7 +111,7 @@ def td3(
     config, hypers = validate.settings(config, hypers, (TD3Config(), TD3Hypers()))
     units = continuous_learning.check("td3", env, config)
     network = network or nets.actor_critics(env.observation, env.action, deterministic=True)
-    continuous_learning.check_network("td3", env, network, jax.ShapeDtypeStruct, 0)
+    continuous_learning.check_network("td3", env, network, policy=jax.ShapeDtypeStruct, subset=0)
     replay = continuous_learning.experience(env, config)
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
@@ -172,29 +172,38 @@ def td3(
         return loss
 
     def critic_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
-        loss, step = critic_objective(hypers, state, drawn), (rates(hypers), state.learner)
-        learner, metrics, _ = continuous_learning.partial_step("critic", loss, *step)
+        loss = critic_objective(hypers, state, drawn)
+        learner, metrics, _ = partial_step("critic", loss, rates(hypers), state.learner)
         return state._replace(learner=learner, steps=counted(state.steps)), metrics
 
     def actor_step(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
-        loss, step = actor_objective(hypers, state, drawn), (rates(hypers), state.learner)
-        learner, metrics, _ = continuous_learning.partial_step("actor", loss, *step)
+        loss = actor_objective(hypers, state, drawn)
+        learner, metrics, _ = partial_step("actor", loss, rates(hypers), state.learner)
         follow = Target(1, hypers.target_update_rate)
         target = replay_learning.follow(state.target, learner.params, state.steps, follow)
         return state._replace(learner=learner, target=target), metrics
 
     def update(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
         state = state._replace(replay=replay.add(state.replay, transition))
-        how = ready(hypers, state), draw, config, critic_step, actor_step
-        state, metrics = continuous_learning.learn(key, hypers, state, *how)
+        state, metrics = continuous_learning.learn(
+            key,
+            hypers,
+            state,
+            ready=ready(hypers, state),
+            draw=draw,
+            config=config,
+            critic_step=critic_step,
+            actor_step=actor_step,
+        )
         metrics["gradient_steps"] = state.steps.astype(jnp.float32)
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: TD3Hypers, state: ReplayState, transition: Transition):
         """Probe both losses on replayed experience; meaningless before there is any."""
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
-        losses = critic_objective(hypers, state, drawn), actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(*losses, state.learner.params)
+        critic_loss = critic_objective(hypers, state, drawn)
+        actor_loss = actor_objective(hypers, state, drawn)
+        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
 
     estimate = estimates.of_critics(network, units, jnp.tanh, partial(jnp.min, axis=-1))
     return continuous_learning.assemble(

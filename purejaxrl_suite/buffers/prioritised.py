@@ -47,6 +47,10 @@ class Reprioritise(Protocol):
         ...
 
 
+Read = Callable[[PrioritisedState, Array, Array | int, Array | float], Batch]
+"""(state, slot i32[B], n, discount of a step) -> Batch: steps of n steps each."""
+
+
 class Prioritised(NamedTuple):
     """Prioritised replay as functions of a PrioritisedState.
 
@@ -62,7 +66,7 @@ class Prioritised(NamedTuple):
     add: Callable[[PrioritisedState, Transition, Array | float], PrioritisedState]
     ready: Callable[[PrioritisedState, Array | float, Array | int], Array]
     draw: Callable[[Key, PrioritisedState, int], Drawn]
-    read: Callable[[PrioritisedState, Array, Array | int, Array | float], Batch]
+    read: Read
     sequences: Callable[[PrioritisedState, Array, int], Sequence]
     stats_batch: Callable[[Key, PrioritisedState, int], Array]
     update: Reprioritise

@@ -16,7 +16,9 @@ def bridges() -> dict[str, tuple[Callable[[int], "Bridge"], int | None]]:
 
     from purejaxrl_suite import nets
 
-    def of_experts(router: Callable[[], nets.Router], place: Callable[..., "Bridge"]):
+    def of_experts(
+        router: Callable[[], nets.Router], place: Callable[[nets.Router, int], "Bridge"]
+    ):
         return lambda experts: place(router(), experts)
 
     return {

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from purejaxrl_suite.cli import plasticity
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
@@ -16,7 +16,7 @@ from purejaxrl_suite.core.argument import integer, one_of, wrong
 from purejaxrl_suite.core.plugins import AGENTS, called, find, installed, is_reference
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.core.types import Agent, Environment, Network
+    from purejaxrl_suite.core.types import Builder, Environment, Network
 
 
 @dataclasses.dataclass
@@ -72,17 +72,25 @@ class NetworkFlags(NamedTuple):
     bridge: str = ""
 
 
+class NetworkOf(Protocol):
+    """Makes the network of an agent with a Config; options: what `NetworkFlags` changes."""
+
+    def __call__(self, env: "Environment", config: Any, /, **options: Any) -> "Network":
+        """The network."""
+        ...
+
+
 class AgentEntry(NamedTuple):
     """An agent of the command line.
 
-    network: (environment, config, **fields of `NetworkFlags`) -> Network; None if flags cannot
-    change it. recurrent: whether it may have a memory. bridged: whether it may have another bridge.
+    network: None if flags cannot change it. recurrent: whether it may have a memory. bridged:
+    whether it may have another bridge.
     """
 
-    build: Callable[..., "Agent"]
+    build: "Builder"
     config: Any
     hypers: Any
-    network: Callable[..., Any] | None
+    network: NetworkOf | None
     recurrent: bool = False
     bridged: bool = False
 
@@ -146,7 +154,7 @@ def agents() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 
-    def of(build: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    def of(build: Callable[..., Any], **options: Any) -> NetworkOf:
         """Make a network with these options; functions among them get the config."""
 
         def network(env: "Environment", config: Any, **given: Any) -> Any:

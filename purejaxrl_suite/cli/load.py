@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.core.types import Agent, Environment, Metric
+    from purejaxrl_suite.core.types import Builder, Environment, Metric
     from purejaxrl_suite.sweeps.experiment import MakesSource
     from purejaxrl_suite.sweeps.layout import Layout
     from purejaxrl_suite.sweeps.rebuild import Parts
@@ -24,7 +24,7 @@ def load(
     *,
     env: "Environment | Sequence[Environment] | None" = None,
     network: Any = None,
-    builder: "Callable[..., Agent] | None" = None,
+    builder: "Builder | None" = None,
     config: Any = None,
     intervention: Any = None,
     metrics: "Sequence[Metric]" = (),

@@ -28,7 +28,7 @@ def defaults(flag: str, build: Any) -> tuple[Any, Any]:
 
 
 def _default(flag: str, name: str, hints: dict[str, Any]) -> Any:
-    hint = hints.get(name)
+    hint: Any = hints.get(name)
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = [
         kind for kind in (typing.get_args(hint) if union else [hint]) if kind is not type(None)

@@ -77,7 +77,9 @@ def check_agent(agent: Agent, key: Key) -> None:
             "action": agent.act(noise, hypers, state, memory, obs, True)[1],
             "greedy": greedy,
             "again": agent.act(other, hypers, state, memory, obs, False)[1],
-            "estimates": estimates.told(agent, hypers, state, memory, obs, greedy),
+            "estimates": estimates.told(
+                agent, hypers=hypers, state=state, memory=memory, obs=obs, action=greedy
+            ),
         }
 
     with _checking_leaks():

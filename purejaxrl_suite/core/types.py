@@ -437,6 +437,14 @@ Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str
 """(key, clock, hypers in force, state, rollout) -> (state, metrics), after every update."""
 
 
+class Builder(Protocol):
+    """Builds an agent for an environment, such as `ppo`; None is each agent's default."""
+
+    def __call__(self, env: Environment, config: Any, network: Any, hypers: Any, /) -> Agent:
+        """The agent."""
+        ...
+
+
 class Clock(NamedTuple):
     """Progress of training, kept by the engine.
 

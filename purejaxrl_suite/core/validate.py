@@ -115,7 +115,9 @@ def columns(kind: type, values: Mapping[str, Sequence[Any]], config: Any) -> dic
         if allowed.integer:
             inside &= (np.round(exact[name]) == exact[name]) & (seen[name] == exact[name])
         if not np.all(inside):
-            raise _outside(name, allowed, int(np.argmin(inside)), values, exact, known)
+            raise _outside(
+                name, allowed, at=int(np.argmin(inside)), values=values, exact=exact, known=known
+            )
     return seen
 
 
@@ -147,7 +149,9 @@ def _settings(name: str, config: Any) -> Any:
     checked = {}
     for field, (kind, allowed) in ranges(type(config)).items():
         value = getattr(config, field)
-        checked[field] = _setting(f"{name}.{field}", value, kind, allowed, config._asdict())
+        checked[field] = _setting(
+            f"{name}.{field}", value, kind=kind, allowed=allowed, known=config._asdict()
+        )
     return config._replace(**checked)
 
 

@@ -6,7 +6,7 @@ dynamics for every environment (benchmarks/multitask.py measures both).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +14,29 @@ import jax.numpy as jnp
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, TimeStep
 
+Rowwise = Callable[Concatenate[Any, ...], PyTree]
+"""(rows [n, ...], *states [n, ...]) -> states, of the n environments of a batch."""
+
+
+class Each(Protocol):
+    """Apply a function to the environments of each batch."""
+
+    def __call__(self, function: Rowwise, rows: PyTree, /, *states: PyTree) -> PyTree:
+        """Return the states, from rows [N, ...] and earlier states."""
+        ...
+
 
 class Parallel(NamedTuple):
     """The functions of N environments; the form of their states is private to them.
 
     init: (key[N], params) -> (states, obs[N]).
     step: (key[N], params, states, action[N]) -> (states, TimeStep[N]).
-    each: (function, rows [N, ...], *states) -> states: applies a function of rows and states
-        [n, ...] to the environments of each batch.
+    each: applies a function of rows and states [n, ...] to the environments of each batch.
     """
 
     init: Callable[[Key, PyTree], tuple[PyTree, Array]]
     step: Callable[[Key, PyTree, PyTree, Array], tuple[PyTree, TimeStep]]
-    each: Callable[..., PyTree]
+    each: Each
 
 
 def parallel(env: Environment) -> Parallel:
@@ -88,7 +98,7 @@ def _several(env: Environment) -> Parallel:
         ]
         return tuple(state for state, _ in made), _merge([now for _, now in made], groups, count)
 
-    def each(function: Callable[..., PyTree], rows: PyTree, *states: PyTree) -> PyTree:
+    def each(function: Rowwise, rows: PyTree, *states: PyTree) -> PyTree:
         return tuple(map(function, _split(rows, groups), *states))
 
     return Parallel(init, step, each)

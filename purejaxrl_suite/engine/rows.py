@@ -19,6 +19,8 @@ from purejaxrl_suite.core.types import Array, Clock, Environment, PyTree
 ROWS = 1000
 """The most rows of a history."""
 Row = Mapping[str, Array]
+Phase = Callable[[PyTree, Clock], tuple[PyTree, Array]]
+"""As `Environment.phase`."""
 
 
 class Kinds(NamedTuple):
@@ -107,7 +109,7 @@ def updates_per_row(env: Environment, updates: int) -> int:
     return next(n for n in range(fewest, phase + 1) if phase % n == 0)
 
 
-def _phase_length(phase: Callable[..., Any], params: PyTree, updates: int) -> int:
+def _phase_length(phase: Phase, params: PyTree, updates: int) -> int:
     """Find the largest number of updates that divides all phases; 0 if there is one phase."""
 
     def begins(update: Array) -> Array:

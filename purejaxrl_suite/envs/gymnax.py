@@ -273,7 +273,7 @@ def _observation(id: str, game: Any, params: Any) -> tuple[Box, Callable[[Array]
     shape = tuple(int(size) for size in space.shape)
     if id in _BOARDS and len(shape) > 1:
         return Box(shape, "uint8", 0.0, 1.0), lambda obs: jnp.asarray(obs, jnp.uint8)
-    low, high = _bounds(id, params, shape, space.low, space.high)
+    low, high = _bounds(id, params, shape=shape, low=space.low, high=space.high)
     return Box(shape, "float32", low, high), lambda obs: jnp.asarray(obs, jnp.float32)
 
 

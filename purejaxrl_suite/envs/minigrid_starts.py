@@ -102,7 +102,7 @@ def door_key(size: int) -> StartFunction:
         # MiniGrid never puts the door into the last row.
         row = jax.random.randint(key_door, (), 1, size - 2)
         cells = _put(cells, (row, split), view.cell(view.LOCKED, view.YELLOW))
-        left = _rectangle(cells, 0, size, 0, split)
+        left = _rectangle(cells, top=0, bottom=size, left=0, right=split)
         cells = _place(key_key, cells, view.cell(view.KEY, view.YELLOW), left)
         return _place_agent(key_agent, cells, left)
 
@@ -121,7 +121,9 @@ def red_blue_doors(size: int) -> StartFunction:
         rows = jax.random.randint(key_rows, (2,), 1, size - 1)
         cells = _put(cells, (rows[0], left), view.cell(view.CLOSED, view.RED))
         cells = _put(cells, (rows[1], right), view.cell(view.CLOSED, view.BLUE))
-        return _place_agent(key_agent, cells, _rectangle(cells, 0, size, left, left + size))
+        return _place_agent(
+            key_agent, cells, _rectangle(cells, top=0, bottom=size, left=left, right=left + size)
+        )
 
     return start
 
@@ -187,7 +189,9 @@ def key_corridor(size: int, rows: int) -> StartFunction:
         cells = _place(key_key, cells, view.cell(view.KEY, lock_colour), key_room)
         # The corridor has no walls: the agent may also start where one was removed.
         middle = step * (rows // 2)
-        corridor = _rectangle(cells, middle, middle + size, step, 2 * step + 1)
+        corridor = _rectangle(
+            cells, top=middle, bottom=middle + size, left=step, right=2 * step + 1
+        )
         agent = _place_agent(key_agent, cells, corridor, clear_front=True)
 
         added = _connect(key_order, rows, ball_row, jnp.asarray(ends))
@@ -239,10 +243,10 @@ def obstructed_maze(
         cells = _room_grid(size, 3, 3)
         for i, (row, column) in enumerate(sides):
             middle = view.cell(view.CLOSED, colours[i])
-            cells = _put(cells, _door(size, 1, 1, i, offsets[i, 0]), middle)
+            cells = _put(cells, _door(size, row=1, column=1, side=i, offset=offsets[i, 0]), middle)
             for n, k in enumerate((-1, 1)):
                 side, colour = (i + k) % 4, colours[(i + k) % 6]
-                door = _door(size, row, column, side, offsets[i, n + 1])
+                door = _door(size, row=row, column=column, side=side, offset=offsets[i, n + 1])
                 cells = _put(cells, door, view.cell(view.LOCKED, colour))
                 if blocked:
                     before = [at - by for at, by in zip(door, view.STEPS[side], strict=True)]
@@ -287,7 +291,9 @@ def _everywhere(cells: Array) -> Array:
 def _room(cells: Array, size: int, row: Any, column: Any) -> Array:
     """Mask the inside of a room of a room grid."""
     top, left = (size - 1) * row, (size - 1) * column
-    return _rectangle(cells, top + 1, top + size - 1, left + 1, left + size - 1)
+    return _rectangle(
+        cells, top=top + 1, bottom=top + size - 1, left=left + 1, right=left + size - 1
+    )
 
 
 def _colours(key: Key, n: int) -> Array:

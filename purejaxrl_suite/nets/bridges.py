@@ -116,7 +116,7 @@ def pool(size: int = 1) -> Bridge:
     return build
 
 
-def tokenised(reduce: Callable[..., Array] = jnp.sum, tokens: Tokens | None = None) -> Bridge:
+def tokenised(reduce: moe.Reduce = jnp.sum, tokens: Tokens | None = None) -> Bridge:
     """Apply the first dense layer to each token, with shared weights, then sum over tokens.
 
     Sokar et al. 2024, arXiv 2410.01930. reduce: `jnp.sum` or `jnp.mean` over tokens. tokens: None
@@ -126,7 +126,9 @@ def tokenised(reduce: Callable[..., Array] = jnp.sum, tokens: Tokens | None = No
     def build(site: Site) -> Span:
         first, rest = _first_of(site)
         parts, shape, cut = _embedded(site, tokens)
-        layer = moe.shared(shape, first, cut, reduce, site.activation, site.style)
+        layer = moe.shared(
+            shape, first, tokens=cut, reduce=reduce, activation=site.activation, style=site.style
+        )
         middle = site.place("bridge"), layer
         return Span((*parts, middle, (site.place("trunk"), site.dense(rest))))
 
@@ -160,7 +162,7 @@ def mixture(router: Router, experts: int, tokens: Tokens | None = None) -> Bridg
     def build(site: Site) -> Span:
         first, rest = _first_of(site)
         parts, shape, cut = _embedded(site, tokens)
-        part = _mixture(site, shape, first, cut, router, experts)
+        part = _mixture(site, shape, units=first, tokens=cut, router=router, experts=experts)
         trunk = ((site.place("trunk"), site.dense(rest)),) if rest else ()
         return Span((*parts, (site.place("bridge"), part), *trunk))
 
@@ -174,7 +176,14 @@ def penultimate(router: Router, experts: int) -> Bridge:
         if len(site.hidden) < 2:
             return mixture(router, experts)(site)
         before = site.dense(site.hidden[:-1])
-        part = _mixture(site, before.shape, site.hidden[-1], per_conv(), router, experts)
+        part = _mixture(
+            site,
+            before.shape,
+            units=site.hidden[-1],
+            tokens=per_conv(),
+            router=router,
+            experts=experts,
+        )
         first = (site.place("encoder"), site.encoded()), (site.place("trunk"), before)
         return Span((*first, (site.place("bridge"), part)))
 
@@ -201,7 +210,7 @@ def everywhere(router: Router, experts: int, tokens: Tokens | None = None) -> Br
         _first_of(site)
         parts, shape, cut = _embedded(site, tokens)
         for i, units in enumerate(site.hidden):
-            part = _mixture(site, shape, units, cut, router, experts)
+            part = _mixture(site, shape, units=units, tokens=cut, router=router, experts=experts)
             place = site.place("trunk", f"mixture_{i}") if i else site.place("bridge")
             parts, shape, cut = (*parts, (place, part)), part.shape, per_conv()
         return Span(parts, _of_heads(site, router, experts))
@@ -256,7 +265,7 @@ def _embedded(site: Site, tokens: Tokens | None) -> tuple[Chain, tuple[int, ...]
     def unflatten(x: Array) -> Array:
         return jnp.reshape(x, (x.shape[0], *shape))
 
-    patches = stack(unflatten, shape, (tokens.embed,), site.activation, site.style)
+    patches = stack(unflatten, shape, (tokens.embed,), activation=site.activation, style=site.style)
     patches = patches._replace(rows=shape[-1])
     return (*parts, (site.place("bridge", "patches"), patches)), patches.shape, tokens
 
@@ -264,7 +273,15 @@ def _embedded(site: Site, tokens: Tokens | None) -> tuple[Chain, tuple[int, ...]
 def _mixture(
     site: Site, shape: tuple[int, ...], units: int, tokens: Tokens, router: Router, experts: int
 ) -> Part:
-    return moe.mixture(shape, units, tokens, router, experts, site.activation, site.style)
+    return moe.mixture(
+        shape,
+        units,
+        tokens=tokens,
+        router=router,
+        experts=experts,
+        activation=site.activation,
+        style=site.style,
+    )
 
 
 def _of_heads(site: Site, router: Router, experts: int) -> Ensemble:

@@ -153,9 +153,13 @@ def q_network(
     encoder = encoder or default_encoder(observation)
     site = Site(observation, encoder, style=style, hidden=hidden, activation=activation)
     of_heads = kernel_init or nn.initializers.lecun_normal()
-    heads = value_heads(actions, atoms, dueling, noisy, of_heads, dtype)
+    heads = value_heads(
+        actions, atoms=atoms, dueling=dueling, noisy=noisy, kernel_init=of_heads, dtype=dtype
+    )
     names = tuple(heads.modules)
-    body = _body(site, bridge or flatten(), scale or Scale(), names, memory_units)
+    body = _body(
+        site, bridge or flatten(), scale or Scale(), heads=names, memory_units=memory_units
+    )
     gru = Gru(memory_units, dtype) if memory_units else None
     return assemble(
         Blueprint(

@@ -143,9 +143,10 @@ def actor_critics(
         )
 
     reads = math.prod(observation.shape)
-    actor = stream(ACTOR, reads, hidden, blocks, size if deterministic else 2 * size)
+    outputs = size if deterministic else 2 * size
+    actor = stream(ACTOR, reads, hidden=hidden, blocks=blocks, units=outputs)
     judges = tuple(
-        stream(f"{CRITIC}_{i}", reads + size, critic_hidden, critic_blocks, 1)
+        stream(f"{CRITIC}_{i}", reads + size, hidden=critic_hidden, blocks=critic_blocks, units=1)
         for i in range(critics)
     )
 

@@ -7,14 +7,13 @@ the last axis (`batch_last`) rows are long. Without LayerNorm, on short batches 
 the usual order is faster. All forms agree to float tolerance.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.nets.matmul import multiply
 
 LONG = 64
@@ -89,6 +88,14 @@ def windows(x: Array, kernel: Array, strides: tuple[int, int], padding: str) -> 
     return [window(i, j) for i in range(rows) for j in range(columns)]
 
 
+class Initializer(Protocol):
+    """Draw initial values of a parameter, as `jax.nn.initializers` do."""
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = ..., /) -> Array:
+        """Return an array of this shape."""
+        ...
+
+
 class Conv(nn.Module):
     """Convolution and bias: [B, height, width, C] -> [B, height', width', features].
 
@@ -100,7 +107,7 @@ class Conv(nn.Module):
     kernel: tuple[int, int]
     strides: tuple[int, int]
     padding: str
-    kernel_init: Callable[..., Array]
+    kernel_init: Initializer
     dtype: Any
     batch_last: bool = False
 

@@ -30,7 +30,7 @@ def flat(one_hot: bool = True) -> Encoder:
         if not one_hot:
             observation = observation._replace(categories=())
         preprocess, shape = expansion(observation)
-        return stack(preprocess, shape, (), jax.nn.relu, style)
+        return stack(preprocess, shape, (), activation=jax.nn.relu, style=style)
 
     return build
 
@@ -82,7 +82,7 @@ def cnn(layers: tuple[ConvLayer, ...], activation: Activation = jax.nn.relu) -> 
 
     def build(observation: Box, style: Style) -> Part:
         preprocess, shape = expansion(observation)
-        return stack(preprocess, shape, scaled(layers, style), activation, style)
+        return stack(preprocess, shape, scaled(layers, style), activation=activation, style=style)
 
     return build
 

@@ -167,4 +167,4 @@ def _embedding(units: int, cosines: int, activation: Activation, style: Style) -
         return jnp.cos(jnp.pi * taus[:, None] * jnp.arange(cosines, dtype=jnp.float32)[None])
 
     plain = style._replace(layer_norm=False)
-    return stack(expand, (cosines,), (DenseLayer(units),), activation, plain)
+    return stack(expand, (cosines,), (DenseLayer(units),), activation=activation, style=plain)

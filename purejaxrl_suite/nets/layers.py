@@ -9,13 +9,11 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Edge, Path
 from purejaxrl_suite.nets import noisy
-from purejaxrl_suite.nets.conv import Conv, batch_last, output_size, to_batch_last
+from purejaxrl_suite.nets.conv import Conv, Initializer, batch_last, output_size, to_batch_last
 from purejaxrl_suite.nets.matmul import multiply
 from purejaxrl_suite.nets.norm import FirstAxisNorm, layer_norm
 
 Activation = Callable[[Array], Array]
-Initializer = Callable[..., Array]
-"""(key, shape, dtype) -> initial values of a parameter."""
 READERS: Path = ()  # in `outgoing` of a Part's edge: stands for all readers of the part's output
 
 
@@ -206,7 +204,8 @@ def stack(
 
 def dense(hidden: tuple[int, ...], activation: Activation, style: Style) -> Part:
     """Make dense layers on the flat output of another part, of any size."""
-    return stack(lambda x: x, (), tuple(DenseLayer(units) for units in hidden), activation, style)
+    layers = tuple(DenseLayer(units) for units in hidden)
+    return stack(lambda x: x, (), layers, activation=activation, style=style)
 
 
 def _leaves(name: str, layer: Layer, style: Style) -> tuple[Path, ...]:

@@ -7,8 +7,8 @@ one batched matrix product computes a layer of all experts.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +150,7 @@ def mixture(
     count, size = tokens.size(shape)
     layers = (DenseLayer(units), DenseLayer(size, linear=True))
     kept = relu if activation is jax.nn.relu else activation
-    expert = stack(lambda x: x, (size,), layers, kept, style)
+    expert = stack(lambda x: x, (size,), layers, activation=kept, style=style)
     module = Mixture(
         shape=shape, tokens=tokens, router=router, experts=experts, expert=expert, dtype=style.dtype
     )
@@ -188,13 +188,21 @@ def _of_expert(edge: Edge, i: int, tokens: int) -> Edge:
     )
 
 
+class Reduce(Protocol):
+    """Reduce tokens to one, as `jnp.sum` and `jnp.mean` do."""
+
+    def __call__(self, a: Array, /, *, axis: int) -> Array:
+        """Return the array without this axis."""
+        ...
+
+
 class Shared(NamedTuple):
     """Module of `shared`: one dense layer on every token, then a sum or mean over tokens."""
 
     shape: Shape
     tokens: Tokens
     layer: Part
-    reduce: Callable[..., Array]
+    reduce: Reduce
 
     def init_with_output(self, key: Key, x: Array, taps: Taps) -> tuple[Any, PyTree]:
         """Draw parameters; return the output for x, and them."""
@@ -217,7 +225,7 @@ def shared(
     shape: Shape,
     units: int,
     tokens: Tokens,
-    reduce: Callable[..., Array],
+    reduce: Reduce,
     activation: Activation,
     style: Style,
 ) -> Part:
@@ -226,7 +234,7 @@ def shared(
     if shape == ():
         raise ValueError("tokens cannot stand behind a part that does not know its shape")
     size = tokens.size(shape)[1]
-    layer = stack(lambda x: x, (size,), (DenseLayer(units),), activation, style)
+    layer = stack(lambda x: x, (size,), (DenseLayer(units),), activation=activation, style=style)
     module = Shared(shape, tokens, layer, reduce)
     rows = _rows(shape, tokens)
     return Part(

@@ -70,7 +70,7 @@ def assemble(blueprint: Blueprint) -> Network:
             memory = memory + taps[GRU_LAYER] if GRU_LAYER in taps else memory
             seen.features[GRU_LAYER] = memory
             x = (memory,)
-        output, of_heads = _heads(blueprint, params, x, obs, taps)
+        output, of_heads = _heads(blueprint, params, x, obs=obs, taps=taps)
         seen = seen.also(of_heads)
         return output, Internals(seen.features, memory, seen.router, seen.aux_loss)
 
@@ -84,10 +84,12 @@ def assemble(blueprint: Blueprint) -> Network:
         if gru is not None:
             joined = recurrent.join(gru, chain.at(params, GRU))
             projected = chain.separate(recurrent.project(joined, x[0]), steps)
-            memory = recurrent.unroll(joined, projected, memory, starts, taps.get(GRU_LAYER))
+            memory = recurrent.unroll(
+                joined, projected, memory=memory, starts=starts, tap=taps.get(GRU_LAYER)
+            )
             memories[GRU_LAYER] = memory
             x = (chain.merge(memory),)
-        output, of_heads = _heads(blueprint, params, x, obs, flat)
+        output, of_heads = _heads(blueprint, params, x, obs=obs, taps=flat)
         seen = seen.also(of_heads)
         features, router, output = chain.separate((seen.features, seen.router, output), steps)
         return output, Internals(features | memories, memory, router, seen.aux_loss)
@@ -120,7 +122,7 @@ def _heads(
         if body.ensemble is None:
             outputs |= ensemble.read(heads, params, x)
             continue
-        found, of_body = ensemble.run(body.ensemble, heads, params, x, obs, taps)
+        found, of_body = ensemble.run(body.ensemble, heads, params, x=x, obs=obs, taps=taps)
         outputs, seen = outputs | found, seen.also(of_body)
     return blueprint.output(outputs), seen
 
@@ -143,7 +145,7 @@ def _init(blueprint: Blueprint, key: Key) -> PyTree:
         if body.ensemble is None:
             ensemble.init_heads(heads, {name: keys_heads[name] for name in heads}, params, x)
         else:
-            ensemble.start_all(body.ensemble, heads, key_body, params, x)
+            ensemble.start_all(body.ensemble, heads, key=key_body, params=params, x=x)
     return params
 
 

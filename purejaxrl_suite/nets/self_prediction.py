@@ -119,7 +119,9 @@ def self_predictive(
     if not span.parts:
         raise ValueError("bridge: experts that are whole networks have no latent state to predict")
     scaling = ("bridge",), Part(Scaled(), (), ())
-    heads = value_heads(actions, atoms, dueling, noisy, kernel_init, dtype)
+    heads = value_heads(
+        actions, atoms=atoms, dueling=dueling, noisy=noisy, kernel_init=kernel_init, dtype=dtype
+    )
     body = Body((span.parts[0], scaling, *span.parts[1:]), tuple(heads.modules), span.ensemble)
     network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru=None))
     between = _between(span.parts[1:])
@@ -129,7 +131,7 @@ def self_predictive(
     def init(key: Key) -> PyTree:
         key_network, key_aux = jax.random.split(key)
         return network.init(key_network) | {
-            "aux": _init_aux(key_aux, kernel_init, channels, actions, size)
+            "aux": _init_aux(key_aux, kernel_init, channels=channels, actions=actions, units=size)
         }
 
     def projected(params: PyTree, latent: Array) -> Array:
@@ -141,7 +143,9 @@ def self_predictive(
 
     def predict(params: PyTree, features: Mapping[str, Array], actions: Array) -> Array:
         def step(latent: Array, action: Array) -> tuple[Array, Array]:
-            latent = _transition(params["aux"]["transition"], latent, action, activation, dtype)
+            latent = _transition(
+                params["aux"]["transition"], latent, action, activation=activation, dtype=dtype
+            )
             return latent, latent
 
         latents = jax.lax.scan(step, scaled(features[last]), actions.T)[1]

@@ -117,7 +117,7 @@ def he_uniform(key: Key, network: Network) -> PyTree:
 def _redrawn(
     key: Key,
     network: Network,
-    kernel: Callable[..., Array],
+    kernel: Initializer,
     bias: Callable[[Key, tuple[int, ...], int], Array],
 ) -> PyTree:
     """Draw the network's own fresh parameters, but kernels and their biases by these functions."""

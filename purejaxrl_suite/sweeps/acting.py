@@ -6,7 +6,7 @@ nothing of one member is kept for another.
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,51 @@ REMEMBERED = 32
 """Agents whose programs are kept, those used last."""
 
 
-class Programs(NamedTuple):
-    """Of one agent; obs [N, ...], or [...] of a single observation, which `single` tells.
+class Acting(Protocol):
+    """Acts; all random numbers are drawn from the key, a fixed one for None.
 
-    act: (hypers, state, memory, obs, key, single, explore) -> (action, memory).
-    estimate: (hypers, state, memory, obs, action, single) -> Estimates.
+    Traced as it is called, by position: the order of arguments is part of the program.
     """
 
-    act: Callable[..., tuple[Array, Memory]]
-    estimate: Callable[..., Estimates]
+    trace: Any
+
+    def __call__(
+        self,
+        hypers: Any,
+        state: Any,
+        memory: Memory,
+        obs: Array,
+        key: Key | None,
+        single: bool,
+        explore: bool,
+        /,
+    ) -> tuple[Array, Memory]:
+        """(action, memory)."""
+        ...
+
+
+class Estimating(Protocol):
+    """Tells what the agent expects; action: None but of continuous ones that are to be judged."""
+
+    def __call__(
+        self,
+        hypers: Any,
+        state: Any,
+        memory: Memory,
+        obs: Array,
+        action: Array | None,
+        single: bool,
+        /,
+    ) -> Estimates:
+        """The Estimates."""
+        ...
+
+
+class Programs(NamedTuple):
+    """Of one agent; obs [N, ...], or [...] of a single observation, which `single` tells."""
+
+    act: Acting
+    estimate: Estimating
 
 
 def programs(agent: Agent) -> Programs:

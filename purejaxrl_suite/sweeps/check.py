@@ -29,6 +29,7 @@ from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
+    Builder,
     Discrete,
     Environment,
     Intervention,
@@ -41,7 +42,7 @@ from purejaxrl_suite.engine.parallel import check_tasks
 from purejaxrl_suite.engine.source import Source, online
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps.axes import Points, fields, label
-from purejaxrl_suite.sweeps.experiment import Builder, Experiment, MakesSource
+from purejaxrl_suite.sweeps.experiment import Experiment, MakesSource
 from purejaxrl_suite.sweeps.memory import available, describe_bytes
 
 SEEDS = "a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"

@@ -9,17 +9,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypedDict
 
-from purejaxrl_suite.core.types import Agent, Environment, Metric
+from purejaxrl_suite.core.types import Agent, Builder, Environment, Metric
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import Source
-
-
-class Builder(Protocol):
-    """Builds an agent for an environment, such as `ppo`; None is each agent's default."""
-
-    def __call__(self, env: Environment, config: Any, network: Any, hypers: Any, /) -> Agent:
-        """The agent."""
-        ...
 
 
 class MakesSource(Protocol):

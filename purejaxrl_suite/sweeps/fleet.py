@@ -93,7 +93,7 @@ def _mesh() -> Mesh:
     return Mesh(np.array(jax.local_devices()), (AXIS,))
 
 
-def _init(train: Train, axes: PyTree) -> Callable[..., Run]:
+def _init(train: Train, axes: PyTree) -> Callable[[Array, Any, PyTree], Run]:
     """(seeds, hypers, data) -> the states of all members."""
 
     def init(seeds: Array, hypers: Any, data: PyTree) -> Run:
@@ -118,7 +118,7 @@ def block_size(state_bytes: int, size: int) -> int:
 
 def train_members(
     train: Train, varied: PyTree, at_once: int | None = None
-) -> Callable[..., tuple[Run, dict[str, Array]]]:
+) -> Callable[[Array, Any, PyTree, Run, Clock], tuple[Run, dict[str, Array]]]:
     """(seeds, hypers, data, run, clock) -> (run, history {name: f32[B, R]}), by blocks.
 
     Arguments are those of `Members`, whose `varied` this is. at_once: size of a block, a

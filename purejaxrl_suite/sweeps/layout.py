@@ -17,7 +17,14 @@ import numpy as np
 from purejaxrl_suite.core.argument import instance, wrong
 from purejaxrl_suite.core.interventions import observed
 from purejaxrl_suite.core.parameter import like
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
+from purejaxrl_suite.core.types import (
+    Agent,
+    Builder,
+    Environment,
+    Intervention,
+    Network,
+    PyTree,
+)
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import Source, built_for
 from purejaxrl_suite.engine.train import Train, make_train
@@ -25,7 +32,7 @@ from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.before import Before
-from purejaxrl_suite.sweeps.experiment import Builder, Experiment
+from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.fleet import Members
 
 

@@ -14,7 +14,14 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Agent, Environment, Intervention, Network, PyTree
+from purejaxrl_suite.core.types import (
+    Agent,
+    Builder,
+    Environment,
+    Intervention,
+    Network,
+    PyTree,
+)
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.source import built_for, online
 from purejaxrl_suite.engine.train import make_train
@@ -38,7 +45,7 @@ class Parts(NamedTuple):
     which the agent does not act.
     """
 
-    builder: Callable[..., Agent]
+    builder: Builder
     config: Any
     env: Callable[[Known], Environment]
     network: Callable[[Known], Callable[[Environment], Network] | None]

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Unpack
 
 from purejaxrl_suite.core.argument import function, instance
-from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.core.types import Agent, Builder, Environment
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.check import FORM
 from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import execute
-from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
+from purejaxrl_suite.sweeps.experiment import Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import choose
 from purejaxrl_suite.sweeps.layout import Layout, lay_out
 from purejaxrl_suite.sweeps.result import Result

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from purejaxrl_suite.core.types import Agent, Environment
+from purejaxrl_suite.core.types import Agent, Builder, Environment
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
 from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import execute, make_plan
-from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
+from purejaxrl_suite.sweeps.experiment import Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import choose
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.plan import Plan

@@ -3,12 +3,12 @@
 Read in two snapshots of google-research/bigger_better_faster; each deviation has its own switch.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.buffers.prioritised import Read
 from purejaxrl_suite.core.types import Array
 
 
@@ -28,14 +28,14 @@ class AsReleased(NamedTuple):
     resets: bool = False
 
 
-def window(read: Callable[..., Batch], longest: int) -> Callable[..., Batch]:
+def window(read: Read, longest: int) -> Read:
     """Change `Prioritised.read`, for n >= 2, to n rewards but the state after n - 1 steps.
 
     So a termination by the last of the n steps is missed, and its state is bootstrapped from.
     Windows of `longest` steps that meet a time limit have weight 0: the code does not sample them.
     """
 
-    def released(state: Any, slot: Array, n: Array, gamma: Array) -> Batch:
+    def released(state: Any, slot: Array, n: Array | int, gamma: Array | float) -> Batch:
         batch, early = read(state, slot, n, gamma), read(state, slot, jnp.maximum(n - 1, 1), gamma)
         whole = read(state, slot, longest, gamma)
         cut = ~whole.terminated & (whole.truncated | (whole.steps < longest))

@@ -202,7 +202,8 @@ def add_extra(
     output, internals = seen or network.apply(params, batch.obs, action=batch.action)
     known = {"output": output, "internals": internals, "batch": batch, "target": target}
     inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **known)
-    return extra_losses.add(extra_loss, *loss, inputs)
+    total, metrics = loss
+    return extra_losses.add(extra_loss, total, metrics, inputs)
 
 
 def critic_target(batch: Batch, following: Array) -> Array:
@@ -224,6 +225,7 @@ def learn(
     key: Key,
     hypers: Any,
     state: Any,
+    *,
     ready: Array,
     draw: Draw,
     config: ContinuousConfig,

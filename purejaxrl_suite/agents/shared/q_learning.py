@@ -190,7 +190,9 @@ def q_learning(
 
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
         keys = jax.random.split(key, config.gradient_steps)
-        state, metrics, _ = replay_learning.learn(keys, state, ready(hypers, state), follow, step)
+        state, metrics, _ = replay_learning.learn(
+            keys, state, ready(hypers, state), rule=follow, step=step
+        )
         steps = state.steps.astype(jnp.float32)
         metrics |= {"epsilon": epsilon(hypers, state), "gradient_steps": steps}
         return state, extra_losses.named(metrics)
@@ -207,13 +209,12 @@ def q_learning(
 
     def anneal(hypers: Any, clock: types.Clock) -> Any:
         """Anneal epsilon by the steps taken so far; it is constant until learning begins."""
-        each, ends = (
-            config.num_envs * config.rollout_length,
-            (hypers.epsilon, hypers.final_epsilon),
-        )
+        each = config.num_envs * config.rollout_length
         steps, total = (jnp.asarray(x, jnp.float32) * each for x in clock)
-        times = hypers.epsilon_decay * total, hypers.min_history
-        return hypers._replace(epsilon=schedules.linear(steps, *ends, *times))
+        duration, delay = hypers.epsilon_decay * total, hypers.min_history
+        return hypers._replace(
+            epsilon=schedules.linear(steps, hypers.epsilon, hypers.final_epsilon, duration, delay)
+        )
 
     def q_values(hypers: Any, state: ReplayState, memory: Memory, obs: Array) -> Array:
         return rule.q_values(hypers, state.learner.params, obs, None)

@@ -86,16 +86,16 @@ def rainbow_learning(
         start = replay_learning.initial_state(
             network.init(key), rule.optimizer(hypers), replay.init()
         )
-        return RainbowState(*start, updates=jnp.int32(0))
+        return RainbowState(**start._asdict(), updates=jnp.int32(0))
 
     def ready(hypers: Any, state: RainbowState) -> Array:
         return replay.ready(state.replay, hypers.min_history, 1)
 
     def epsilon(hypers: Any, state: RainbowState) -> Array:
-        ends = hypers.epsilon, hypers.final_epsilon
-        times = hypers.epsilon_decay_steps, hypers.min_history
+        duration, delay = hypers.epsilon_decay_steps, hypers.min_history
         steps = state.updates.astype(jnp.float32) * (config.num_envs * config.rollout_length)
-        decayed = schedules.linear(steps, *ends, *times)
+        first, last = hypers.epsilon, hypers.final_epsilon
+        decayed = schedules.linear(steps, first, last, duration, delay)
         # A noisy network explores from the first step on; any other first acts at random.
         return jnp.where(ready(hypers, state), decayed, hypers.epsilon if noisy else 1.0)
 
@@ -143,10 +143,16 @@ def rainbow_learning(
 
         inputs = jax.random.split(learn_key, rule.group), drawn
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
-        state, metrics, errors = replay_learning.learn(inputs, state, ready, follow, step)
+        state, metrics, errors = replay_learning.learn(inputs, state, ready, rule=follow, step=step)
         slot, priority = map(jnp.ravel, rule.priorities(drawn.slot, errors))
-        new = slot, priority + SMALLEST_PRIORITY, hypers.priority_exponent
-        return state._replace(replay=replay.update(state.replay, *new, ready)), metrics
+        replayed = replay.update(
+            state.replay,
+            slot=slot,
+            priority=priority + SMALLEST_PRIORITY,
+            alpha=hypers.priority_exponent,
+            where=ready,
+        )
+        return state._replace(replay=replayed), metrics
 
     def update(key: Key, hypers: Any, state: RainbowState, transition: Transition):
         learn_key, finish_key = jax.random.split(key)

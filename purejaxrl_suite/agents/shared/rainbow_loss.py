@@ -14,6 +14,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.agents.shared.q_learning import taken
 from purejaxrl_suite.buffers import Batch, PrioritisedState
+from purejaxrl_suite.buffers.prioritised import Read
 from purejaxrl_suite.core.types import (
     Array,
     ExtraLoss,
@@ -73,7 +74,7 @@ class RainbowRule(NamedTuple):
 
     optimizer: Callable[[Any], optax.GradientTransformation]
     schedule: Callable[[Any, Array], tuple[Any, Any]]
-    read: Callable[..., Batch]
+    read: Read
     double: bool = True
     group: int = 1
     acting: Callable[[RainbowState], PyTree] = lambda state: state.learner.params
@@ -83,18 +84,23 @@ class RainbowRule(NamedTuple):
     finish: Callable[[Key, Any, RainbowState], RainbowState] = lambda key, hypers, state: state
 
 
+Loss = Callable[[PyTree, Any], tuple[Array, Any]]
+"""(params, taps) -> (f32[], (metrics, (errors f32[B], features)))."""
+
+Objective = Callable[[Key, Any, RainbowState, Weighted, tuple[Any, Any]], Loss]
+"""(key, hypers, state, Weighted [B], (n, discount)) -> the loss on B windows."""
+
+
 class Value(NamedTuple):
     """Functions of a network with logits f32[B, A, atoms].
 
     draw_noise: key -> noise of the network, {} if it is not noisy.
     q_values: (hypers, params, obs[B, ...]) -> f32[B, A], without noise.
-    objective: (key, hypers, state, Weighted [B], (n, discount)) -> the loss on B windows, (params,
-        taps) -> (f32[], (metrics, (errors f32[B], features))).
     """
 
     draw_noise: Callable[[Key], Any]
     q_values: Callable[[Any, PyTree, Array], Array]
-    objective: Callable[..., Callable[[PyTree, Any], tuple[Array, Any]]]
+    objective: Objective
 
 
 def categorical_value(
@@ -126,13 +132,14 @@ def categorical_value(
         judge = distributional.expectation(following, support(hypers))
         if rule.double:
             judge = q_values(hypers, noisy(judge_key, state.learner.params), batch.next_obs)
-        known = batch.reward, batch.discount, batch.terminated
+        reward, discount, ended = batch.reward, batch.discount, batch.terminated
         bound = jax.vmap(distributional.categorical_q_target, (0, 0, 0, 0, 0, None))
-        return bound(*known, following, judge, support(hypers))
+        return bound(reward, discount, ended, following, judge, support(hypers))
 
     def objective(key: Key, hypers: Any, state: RainbowState, drawn: Weighted, window: Any):
         obs_key, next_key, target_key, noise_key, auxiliary_key = jax.random.split(key, 5)
-        batch = rule.read(state.replay, drawn.slot, *window)
+        n, discount = window
+        batch = rule.read(state.replay, drawn.slot, n, discount)
         obs = rule.augment(obs_key, batch.obs)
         batch = batch._replace(next_obs=rule.augment(next_key, batch.next_obs))
         target = targets(target_key, hypers, state, batch)
