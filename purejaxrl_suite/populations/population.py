@@ -23,7 +23,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
-from purejaxrl_suite.core.types import Agent, Environment, Run
+from purejaxrl_suite.core.types import Agent, Builder, Environment, Run
 from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.populations.cohort import (
     Cohort,
@@ -41,7 +41,7 @@ from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.axes import Points, label
 from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import make_plan
-from purejaxrl_suite.sweeps.experiment import Builder, Experiment, Fields, front, told
+from purejaxrl_suite.sweeps.experiment import Experiment, Fields, front, told
 from purejaxrl_suite.sweeps.folder import How, begin, choose, enter
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of_function
 from purejaxrl_suite.sweeps.interrupt import interruptible
@@ -55,6 +55,9 @@ from purejaxrl_suite.sweeps.training import Training
 
 if TYPE_CHECKING:
     import xarray
+
+
+RUNGS = "increasing numbers of segments"
 
 
 @front
@@ -91,6 +94,7 @@ def evolve(
         a curve over the episodes of so many segments before the rung: of `episode_return`, or of
         anything else that is recorded, by `metrics`, too. One with a member that
         diverged cannot go on: `select` is told -inf, and the member counts as the worst of all.
+        With fixed data as `source` nobody plays episodes in training: name another curve.
     selection_seed: what `select` draws depends on it and on the rung only.
     progress: as in `sweep`; `announce` is told how many go how far before it is told the Plan.
 
@@ -104,19 +108,12 @@ def evolve(
     laid = _lay_out(told(evolve, builder, env, fields))
     rules = Rules(
         select=function("select", select, 3, "(key, scores, hypers) -> Selection"),
-        rungs=tuple(
-            integers(
-                "rungs",
-                rungs,
-                low=1,
-                high=settings.segments,
-                expected="increasing numbers of segments",
-            )
-        ),
+        rungs=tuple(integers("rungs", rungs, low=1, high=settings.segments, expected=RUNGS)),
         metric=instance("metric", metric, str),
         window=integer("window", window, 1),
         seed=integer("selection_seed", selection_seed, 0, 2**32 - 1),
     )
+    _check_metric(laid, rules.metric)
     folder = choose(out, resume)
     how = How(resuming=resume is not None, accept_changes=accept_changes)
     with claimed(folder), watched(title_of(laid), progress, announce, on_segment) as watch:
@@ -134,6 +131,16 @@ def _lay_out(experiment: Experiment) -> Layout:
         what = "values: a population varies hypers only"
         raise wrong("env_params", what, experiment.env_params)
     return lay_out(experiment)
+
+
+def _check_metric(laid: Layout, metric: str) -> None:
+    """Raise ValueError for a mean over the episodes of training where nobody acts."""
+    group = laid.groups[0]
+    if not group.source.acts and metric in counts(group.env):
+        raise ValueError(
+            f"metric: expected a curve of those that learn from {group.source.name} without acting "
+            f"('evaluation_return' with evaluate_every, or of `metrics`), got {metric!r}"
+        )
 
 
 def _enter(

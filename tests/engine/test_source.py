@@ -176,6 +176,18 @@ def test_an_experiment_learns_from_data_and_goes_on_with_no_other(tmp_path):
         pjs.sweep(experiment, reset_pool=0)
 
 
+def test_a_population_without_episodes_needs_a_metric_of_its_own(monkeypatch):
+    env = probes.delayed_reward()
+    source = partial(dataset, steps=steps_of(env))
+    points = pjs.search.grid(Nothing(), unused=[0.0, 1.0])
+    experiment = Experiment(lambda env, *_: looker(env), env, 1, 120, hypers=points, source=source)
+    rules = {"select": pjs.successive_halving(), "rungs": [1], "segments": 4}
+    monkeypatch.setattr(fleet, "eval_shape", lambda *_: pytest.fail("a program was traced"))
+    text = r"metric: expected a curve of those .*dataset\(.*\) .*, got 'episode_return'"
+    with pytest.raises(ValueError, match=text):
+        pjs.evolve(experiment, **rules)
+
+
 def test_a_plan_counts_shared_data_once():
     env = probes.delayed_reward()
 
