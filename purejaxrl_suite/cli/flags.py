@@ -73,10 +73,10 @@ class NetworkFlags(NamedTuple):
 
 
 class NetworkOf(Protocol):
-    """Makes the network of an agent with a Config; options: what `NetworkFlags` changes."""
+    """Make the network of an agent with a Config; options: the changes by `NetworkFlags`."""
 
     def __call__(self, env: "Environment", config: Any, /, **options: Any) -> "Network":
-        """The network."""
+        """Return the network."""
         ...
 
 

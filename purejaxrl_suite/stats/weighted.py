@@ -18,8 +18,8 @@ import numpy as np
 from purejaxrl_suite.stats import aggregate
 
 Measure = Callable[[Any], Any] | Callable[[Any, Any], Any]
-"""f32[S, ...] -> f32[...], a statistic of one arm; or (f32[Sx, ...], f32[Sy, ...]) -> f32[...], a
-comparison of two."""
+"""A statistic f32[S, ...] -> f32[...] of one arm, or a comparison (f32[Sx, ...], f32[Sy, ...]) ->
+f32[...] of two."""
 
 Form = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], np.ndarray]
 """(arms [S, C], counts of each [B, S, C or 1]) -> [B, ...]."""

@@ -21,9 +21,9 @@ REMEMBERED = 32
 
 
 class Acting(Protocol):
-    """Acts; all random numbers are drawn from the key, a fixed one for None.
+    """Act on observations; random numbers are drawn from the key, a fixed one if it is None.
 
-    Traced as it is called, by position: the order of arguments is part of the program.
+    Arguments are passed by position: their order is part of the traced program.
     """
 
     trace: Any
@@ -39,12 +39,12 @@ class Acting(Protocol):
         explore: bool,
         /,
     ) -> tuple[Array, Memory]:
-        """(action, memory)."""
+        """Return (action, memory)."""
         ...
 
 
 class Estimating(Protocol):
-    """Tells what the agent expects; action: None but of continuous ones that are to be judged."""
+    """Estimate values of observations; action: continuous actions to judge, or None."""
 
     def __call__(
         self,
@@ -56,7 +56,7 @@ class Estimating(Protocol):
         single: bool,
         /,
     ) -> Estimates:
-        """The Estimates."""
+        """Return the Estimates."""
         ...
 
 
