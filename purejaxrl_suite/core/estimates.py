@@ -14,8 +14,8 @@ def told(
     """Return the estimates for observations, then for actions there; () if the agent has none."""
     if agent.estimate is None:
         return ()
-    known = hypers, state, memory, obs
-    return agent.estimate(*known, None), agent.estimate(*known, action)
+    plain = agent.estimate(hypers, state, memory, obs, None)
+    return plain, agent.estimate(hypers, state, memory, obs, action)
 
 
 def promises(agent: Agent, found: tuple[Estimates, ...], greedy: Array) -> dict[str, bool]:

@@ -41,8 +41,13 @@ def without_task(observation: Box) -> Box:
     cut = slice(-observation.tasks)
     low, high = (b[cut] if isinstance(b, tuple) else b for b in observation[2:4])
     shape = (*observation.shape[:-1], observation.shape[-1] - observation.tasks)
-    kept = low, high, observation.categories[cut]
-    return Box(shape, observation.dtype, *kept)
+    return Box(
+        shape=shape,
+        dtype=observation.dtype,
+        low=low,
+        high=high,
+        categories=observation.categories[cut],
+    )
 
 
 def valid_actions(observation: Box, action: Space, obs: Array) -> Array | None:

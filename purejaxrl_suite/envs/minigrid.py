@@ -140,8 +140,8 @@ def _environment(
         success, failure = judge(event, task.outcome)
         after = event.after
         reward = jnp.where(success, 1.0 - 0.9 * (after.t / limit), 0.0)
-        ends = success | failure, after.t >= limit
-        return after, navix.timestep(observe(after), reward, *ends)
+        terminated, truncated = success | failure, after.t >= limit
+        return after, navix.timestep(observe(after), reward, terminated, truncated)
 
     def render(params: PyTree, state: State) -> Array:
         return view.render(state.cells, state.position, state.direction)

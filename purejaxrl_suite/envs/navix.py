@@ -126,9 +126,10 @@ def _environment(name: str, engine: Any, observation: _Observation) -> Environme
     @as_navix_does
     def step(key: Key, params: PyTree, state: State, action: Array) -> tuple[State, TimeStep]:
         after = engine._step(_timestep(_unpack(state, key), state.t), action)
-        ends = after.step_type == 2, after.t >= engine.max_steps
+        terminated, truncated = after.step_type == 2, after.t >= engine.max_steps
         obs = observe(after.state, state.background)
-        return _pack(after.state, after.t, state.background), timestep(obs, after.reward, *ends)
+        now = timestep(obs, after.reward, terminated, truncated)
+        return _pack(after.state, after.t, state.background), now
 
     @as_navix_does
     def render(params: PyTree, state: State) -> Array:

@@ -76,11 +76,13 @@ def actor_critic(
     if (shared or memory_units) and critic != actor:
         raise ValueError("critic_bridge, critic_scale: the critic is that of the actor here")
     if shared or memory_units:
-        bodies = (_body(site, *actor, ("policy", "value"), memory_units),)
+        both = ("policy", "value")
+        bodies = (_body(site, actor[0], actor[1], heads=both, memory_units=memory_units),)
     else:
         streams = (("actor", "policy", actor), ("critic", "value", critic))
         bodies = tuple(
-            _body(site._replace(stream=(name,)), *made, (head,)) for name, head, made in streams
+            _body(site._replace(stream=(name,)), of[0], of[1], heads=(head,))
+            for name, head, of in streams
         )
     heads = {
         "policy": _policy_head(action, nn.initializers.orthogonal(0.01), dtype),
