@@ -174,9 +174,8 @@ def ppo(
 
         following = successors.next_values(value, params, values, seen, terminated, truncated)
         gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
-        advantage = gae(
-            reward, values, following, terminated, done, hypers.gamma, hypers.gae_lambda
-        )
+        gamma, decay = hypers.gamma, hypers.gae_lambda
+        advantage = gae(reward, values, following, terminated, done, gamma, decay)
         acted = {"action": transition.action, "log_prob": extras["log_prob"], "value": values}
         learnt = {"advantage": advantage, "target": advantage + values, "task": labels(done)}
         batch = Batch(obs=obs, starts=starts, memory=memory, **acted, **learnt)

@@ -141,11 +141,10 @@ def sac(
 
     def init(key: Key, hypers: SACHypers) -> SACState:
         learner = continuous_learning.initial_learner(key, network, rates(hypers))
-        temperature = temperatures.initial_temperature(hypers.temperature, tasks)
         return SACState(
             learner=learner,
+            temperature=temperatures.initial_temperature(hypers.temperature, tasks),
             target=jax.tree.map(jnp.copy, learner.params),
-            temperature=temperature,
             steps=jnp.int32(0),
             replay=replay.init(),
         )
@@ -176,8 +175,7 @@ def sac(
             seen = network.apply(params, batch.obs, (), taps, action=batch.action)
             error, metrics = continuous_learning.critic_errors(seen[0].values, batch, target)
             known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
-            own = error + seen[1].aux_loss, metrics
-            total, metrics = add_extra(own, seen=seen, **known)
+            total, metrics = add_extra((error + seen[1].aux_loss, metrics), seen=seen, **known)
             return total, (metrics, seen[1].features)
 
         return loss
