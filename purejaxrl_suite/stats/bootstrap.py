@@ -39,7 +39,7 @@ from purejaxrl_suite.stats.resample import (
     whole_rows,
     within_columns,
 )
-from purejaxrl_suite.stats.weighted import Difference, Measure, by_column, range_of
+from purejaxrl_suite.stats.weighted import Difference, Statistic, by_column, range_of
 
 Numbers = Any
 """f32[...], of numpy or jax."""
@@ -320,7 +320,7 @@ def _bootstrap(
     key: Key,
     groups: Sequence[Arms],
     *,
-    statistic: Measure,
+    statistic: Statistic,
     confidence: float,
     resamples: int,
     method: _Method,
@@ -355,7 +355,7 @@ def _bootstrap(
 
 class _Question(NamedTuple):
     key: Key
-    statistic: Measure
+    statistic: Statistic
     tail: float
     resamples: int
     method: _Method

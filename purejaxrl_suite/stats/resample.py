@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core.types import Key
-from purejaxrl_suite.stats.weighted import Measure, form_of
+from purejaxrl_suite.stats.weighted import Statistic, form_of
 
 CHUNK = 2**16
 """Scores that are resampled at once, whatever the number of resamples, to fit into caches."""
@@ -53,7 +53,7 @@ def resampled(
     key: Key,
     groups: Sequence[Arms],
     *,
-    statistic: Measure,
+    statistic: Statistic,
     resamples: int,
     draw: Draw,
     exact: bool,
@@ -87,7 +87,7 @@ Evaluate = Callable[[list[np.ndarray]], np.ndarray]
 """Drawn rows of each group -> the statistic [B, ...]."""
 
 
-def _weighted(groups: Sequence[Arms], statistic: Measure, exact: bool) -> Evaluate | None:
+def _weighted(groups: Sequence[Arms], statistic: Statistic, exact: bool) -> Evaluate | None:
     form = form_of(statistic, whole=not exact)
     if form is None:
         return None
@@ -101,7 +101,7 @@ def _weighted(groups: Sequence[Arms], statistic: Measure, exact: bool) -> Evalua
 
 
 def _copied(
-    groups: Sequence[Arms], statistic: Measure, batch: int, tasks: tuple[int, ...]
+    groups: Sequence[Arms], statistic: Statistic, batch: int, tasks: tuple[int, ...]
 ) -> Evaluate:
     """Make the evaluation of any statistic, compiled once for chunks of `batch` resamples.
 
@@ -122,7 +122,7 @@ def _copied(
 
 
 @lru_cache(maxsize=256)
-def _batched(statistic: Measure) -> Measure:
+def _batched(statistic: Statistic) -> Statistic:
     return jax.jit(jax.vmap(statistic))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from purejaxrl_suite.stats import aggregate
 
-Measure = Callable[[Any], Any] | Callable[[Any, Any], Any]
+Statistic = Callable[[Any], Any] | Callable[[Any, Any], Any]
 """A statistic f32[S, ...] -> f32[...] of one arm, or a comparison (f32[Sx, ...], f32[Sy, ...]) ->
 f32[...] of two."""
 
@@ -35,7 +35,7 @@ class Difference(NamedTuple):
         return self.statistic(x) - self.statistic(y)
 
 
-def form_of(statistic: Measure, whole: bool = False) -> Form | None:
+def form_of(statistic: Statistic, whole: bool = False) -> Form | None:
     """Return the weighted form of a statistic, None if it has none.
 
     statistic: a function of `stats.aggregate`, a `partial` of one with keywords, or a `Difference`.
@@ -58,20 +58,20 @@ def form_of(statistic: Measure, whole: bool = False) -> Form | None:
     return partial(form, **options)
 
 
-def range_of(statistic: Measure) -> tuple[float, float]:
+def range_of(statistic: Statistic) -> tuple[float, float]:
     """Return the range of a statistic: 0 to 1 for shares and probabilities."""
     function = statistic.func if isinstance(statistic, partial) else statistic
     return (0.0, 1.0) if function in _SHARES else (-np.inf, np.inf)
 
 
-def by_column(statistic: Measure) -> bool:
+def by_column(statistic: Statistic) -> bool:
     """Tell whether a statistic is of each column by itself, such as `partial(iqm, axis=0)`."""
     if isinstance(statistic, Difference):
         return by_column(statistic.statistic)
     return isinstance(statistic, partial) and _by_column(statistic.func, statistic.keywords)
 
 
-def _by_column(function: Measure, options: dict[str, Any]) -> bool:
+def _by_column(function: Statistic, options: dict[str, Any]) -> bool:
     return function in _ALONG_SEEDS and options.get("axis") == 0
 
 
@@ -201,7 +201,7 @@ def _over_tasks(means: np.ndarray) -> np.ndarray:
         return np.where(known, means, 0.0).sum(axis=-1) / known.sum(axis=-1)
 
 
-_FORMS: dict[Measure, Any] = {
+_FORMS: dict[Statistic, Any] = {
     aggregate.iqm: _iqm,
     aggregate.mean: _mean,
     aggregate.median: _median,
