@@ -12,7 +12,7 @@ members no larger one than alone, which is what the other two commands show.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +21,52 @@ from benchmarks import harness
 GRADIENT_STEPS = 1000
 
 
-def contestants(members: int, envs: int, updates: int) -> list[harness.Contestant]:
-    """Without anything, with all cheap metrics, with costly ones, and with ReDo."""
-    import jax
-    import jax.numpy as jnp
-
-    from benchmarks.contestants import fleet
-    from purejaxrl_suite import nets, plasticity
-    from purejaxrl_suite.agents.pqn import PQNConfig, pqn
-    from purejaxrl_suite.core.types import Clock
-    from purejaxrl_suite.engine.train import make_train
+def breakout(envs: int) -> dict[str, Any]:
+    """Give environment, Config and network of PQN with so many environments, as keywords."""
+    from purejaxrl_suite import nets
+    from purejaxrl_suite.agents.pqn import PQNConfig
     from purejaxrl_suite.envs import make
 
     env = make("Breakout-MinAtar")
     config = PQNConfig(num_envs=envs, minibatches=max(1, 32 * envs // 128))
-    network = nets.q_network(
-        env.observation, env.action, hidden=(128,), encoder=nets.minatar_cnn(16)
-    )
-    agent = pqn(env, config, network)
-    hypers = jax.tree.map(jnp.float32, agent.hypers)
-    period = max(1, round(GRADIENT_STEPS / (config.epochs * 32)))
-    redo = plasticity.every(period, plasticity.redo())
+    encoder = nets.minatar_cnn(16)
+    network = nets.q_network(env.observation, env.action, hidden=(128,), encoder=encoder)
+    return {"env": env, "config": config, "network": network}
+
+
+def contestant(
+    name: str, agent: Any, env: Any, members: int, updates: int, **options: Any
+) -> harness.Contestant:
+    """Make a contestant of whole runs; options are those of `make_train`."""
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks.contestants import fleet
+    from purejaxrl_suite.core.types import Clock
+    from purejaxrl_suite.engine.train import make_train
+
+    init, _, train, *_ = make_train(agent, env, updates_per_call=updates, **options)
+
+    def member(key: Any, hypers: Any, params: Any, clock: Any) -> Any:
+        return train(key, hypers, params, init(key, hypers, params), clock)
+
+    hypers, clock = jax.tree.map(jnp.float32, agent.hypers), Clock(jnp.int32(0), jnp.int32(updates))
+    steps = members * updates * agent.num_envs * agent.rollout_length
+    return harness.Contestant(name, fleet(member, members), steps, (hypers, env.params, clock))
+
+
+def contestants(members: int, envs: int, updates: int) -> list[harness.Contestant]:
+    """Without anything, with all cheap metrics, with costly ones, and with ReDo."""
+    from purejaxrl_suite import plasticity
+    from purejaxrl_suite.agents.pqn import pqn
+
+    agent, env = pqn(**breakout(envs)), breakout(envs)["env"]
+    period = max(1, round(GRADIENT_STEPS / agent.gradient_steps))
 
     def one(name: str, **options: Any) -> harness.Contestant:
-        init, _, train, *_ = make_train(agent, env, updates_per_call=updates, **options)
+        return contestant(name, agent, env, members, updates, **options)
 
-        def member(key: Any, hypers: Any, params: Any, clock: Any) -> Any:
-            return train(key, hypers, params, init(key, hypers, params), clock)
-
-        clock = Clock(jnp.int32(0), jnp.int32(updates))
-        steps = members * updates * agent.num_envs * agent.rollout_length
-        return harness.Contestant(name, fleet(member, members), steps, (hypers, env.params, clock))
-
+    redo = plasticity.every(period, plasticity.redo())
     return [
         one("plain"),
         one("cheap metrics every 10 updates", metrics=plasticity.CHEAP, measure_every=10),
@@ -72,9 +86,9 @@ def report(results: Sequence[dict[str, Any]]) -> None:
         print(line)
 
 
-def parse() -> argparse.Namespace:
+def parse(description: str | None) -> argparse.Namespace:
     text = argparse.RawTextHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=text)
+    parser = argparse.ArgumentParser(description=description, formatter_class=text)
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--envs", type=int, default=128, help="environments of a member")
     parser.add_argument("--updates", type=int, default=80, help="of each run: 80 fit all periods")
@@ -84,17 +98,22 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    arguments = parse()
+def measure(
+    what: str,
+    description: str | None,
+    make: Callable[[int, int, int], list[harness.Contestant]],
+) -> None:
+    """Let contestants take turns, show them, and write `WHAT-MEMBERS.json`."""
+    arguments = parse(description)
     harness.pin(arguments.core if arguments.core >= 0 else None)
-    entrants = contestants(arguments.members, arguments.envs, arguments.updates)
+    entrants = make(arguments.members, arguments.envs, arguments.updates)
     found = harness.race(entrants, arguments.rounds)
     report(found["contestants"])
-    name = f"plasticity-{arguments.members}.json"
     settings = {name: str(value) for name, value in vars(arguments).items()}
     data = {"context": harness.context(), "settings": settings, **found}
+    name = f"{what}-{arguments.members}.json"
     harness.write_json(arguments.out or Path("benchmarks/results") / name, data)
 
 
 if __name__ == "__main__":
-    main()
+    measure("plasticity", __doc__, contestants)
