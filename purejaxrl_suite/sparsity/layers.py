@@ -1,8 +1,8 @@
 """Which leaves of the parameters may be pruned: kernels, told by their names.
 
 The number of axes tells nothing: the heads of several tasks are stacked on a first axis, and then
-their biases have two axes. Biases, scales of norms and of routers, deviations of policies and of
-noisy layers are never pruned; of a noisy layer the mean is, its noise is not.
+their biases have two axes. Biases, scales of norms and of routers, and deviations of policies are
+never pruned. A noisy layer's deviations have the mask of its means: a pruned weight has no noise.
 """
 
 import math
@@ -18,6 +18,9 @@ from purejaxrl_suite.core.types import Array, PyTree
 KERNELS = frozenset({"kernel", "input", "recurrent", "action"})
 """Names of kernels: of dense layers and convolutions; of gates of a GRU; of the actions of a
 transition model."""
+
+NOISE = "_sigma"
+"""Behind the name of a noisy layer's kernel, that of its deviations."""
 
 
 class Layer(NamedTuple):

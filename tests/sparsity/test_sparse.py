@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite import plasticity, sparsity
+from purejaxrl_suite import nets, plasticity, sparsity
 from purejaxrl_suite.core.check import check_agent, check_gradients, experience
 from purejaxrl_suite.core.types import Clock, Learner
 from purejaxrl_suite.engine.train import make_train
@@ -169,6 +169,16 @@ def test_targets_forget_slowly_or_at_once():
     # Masks are made after the steps of an update, and a copy follows with the next one.
     assert target(0.1) > 0
     assert target(0.1, mask_targets=True) == 0
+
+
+def test_pruned_weights_of_noisy_layers_have_no_noise():
+    env = plain("dqn")[1]
+    network = nets.q_network(env.observation, env.action, hidden=(6,), noisy=True)
+    params = network.init(jax.random.key(0))
+    masks = sparsity.initial_masks(sparsity.static(), jax.random.key(1), params, 0.5)
+    layer = masks["trunk"]["dense_0"]
+    assert not np.all(layer["kernel"]) and np.all(layer["bias_sigma"])
+    np.testing.assert_array_equal(layer["kernel_sigma"], layer["kernel"])
 
 
 def test_what_an_intervention_redraws_is_masked_again():
