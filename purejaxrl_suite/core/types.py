@@ -438,10 +438,10 @@ Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str
 
 
 class Builder(Protocol):
-    """Builds an agent for an environment, such as `ppo`; None is each agent's default."""
+    """A function that builds an agent for an environment, such as `ppo`; None is the default."""
 
     def __call__(self, env: Environment, config: Any, network: Any, hypers: Any, /) -> Agent:
-        """The agent."""
+        """Build the agent."""
         ...
 
 

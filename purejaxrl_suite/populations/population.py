@@ -82,27 +82,53 @@ def evolve(
     on_segment: Callable[[Progress], None] | None = None,
     **fields: Unpack[Fields],
 ) -> Result:
-    """Train configurations, of which `select` decides at each rung who goes on; else as `sweep`.
+    """Train a population: at each rung `select` decides which configurations continue.
 
-    builder, env, fields: what is trained, as `Experiment` says, one group in all, with points of
-        `hypers` and values of `env_params`; or an Experiment first, of which the fields that are
-        given are replaced.
-    select: (key, scores f32[C], hypers {name: f32[C]}) -> Selection, such as
-        `successive_halving()`; how many go on must depend on C only.
-    rungs: after which of the `segments` it is asked.
-    metric, window: a configuration's score is the interquartile mean over its seeds of the mean of
-        a curve over the episodes of so many segments before the rung: of `episode_return`, or of
-        anything else that is recorded, by `metrics`, too. One with a member that
-        diverged cannot go on: `select` is told -inf, and the member counts as the worst of all.
-        With fixed data as `source` nobody plays episodes in training: name another curve.
-    selection_seed: what `select` draws depends on it and on the rung only.
-    progress: as in `sweep`; `announce` is told how many go how far before it is told the Plan.
+    A configuration's score is the interquartile mean over its seeds of the mean of a metric over
+    the episodes of a window before the rung. A configuration with a diverged member cannot
+    continue: its score is -inf. A copy continues the state of the member with its seed, with the
+    random numbers of that seed. A fresh configuration starts from the initial state of its seed and
+    gets the rest of training, schedules included.
 
-    A copy goes on from the state of the member with its seed, with the random numbers of that seed.
-    What is fresh gets the start of its seed and the rest of training, schedules included. Returns
-    curves as `dataset` describes them, and the members of the last phase, a chunk in `on_segment`.
-    Raises what `sweep` does; ValueError for more than one group, or if not all members fit into
-    memory at once, or if nothing is known of anybody's score.
+    Args:
+        builder: of agents, an Agent, or an Experiment, in which the given fields are replaced.
+        env: the environment.
+        select: (key, scores f32[C], hypers {name: f32[C]}) -> Selection, such as
+            `successive_halving()`; how many continue must depend on C only.
+        rungs: after which of the `segments` it is called.
+        segments: parts of training.
+        metric: `episode_return`, or any other curve, also of `metrics`. With fixed data as
+            `source` there are no episodes in training: name another curve.
+        window: segments before a rung over which the metric is averaged.
+        selection_seed: random numbers of `select` depend on it and on the rung only.
+        out: as in `sweep`.
+        resume: as in `sweep`.
+        checkpoint_every: as in `sweep`.
+        keep: as in `sweep`.
+        memory: as in `sweep`.
+        accept_changes: as in `sweep`.
+        progress: as in `sweep`.
+        announce: called with the schedule, then as in `sweep`.
+        on_segment: as in `sweep`; a phase is a chunk.
+        **fields: of the `Experiment`: one group, points of `hypers`, values of `env_params`.
+
+    Returns:
+        The result: curves as `populations.history.dataset` describes them, and the members of the
+        last phase.
+
+    Raises:
+        ValueError: there are several groups, not all members fit into memory at once, or no
+            configuration has a score; or as in `sweep`.
+        KeyboardInterrupt: as in `sweep`.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> rates = pjs.search.log_uniform(1e-5, 1e-2)
+        >>> points = pjs.search.random(pjs.PPOHypers(), 16, learning_rate=rates)
+        >>> rule = pjs.successive_halving(keep=0.5)
+        >>> found = pjs.evolve(
+        ...     pjs.ppo, env, select=rule, rungs=[5, 10], hypers=points, seeds=4, steps=1e5
+        ... )
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = _lay_out(told(evolve, builder, env, fields))
@@ -122,7 +148,7 @@ def evolve(
 
 
 def _lay_out(experiment: Experiment) -> Layout:
-    """The layout of the first configurations; raises ValueError where hypers do not vary alone."""
+    """Lay out the first configurations; raises ValueError unless only hypers vary."""
     instance("env", experiment.env, Environment)
     if not isinstance(experiment.hypers, Points):
         what = "points, such as `random(PPOHypers(), 16, ...)` gives"

@@ -1,1 +1,1 @@
-"""Sweeps: many members of one experiment, planned, trained, stored, resumed, read again."""
+"""Sweeps: plan, train, store, resume and load many members of one experiment."""

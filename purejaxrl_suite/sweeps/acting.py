@@ -1,7 +1,7 @@
-"""Acting outside of training: compiled once for each number of observations, checked at each call.
+"""Act outside of training: compiled once per number of observations, checked at each call.
 
-A program is a function of state and hyper-parameters, so all members of an agent share it, and
-nothing of one member is kept for another.
+A program is a function of state and hyper-parameters, so all members of an agent share it, and it
+keeps nothing of a member.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from purejaxrl_suite.core.argument import wrong
 from purejaxrl_suite.core.types import ENDED, Agent, Array, Box, Estimates, Key, Memory
 
 REMEMBERED = 32
-"""Agents whose programs are kept, those used last."""
+"""The most agents whose programs are kept, the last used ones."""
 
 
 class Acting(Protocol):
@@ -61,20 +61,20 @@ class Estimating(Protocol):
 
 
 class Programs(NamedTuple):
-    """Of one agent; obs [N, ...], or [...] of a single observation, which `single` tells."""
+    """Compiled functions of an agent; obs is [N, ...], or [...] if `single`."""
 
     act: Acting
     estimate: Estimating
 
 
 def programs(agent: Agent) -> Programs:
-    """The compiled functions of an agent, the same at every call."""
+    """Return the compiled functions of an agent, the same at every call."""
     return _compiled(agent.act, agent.noise, agent.anneal, agent.estimate)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _compiled(act: Any, noise: Any, anneal: Any, estimate: Any) -> Programs:
-    """Keyed by the functions themselves: other fields of an Agent may have no hash."""
+    """Compile, cached by the functions themselves: other fields of an Agent may have no hash."""
 
     @partial(jax.jit, static_argnums=(5, 6))
     def acting(hypers, state, memory, obs, key, single: bool, explore: bool):
@@ -96,9 +96,11 @@ def _compiled(act: Any, noise: Any, anneal: Any, estimate: Any) -> Programs:
 
 
 def check_elements(name: str, space: Any, given: Any) -> tuple[Any, bool]:
-    """A batch of elements of a space or a single one, in its dtype; and whether it is a single one.
+    """Check a batch of elements of a space, or a single one: (array in its dtype, whether single).
 
-    Raises ValueError naming the argument for another shape or a dtype that would lose something.
+    Raises:
+        ValueError: the shape is another, or the dtype would lose precision; the message names the
+            argument.
     """
     wanted = spaces.abstract(space)
     if not isinstance(given, jax.Array | np.ndarray):
@@ -123,7 +125,7 @@ def check_elements(name: str, space: Any, given: Any) -> tuple[Any, bool]:
 
 
 def check_memory(agent: Agent, memory: Memory, batch: int) -> None:
-    """Raise ValueError unless the memory is one of `batch` episodes of this agent."""
+    """Raise ValueError unless the memory is that of `batch` episodes of this agent."""
     leaves, structure = jax.tree.flatten(memory)
     found = tuple(np.shape(leaf) for leaf in leaves), structure
     if found != _memory(agent.memory, batch):
@@ -139,15 +141,16 @@ def _shapes(leaves: list[Any]) -> str:
 
 @lru_cache(maxsize=REMEMBERED)
 def _memory(memory: Callable[[int], Memory], batch: int) -> tuple[tuple[Any, ...], Any]:
-    """(shapes of its leaves, structure) of the memory of a batch."""
+    """Return (shapes of leaves, structure) of the memory of a batch."""
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: memory(batch)))
     return tuple(leaf.shape for leaf in leaves), structure
 
 
 def check_action(agent: Agent, action: Any, obs: Any, single: bool) -> Any:
-    """The continuous actions to judge, one for each observation.
+    """Check the continuous actions to evaluate, one for each observation.
 
-    Raises ValueError where the agent's are discrete, or as many as observations are not given.
+    Raises:
+        ValueError: the agent's actions are discrete, or there is not one for each observation.
     """
     if not isinstance(agent.action, Box):
         raise ValueError("action: expected none, got some: q of Discrete actions is of all of them")
@@ -160,7 +163,7 @@ def check_action(agent: Agent, action: Any, obs: Any, single: bool) -> Any:
 
 
 def sampling(key: Key | None, greedy: bool) -> bool:
-    """Whether to explore; ValueError where the key is missing, or would be of no effect."""
+    """Tell whether to explore; ValueError if the key is missing, or would have no effect."""
     if greedy and key is not None:
         raise ValueError("key: greedy actions are not random: expected greedy=False with it")
     if not greedy and key is None:
@@ -171,7 +174,7 @@ def sampling(key: Key | None, greedy: bool) -> bool:
 
 
 def check_key(key: Any) -> Key:
-    """The key itself, if it is one."""
+    """Return the key, if it is one."""
     known = getattr(key, "dtype", None)
     if known is None or not jnp.issubdtype(known, jax.dtypes.prng_key) or key.shape:
         raise wrong("key", "a key, such as jax.random.key(0)", key)

@@ -1,8 +1,8 @@
-"""What a sweep varies: labelled points in the space of a NamedTuple's fields.
+"""Points: what a sweep varies, labelled settings of a NamedTuple's fields.
 
 `search` makes `Points` from default values and the fields that vary. Points of Hypers or of
-environment parameters become members of one program; points of a Config become groups, which are
-compiled one by one.
+environment parameters become members of one program; points of a Config become groups, each with
+its own program.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ class Points(NamedTuple):
     """C settings of one NamedTuple, dataclass or mapping.
 
     base: the defaults. values: {field: C values} of the fields that vary. dims: {axis: its
-    labels}; the product of their lengths is C, the last axis varies fastest. varied: of
+    labels}; the product of their lengths is C, the last axis varies fastest. varied: for
     `one_at_a_time`, the field that each point changes.
     """
 
@@ -31,13 +31,13 @@ class Points(NamedTuple):
 
     @property
     def count(self) -> int:
-        """C, the number of points."""
+        """Return C, the number of points."""
         return math.prod(len(labels) for labels in self.dims.values())
 
     def alternatives(self) -> dict[str, list[Any]]:
-        """{field: values that are compared with each other}, so no two of them may be equal.
+        """Return {field: values that are compared}, of which no two may be equal.
 
-        Those of an axis, and of `one_at_a_time` the default too; draws may well repeat a value.
+        The values of an axis, for `one_at_a_time` with the default; draws may repeat a value.
         """
         if self.varied:
             return {
@@ -49,7 +49,7 @@ class Points(NamedTuple):
         return {name: list(labels) for name, labels in self.dims.items() if name in self.values}
 
     def settings(self) -> list[Any]:
-        """The C settings themselves: `base` with the fields of each point."""
+        """Return the C settings: `base` with the fields of each point."""
         rows = [
             {name: values[i] for name, values in self.values.items()} for i in range(self.count)
         ]
@@ -57,7 +57,7 @@ class Points(NamedTuple):
 
 
 def fields(base: Any) -> dict[str, Any]:
-    """The fields of a NamedTuple, dataclass or mapping with their values."""
+    """Return the fields of a NamedTuple, dataclass or mapping with their values."""
     if hasattr(base, "_asdict"):
         return base._asdict()
     if dataclasses.is_dataclass(base):
@@ -66,7 +66,7 @@ def fields(base: Any) -> dict[str, Any]:
 
 
 def replace(base: Any, changes: Mapping[str, Any]) -> Any:
-    """`base` with some fields changed."""
+    """Change some fields of `base`."""
     if hasattr(base, "_replace"):
         return base._replace(**changes)
     if dataclasses.is_dataclass(base):
@@ -75,7 +75,7 @@ def replace(base: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def label(x: Any) -> Any:
-    """Give what stands for a value in a coordinate or a file: numbers and texts themselves."""
+    """Make the label of a value in a coordinate or a file; numbers and texts are kept."""
     if isinstance(x, np.generic):
         return x.item()
     if isinstance(x, bool | int | float | str) or x is None:

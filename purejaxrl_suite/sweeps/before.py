@@ -12,19 +12,20 @@ from purejaxrl_suite.core.types import Key, Run
 
 
 class Begin(Protocol):
-    """Gives the state that a member begins a stage with."""
+    """A function that makes the initial state of a member in a stage."""
 
     def __call__(self, key: Key, before: Run, fresh: Run, /) -> Run:
-        """From that with which it ended the stage before, and that which it would begin with."""
+        """Make it from its final state in the previous stage, and its fresh initial state."""
         ...
 
 
 class Before(NamedTuple):
-    """What the members of a group go on from: those of a group of another stage.
+    """The origin of the members of a group: the members of a group of the previous stage.
 
-    told: which, as JSON; part of the identity. begin: None where nothing is to be trained, as for
-    what is read. group: number of that group. rows: i[C * S], its member for each of this one's.
-    states: members of this group -> final states of those, leaves [B, ...]; once they are trained.
+    told: which, as JSON; part of the identity. begin: None if nothing is trained, as for reading.
+    group: number of that group. rows: i[C * S], for each member of this group its origin there.
+    states: members of this group -> final states of their origins, leaves [B, ...]; None before
+    these are trained.
     """
 
     told: Mapping[str, Any]
@@ -35,13 +36,13 @@ class Before(NamedTuple):
 
 
 def begun(before: Before, seeds: np.ndarray, *, rows: np.ndarray, fresh: Run) -> Run:
-    """States, like the fresh ones, with which members go on from those of the stage before.
+    """Make the states, like the fresh ones, of members that continue those of the previous stage.
 
     rows: which members of their group they are.
     """
     if before.begin is None or before.states is None:
         raise ValueError(f"expected `stages`, which trains stage {before.told['stage']!r} first")
-    # 2**31 + 1 is no update: this key is not among those of training.
+    # 2**31 + 1 is no update, so this key differs from those of training.
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 2**31 + 1))(seeds)
     found = jax.tree.map(jnp.asarray, before.states(rows))
     made = jax.jit(jax.vmap(before.begin))(keys, found, fresh)

@@ -1,4 +1,4 @@
-"""Checks of what `run`, `sweep`, `plan` and `evolve` are told, before anything is built from it.
+"""Check the arguments of `run`, `sweep`, `plan` and `evolve` before anything is built.
 
 All raise ValueError in one sentence, `NAME: expected X, got Y`; see core.argument.
 """
@@ -50,17 +50,17 @@ FORM = "(env, config, network, hypers) -> Agent"
 UPDATES = 2**31 - 1
 """The most updates that a clock of int32 counts."""
 CURVES = 4
-"""Curves that every member has at least."""
+"""The least number of curves of a member."""
 
 HOST = 200
-"""Bytes, about, of what tells a member apart: its seed, hypers and labels, as numbers of Python."""
+"""Bytes, about, of the seed, hypers and labels of a member, as numbers of Python."""
 
 Named = tuple[list[tuple[str, Any]], dict[str, list[str]]]
-"""[(name, value)], and {axis: names} where there are several."""
+"""[(name, value)], and {axis: names} if there are several."""
 
 
 def seeds(given: Any) -> Sequence[int]:
-    """The seeds themselves: 0 .. n - 1 for a number."""
+    """Return the seeds: 0 .. n - 1 for a number n."""
     if isinstance(given, list | tuple | range) or getattr(given, "ndim", 0):
         return integers("seeds", given, low=0, high=2**32 - 1, expected=SEEDS)
     try:
@@ -70,7 +70,7 @@ def seeds(given: Any) -> Sequence[int]:
 
 
 def steps(agent: Agent, given: Any) -> int:
-    """Updates in that many environment steps of one member, at least one."""
+    """Compute the updates in so many environment steps of one member, at least one."""
     per_update = agent.num_envs * agent.rollout_length
     update = (
         f"one update, {agent.num_envs} environments x {agent.rollout_length} steps = {per_update}"
@@ -83,7 +83,7 @@ def steps(agent: Agent, given: Any) -> int:
 
 
 def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
-    """What builds agents, and what it `declared`; of an Agent that is built, what returns it."""
+    """Return the builder and its `declared` types; for a built Agent, a builder that returns it."""
     given = experiment.builder
     if not isinstance(given, Agent):
         return given, declared(given)
@@ -94,11 +94,11 @@ def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
 
 
 def declared(builder: Builder) -> dict[str, type]:
-    """{argument: its type} of a builder, as far as it is annotated with a class (or None)."""
+    """Return {argument: type} of a builder, for arguments annotated with a class (or None)."""
     function("builder", builder, 4, FORM)
     try:
         hints = typing.get_type_hints(builder)
-    except (NameError, TypeError):  # not annotated, or with names that are not at hand
+    except (NameError, TypeError):  # not annotated, or with unknown names
         return {}
     found = {}
     for name, hint in hints.items():
@@ -110,17 +110,18 @@ def declared(builder: Builder) -> dict[str, type]:
 
 
 def kind(name: str, given: Any, wanted: type | None) -> Any:
-    """The value itself, if it is None or of the type that the agent's builder declares."""
+    """Return the value, if it is None or of the type that the agent's builder declares."""
     if given is not None and wanted is not None and type(given) is not wanted:
         raise wrong(name, f"{a(wanted)} or points of one", given)
     return given
 
 
 def hypers(agent: Agent, points: Points) -> dict[str, np.ndarray]:
-    """Every field of the points as float32, one value or one for each point, within its Range.
+    """Convert every field of the points to float32, one value or one for each point.
 
-    Raises ValueError naming field, range and value; so it does for two values of an axis that are
-    one and the same to the program.
+    Raises:
+        ValueError: a value is out of its Range, or two values of an axis are equal in float32; the
+            message names field, range and value.
     """
     kind = type(agent.hypers)
     given = {name: [x] for name, x in points.base._asdict().items()} | dict(points.values)
@@ -131,7 +132,7 @@ def hypers(agent: Agent, points: Points) -> dict[str, np.ndarray]:
 
 
 def distinct(what: str, values: Sequence[Any], dtype: Any) -> None:
-    """Raise ValueError for two values that are equal in the dtype of the program."""
+    """Raise ValueError for two values that are equal in the program's dtype."""
     seen: dict[bytes, Any] = {}
     for value in values:
         bits = np.asarray(value).astype(dtype).tobytes()
@@ -144,7 +145,7 @@ def distinct(what: str, values: Sequence[Any], dtype: Any) -> None:
 
 
 def environments(env: Any) -> tuple[list[Environment], dict[str, list[str]]]:
-    """The environments, and {axis: their names} where there may be several."""
+    """Return the environments, and {axis: their names} if a list is given."""
     if isinstance(env, Environment):
         return [env], {}
     if not isinstance(env, list | tuple) or hasattr(env, "_fields") or not env:
@@ -157,7 +158,7 @@ def environments(env: Any) -> tuple[list[Environment], dict[str, list[str]]]:
 
 
 def networks(network: Any) -> Named:
-    """Functions of an environment by name, None for the agent's own."""
+    """Return networks, functions of an environment, by name; None for the agent's own."""
 
     def check(name: str, one: Any) -> Any:
         return function(name, one, 1, "Environment -> Network")
@@ -166,7 +167,7 @@ def networks(network: Any) -> Named:
 
 
 def interventions(intervention: Any) -> Named:
-    """Interventions by name, None for none."""
+    """Return interventions by name, None for none."""
 
     def check(name: str, one: Any) -> Any:
         return one if one is None else instance(name, one, Intervention)
@@ -175,9 +176,10 @@ def interventions(intervention: Any) -> Named:
 
 
 def evaluation(given: Any, env: Environment, params: PyTree) -> Evaluating | None:
-    """What is evaluated of members with these parameters, each of whose episodes comes to its end.
+    """Make the evaluation of members with these parameters, long enough for whole episodes.
 
-    Raises ValueError where nothing bounds episodes, or tasks do not divide them.
+    Raises:
+        ValueError: nothing bounds episodes, or tasks do not divide them.
     """
     if given is None:
         return None
@@ -198,7 +200,7 @@ def evaluation(given: Any, env: Environment, params: PyTree) -> Evaluating | Non
 
 
 def source(experiment: Experiment) -> MakesSource:
-    """What makes the source of an agent's experience: by default the agent acts itself."""
+    """Return the maker of the source of an agent's experience; by default the agent acts."""
     pool, given = integer("reset_pool", experiment.reset_pool, 0), experiment.source
     if given is None:
         return partial(online, reset_pool=pool)
@@ -209,7 +211,7 @@ def source(experiment: Experiment) -> MakesSource:
 
 
 def _named(name: str, given: Any, check: Callable[[str, Any], Any], what: str) -> Named:
-    """One value under the name "", or those of a mapping, which make an axis."""
+    """Return one value under the name "", or those of a mapping, which are an axis."""
     if given is None:
         return [("", None)], {}
     if not isinstance(given, Mapping):
@@ -224,12 +226,12 @@ def _named(name: str, given: Any, check: Callable[[str, Any], Any], what: str) -
 
 
 def _writable(text: str) -> bool:
-    """Whether a text can be a label in a file: there is some, and UTF-8 has it."""
+    """Tell whether a text can be a label in a file: it is not empty, and valid UTF-8."""
     return bool(text) and not any("\ud800" <= x <= "\udfff" for x in text)
 
 
 def params(name: str, given: PyTree, env: Environment) -> PyTree:
-    """Parameters of the environment in the types that its own have."""
+    """Convert parameters of the environment to the types of its own."""
     structure = jax.tree.structure(env.params)
     if jax.tree.structure(given) != structure:
         for field, own in fields(env.params).items() if type(given) is type(env.params) else ():
@@ -250,7 +252,7 @@ def _fields(x: Any) -> str:
 
 
 def room(configurations: int, given: Sequence[int], updates: int) -> None:
-    """Raise ValueError unless memory can hold the curves of so many members."""
+    """Raise ValueError unless the curves of so many members fit into memory."""
     members = configurations * len(given)
     each = HOST + 4 * CURVES * min(updates, rows.ROWS)
     free = available()
@@ -263,9 +265,9 @@ def room(configurations: int, given: Sequence[int], updates: int) -> None:
 
 
 def outputs(agent: Agent) -> None:
-    """Raise ValueError unless actions and estimates have the shapes that the spaces ask for.
+    """Raise ValueError unless actions and estimates have the shapes of the spaces.
 
-    What a network gives in another shape shows here, traced and not compiled.
+    This finds networks with wrong output shapes by tracing, without compiling.
     """
     n = 2
     obs, key = spaces.abstract(agent.observation, n), jax.eval_shape(jax.random.key, 0)
@@ -280,7 +282,7 @@ def outputs(agent: Agent) -> None:
 
     try:
         action, told = jax.eval_shape(ask, key, obs)
-    except Exception as error:  # of functions that are not ours, so of any kind
+    except Exception as error:  # users' functions may raise anything
         reason = (str(error).splitlines() or [""])[0][:200]
         raise ValueError(
             f"network: expected one whose outputs {agent.name} can use, "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("purejaxrl_suite", "jax", "jaxlib", "flax", "optax", "gymnax", "navix", "distrax")
 RUN = "run"
-"""Attribute of stored curves: the name that sweep.json gives to the run that they are of."""
+"""Attribute of stored curves: the name of their run in sweep.json."""
 EXTRAS = ("brax", "mujoco", "playground")
 UNITS = {
     "episode_return": "reward",
@@ -36,11 +36,11 @@ UNITS = {
 
 
 class GroupRows(NamedTuple):
-    """What a group measured.
+    """Measured rows of a group.
 
-    rows: {metric: f32[C * S, R]}; `diverged` among them says whether the parameters of a member
-    were not finite. steps_per_second: f32[R], of all members that were trained at once. each:
-    updates of a row; of the last one what is left.
+    rows: {metric: f32[C * S, R]}, with `diverged`, whether the parameters of a member were not
+    finite. steps_per_second: f32[R], of all members that were trained at once. each: updates of a
+    row; the last row may have fewer.
     """
 
     rows: dict[str, np.ndarray]
@@ -49,7 +49,7 @@ class GroupRows(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What the chunks of all groups hold. seconds: of training. done: share of all steps."""
+    """Rows of the chunks of all groups. seconds: of training. done: share of all steps."""
 
     groups: tuple[GroupRows, ...]
     seconds: float
@@ -57,7 +57,7 @@ class Gathered(NamedTuple):
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that can change a result; of extras where they are in use."""
+    """Return versions of the packages that can change a result, with extras in use."""
     extras = [
         name for name in EXTRAS if name.replace("playground", "mujoco_playground") in sys.modules
     ]
@@ -66,25 +66,25 @@ def versions() -> dict[str, str]:
 
 
 def made_with() -> dict[str, Any]:
-    """What else can change a result, for the record."""
+    """Return versions, device and flags, which can change a result, for the record."""
     return {"versions": versions(), "device": device(), "XLA_FLAGS": _flags()}
 
 
 def _flags() -> str:
-    """What XLA was told for everything that it compiles; not how many devices, and what to log."""
+    """Return the flags of XLA, without the number of devices and logging."""
     given = os.environ.get("XLA_FLAGS", "").split()
     other = "--xla_force_host_platform_device_count", "--xla_dump"
     return " ".join(sorted(one for one in given if not one.startswith(other)))
 
 
 def device() -> str:
-    """Kind and number of the devices that programs run on."""
+    """Return kind and number of the devices that programs run on."""
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
 
 
 def ends(updates: int, each: int) -> np.ndarray:
-    """The updates done after each row, i64[R], of a training with `each` of them in a row."""
+    """Compute the updates done after each row, i64[R], with `each` updates in a row."""
     return np.minimum(np.arange(each, updates + each, each), updates)
 
 
@@ -94,10 +94,16 @@ def gather(
     each: Sequence[int],
     stored: Sequence[Sequence[dict[str, np.ndarray]]],
 ) -> Gathered:
-    """Rows of all members from those of the chunks of each group, NaN where one has none (yet).
+    """Gather the rows of all members from the chunks of each group, NaN where (still) missing.
 
-    sizes, each: members of a chunk and updates of a row, of each group. stored: {metric:
-    f32[size, R]} of each chunk of each group.
+    Args:
+        laid: layout of the sweep.
+        sizes: members of a chunk, of each group.
+        each: updates of a row, of each group.
+        stored: {metric: f32[size, R]} of each chunk of each group.
+
+    Returns:
+        The rows of all groups.
     """
     names = sorted({name for parts in stored for part in parts for name in part})
     groups, trained, total, seconds = [], 0.0, 0.0, 0.0
@@ -116,25 +122,24 @@ def gather(
 
 
 def _rows(parts: Sequence[dict[str, np.ndarray]], name: str, size: int, count: int) -> np.ndarray:
-    """f32[chunks * size, count] of a metric; NaN where a chunk has none."""
+    """Join a metric of all chunks, f32[chunks * size, count]; NaN where a chunk has none."""
     missing = np.full((size, count), np.nan, np.float32)
     rows = [np.broadcast_to(part.get(name, missing), (size, count)) for part in parts]
     return np.concatenate(rows)
 
 
 def _mean(rates: np.ndarray) -> np.ndarray:
-    """Over chunks, of those that were measured; NaN where none was."""
+    """Average over the chunks that were measured; NaN if none was."""
     count = np.sum(np.isfinite(rates), axis=0)
     return np.where(count > 0, np.nansum(rates, axis=0) / np.maximum(count, 1), np.nan)
 
 
 def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray.Dataset":
-    """Curves of a layout: variables over (static axes ..., traced axes ..., seed, step).
+    """Make the curves of a layout: variables over (static axes ..., traced axes ..., seed, step).
 
-    `step` counts the environment steps of one member at the end of each row, which is over an
-    update, or over a block of them (`engine.rows`); where groups count differently, a group has NaN
-    at the steps of the others. `diverged` says which members ended with parameters that are not
-    finite.
+    `step` is the environment steps of one member at the end of each row, which spans an update or a
+    block of them (`engine.rows`); if groups have different steps, a group has NaN at those of the
+    others. `diverged` says which members ended with non-finite parameters.
     """
     environments = {group.env.name: group.env for group in laid.groups}
     over = {name: count for env in environments.values() for name, count in counts(env).items()}
@@ -166,7 +171,7 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
 def _one_group(
     laid: Layout, group: Group, made: GroupRows, over: Mapping[str, str]
 ) -> "xarray.Dataset":
-    """The curves of a group; over: {metric: the count of what it is a mean over}."""
+    """Make the curves of a group; over: {mean over episodes: the number of these episodes}."""
     import xarray
 
     rows = dict(made.rows)
@@ -174,7 +179,7 @@ def _one_group(
     both = {name: (values, ("step",)) for name, values in rows.items()} | {
         "diverged": (diverged, ())
     }
-    taken = {*laid.static, *laid.traced, *laid.along}  # a metric may be called like what is varied
+    taken = {*laid.static, *laid.traced, *laid.along}  # a metric may have the name of an axis
     names = {name: f"measured_{name}" if name in taken else name for name in both}
     variables = {
         names[n]: variable(laid, n, x, dims, **({MEAN_OVER: names[over[n]]} if n in over else {}))
@@ -189,7 +194,7 @@ def _one_group(
 
 
 def coordinates(laid: Layout) -> dict[str, Any]:
-    """The labels of the traced axes, what lies along them, and the seeds."""
+    """Return the labels of the traced axes, the coordinates along them, and the seeds."""
     found = {axis: (axis, _labels(labels), _name(axis)) for axis, labels in laid.traced.items()}
     for name, (axis, values) in laid.along.items():
         if axis in laid.traced:
@@ -198,7 +203,7 @@ def coordinates(laid: Layout) -> dict[str, Any]:
 
 
 def join(laid: Layout, made: list["xarray.Dataset"]) -> "xarray.Dataset":
-    """One dataset of those of all groups, along the static axes."""
+    """Join the datasets of all groups along the static axes."""
     import xarray
 
     if not laid.static:
@@ -224,9 +229,9 @@ def join(laid: Layout, made: list["xarray.Dataset"]) -> "xarray.Dataset":
 def variable(
     laid: Layout, name: str, values: np.ndarray, dims: tuple[str, ...], **known: str
 ) -> Any:
-    """Values [C * S, ...] as a variable over the traced axes, seeds and `dims`.
+    """Make values [C * S, ...] a variable over the traced axes, seeds and `dims`.
 
-    known: attributes that it has beside its name and units.
+    known: attributes beside its name and units.
     """
     sizes = [len(labels) for labels in laid.traced.values()]
     shape = (*sizes, len(laid.seeds), *values.shape[1:])
@@ -246,17 +251,17 @@ def _attributes(name: str) -> dict[str, str]:
 
 
 def write(path: str | Path, curves: "xarray.Dataset") -> None:
-    """Store curves in a zarr directory at `path`, which appears when it is complete."""
+    """Store curves in a zarr directory, which appears at `path` when it is complete."""
     from zarr.storage import LocalStore
 
     with files.replacing(path) as new:
-        # A store: of a text, zarr would read parts as an address.
+        # A store, not a path: zarr would parse parts of a text as a URL.
         curves.to_zarr(LocalStore(new), mode="w", consolidated=False)
         files.seal(new)
 
 
 def read(path: str | Path) -> "xarray.Dataset":
-    """Curves that `write` has stored; ValueError naming the file that is missing or damaged."""
+    """Read curves that `write` stored; ValueError naming a missing or damaged file."""
     import xarray
     from zarr.storage import LocalStore
 

@@ -1,7 +1,7 @@
-"""Progress for people: a bar in a terminal or a notebook, elsewhere a line per segment.
+"""Show progress: a bar in a terminal or a notebook, elsewhere a line per segment.
 
-It goes to stderr (in a notebook below the cell), so stdout is left to the program. What cannot be
-shown is not shown: neither a closed stream nor a mistake made here ends training.
+It goes to stderr (in a notebook below the cell), so stdout is left to the program. Errors of the
+display are ignored: neither a closed stream nor a bug here ends training.
 """
 
 import logging
@@ -20,7 +20,7 @@ from purejaxrl_suite.sweeps.layout import Group, Layout
 from purejaxrl_suite.sweeps.settings import Progress, Watch
 
 NOTEBOOK = {"purejaxrl_suite": "progress"}
-"""Metadata by which the bar is known among the outputs of a cell."""
+"""Metadata that marks the bar among the outputs of a cell."""
 
 
 @contextmanager
@@ -30,10 +30,16 @@ def watched(
     announce: Callable[[object], None] | None = None,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Iterator[Watch]:
-    """Give a Watch that shows where training stands, and then tells those who want to know.
+    """Yield a Watch that shows progress and then calls the user's functions.
 
-    title: what is trained, in a few words. progress: False shows nothing. announce, on_segment: as
-    of a Watch; what they raise is raised.
+    Args:
+        title: what is trained, in a few words.
+        progress: False shows nothing.
+        announce: as in `Watch`; its errors are raised.
+        on_segment: as in `Watch`; its errors are raised.
+
+    Returns:
+        A context manager of the Watch.
     """
     for name, one in (("announce", announce), ("on_segment", on_segment)):
         if one is not None:
@@ -57,14 +63,14 @@ def watched(
 
 
 def title_of(laid: Layout) -> str:
-    """What a layout trains, in a few words: `ppo on CartPole-v1, Acrobot-v1`."""
+    """Describe a layout in a few words: `ppo on CartPole-v1, Acrobot-v1`."""
     agents = dict.fromkeys(group.agent.name for group in laid.groups)
     envs = list(dict.fromkeys(group.env.name for group in laid.groups))
     return f"{', '.join(agents)} on {', '.join(envs) if len(envs) < 4 else f'{len(envs)} tasks'}"
 
 
 def describe(progress: Progress, diverged: int) -> str:
-    """Such as `group 1/2, chunk 3/4, 1,234,567 steps/s, IQM 21.5, 3 diverged, 0:02:10 left`."""
+    """Write `group 1/2, chunk 3/4, 1,234,567 steps/s, IQM 21.5, 3 diverged, 0:02:10 left`."""
     parts = [
         f"{name} {number + 1}/{of}"
         for name, number, of in (
@@ -82,13 +88,12 @@ def describe(progress: Progress, diverged: int) -> str:
 
 
 def _iqm_of_returns(returns: np.ndarray, episodes: np.ndarray) -> float:
-    """Interquartile mean over members of their means over all episodes; NaN where none ended.
+    """Compute the IQM over members of their means over all episodes; NaN if none ended.
 
-    returns, episodes: f32[B, R]. In numpy, because a device computes this after the segment that
-    it has begun.
+    returns, episodes: f32[B, R]. In numpy, because the device is busy with the next segment.
     """
     count = np.nansum(episodes, axis=1)
-    with np.errstate(over="ignore", invalid="ignore"):  # of members that diverged
+    with np.errstate(over="ignore", invalid="ignore"):  # from members that diverged
         total = np.nansum(returns * episodes, axis=1)[count > 0]
         scores = np.sort(total / count[count > 0])
         cut = len(scores) // 4
@@ -96,10 +101,10 @@ def _iqm_of_returns(returns: np.ndarray, episodes: np.ndarray) -> float:
 
 
 class _Screen(NamedTuple):
-    """Where a display is seen.
+    """Functions of a display.
 
-    busy: shows what goes on, of which nobody knows how far it is. say: shows what stays. show: the
-    share of training that is done, and more of it. close: leaves what was shown last.
+    busy: shows an activity of unknown duration. say: prints a permanent text. show: shows the share
+    of training that is done, and a text. close: ends the display and leaves its last state.
     """
 
     busy: Callable[[str], None]
@@ -109,7 +114,7 @@ class _Screen(NamedTuple):
 
 
 class _Display:
-    """A Watch for people, which falls silent at the first error of its screen."""
+    """A Watch that shows progress, and stops doing so at the first error of its screen."""
 
     def __init__(self, title: str, progress: bool):
         self.title = title
@@ -149,12 +154,12 @@ class _Display:
             if screen is not None:
                 with suppress(Exception):
                     screen.close()
-            with suppress(Exception):  # logging writes to stderr, too
+            with suppress(Exception):  # logging also writes to stderr
                 logging.getLogger(__name__).warning("progress is no longer shown", exc_info=True)
 
 
 def _name_of(group: Group) -> str:
-    """Such as `dqn on Breakout-MinAtar, network=large`."""
+    """Describe a group: `dqn on Breakout-MinAtar, network=large`."""
     labels = (f"{axis}={x}" for axis, x in group.labels.items() if axis != "environment")
     return ", ".join([f"{group.agent.name} on {group.env.name}", *labels])
 
@@ -172,7 +177,7 @@ def _screen(title: str) -> _Screen:
 
 
 class _Stream:
-    """A stream that is silent from the first error on: the reader of a pipe may have gone."""
+    """A stream that ignores writes after its first error: the reader of a pipe may be gone."""
 
     def __init__(self, stream: Any):
         self.stream, self.works = stream, True
@@ -194,7 +199,7 @@ class _Stream:
 
 
 def _lines(title: str, stream: Any) -> _Screen:
-    """A pipe or a log, where nothing moves."""
+    """Make the display for a pipe or a log: lines only."""
     began = math.inf
 
     def say(text: str) -> None:
@@ -226,7 +231,7 @@ def _terminal(title: str, console: Any) -> _Screen:
 
 
 def _notebook(title: str, console: Any) -> _Screen:
-    """A bar without widgets: what is shown is replaced."""
+    """Make the display for a notebook: a bar without widgets, whose output is replaced."""
     from IPython.display import display
 
     bar = _bar(console)
@@ -248,7 +253,7 @@ def _bar(console: Any) -> Any:
         bars.TextColumn("{task.fields[text]}", markup=False),
         bars.TimeElapsedColumn(),
     )
-    # What the program prints meanwhile goes above the bar, if that is the same terminal.
+    # The program's own output goes above the bar, if both are in the same terminal.
     same = sys.stdout is not None and sys.stdout.isatty()
     how: Any = {"refresh_per_second": 4, "redirect_stdout": same}
     return bars.Progress(*columns, console=console, **how)
@@ -262,7 +267,7 @@ def _with_bar(
     refresh: Callable[[], None],
     close: Callable[[], None],
 ) -> _Screen:
-    """A line for what goes on before training, and one for training."""
+    """Make the display with a line for activities before training, and one for training."""
     before = bar.add_task(f"preparing {title}", total=None, text="")
     training = bar.add_task(title, total=1.0, text="", visible=False, start=False)
 
@@ -281,7 +286,7 @@ def _with_bar(
         refresh()
 
     def closed() -> None:
-        if not bar.tasks[training].completed:  # nothing was left to train
+        if not bar.tasks[training].completed:  # there was nothing left to train
             bar.update(training, visible=False)
         close()
 

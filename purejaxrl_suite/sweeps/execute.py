@@ -1,4 +1,4 @@
-"""Running a layout: plan, chunks, segments, checkpoints; `run` and `sweep` both end here."""
+"""Run a layout: plan, chunks, segments, checkpoints; `run` and `sweep` both end here."""
 
 import time
 from collections.abc import Mapping
@@ -31,9 +31,19 @@ def make_plan(
 ) -> Plan:
     """Compile the programs of every group for as many members at once as fit.
 
-    saved: chunk and block sizes, segment lengths and updates of a row of the sweep that is resumed,
-        as `sizes_of` says them.
-    Raises ValueError if a group can never fit, or not as it is stored.
+    Args:
+        laid: layout of the sweep.
+        settings: of execution.
+        checkpoints: whether states are stored.
+        saved: of a resumed sweep its chunk and block sizes, segment lengths and updates of a row,
+            from `sizes_of`.
+        watch: callbacks.
+
+    Returns:
+        The plan with the programs.
+
+    Raises:
+        ValueError: a group can never fit, or not with the saved sizes.
     """
     began = time.perf_counter()
     if saved is None:
@@ -60,11 +70,11 @@ def make_plan(
 def _plan_group(
     group: Group, settings: Settings, limit: int, stored: dict[str, int], *, checkpoints: bool
 ) -> GroupPlan:
-    """Compile one group; its `stored` sizes are followed, what is not stored is chosen."""
+    """Compile one group with its `stored` sizes; sizes that are not stored are chosen."""
     what = f"{group.agent.name} on {group.env.name}"
     state_bytes, shared = plan.state_bytes(group), plan.shared_bytes(group)
     row = stored.get("row") or updates_per_row(group.env, group.updates)
-    rows = -(-group.updates // settings.segments // row)  # of a segment, rounded up
+    rows = -(-group.updates // settings.segments // row)  # in a segment, rounded up
     length = stored.get("length", row * rows)
 
     def compile_at(size: int) -> Program:
@@ -98,7 +108,7 @@ def _plan_group(
 
 
 def sizes_of(made: Plan) -> dict[str, list[int]]:
-    """The sizes that decide bits, of each group: stored with a sweep, followed on resuming."""
+    """Return the sizes of each group that decide bits: stored with a sweep, reused on resuming."""
     programs = [group.program for group in made.groups]
     return {
         "chunk": [program.size for program in programs],
@@ -120,9 +130,20 @@ def execute(
 ) -> Result:
     """Train all members of a layout, in a folder or in memory.
 
-    resuming, overwrite: see `folder.enter`. record: what else config.json says of a new run. Where
-    JAX runs in several processes, each trains its share of the chunks in the same folder; the
-    first one claims, plans and joins.
+    If JAX runs in several processes, each trains its share of the chunks in the same folder; the
+    first one claims the folder, plans and joins.
+
+    Args:
+        laid: layout of the sweep.
+        settings: of execution.
+        folder: of the run; None keeps all in memory.
+        resuming: see `folder.enter`.
+        overwrite: see `folder.enter`.
+        record: other entries of config.json of a new run.
+        watch: callbacks.
+
+    Returns:
+        The result.
     """
     how = How(resuming, overwrite, settings.accept_changes)
     with claimed(folder):
@@ -166,7 +187,7 @@ def _execute(
 def _carry_out(
     laid: Layout, made: Plan, sweep: Sweep | None, *, settings: Settings, watch: Watch
 ) -> Result:
-    """Train what is not trained yet, and join the curves."""
+    """Train the rest of a layout, and join the curves."""
     sizes = [group.chunk for group in made.groups]
     rows = [group.program.row for group in made.groups]
     chunks = chunks_of(laid, sizes, rows, sweep, keep=settings.keep)
@@ -181,7 +202,7 @@ def _carry_out(
 
 
 def _meet(point: str) -> None:
-    """Wait for the other processes, if there are any."""
+    """Wait for the other processes, if any."""
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 

@@ -1,6 +1,6 @@
-"""What is trained: one type for what `run`, `sweep`, `plan`, `evolve` and studies are told.
+"""Experiment: what `run`, `sweep`, `plan`, `evolve` and studies train.
 
-These functions take an `Experiment`, or its fields as keywords: `Fields` names them to editors,
+These functions take an `Experiment`, or its fields as keywords: `Fields` shows them to editors,
 `front` to `help`, and `told` makes an Experiment of them.
 """
 
@@ -15,45 +15,47 @@ from purejaxrl_suite.engine.source import Source
 
 
 class MakesSource(Protocol):
-    """Makes the source of an agent's experience, such as `engine.online`."""
+    """A function that makes the source of an agent's experience, such as `engine.online`."""
 
     def __call__(self, agent: Agent, env: Environment, /) -> Source:
-        """The source."""
+        """Make the source."""
         ...
 
 
 class Experiment(NamedTuple):
-    """Say what is trained: an agent on environments, what is varied, how long, what is measured.
+    """What is trained: an agent on environments, what is varied, how long, what is measured.
 
         experiment = pjs.Experiment(pjs.ppo, pjs.make("CartPole-v1"), seeds=16, steps=1e6)
 
-    builder: (env, config, network, hypers) -> Agent, such as `ppo`; or an Agent that is built, and
-        has its config and network already.
-    env: one, or several with distinct names (a group each: one compiled program).
+    builder: (env, config, network, hypers) -> Agent, such as `ppo`; or a built Agent, which already
+        has its config and network.
+    env: one environment, or several with distinct names, each a group (one compiled program).
     seeds: how many (0 .. n - 1), or which; configurations with equal seeds are paired.
     steps: environment steps of each member, rounded down to whole updates.
-    hypers, env_params: values, or points of them (`grid`, `random`, `sobol`, `one_at_a_time`): all
-        members of one program. None: those of the agent and of the environment.
-    config: a Config, a list of them, or points: a group each. network: a function Environment ->
-        Network, or {name: function}, a group each. None: the agent's own.
-    intervention: what is done to each member's learner between updates, or {name: that or None}, a
-        group each. metrics, measure_every: what is measured of it, and after every how many
-        updates. See `purejaxrl_suite.plasticity`.
+    hypers: values, or points (`grid`, `random`, `sobol`, `one_at_a_time`), which are members of one
+        program. None: those of the agent.
+    config: a Config, a list of them, or points, each a group. None: the agent's own.
+    network: a function Environment -> Network, or {name: function}, each a group. None: the agent's
+        own.
+    env_params: values, or points, which are members of one program. None: those of the environment.
+    intervention: applied to each member's learner between updates, or {name: one or None}, each a
+        group. See `purejaxrl_suite.plasticity`.
+    metrics: plasticity metrics of each member's learner.
+    measure_every: updates from one measurement of them to the next.
     evaluate_every: updates from one evaluation of each member to the next, or an `Evaluating`.
     reset_pool: start states per environment and rollout; 0 resets exactly (see engine.resets).
-    source: (agent, env) -> who makes the experience, such as `partial(engine.dataset, steps=...)`,
+    source: (agent, env) -> the source of experience, such as `partial(engine.dataset, steps=...)`,
         which replays fixed experience that all members share. None: the agent acts in the
         environment (`engine.online`). Members are evaluated in the environment in any case, and
         `steps` counts transitions that are given to the agent.
 
-    Every field is part of the identity of what is trained: a folder goes on with an Experiment that
-    equals its own, and refuses another. Nearly all decide numbers. `seeds` chooses members, whose
-    numbers depend on their own seed only; `metrics`, `measure_every` and `evaluate_every` add to
-    the curves and leave training as it is, but that an intervention which draws random numbers
-    draws others when it is measured. How all of it is carried out - folders, segments,
-    checkpoints, memory, progress - decides no number, and is no field.
-
-    It is checked as a whole, where it is laid out (`sweeps.layout`), before anything is compiled.
+    Every field is part of the experiment's identity: a folder resumes an Experiment that equals its
+    own, and refuses another. Nearly all fields change results. `seeds` chooses members, whose
+    results depend on their own seed only; `metrics`, `measure_every` and `evaluate_every` add
+    curves and leave training unchanged, except that an intervention that draws random numbers draws
+    others when metrics are measured. Settings of execution (folders, segments, checkpoints, memory,
+    progress) change no result and are not fields.
+    It is checked as a whole when it is laid out (`sweeps.layout`), before anything is compiled.
     """
 
     builder: Builder | Agent
@@ -73,7 +75,7 @@ class Experiment(NamedTuple):
 
 
 class Fields(TypedDict, total=False):
-    """The fields of an `Experiment` as keywords, but the first two."""
+    """The fields of an `Experiment` as keywords, without the first two."""
 
     seeds: int | Sequence[int]
     """How many, or which."""
@@ -82,15 +84,15 @@ class Fields(TypedDict, total=False):
     hypers: Any
     """Hypers, or points of them."""
     config: Any
-    """A Config, a list of them, or points: a group each."""
+    """A Config, a list of them, or points, each a group."""
     network: Any
-    """Environment -> Network, or {name: that}: a group each."""
+    """Environment -> Network, or {name: one}, each a group."""
     env_params: Any
     """Parameters of the environment, or points of them."""
     intervention: Any
-    """An Intervention, or {name: that or None}: a group each."""
+    """An Intervention, or {name: one or None}, each a group."""
     metrics: Sequence[Metric]
-    """What is measured of each learner."""
+    """Plasticity metrics of each learner."""
     measure_every: int
     """Updates from one measurement to the next."""
     evaluate_every: int | Evaluating | None
@@ -98,13 +100,14 @@ class Fields(TypedDict, total=False):
     reset_pool: int
     """Start states per environment and rollout; 0 resets exactly."""
     source: MakesSource | None
-    """(agent, env) -> who makes the experience; None: the agent acts."""
+    """(agent, env) -> the source of experience; None: the agent acts."""
 
 
 def front[F: Callable[..., Any]](function: F) -> F:
     """Show the fields of an Experiment in the signature of a function that takes them as keywords.
 
-    It ends in `**fields: Unpack[Fields]`, which editors expand, but neither `help` nor notebooks.
+    The function ends in `**fields: Unpack[Fields]`, which editors expand, but not `help` and
+    notebooks.
     """
     own = list(inspect.signature(function).parameters.values())
     defaults, keyword = Experiment._field_defaults, inspect.Parameter.KEYWORD_ONLY
@@ -120,11 +123,19 @@ def front[F: Callable[..., Any]](function: F) -> F:
 
 
 def told(function: Any, first: Any, env: Any, fields: Mapping[str, Any]) -> Experiment:
-    """The Experiment that a `front` is told, whole or by its fields.
+    """Make the Experiment from the arguments of a `front`.
 
-    first: an Experiment, of which `env` and `fields` are replaced where they are given; else its
-        builder.
-    Raises TypeError for a keyword that neither an Experiment nor the function has.
+    Args:
+        function: the front.
+        first: an Experiment, in which `env` and the given `fields` are replaced; or a builder.
+        env: the environment, or None.
+        fields: of the Experiment, by name.
+
+    Returns:
+        The Experiment.
+
+    Raises:
+        TypeError: neither an Experiment nor the function has a keyword.
     """
     for name in fields:
         if name not in Fields.__annotations__:

@@ -1,10 +1,10 @@
-"""Files and folders that appear when they are complete, and that tell when they are damaged.
+"""Atomic, checksummed files and folders.
 
-A JSON file carries a checksum of its content (`write_json`, `read_json`). A folder of arrays, such
-as a zarr store or a checkpoint, is listed with the checksum of each file (`manifest`, `verify`),
-and who owns the folder stores that list. What is written has another name until it is complete
-(`replacing`), so that a process that is killed leaves the old, or nothing, and a `.partial` folder
-that the next one removes (`clean`). Every error names the file.
+A JSON file has a checksum of its content (`write_json`, `read_json`). A folder of arrays, such as a
+zarr store or a checkpoint, is listed with the checksum of each file (`manifest`, `verify`), and the
+owner of the folder stores that list. Files have a temporary name until they are complete
+(`replacing`), so a killed process leaves the old file, or none, and a `.partial` folder that the
+next process removes (`clean`). Every error names the file.
 """
 
 import json
@@ -22,20 +22,21 @@ SEAL = "files", "checksum"
 """Attributes of a zarr store that `seal` adds."""
 
 DROPPINGS = ".DS_Store", "Thumbs.db", "desktop.ini"
-"""What desktops put into any folder that somebody looks at: nobody's data."""
-_SHORT = 32  # characters of a name that are kept in the names beside it: 255 bytes are the limit
+"""Files that desktops put into folders, which are ignored."""
+_SHORT = 32  # characters of a name that temporary names keep, as 255 bytes are the limit
 
 
 def resolve(path: str | Path) -> Path:
-    """Return the absolute path, links followed; it is never read as an address or a pattern.
+    """Return the absolute path with links followed; it is never parsed as a URL or a pattern.
 
-    Raises ValueError for what cannot be a path, and for the few names that checkpoints cannot have:
-    not UTF-8, or with a backslash.
+    Raises:
+        ValueError: it cannot be a path, or is a name that checkpoints cannot have: not UTF-8, or
+            with a backslash.
     """
     try:
         found = Path(path).resolve()
         found.as_posix().encode()
-        found.exists()  # or its name is too long
+        found.exists()  # raises if the name is too long
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"expected a path that can be, got {str(path)!r}: {error}") from error
     if "\\" in found.as_posix():
@@ -44,15 +45,18 @@ def resolve(path: str | Path) -> Path:
 
 
 def content(folder: Path) -> list[Path]:
-    """What a folder holds, but for what desktops put there."""
+    """List the content of a folder, without files of desktops."""
     return [path for path in folder.iterdir() if path.name not in DROPPINGS]
 
 
 def check_writable(folder: str | Path) -> None:
-    """Create, write and remove a file in a folder, so that a mistake is known before training.
+    """Create, write and remove a file in a folder, to find problems before training.
 
-    A folder that does not exist is made and removed again. Raises ValueError with the cause: no
-    permission, no space, a file in place of a folder, a name that is too long.
+    A missing folder is made and removed again.
+
+    Raises:
+        ValueError: with the cause: no permission, no space, a file in place of a folder, a name
+            that is too long.
     """
     folder = resolve(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -76,9 +80,9 @@ def check_writable(folder: str | Path) -> None:
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file by a new one, at once; it carries a checksum for `read_json`.
+    """Replace a JSON file atomically, with a checksum for `read_json`.
 
-    content: what JSON has no form for is written as text.
+    content: values that JSON does not have are written as text.
     """
     plain = json.loads(json.dumps(content, default=str))
     text = json.dumps(plain | {"checksum": checksum(plain)}, indent=2) + "\n"
@@ -87,9 +91,10 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """The content that `write_json` has written.
+    """Read what `write_json` has written.
 
-    Raises ValueError naming the file if it is missing or is not what was written.
+    Raises:
+        ValueError: the file, which is named, is missing or damaged.
     """
     path = Path(path)
     content = _parse(path)
@@ -117,17 +122,17 @@ def _check(path: Path, written: Any, content: dict[str, Any]) -> None:
 
 
 def seal(store: Path) -> None:
-    """Put the checksum of each file of a new zarr store into the attributes of its root."""
+    """Write the checksum of each file of a new zarr store into the attributes of its root."""
     path = store / "zarr.json"
     root, listed = _parse(path), manifest(store)
-    del listed[path.name]  # has its own
+    del listed[path.name]  # this file has its own checksum
     root.setdefault("attributes", {})["files"] = json.dumps(listed)
     root["attributes"]["checksum"] = checksum(root)
     path.write_text(json.dumps(root, indent=2))
 
 
 def check_seal(store: Path) -> None:
-    """Raise ValueError naming the first file of a store that is missing or not as it was sealed."""
+    """Raise ValueError naming the first file of a store that is missing or changed since `seal`."""
     path = store / "zarr.json"
     root = _parse(path)
     attributes = root.get("attributes")
@@ -137,18 +142,18 @@ def check_seal(store: Path) -> None:
 
 
 def checksum(content: Any) -> int:
-    """CRC-32 of a value of JSON, whatever the order of its keys and its spaces."""
+    """Compute the CRC-32 of a JSON value, independent of the order of keys and of spaces."""
     return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def manifest(folder: Path) -> dict[str, int]:
-    """{relative path: CRC-32} of every file in a folder."""
+    """Return {relative path: CRC-32} of every file in a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
 
 
 def verify(folder: Path, listed: Mapping[str, int]) -> None:
-    """Raise ValueError naming the first file that is missing, or not as `manifest` listed it."""
+    """Raise ValueError naming the first file that is missing, or changed since `manifest`."""
     for name, expected in listed.items():
         path = folder / name
         if not path.is_file():
@@ -167,10 +172,10 @@ def _checksum(path: Path) -> int:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield where to write a file or a folder that takes the place of `path` when it is complete.
+    """Yield a place to write a file or folder, which replaces `path` when it is complete.
 
-    It has the name that it will have, in a `.partial` folder beside it, which a process that is
-    killed leaves behind for `clean`. After an error nothing is left, and `path` is as it was.
+    The place has the final name, in a `.partial` folder beside it, which a killed process leaves
+    for `clean`. After an error nothing is left, and `path` is unchanged.
     """
     path = resolve(path)
     partial = path.with_name(f"{path.name[:_SHORT]}.{_process()}.partial")
@@ -189,7 +194,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an error of the system that names no file, such as that of a full disk, name this one."""
+    """Add this file's name to errors of the system without one, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -199,10 +204,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Put a complete folder in the place of `path`, which stays complete until then.
+    """Replace the folder `path` by a complete one; `path` stays complete until then.
 
-    Killed between its two renames it leaves no `path`, and the old one under another name:
-    `recover` takes it back.
+    A process killed between its two renames leaves no `path`, and the old folder under another
+    name: `recover` restores it.
     """
     recover(path)
     if path.exists():
@@ -212,9 +217,9 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Take back what `replace_folder` was killed over, or remove what it has replaced.
+    """Restore a folder after a killed `replace_folder`, or remove the one that it replaced.
 
-    For who has claimed `path`: while another process replaces it, its old folder is not lost.
+    Only for the process that has claimed `path`: another process may be replacing it.
     """
     old = _aside(path)
     if old.exists() and not path.exists():
@@ -223,7 +228,7 @@ def recover(path: Path) -> None:
 
 
 def replaced(path: Path) -> bool:
-    """Whether there is a folder that `replace_folder` has put aside, or was about to replace."""
+    """Tell whether there is a folder that `replace_folder` put aside, or was about to replace."""
     return _aside(path).exists()
 
 
@@ -233,11 +238,11 @@ def _aside(path: Path) -> Path:
 
 
 def clean(folder: Path) -> None:
-    """Remove what dead processes of this machine left of, or in, a run folder: `.partial`.
+    """Remove `.partial` folders that dead processes of this machine left beside or in a run folder.
 
-    Those of a process that lives, and those of other machines, stay.
+    Those of living processes, and of other machines, stay.
     """
-    begun = f"{folder.name[:_SHORT]}.{_host()}-"  # to be put in the place of the folder itself
+    begun = f"{folder.name[:_SHORT]}.{_host()}-"  # replacements of the folder itself
     found = [path for path in folder.parent.glob("*.partial") if path.name.startswith(begun)]
     for pattern in ("*.partial", "*/*.partial", "*/*/*.partial"):
         found += folder.glob(pattern)
@@ -245,12 +250,12 @@ def clean(folder: Path) -> None:
         owner, _, process = path.stem.rpartition(".")[2].rpartition("-")
         if owner == _host() and process.isdigit() and not _lives(int(process)):
             shutil.rmtree(path, ignore_errors=True)
-            with suppress(OSError):  # what `check_writable` wrote is a file
+            with suppress(OSError):  # `check_writable` leaves a file
                 path.unlink(missing_ok=True)
 
 
 def _process() -> str:
-    """Who writes what is not complete yet, as `clean` reads it."""
+    """Name this process in temporary names, for `clean`."""
     return f"{_host()}-{os.getpid()}"
 
 
@@ -263,6 +268,6 @@ def _lives(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except OSError:  # another user's process
         return True
     return True

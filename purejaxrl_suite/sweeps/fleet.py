@@ -1,9 +1,9 @@
 """A fleet: B members as one compiled program on the local devices, advanced segment by segment.
 
-Members are one flat batch axis. It is split over the devices with `shard_map`, so a device holds
-whole members and no program contains a collective. A CPU trains those of a segment in blocks that
-fit its caches, one after another: 64 of PPO on CartPole in blocks of 8 take four fifths of the time
-of all at once.
+Members are one flat batch axis. It is split over the devices with `shard_map`, so a device has
+whole members and no program contains a collective. A CPU trains the members of a segment in blocks
+that fit its caches, one after another: 64 members of PPO on CartPole in blocks of 8 take four
+fifths of the time of all at once.
 """
 
 import os
@@ -24,15 +24,15 @@ from purejaxrl_suite.engine.train import Train, repeat
 
 AXIS = "members"
 CACHE = 2**20
-"""Bytes of states that a core of a CPU is given at once."""
+"""Bytes of states that a CPU core processes at once."""
 
 
 class Members(NamedTuple):
-    """Hold what tells B members apart, as numpy arrays on the host.
+    """The differences between B members, as numpy arrays on the host.
 
-    seeds: u32[B]. hypers: a Hypers, leaves f32[B]. data: of their source, such as parameters of
-    the environment; leaves [B, ...] where `varied` (the same tree, of bool) says so, without a
-    batch axis elsewhere.
+    seeds: u32[B]. hypers: a Hypers, leaves f32[B]. data: of their source, such as parameters of the
+    environment; leaves [B, ...] where `varied` (a tree of bools) is True, without a batch axis
+    elsewhere.
     """
 
     seeds: np.ndarray
@@ -57,12 +57,12 @@ class Members(NamedTuple):
         return jax.tree.map(lambda v, x: x[member] if v else x, self.varied, self.data)
 
     def chunk(self, start: int, size: int) -> "Members":
-        """Select `size` members from `start` on; past the end the last one is repeated."""
+        """Select `size` members from `start` on; the last one is repeated past the end."""
         return self.take(np.minimum(np.arange(start, start + size), len(self.seeds) - 1))
 
 
 def in_axes(varied: PyTree) -> PyTree:
-    """Give the `in_axes` of `jax.vmap` for data that vary so between members."""
+    """Return the `in_axes` of `jax.vmap` for data that vary between members as `varied` says."""
     return jax.tree.map(lambda varies: 0 if varies else None, varied)
 
 
@@ -79,9 +79,9 @@ def arguments_of_one(members: Members) -> tuple[Key, Any, PyTree]:
 
 
 def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Find shapes and dtypes of what a function gives, on the mesh of a fleet.
+    """Find shapes and dtypes of a function's results, on the mesh of a fleet.
 
-    JAX remembers there what it traced, so that compiling a fleet does not trace it again.
+    JAX caches the trace for that mesh, so compiling a fleet does not trace it again.
     """
     return jax.eval_shape(
         jax.shard_map(function, mesh=_mesh(), in_specs=P(), out_specs=P(), check_vma=False),
@@ -94,7 +94,7 @@ def _mesh() -> Mesh:
 
 
 def _init(train: Train, axes: PyTree) -> Callable[[Array, Any, PyTree], Run]:
-    """(seeds, hypers, data) -> the states of all members."""
+    """Make (seeds, hypers, data) -> the states of all members."""
 
     def init(seeds: Array, hypers: Any, data: PyTree) -> Run:
         keys = jax.vmap(jax.random.key)(seeds)
@@ -104,10 +104,10 @@ def _init(train: Train, axes: PyTree) -> Callable[[Array, Any, PyTree], Run]:
 
 
 def block_size(state_bytes: int, size: int) -> int:
-    """Choose how many of the `size` members of a device are trained together: a divisor of it.
+    """Choose how many of the `size` members of a device are trained together: a divisor of size.
 
-    On a CPU as many as have states (of `state_bytes` each) of CACHE bytes for each core, on
-    anything else all of them. It decides bits, so a sweep stores what was chosen and follows it.
+    On a CPU as many as have states (of `state_bytes` each) of CACHE bytes per core, on other
+    devices all of them. It decides bits, so a sweep stores it and reuses it on resuming.
     """
     if jax.default_backend() != "cpu":
         return size
@@ -119,10 +119,15 @@ def block_size(state_bytes: int, size: int) -> int:
 def train_members(
     train: Train, varied: PyTree, at_once: int | None = None
 ) -> Callable[[Array, Any, PyTree, Run, Clock], tuple[Run, dict[str, Array]]]:
-    """(seeds, hypers, data, run, clock) -> (run, history {name: f32[B, R]}), by blocks.
+    """Make (seeds, hypers, data, run, clock) -> (run, history {name: f32[B, R]}), by blocks.
 
-    Arguments are those of `Members`, whose `varied` this is. at_once: size of a block, a
-    divisor of B; by default what `block_size` says.
+    Args:
+        train: of one member.
+        varied: of the `Members` that it is called with.
+        at_once: size of a block, a divisor of B; None is that of `block_size`.
+
+    Returns:
+        The function.
     """
     axes = in_axes(varied)
 
@@ -160,10 +165,15 @@ def train_members(
 class Program(NamedTuple):
     """Two compiled programs for B members.
 
-    init: (seeds, hypers, data) -> Run. train: (seeds, hypers, data, run, clock) ->
-    (run, history {name: f32[B, R]}, finite bool[B]); consumes `run`. size: B. length: updates of a
-    segment, R rows of `row` updates each. block: members that a device trains together. sharding:
-    of every leaf with a member axis. bytes: needed on each device, at the peak of either program.
+    init: (seeds, hypers, data) -> Run.
+    train: (seeds, hypers, data, run, clock) -> (run, history {name: f32[B, R]}, finite bool[B]);
+        donates `run`.
+    size: B.
+    length: updates of a segment.
+    row: updates of each of its R rows.
+    block: members that a device trains together.
+    sharding: of every leaf with a member axis.
+    bytes: peak on each device, of either program.
     state_bytes: of a Run, on each device.
     """
 
@@ -181,10 +191,17 @@ class Program(NamedTuple):
 def compile_fleet(
     train: Train, members: Members, *, length: int, block: int, row: int = 1
 ) -> Program:
-    """Compile the programs of a fleet like `members`; the local devices must divide them.
+    """Compile the programs of a fleet like `members`; the local devices must divide their number.
 
-    length: updates of a segment. block: members that each device trains together, a divisor of
-    those that it has. row: updates of a row of the history, a divisor of `length`.
+    Args:
+        train: of one member.
+        members: whose number and shapes count.
+        length: updates of a segment.
+        block: members that each device trains together, a divisor of those that it has.
+        row: updates of a row of the history, a divisor of `length`.
+
+    Returns:
+        The programs.
     """
     train = repeat(train, length, row)
     mesh = _mesh()
@@ -198,7 +215,7 @@ def compile_fleet(
         return run, history, jax.vmap(tree.all_finite)(train.params(run))
 
     def shard(function: Any, specs: Any) -> Any:
-        # Nothing is replicated but the clock and shared parameters, so there is nothing to check.
+        # Only the clock and shared parameters are replicated, so there is nothing to check.
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
 
     arguments = members.seeds, members.hypers, members.data
@@ -209,7 +226,7 @@ def compile_fleet(
     )
     go = jax.jit(shard(advance, (each, each, data_specs, each, all_alike)), donate_argnums=3)
     clock = Clock(np.int32(0), np.int32(1))
-    go = go.lower(*arguments, run, clock)  # what makes no sense is told before a program compiles
+    go = go.lower(*arguments, run, clock)  # tracing errors come before the first compilation
     start, go = start.compile(), go.compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
@@ -239,7 +256,7 @@ def _peak(compiled: Any) -> int:
 
 
 def _placed(program: Program, members: Members) -> PyTree:
-    """The data, of which arrays that all members share are sent to the devices once."""
+    """Return the data, with arrays that all members share put on the devices once."""
     alike = NamedSharding(program.sharding.mesh, P())
 
     def place(varied: bool, x: Any) -> Any:
@@ -249,10 +266,10 @@ def _placed(program: Program, members: Members) -> PyTree:
 
 
 class Segment(NamedTuple):
-    """What a segment gave: updates start .. stop - 1, history {name: f32[B, R]} of their rows.
+    """Result of a segment: updates start .. stop - 1, history {name: f32[B, R]} of their rows.
 
-    run: the state after it where it was asked for, on the host (`tree.to_host`), else None.
-    finite bool[B]: whether all parameters of a member are finite. seconds: its wall time.
+    run: the state after it on the host (`tree.to_host`), if it was asked for, else None.
+    finite: bool[B], whether all parameters of a member are finite. seconds: its wall time.
     """
 
     start: int
@@ -274,12 +291,23 @@ def segments(
     wanted: Callable[[int], bool],
     halt: Callable[[], int] = lambda: 0,
 ) -> Iterator[Segment]:
-    """Train segment by segment; consumes `run`.
+    """Train segment by segment; donates `run`.
 
-    start, until: the first update, and that to stop before, of `updates` of the whole training.
-    wanted: update -> whether the state after it is to be copied to the host. The next segment is
-    already running while the caller works on one. `halt` is asked after each segment: not 0 makes
-    it the last, and its state is copied.
+    The next segment already runs while the caller processes one.
+
+    Args:
+        program: of the fleet.
+        members: of the fleet.
+        run: initial state.
+        start: the first update.
+        until: the update to stop before.
+        updates: of the whole training.
+        wanted: update -> whether to copy the state after it to the host.
+        halt: called after each segment; a result other than 0 makes it the last, and its state is
+            copied.
+
+    Returns:
+        An iterator over the segments.
     """
     arguments = members.seeds, members.hypers, _placed(program, members)
 

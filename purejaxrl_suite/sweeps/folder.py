@@ -1,9 +1,9 @@
-"""What `out`, `resume` and `overwrite` mean: whose a folder is, and how it changes hands.
+"""Run folders: the meaning of `out`, `resume` and `overwrite`.
 
-A run in a folder is new, or of this very experiment and goes on; another experiment is refused. To
-overwrite is to give the folder to a new run: what says what that is is first written under another
-name, which then takes the place of the old folder (`files.replacing`). So the old run is whole
-until the new one is there, and never are settings of one beside curves of another.
+A run in a folder is new, or it resumes the same experiment; another experiment is refused.
+`overwrite` gives the folder to a new run: its settings are first written to a temporary folder,
+which then replaces the old one (`files.replacing`). So the old run is intact until the new one
+exists, and settings of one are never beside curves of the other.
 """
 
 from contextlib import nullcontext, suppress
@@ -18,9 +18,9 @@ from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.store import Sweep, claimed
 
 RECORDS = "config.json", "sweep.json"
-"""Files whose checksum tells that a folder is of a run: names alone can be anybody's."""
+"""Files that identify the folder of a run by their checksums; names alone could be anyone's."""
 LEFT = ("*-[0-9]*.partial",)
-"""What killed processes leave behind."""
+"""Names that killed processes leave behind."""
 OURS = (
     *("config.json", "sweep.json", "curves.zarr", "curves.csv", "curves.nc", "curves.parquet"),
     *("curves.csv.json", "report.html", "policy.gif", "policy.html", "tensorboard", "figures"),
@@ -28,14 +28,14 @@ OURS = (
     *("figures/map_*.png", "group-[0-9][0-9][0-9]", "group-*/chunk-[0-9][0-9][0-9]"),
     "group-*/selection-*.json",
 )
-"""What the suite writes into the folder of a run; nothing else is ever deleted."""
+"""Names that the suite writes into the folder of a run; nothing else is ever deleted."""
 
 
 class How(NamedTuple):
-    """How a folder is to be entered.
+    """How a folder is entered.
 
-    resuming: there must be something. overwrite: what is there is replaced, unless it is this very
-    experiment and not finished: then that goes on. accept_changes: see `Sweep.go_on`.
+    resuming: it must have a run. overwrite: an existing run is replaced, unless it is the same
+    experiment and unfinished, which is resumed. accept_changes: see `Sweep.go_on`.
     """
 
     resuming: bool = False
@@ -44,14 +44,17 @@ class How(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """sizes: of the run that goes on, None where one begins. replaces: whether it takes a place."""
+    """An entered folder.
+
+    sizes: of the resumed run, None for a new one. replaces: whether it replaces another run.
+    """
 
     sizes: dict[str, Any] | None
     replaces: bool = False
 
 
 def choose(out: str | Path | None, resume: str | Path | None) -> Path | None:
-    """The folder that was named, None for a run in memory."""
+    """Return the folder of `out` or `resume`, None for a run in memory."""
     if out is not None and resume is not None:
         raise ValueError("out and resume: expected one of them; with out a run goes on, too")
     folder = argument.path("out", out, "a folder") or argument.path("resume", resume, "a folder")
@@ -59,9 +62,10 @@ def choose(out: str | Path | None, resume: str | Path | None) -> Path | None:
 
 
 def enter(sweep: Sweep, identity: dict[str, Any], how: How) -> Entered:
-    """Find out what is in a folder, and remove what killed processes left there.
+    """Examine a folder, and remove remains of killed processes.
 
-    Raises ValueError where the folder is of something else, or cannot be written.
+    Raises:
+        ValueError: the folder has another experiment, or cannot be written.
     """
     files.recover(sweep.path)
     sweep.clean()
@@ -92,7 +96,7 @@ def begin(
     *,
     replaces: bool,
 ) -> None:
-    """Write config.json and sweep.json of a new run; from then on the folder is its own."""
+    """Write config.json and sweep.json of a new run, which then owns the folder."""
     now = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "sizes": sizes}
     with files.replacing(sweep.path) if replaces else nullcontext(sweep.path) as place:
         files.write_json(place / "config.json", record | now | made_with() | {"record": identity})
@@ -100,9 +104,9 @@ def begin(
 
 
 def settle(path: str | Path) -> None:
-    """Take back what a run was killed over while it replaced it, for who wants to read.
+    """Restore a folder, before reading it, if a run was killed while replacing it.
 
-    While a process that lives replaces it nothing is touched: it is about to be there.
+    Nothing is done while a living process replaces it.
     """
     path = files.resolve(path)
     if not path.exists() and files.replaced(path):
@@ -111,7 +115,7 @@ def settle(path: str | Path) -> None:
 
 
 def _holds(path: Path, known: tuple[str, ...]) -> list[str]:
-    """Names in the folder, and one below in its figures and groups, that are none of these."""
+    """List names in the folder, and in its figures and groups, that are none of `known`."""
     parents = [path, *path.glob("figures"), *path.glob("group-*")]
     found = [one for parent in parents if parent.is_dir() for one in files.content(parent)]
     names = sorted(one.relative_to(path).as_posix() for one in found)
@@ -127,7 +131,7 @@ def _is_record(path: Path) -> bool:
 
 
 def check_empty(path: Path, overwrite: bool) -> None:
-    """Raise ValueError where the folder holds what must stay."""
+    """Raise ValueError if the folder has content that must stay."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file: expected a folder")
     known = LEFT if overwrite else (*LEFT, ".*")

@@ -1,10 +1,10 @@
-"""What decides the numbers of an experiment: named parts, and a digest of the program itself.
+"""The identity of an experiment: named parts, and a digest of the program itself.
 
-Named parts can be read and compared (`Layout.identity`). They cannot name what a function does: a
-network's activation, a step of the user's own. So the jaxprs of one member's start and of one
-update, which training traces anyway, are walked in a canonical way and hashed: primitives, shapes,
-parameters, and the bytes of all constants. Names of variables, places in the source, meshes and
-layouts are left out, and sizes of chunks and segments are not in them at all.
+Named parts can be read and compared (`Layout.identity`). They cannot say what a function does, such
+as a network's activation or a user's own step. So the jaxprs of one member's start and of one
+update, which training traces anyway, are hashed in a canonical way: primitives, shapes, parameters,
+and the bytes of all constants. Names of variables, places in the source, meshes and layouts are
+left out; sizes of chunks and segments are not part of them.
 """
 
 import dataclasses
@@ -40,11 +40,11 @@ IRRELEVANT = {
     *("ft_out", "in_tree", "out_tree", "out_trees", "donated_invars", "inline", "keep_unused"),
     "compiler_options_kvs",
 }
-"""Parameters of primitives that say where and under which name, not what is computed."""
+"""Parameters of primitives that do not change what is computed: places, names, layouts."""
 
 
 def identity_of(laid: Layout) -> dict[str, Any]:
-    """What makes an experiment this one, as JSON: its record, and a digest of each program."""
+    """Return the identity of an experiment as JSON: its record, and a digest of each program."""
     record = record_of(laid)
     for known, group in zip(record["groups"], laid.groups, strict=True):
         known[PROGRAM] = digest(group.train, group.members)
@@ -54,15 +54,15 @@ def identity_of(laid: Layout) -> dict[str, Any]:
 
 
 def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: bool) -> str | None:
-    """What tells two identities apart, by name, as a sentence that ends; None if nothing does.
+    """Describe the difference of two identities, by name; None if they are equal.
 
-    programs: whether digests are compared, as it makes sense with equal versions on one kind of
-    device; they are looked at last.
+    programs: whether to compare digests (last), which is only valid with equal versions on one kind
+    of device.
     """
     theirs, here = flat(saved), flat(ours)
     opaque = [name for name in here if name.rpartition(".")[2] == PROGRAM]
     names = dict.fromkeys((*here, *theirs))
-    for name in sorted(names, key=lambda name: ".source." not in name):  # much follows from it
+    for name in sorted(names, key=lambda name: ".source." not in name):  # others follow from it
         values = [one.get(name, "missing") for one in (theirs, here)]
         if name not in opaque and values[0] != values[1]:
             there, now = _shortened(*map(str, values))
@@ -76,7 +76,7 @@ def difference(saved: Mapping[str, Any], ours: Mapping[str, Any], *, programs: b
 
 
 def changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, list[str]]:
-    """{package, or device: [there, here]} of what two runs were made with, as far as it differs."""
+    """Return {package, or device: [there, here]} of the versions in which two runs differ."""
     theirs, here = map(_makers, (saved, ours))
     return {
         name: [there, here.get(name, "missing")]
@@ -86,7 +86,7 @@ def changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, list
 
 
 def _makers(made_with: Mapping[str, Any]) -> dict[str, str]:
-    """Versions and the kind of device; how many there are decides nothing that is not stored."""
+    """Return versions and the kind of device; their number only changes what is stored anyway."""
     device, flags = made_with["device"].partition(" x ")[2], made_with.get("XLA_FLAGS", "")
     return {**made_with["versions"], "device": device, "XLA_FLAGS": flags}
 
@@ -104,14 +104,14 @@ def flat(content: Any, name: str = "") -> dict[str, Any]:
 
 
 def _readable(name: str, named: Mapping[str, Any]) -> str:
-    """The name without what goes without saying: that it is of a sweep, and of its only group."""
+    """Shorten a name by the sweep, and by its group if there is only one."""
     name = name.removeprefix("sweep.")
     several = any(one.removeprefix("sweep.").startswith("groups.1.") for one in named)
     return name if several else name.removeprefix("groups.0.")
 
 
 def _shortened(*texts: str) -> list[str]:
-    """As much of each as shows where they begin to differ."""
+    """Shorten texts to where they begin to differ."""
     same = len(os.path.commonprefix(texts))
     start = 0 if max(map(len, texts)) <= LONG else max(0, same - LONG // 4)
     return [
@@ -121,12 +121,12 @@ def _shortened(*texts: str) -> list[str]:
 
 
 def digest(train: Train, members: Members) -> str:
-    """32 hexadecimal digits that tell the programs of two experiments apart.
+    """Digest the program of an experiment, as 32 hexadecimal digits.
 
-    They are the same in every process with the same versions on the same kind of device.
+    It is equal in every process with equal versions on the same kind of device.
     """
-    # With a state that is an argument, as it is in `compile_fleet`, neither function is traced
-    # a second time there.
+    # The state is an argument, as in `compile_fleet`, so that neither function is traced again
+    # there.
     found = []
 
     def trace(function: Any, *arguments: Any) -> PyTree:
@@ -143,12 +143,12 @@ def digest(train: Train, members: Members) -> str:
 
 
 def digest_of_function(x: Any) -> str:
-    """A digest of a function that runs on the host: its code, and what it holds."""
+    """Digest a function that runs on the host: its code and its closure."""
     return _Walk().value(x).hex()
 
 
 def digest_of(*jaxprs: core.ClosedJaxpr) -> str:
-    """A digest of what these compute."""
+    """Digest what these jaxprs compute."""
     walk = _Walk()
     return _hash(*(walk.jaxpr(one) for one in jaxprs)).hex()
 
@@ -162,15 +162,15 @@ def _hash(*parts: bytes) -> bytes:
 
 
 class _Walk:
-    """One walk over jaxprs; what occurs several times is walked once."""
+    """One walk over jaxprs; repeated parts are walked once."""
 
     def __init__(self):
         self.known: dict[int, tuple[Any, bytes]] = {}
         self.functions: set[types.FunctionType] = set()
 
     def jaxpr(self, found: Any) -> bytes:
-        """The digest of a jaxpr, closed or open."""
-        if id(found) not in self.known:  # kept with it, so that nothing else gets its id
+        """Digest a jaxpr, closed or open."""
+        if id(found) not in self.known:  # the object is kept, so that its id is not reused
             self.known[id(found)] = found, self._jaxpr(found)
         return self.known[id(found)][1]
 
@@ -193,7 +193,7 @@ class _Walk:
         return _hash(*parts, b"result", *map(name, body.outvars))
 
     def value(self, x: Any) -> bytes:
-        """A parameter of a primitive, without what differs from process to process."""
+        """Digest a parameter of a primitive, without parts that differ between processes."""
         if isinstance(x, core.ClosedJaxpr | core.Jaxpr):
             return self.jaxpr(x)
         if x is None or isinstance(x, str | bytes | bool | int | float | complex):
@@ -208,7 +208,7 @@ class _Walk:
         return _hash(type(x).__qualname__.encode(), *self._parts(x))
 
     def _parts(self, x: Any) -> list[bytes]:
-        """What a composite value is made of; of what is opaque, its name."""
+        """Return the parts of a composite value; the name of an opaque one."""
         if isinstance(x, tuple | list):
             return [self.value(entry) for entry in x]
         if isinstance(x, frozenset | set):
@@ -227,7 +227,7 @@ class _Walk:
         return [name.encode()] if isinstance(name, str) else []
 
     def _function(self, x: types.FunctionType) -> list[bytes]:
-        """Name, code and closure of a function that is called back while the program runs."""
+        """Return name, code and closure of a function that the program calls back."""
         name = x.__qualname__.encode()
         if x.__module__.partition(".")[0] in ("jax", "jaxlib") or x in self.functions:
             return [name]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that lose nothing: remembered until a segment is finished and saved."""
+"""Handle Ctrl-C and SIGTERM without losses: they wait until a segment is finished and saved."""
 
 import signal
 import threading
@@ -6,33 +6,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ASKING = signal.SIGINT, signal.SIGTERM
-"""Signals that ask for an end: Ctrl-C, and what clusters send before they kill."""
+"""Signals that ask to stop: Ctrl-C, and what clusters send before they kill."""
 
 
 class Stopped(KeyboardInterrupt):
-    """Training stopped at once, because it was asked to for the second time.
+    """Training stopped at once, on the second request.
 
-    number: of the signal that asked.
+    number: of the signal.
     """
 
     def __init__(self, text: str, number: int = signal.SIGINT):
-        """A KeyboardInterrupt, so that what does not know this class stops too."""
+        """Make a KeyboardInterrupt, so that code that does not know this class stops, too."""
         super().__init__(text)
         self.number = number
 
 
 class Interrupted(Stopped):
-    """Training stopped because it was asked to, with everything up to here saved."""
+    """Training stopped on request, with everything so far saved."""
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """What a command ends with, as shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+    """Return the exit code of a command: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], int]]:
-    """Gives a function: the signal that asked for an end, 0 so far; a second one stops at once.
+    """Yield () -> the signal that asked to stop, 0 without one; a second signal stops at once.
 
     Outside the main thread signals cannot be caught, and nothing changes.
     """

@@ -1,8 +1,8 @@
-"""From what a user varies to what is compiled: groups of members, and their labels.
+"""Lay out an experiment: groups of members, and their labels.
 
-Static choices (environment, network, Config) make groups, one compiled program each. Traced ones
-(Hypers, environment parameters, seeds) make the members of every group: a flat axis in the order
-(environment parameters, Hypers, seed), the last varying fastest.
+Static choices (environment, network, Config) make groups, each with one compiled program. Traced
+ones (Hypers, environment parameters, seeds) make the members of every group: a flat axis in the
+order (environment parameters, Hypers, seed), the last varying fastest.
 """
 
 import itertools
@@ -37,13 +37,13 @@ from purejaxrl_suite.sweeps.fleet import Members
 
 
 class Group(NamedTuple):
-    """What shares one compiled program.
+    """Members that share one compiled program.
 
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
-    of them, C x S. updates: of each member. source: who makes their experience.
-    train: the training of one of them. reset_pool: start states per environment and rollout.
-    intervention: what is done, and measured, in training. evaluation: of its members while they
-    are trained. before: what they go on from, None for a start of their own.
+    of them, C x S. updates: of each member. source: of their experience. train: the training of one
+    member. reset_pool: start states per environment and rollout. intervention: applied (or only
+    measuring) in training. evaluation: during training. before: the origin of the members, None for
+    fresh ones.
     """
 
     labels: Mapping[str, Any]
@@ -61,25 +61,25 @@ class Group(NamedTuple):
 
     @property
     def per_update(self) -> int:
-        """Environment steps of one member in one update."""
+        """Return the environment steps of one member in one update."""
         return self.agent.num_envs * self.agent.rollout_length
 
     @property
     def env_params(self) -> PyTree:
-        """Parameters of the environment of all members, as `Members.data` has them."""
+        """Return the parameters of the environment of all members, as in `Members.data`."""
         return self.source.env_params(self.members.data)
 
     def params_of(self, member: int) -> PyTree:
-        """Parameters of the environment of one member."""
+        """Return the parameters of the environment of one member."""
         return self.source.env_params(self.members.data_of(member))
 
 
 class Layout(NamedTuple):
-    """A sweep, laid out.
+    """A laid-out sweep.
 
     static: {axis: labels} of the groups, in their order. traced: {axis: labels} of the C
-    configurations. along: {name: (axis, labels)}, what else is known of the points on an axis.
-    seeds: S. steps: as asked for.
+    configurations. along: {name: (axis, labels)}, other coordinates of the points on an axis.
+    seeds: the S seeds. steps: as requested.
     """
 
     groups: tuple[Group, ...]
@@ -91,25 +91,25 @@ class Layout(NamedTuple):
 
     @property
     def configurations(self) -> int:
-        """C, the traced configurations of a group."""
+        """Return C, the number of traced configurations of a group."""
         return math.prod(len(labels) for labels in self.traced.values())
 
     def only(self, number: int) -> "Layout":
-        """The layout of one of its groups."""
+        """Return the layout of one of its groups."""
         group = self.groups[number]
         static = {axis: [value] for axis, value in group.labels.items()}
         along = {name: x for name, x in self.along.items() if x[0] not in static}
         return self._replace(groups=(group,), static=static, along=along)
 
     def identity(self) -> dict[str, Any]:
-        """What makes this sweep this sweep, as JSON: compared before anything is resumed."""
-        from purejaxrl_suite.sweeps.identity import identity_of  # made of layouts, so later
+        """Return the identity of the sweep as JSON, compared before anything is resumed."""
+        from purejaxrl_suite.sweeps.identity import identity_of  # it imports this module
 
         return identity_of(self)
 
 
 class Choice(NamedTuple):
-    """What is static about a group; labels: {axis: its value here}."""
+    """Static choices of a group; labels: {axis: its value here}."""
 
     labels: Mapping[str, Any]
     env: Environment
@@ -119,7 +119,7 @@ class Choice(NamedTuple):
 
 
 def lay_out(experiment: Experiment) -> Layout:
-    """Build every agent and list all members; raises ValueError for what makes no sense."""
+    """Build every agent and list all members; raises ValueError for an invalid experiment."""
     builder, declared = check.builder(experiment)
     choices, static, along = _choices(experiment, declared)
     hypers, seeds = experiment.hypers, check.seeds(experiment.seeds)
@@ -129,7 +129,7 @@ def lay_out(experiment: Experiment) -> Layout:
     for choice in choices:
         points = _env_points(experiment.env_params, choice.env)
         if len(static.get("environment", ())) > 1 and points.dims:
-            points = points._replace(base=choice.env.params)  # each keeps its own defaults
+            points = points._replace(base=choice.env.params)  # each environment keeps its defaults
         env = _bounded(choice.env, points)
         build = partial(_build, builder, choice, hypers.base)
         agent, source = built_for(check.source(experiment), build, env)
@@ -141,7 +141,7 @@ def lay_out(experiment: Experiment) -> Layout:
             experiment, choice, agent=agent, source=source, members=members, updates=updates
         )
         groups.append(made)
-        if choice.network is not None or not declared:  # else it has the network of its own
+        if choice.network is not None or not declared:  # otherwise the network is the agent's own
             check.outputs(agent)
     traced, traced_along = _traced(_env_points(experiment.env_params, choices[0].env), hypers)
     _check_names(static, traced, along | traced_along)
@@ -158,7 +158,7 @@ def lay_out(experiment: Experiment) -> Layout:
 def _choices(
     experiment: Experiment, declared: Mapping[str, type]
 ) -> tuple[list[Choice], dict[str, Any], dict[str, Any]]:
-    """All combinations of what is static, {axis: labels}, what else is known along an axis."""
+    """Combine all static choices; return them, {axis: labels}, and other coordinates."""
     networks, static_network = check.networks(experiment.network)
     interventions, static_intervention = check.interventions(experiment.intervention)
     environments, static_env = check.environments(experiment.env)
@@ -188,7 +188,7 @@ def _group(
     members: Members,
     updates: int,
 ) -> Group:
-    """The group of an agent that is built, with all of its members, whose data are parameters."""
+    """Make the group of a built agent with all members, whose data are environment parameters."""
     evaluate_every, measure_every = experiment.evaluate_every, experiment.measure_every
     intervention = observed(choice.intervention, experiment.metrics, measure_every)
     evaluation = check.evaluation(evaluate_every, choice.env, members.data)
@@ -208,13 +208,13 @@ def _group(
 
 
 def with_source(members: Members, source: Source) -> Members:
-    """The members with the data of a source, in place of parameters of the environment."""
+    """Replace the members' environment parameters by the data of a source."""
     varied = jax.tree.map(lambda leaf: leaf is True, source.data(members.varied))
     return members._replace(data=source.data(members.data), varied=varied)
 
 
 def _network(name: str, build: Any, environment: Environment, kind: type) -> Network | None:
-    """The network that a user's function builds, which must be of that type; None without one."""
+    """Build the network by a user's function and check its type; None without a function."""
     if build is None:
         return None
     what, made = f"network[{name!r}]" if name else "network", build(environment)
@@ -226,7 +226,7 @@ def _network(name: str, build: Any, environment: Environment, kind: type) -> Net
 def _configs(
     config: Any, wanted: type | None
 ) -> tuple[list[tuple[dict[str, Any], Any]], dict[str, Any], dict[str, Any]]:
-    """[(labels, Config)], {axis: labels}, what else is known along an axis."""
+    """Return [(labels, Config)], {axis: labels}, and other coordinates."""
     given = config if isinstance(config, list) else [getattr(config, "base", config)]
     for one in given:
         check.kind("config", one, wanted)
@@ -251,7 +251,7 @@ def _configs(
 
 
 def _env_points(env_params: Any, env: Environment) -> Points:
-    """Points of this environment's parameters, of which each environment keeps its own defaults."""
+    """Make points of this environment's parameters; each environment keeps its own defaults."""
     if env_params is None:
         return Points(env.params)
     if not isinstance(env_params, Points):
@@ -260,7 +260,7 @@ def _env_points(env_params: Any, env: Environment) -> Points:
 
 
 def _bounded(env: Environment, points: Points) -> Environment:
-    """The environment with the shortest time limit of all points: replay keeps cuts by that."""
+    """Set the time limit to the shortest of all points, for the size of the replay's cuts."""
     known = limits(env, axes.replace(points.base, _columns(points)))
     if known is None:
         return env
@@ -270,7 +270,7 @@ def _bounded(env: Environment, points: Points) -> Environment:
 
 
 def _columns(points: Points) -> dict[str, np.ndarray]:
-    """{environment parameter: its values, in the type that it has}."""
+    """Return {environment parameter: its values in its type}."""
     own = axes.fields(points.base)
     return {
         name: np.stack([np.asarray(like(f"env_params.{name}", x, own[name])) for x in values])
@@ -310,7 +310,7 @@ def _traced(env_points: Points, hypers: Points) -> tuple[dict[str, Any], dict[st
 
 
 def _along(points: Points) -> dict[str, tuple[str, Sequence[Any]]]:
-    """Values of fields that are no axis themselves, and the axis they lie on."""
+    """Return values of fields that are not an axis, with the axis that they lie along."""
     if not points.dims or axes.CONFIGURATION not in points.dims:
         return {}
     found = {name: (axes.CONFIGURATION, values) for name, values in points.values.items()}

@@ -1,4 +1,4 @@
-"""Memory of this machine, in bytes: read, written and found."""
+"""Memory in bytes: parse and write it, and measure that of this machine."""
 
 import math
 import re
@@ -10,7 +10,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def parse_bytes(memory: str | int | float) -> int:
-    """`"8GiB"`, `"512 MB"` (read as MiB) or a number of bytes; ValueError for anything else."""
+    """Parse `"8GiB"`, `"512 MB"` (as MiB) or a number of bytes; ValueError for anything else."""
     found = memory
     if isinstance(memory, str):
         match = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMGT]?)(i?B)?\s*", memory, re.IGNORECASE)
@@ -22,7 +22,7 @@ def parse_bytes(memory: str | int | float) -> int:
 
 
 def describe_bytes(count: float) -> str:
-    """Bytes for people: `1.50 GiB`."""
+    """Write bytes for people: `1.50 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1000:
             break
@@ -31,14 +31,14 @@ def describe_bytes(count: float) -> str:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Return the bytes of memory that this process uses."""
     import psutil
 
     return psutil.Process().memory_info().rss
 
 
 def available() -> int:
-    """Bytes that the system, or the container around us, can still give."""
+    """Return the free bytes of the system, or of the container."""
     import psutil
 
     free = psutil.virtual_memory().available

@@ -1,7 +1,7 @@
-"""What a sweep will need, known before it runs: programs, members, bytes, chunks.
+"""Plan a sweep before it runs: programs, members, bytes, chunks.
 
-Bytes come from the compiled programs themselves (XLA's memory analysis), device memory from the
-backend, on CPU from what the system has left.
+Bytes come from the compiled programs (XLA's memory analysis), device memory from the backend, on
+CPU from the free memory of the system.
 """
 
 import math
@@ -18,20 +18,25 @@ from purejaxrl_suite.sweeps.layout import Group
 from purejaxrl_suite.sweeps.memory import available, describe_bytes, parse_bytes, resident
 
 SAFETY = 0.9
-"""Share of the memory found that a plan may use; a limit given by the user is used whole."""
+"""Share of the free memory that a plan may use; a user's limit is used in full."""
 COPIES = 2.5
-"""Copies of the state that the host holds while checkpoints are written (measured, see
-benchmarks/sweeps.py: 2 where most of it compresses to nothing, 3 where nothing does)."""
+"""Copies of the state on the host while checkpoints are written (measured in
+benchmarks/sweeps.py: 2 for states that compress well, 3 for those that do not)."""
 
 
 class GroupPlan(NamedTuple):
     """One compiled group of a sweep.
 
-    labels: its static choices. parameters: {namespace: parameters of one member}. updates: of each
-    member. evaluation: what evaluations in training cost, "" without. program: the compiled
-    programs, for `chunk` members at once, in `chunks` turns. bytes_per_member: on its device, at
-    the peak. shared: bytes on each device of data that all members learn from. predicted: bytes of
-    the whole process on CPU, of each device elsewhere.
+    labels: its static choices.
+    parameters: {namespace: parameters of one member}.
+    updates: of each member.
+    evaluation: the cost of evaluations in training, "" without.
+    chunk: members that are trained at once.
+    chunks: how many of them, one after the other.
+    bytes_per_member: on its device, at the peak.
+    shared: bytes on each device of data that all members learn from.
+    predicted: bytes of the whole process on CPU, of each device elsewhere.
+    program: the compiled programs.
     """
 
     labels: Mapping[str, Any]
@@ -47,10 +52,10 @@ class GroupPlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A sweep before it runs; prints as a text of a few lines.
+    """The plan of a sweep; prints as a text of a few lines.
 
-    configurations: traced ones, in each group. seeds: of each. limit: bytes the sweep may use, in
-    the sense of `GroupPlan.predicted`. steps: environment steps of each member.
+    configurations: traced ones, in each group. seeds: of each configuration. limit: bytes that the
+    sweep may use, compared with `GroupPlan.predicted`. steps: environment steps of each member.
     """
 
     groups: tuple[GroupPlan, ...]
@@ -63,11 +68,11 @@ class Plan(NamedTuple):
 
     @property
     def members(self) -> int:
-        """Members of the whole sweep."""
+        """Return the members of the whole sweep."""
         return len(self.groups) * self.configurations * self.seeds
 
     def __str__(self) -> str:
-        """What a user wants to know before starting."""
+        """Write the plan in a few lines."""
         lines = [
             f"{self.members:,} members = {len(self.groups)} groups (one program each) x "
             f"{self.configurations} configurations x {self.seeds} seeds; "
@@ -95,7 +100,7 @@ def _line(group: GroupPlan) -> str:
 
 
 def describe_evaluation(group: Group) -> str:
-    """What evaluations while it is trained cost; "" where there are none."""
+    """Describe the cost of evaluations during training; "" without."""
     how = group.evaluation
     if how is None or how.steps is None:
         return ""
@@ -108,13 +113,13 @@ def describe_evaluation(group: Group) -> str:
 
 
 def describe_parameters(counts: Mapping[str, int]) -> str:
-    """Numbers of parameters by namespace for people: `9,155 parameters (heads 195, ...)`."""
+    """Write numbers of parameters by namespace: `9,155 parameters (heads 195, ...)`."""
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return f"{sum(counts.values()):,} parameters ({parts})"
 
 
 def memory_limit(memory: str | int | float | None) -> int:
-    """Bytes a sweep may use: `memory` if given, else what the backend or the system has to give."""
+    """Return the bytes that a sweep may use: `memory`, or those of the backend or the system."""
     if memory is not None:
         return parse_bytes(memory)
     stats = [device.memory_stats() for device in jax.local_devices()]
@@ -124,15 +129,15 @@ def memory_limit(memory: str | int | float | None) -> int:
 
 
 def on_host() -> bool:
-    """Whether the devices are the host itself, so that they share its memory."""
+    """Tell whether the devices are the host itself, so that they share its memory."""
     return jax.local_devices()[0].platform == "cpu"
 
 
 def predict(program: Program, chunks: int, checkpoints: bool) -> int:
-    """Bytes at the peak: of each device, or of the whole process where the host is the device.
+    """Predict the peak bytes of each device, or of the whole process if the host is the device.
 
-    There the states that the host holds count too: those of a checkpoint while the next segment
-    runs, or without a folder the final ones of all chunks.
+    The latter includes states on the host: those of a checkpoint while the next segment runs, or
+    without a folder the final ones of all chunks.
     """
     if not on_host():
         return program.bytes
@@ -145,14 +150,14 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
 
 
 def state_bytes(group: Group) -> int:
-    """Bytes of one member's state, found without compiling."""
+    """Compute the bytes of one member's state, without compiling."""
     members = group.members.chunk(0, 1)
     run = fleet.abstract_run(group.train, members)
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
 
 
 def shared_bytes(group: Group) -> int:
-    """Bytes of the data that all members learn from, on each device once."""
+    """Compute the bytes of the data that all members share, once on each device."""
     if group.source.acts:
         return 0
     data, varied = (jax.tree.leaves(x) for x in (group.members.data, group.members.varied))
@@ -160,9 +165,10 @@ def shared_bytes(group: Group) -> int:
 
 
 def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) -> int:
-    """Members of a chunk that a device trains together: as stored, or what suits this machine.
+    """Choose the members of a chunk that a device trains together: as stored, or for this machine.
 
-    Raises ValueError where the members that each device here would have are no whole blocks.
+    Raises:
+        ValueError: the members of each device are not whole blocks.
     """
     share = chunk // len(jax.local_devices())
     if stored is None:
@@ -176,7 +182,7 @@ def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) ->
 
 
 def parameters(agent: Agent) -> dict[str, int]:
-    """Parameters of one member by namespace of its network."""
+    """Count the parameters of one member by namespace of its network."""
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
     params = state.learner.params
     parts = params if isinstance(params, dict) else {"all": params}
@@ -196,10 +202,23 @@ def choose_chunk(
 ) -> tuple[Program, int]:
     """Compile for as many members as fit at once: (program, bytes predicted).
 
-    fixed: how many, if that is not to be chosen. state_bytes: of one member, for a first guess.
-    shared: bytes on each device, however many there are.
-    Chunks are made equal in size, so that no member is computed more often than needed.
-    Raises ValueError if a single member per device cannot fit.
+    Chunks have equal sizes, so that few members are padding.
+
+    Args:
+        compile_at: number of members -> programs.
+        members: of the group.
+        limit: bytes that may be used.
+        fixed: the number at once, if it is not to be chosen.
+        state_bytes: of one member, for a first guess.
+        shared: bytes on each device, for any number of members.
+        checkpoints: whether states are stored.
+        what: the group, for messages.
+
+    Returns:
+        The programs, and the predicted bytes.
+
+    Raises:
+        ValueError: a single member per device does not fit.
     """
     devices = len(jax.local_devices())
 
@@ -220,7 +239,7 @@ def choose_chunk(
     best, too_many = None, members + devices
     room = max(limit - shared, 0) // (4 * state_bytes)
     for _ in range(6):
-        share = -(-members // jax.process_count())  # every process has a chunk to train
+        share = -(-members // jax.process_count())  # so that every process has a chunk
         size = _even(members, min(room, too_many - devices, share), devices)
         if best is not None and size < 1.2 * best[0].size:
             break
@@ -248,6 +267,6 @@ def _too_large(what: str, need: int, limit: int) -> str:
 
 
 def _even(members: int, room: int, devices: int) -> int:
-    """A size of about `room` at most (a multiple of `devices`) that splits the members evenly."""
+    """Choose a size up to about `room` (a multiple of `devices`) that splits members evenly."""
     chunks = math.ceil(members / max(room, 1))
     return math.ceil(math.ceil(members / chunks) / devices) * devices

@@ -1,4 +1,4 @@
-"""One trained member: it acts, is evaluated, saved and loaded."""
+"""Policies: act with, evaluate, save and load one trained member."""
 
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,10 @@ from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of
 class Policy(NamedTuple):
     """One trained member.
 
-    state: the agent's. hypers: those it was trained with, f32[] each. env_params: those it was
-    trained on.
-
-    Observations are a batch [N, ...] or a single one [...]; what is told of a single one has no
-    batch axis either. Each function is compiled once for each number of observations.
+    state: the agent's. hypers: those that it was trained with, f32[] each. env_params: those that
+    it was trained on.
+    Observations are a batch [N, ...] or a single one [...]; results for a single one have no batch
+    axis either. Each function is compiled once for each number of observations.
     """
 
     agent: Agent
@@ -37,17 +36,26 @@ class Policy(NamedTuple):
     env_params: PyTree
 
     def memory(self, batch: int = 1) -> Memory:
-        """Memory before the first step of `batch` episodes; () unless the agent is recurrent."""
+        """Make the memory before the first step of `batch` episodes; () unless recurrent."""
         return self.agent.memory(integer("batch", batch, 1))
 
     def act(
         self, obs: Array, memory: Memory = (), key: Key | None = None, *, greedy: bool = True
     ) -> tuple[Array, Memory]:
-        """Actions [N, ...] for obs [N, ...], and the next memory.
+        """Choose actions for observations.
 
-        memory: of a recurrent agent, `policy.memory(N)` before the first step, then what the last
-        one returned. greedy: False samples as in training (at its end), by a `key`.
-        Raises ValueError for anything that is not so.
+        Args:
+            obs: [N, ...], or a single observation [...].
+            memory: for a recurrent agent, `policy.memory(N)` before the first step, then the one
+                that the last step returned.
+            key: for sampling.
+            greedy: False samples as at the end of training, by the `key`.
+
+        Returns:
+            Actions [N, ...], and the next memory.
+
+        Raises:
+            ValueError: an argument does not fit.
         """
         explore = acting.sampling(key, greedy)
         obs, single = acting.check_elements("obs", self.agent.observation, obs)
@@ -56,13 +64,14 @@ class Policy(NamedTuple):
         return act(self.hypers, self.state, memory, obs, key, single, explore)
 
     def value(self, obs: Array, memory: Memory = ()) -> Array:
-        """f32[N], the discounted return that the agent expects from here; see `Estimates`."""
+        """Estimate the discounted return from each observation, f32[N]; see `Estimates`."""
         return self._estimates("value", obs, memory)
 
     def q(self, obs: Array, memory: Memory = (), action: Array | None = None) -> Array:
-        """f32[N, A], what the agent expects of each action; with continuous ones, f32[N] of these.
+        """Estimate the value of each discrete action, f32[N, A], or given continuous ones, f32[N].
 
-        Raises ValueError where the agent does not learn that.
+        Raises:
+            ValueError: the agent does not learn action values.
         """
         found = self._estimates("q", obs, memory, action)
         if action is None and isinstance(self.agent.action, Box):
@@ -71,9 +80,10 @@ class Policy(NamedTuple):
         return found
 
     def probabilities(self, obs: Array, memory: Memory = ()) -> Array:
-        """f32[N, A], of each discrete action, by an agent that has such a policy.
+        """Compute the probability of each discrete action, f32[N, A].
 
-        Raises ValueError where the agent has none.
+        Raises:
+            ValueError: the agent's policy has no such probabilities.
         """
         return self._estimates("probabilities", obs, memory)
 
@@ -102,7 +112,7 @@ class Policy(NamedTuple):
         steps: int | None = None,
         **unknown: Never,
     ) -> Evaluation:
-        """One episode in each of `episodes` environments; see `make_evaluate`."""
+        """Evaluate one episode in each of `episodes` environments; see `make_evaluate`."""
         refuse(unknown, "key")
         key = acting.check_key(jax.random.key(key) if isinstance(key, int) else key)
         if steps is None and (known := limits(self.env, self.env_params)):
@@ -112,17 +122,21 @@ class Policy(NamedTuple):
         return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
 
     def of_task(self, task: int) -> "Policy":
-        """The same member playing one task of several, number `task`, by itself.
+        """Return the policy in one task of several, number `task`.
 
-        Raises ValueError when there is no such task.
+        Raises:
+            ValueError: there is no such task.
         """
         env = only(self.env, task)
         return self._replace(env=env, env_params=self.env_params[task])
 
     def save(self, path: str | Path) -> None:
-        """Write the member to a folder, new or empty, from which `load_policy` restores it.
+        """Save the policy to a folder, new or empty, for `load_policy`.
 
-        The folder appears when it is complete. Raises ValueError where there is something already.
+        The folder appears when it is complete.
+
+        Raises:
+            ValueError: the folder is not empty.
         """
         arrays = {name: jax.tree.map(jnp.asarray, getattr(self, name)) for name in _KEPT}
         values = {name: {k: str(x) for k, x in fields(arrays[name]).items()} for name in _KEPT[1:]}
@@ -130,7 +144,7 @@ class Policy(NamedTuple):
         saved.write(path, record | {PROGRAM: _program(self.agent, self.env)}, arrays)
 
     def __repr__(self) -> str:
-        """Whose member it is, and what it was trained with, in a few lines."""
+        """Describe the member and its settings in a few lines."""
         count = sum(leaf.size for leaf in jax.tree.leaves(self.state.learner.params))
         hypers = ", ".join(f"{name}={x:.6g}" for name, x in fields(self.hypers).items())
         lines = [f"Policy: {self.agent.name} on {self.env.name}, {count:,} parameters"]
@@ -146,7 +160,7 @@ _KEPT = "state", "hypers", "env_params"
 
 
 def _changed(ours: PyTree, theirs: PyTree) -> list[str]:
-    """The fields of environment parameters that are not the environment's own."""
+    """List the fields of environment parameters that differ from the environment's own."""
     own = fields(ours)
     return [
         f"{name}={x}"
@@ -156,7 +170,7 @@ def _changed(ours: PyTree, theirs: PyTree) -> list[str]:
 
 
 def _kind(agent: Agent, env: Environment) -> dict[str, Any]:
-    """What a saved member fits to, beside its arrays."""
+    """Describe what a saved member fits, beside its arrays."""
     return {
         "agent": agent.name,
         "observation": spaces.describe(agent.observation),
@@ -168,7 +182,7 @@ def _kind(agent: Agent, env: Environment) -> dict[str, Any]:
 
 
 def _program(agent: Agent, env: Environment) -> str:
-    """A digest of what an agent does with one observation, and of an episode's start and step."""
+    """Digest an agent's acting on one observation, and an episode's start and step."""
     key = jax.eval_shape(jax.random.key, 0)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     state = jax.eval_shape(agent.init, key, hypers)
@@ -184,13 +198,23 @@ def _program(agent: Agent, env: Environment) -> str:
 
 
 def load_policy(path: str | Path, agent: Agent, env: Environment) -> Policy:
-    """Restore a member that `Policy.save` wrote, for an agent built like the one that trained it.
+    """Load a policy that `Policy.save` wrote.
 
-    Its hyper-parameters and environment parameters are those it was saved with.
-    Raises ValueError naming what differs in agent, Config, spaces, environment or any array of its
-    state, which file is missing or damaged, or that functions of agent, network or environment are
-    others (which can be told under the versions it was saved with). For another environment with
+    Its hyper-parameters and environment parameters are the saved ones. For another environment with
     equal spaces load it for its own, then `policy._replace(env=other, env_params=other.params)`.
+
+    Args:
+        path: the folder.
+        agent: built like the one that was trained.
+        env: the environment that it was trained in.
+
+    Returns:
+        The policy.
+
+    Raises:
+        ValueError: agent, Config, spaces, environment or an array of the state differ, a file is
+            missing or damaged, or functions of agent, network or environment differ (which is only
+            checked under the versions that it was saved with); the message names the difference.
     """
     instance("agent", agent, Agent)
     instance("env", env, Environment)

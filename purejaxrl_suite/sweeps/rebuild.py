@@ -1,7 +1,7 @@
-"""The layout of a run from its record: `record.record_of` the other way round.
+"""Rebuild the layout of a run from its record, the inverse of `record.record_of`.
 
-A record names functions and does not hold them: whoever asks gives them (`Parts`). Whether they are
-the right ones is found out after that, by comparing identities.
+A record only names functions; the caller passes them (`Parts`). Whether they are the right ones is
+checked afterwards, by comparing identities.
 """
 
 import ast
@@ -33,16 +33,16 @@ from purejaxrl_suite.sweeps.layout import Group, Layout, with_source
 from purejaxrl_suite.sweeps.record import plain, structure
 
 Known = Mapping[str, Any]
-"""What a record says of a group."""
+"""The record of a group."""
 
 
 class Parts(NamedTuple):
-    """What a record only names.
+    """Parts of a run that a record only names.
 
     builder: (env, config, network, hypers) -> Agent. config: has the values that a record cannot
-    hold; None for an agent without. env, network, intervention: of a group; network None is the
-    agent's own, intervention is all that is done and measured. source: makes that of a group in
-    which the agent does not act.
+    hold; None for an agent without. env, network, intervention: of a group; a network of None is
+    the agent's own, the intervention includes metrics. source: makes the source of a group in which
+    the agent does not act.
     """
 
     builder: Builder
@@ -54,10 +54,18 @@ class Parts(NamedTuple):
 
 
 def layout_of(record: Mapping[str, Any], parts: Parts, *, acting: bool = True) -> Layout:
-    """The layout that a record was made of, with these parts.
+    """Rebuild the layout of a record with these parts.
 
-    acting: whether members are to act; else networks are not compared.
-    Raises ValueError naming what the record does not hold, and the argument that gives it.
+    Args:
+        record: of the run.
+        parts: that the record only names.
+        acting: whether members will act; if not, networks are not compared.
+
+    Returns:
+        The layout.
+
+    Raises:
+        ValueError: the record lacks something; the message names it and the argument for it.
     """
     groups = tuple(_group(known, record, parts, acting) for known in record["groups"])
     along = {name: (axis, values) for name, (axis, values) in record["values on axes"].items()}
@@ -100,7 +108,7 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
 
 
 def _source(known: Known, made_by: MakesSource | None) -> MakesSource:
-    """What made the source of a group's experience."""
+    """Return the maker of the source of a group's experience."""
     if "source" not in known:
         return partial(online, reset_pool=known["reset_pool"])
     if made_by is None:
@@ -117,7 +125,7 @@ def _check_network(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
 
 
 def _config(told: Mapping[str, Any], own: Any) -> Any:
-    """The Config of a record; what `own` has, where that is what the record says."""
+    """Rebuild the Config of a record, with values of `own` if the record names them."""
     if own is None:
         return None
     if set(told) != set(own._fields):
@@ -141,7 +149,7 @@ def _field(name: str, own: Any, told: Any) -> Any:
 
 
 def _fields(name: str, told: str) -> dict[str, Any]:
-    """Fields of a NamedTuple of plain values, from its text: `Switches(first=True)`."""
+    """Parse the fields of a NamedTuple of plain values: `Switches(first=True)`."""
     try:
         call: Any = ast.parse(told, mode="eval").body
         return {one.arg: ast.literal_eval(one.value) for one in call.keywords}
@@ -174,7 +182,7 @@ def _members(known: Known, record: Mapping[str, Any], agent: Agent, env: Environ
 
 
 def _leaves(what: str, own: PyTree, told: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """[(name, leaf, what the record says of it)]."""
+    """Return [(name, leaf, its entry in the record)]."""
     leaves = tree.named(own)
     if set(leaves) != set(told):
         names = ", ".join(sorted(set(told) ^ set(leaves)))
@@ -183,14 +191,14 @@ def _leaves(what: str, own: PyTree, told: Mapping[str, Any]) -> list[tuple[str, 
 
 
 def _param(name: str, own: Any, told: Any) -> Any:
-    """A parameter of the environment that all members share."""
+    """Rebuild a parameter of the environment that all members share."""
     if plain(own) == told:
         return own
     return check.like(f"env_params.{name}", _value(name, told, own), own)
 
 
 def _value(name: str, told: Any, own: Any) -> Any:
-    """A number, or an array in the dtype of the environment's own."""
+    """Rebuild a number, or an array in the dtype of the environment's own."""
     try:
         if isinstance(told, list):
             return np.asarray(told).astype(np.asarray(own).dtype)
@@ -201,7 +209,7 @@ def _value(name: str, told: Any, own: Any) -> Any:
 
 
 def _column(name: str, own: Any, told: Any, count: int) -> np.ndarray:
-    """A parameter that varies: one value for each of `count` configurations."""
+    """Rebuild a varied parameter: one value for each of `count` configurations."""
     several = isinstance(told, list) and np.ndim(told) > np.ndim(own)
     values = told if several else [told] * count
     rows = [np.asarray(check.like(f"env_params.{name}", _value(name, x, own), own)) for x in values]

@@ -1,7 +1,7 @@
-"""What ran, in words and numbers: made from the layout, whoever asked for it and however.
+"""The record of a run: all settings in words and numbers, made from the layout.
 
-The same record is compared before a run goes on (`engine.identity`), stands in config.json and in
-the attributes of the curves, and is shown by the page and by every export.
+The same record is compared before a run is resumed (`sweeps.identity`), stored in config.json and
+in the attributes of the curves, and shown by the page and by every export.
 """
 
 import json
@@ -24,15 +24,15 @@ SETTINGS = (
     *("jax_default_prng_impl", "jax_threefry_partitionable", "jax_random_seed_offset"),
     *("jax_enable_x64", "jax_default_matmul_precision"),
 )
-"""Settings of JAX that change random numbers or precision, some of which are in no jaxpr."""
+"""Settings of JAX that change random numbers or precision, some of which no jaxpr shows."""
 FEW = 16
-"""Entries of an array that are written out; of a longer one its checksum is."""
+"""The most entries of an array that are written out; a longer one is written as a checksum."""
 
 
 def record_of(laid: Layout) -> dict[str, Any]:
-    """All that was chosen for a layout, as JSON.
+    """Record all settings of a layout, as JSON.
 
-    A value that the C configurations of a group share is written once, else as a list of C.
+    A value that the C configurations of a group share is written once, otherwise as a list of C.
     """
     return {
         "static axes": {name: plain(list(xs)) for name, xs in laid.static.items()},
@@ -46,7 +46,7 @@ def record_of(laid: Layout) -> dict[str, Any]:
 
 
 def structure(agent: Agent, env: Environment) -> dict[str, Any]:
-    """What a stored state fits to, as JSON: the agent, its spaces and its parameters' shapes."""
+    """Describe what a stored state fits, as JSON: agent, spaces and shapes of parameters."""
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
     leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
     return {
@@ -94,7 +94,7 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
 
 
 def attributes(record: dict[str, Any]) -> dict[str, Any]:
-    """What curves say of how they came about: the record, and what is often asked of it.
+    """Make the attributes of curves: the record, and frequently used parts of it.
 
     hypers: those that all members of the first group share.
     """
@@ -104,7 +104,7 @@ def attributes(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(x: Any) -> Any:
-    """A value as JSON that equals itself when it is read back; of functions the name."""
+    """Convert a value to JSON that equals itself when read back; functions become names."""
     if isinstance(x, np.generic):
         return plain(float(str(x)) if x.dtype == np.float32 else x.item())
     if isinstance(x, float) and not math.isfinite(x):
@@ -122,7 +122,7 @@ def plain(x: Any) -> Any:
 
 
 def _column(x: Any, seeds: int | None) -> Any:
-    """A value of all members, of which `seeds` neighbours share it; None: all of them do."""
+    """Reduce a value of all members, which `seeds` neighbours share; None: all share it."""
     if seeds is None:
         return plain(x)
     values = [plain(one) for one in np.asarray(x)[::seeds]]
@@ -130,7 +130,7 @@ def _column(x: Any, seeds: int | None) -> Any:
 
 
 def _counts(parameters: dict[str, list[int]]) -> dict[str, int]:
-    """{namespace: parameters of one member}, from the shapes of all leaves."""
+    """Count parameters of one member by namespace, from the shapes of all leaves."""
     counts: dict[str, int] = {}
     for path, shape in parameters.items():
         name = (re.findall(r"^\['(.+?)'\]", path) or ["all"])[0]
@@ -139,7 +139,7 @@ def _counts(parameters: dict[str, list[int]]) -> dict[str, int]:
 
 
 def _layers(agent: Agent) -> dict[str, int]:
-    """{hidden layer: its units}, as the wiring has them."""
+    """Return {hidden layer: its units} from the wiring."""
     if agent.network is None:
         return {}
     return {edge.layer: edge.units for edge in agent.network.wiring}

@@ -1,4 +1,4 @@
-"""What a run or a sweep leaves behind: labelled curves, and members to evaluate and to act with."""
+"""Results of runs and sweeps: labelled curves, and members to evaluate and act with."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import xarray
 
 TRAINED = "trained"
-"""Attribute of the curves of a run that is not finished: the share of it that is trained."""
+"""Attribute of the curves of an unfinished run: the trained share."""
 
 
 class Result(NamedTuple):
-    """A run or sweep; of one that is not finished what there is so far.
+    """The result of a run or sweep, also of an unfinished one.
 
-    curves: xarray.Dataset over (what was varied ..., seed, step). layout: its groups and members.
-    sizes: members that were trained at once, of each group. chunks: where their states are.
+    curves: xarray.Dataset over (varied axes ..., seed, step). layout: its groups and members.
+    sizes: members that were trained at once, of each group. chunks: stores of their states.
     """
 
     curves: "xarray.Dataset"
@@ -36,26 +36,26 @@ class Result(NamedTuple):
     chunks: tuple[tuple[Any, ...], ...]
 
     def __repr__(self) -> str:
-        """A few lines: what was trained, how it ended, where it is."""
+        """Describe in a few lines what was trained, its scores, and where it is stored."""
         return summary.describe(self.curves, summary.place(self.chunks))
 
     __str__ = __repr__
 
     @property
     def agent(self) -> Agent:
-        """The agent; of several groups, that of the first."""
+        """Return the agent; with several groups, that of the first."""
         return self.layout.groups[0].agent
 
     @property
     def env(self) -> Environment:
-        """The environment; of several groups, that of the first."""
+        """Return the environment; with several groups, that of the first."""
         return self.layout.groups[0].env
 
     @property
     def parameters(self) -> "xarray.DataArray":
-        """Parameters of one member, i64 over (static axes ..., namespace) of its network.
+        """Count the parameters of one member, i64 over (static axes ..., namespace) of its network.
 
-        0 where a network has no such namespace; the sum over namespaces is all of them.
+        0 for a namespace that a network does not have; the sum over namespaces is the total.
         """
         import xarray
 
@@ -67,10 +67,12 @@ class Result(NamedTuple):
         return xarray.DataArray(table, axes | {"namespace": names}, (*axes, "namespace"))
 
     def state(self, group: int = 0, chunk: int = 0) -> Run:
-        """Final state of the members of a chunk, leaves [B, ...]; the last ones may be padding.
+        """Return the final state of a chunk's members, leaves [B, ...]; the last may be padding.
 
-        Of a run that is not finished it is the last one that was stored.
-        Raises ValueError naming the checkpoint if it is missing or damaged.
+        For an unfinished run it is the last stored state.
+
+        Raises:
+            ValueError: the checkpoint, which is named, is missing or damaged.
         """
         found, size = self.layout.groups[group], self.sizes[group]
         members = found.members.chunk(0, size)
@@ -82,17 +84,19 @@ class Result(NamedTuple):
         return tree.from_host(shape, kept[1])
 
     def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
-        """One member, ready to act: `result.policy({"learning_rate": 3e-4}, seed=2)`.
+        """Return the policy of one member: `result.policy({"learning_rate": 3e-4}, seed=2)`.
 
-        config: a value for each axis that was varied, as the coordinates of `curves` have them.
-        Raises ValueError, naming what there is, if that is not one member.
+        config: a value for each varied axis, as in the coordinates of `curves`.
+
+        Raises:
+            ValueError: there is no such member, or more than one; the message names the choices.
         """
         group, member = self._find(config or {}, seed)
         found = self.layout.groups[group]
         chunk, row = divmod(member, self.sizes[group])
         state = tree.index(self.state(group, chunk).agent, row)
         hypers = tree.index(found.members.hypers, member)
-        # On the device, where it acts: else every call would take it there.
+        # Put on the device once; otherwise every call would transfer it.
         state, hypers = jax.device_put((state, hypers))
         return Policy(
             agent=found.agent,
@@ -110,9 +114,16 @@ class Result(NamedTuple):
         steps: int | None = None,
         **unknown: Never,
     ) -> "xarray.Dataset":
-        """Evaluate every member: variables over (what was varied ..., seed, episode).
+        """Evaluate every member: variables over (varied axes ..., seed, episode).
 
-        See `make_evaluate`.
+        Args:
+            episodes: of each member, one per environment.
+            explore: False acts greedily, True samples as in training.
+            steps: budget of an episode; None is the largest time limit among the members.
+            **unknown: refused, with a message that names the arguments.
+
+        Returns:
+            An xarray.Dataset with the fields of `Evaluation`.
         """
         import xarray
 
@@ -131,7 +142,7 @@ class Result(NamedTuple):
     def _evaluate(
         self, number: int, group: Group, *, episodes: int, explore: bool, steps: int | None
     ) -> dict[str, np.ndarray]:
-        """{name: [C * S, episodes]} of one group."""
+        """Evaluate one group: {name: [C * S, episodes]}."""
         known = limits(group.env, group.env_params)
         steps = known[1] if steps is None and known else steps
         evaluate = make_evaluate(
@@ -142,7 +153,7 @@ class Result(NamedTuple):
         @jax.jit
         def evaluate_all(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
             keys = jax.vmap(jax.random.key)(seeds)
-            # 2**31 is no update: these keys are not among those of training.
+            # 2**31 is no update, so these keys differ from those of training.
             keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys)
             return jax.vmap(evaluate, (0, 0, in_axes, 0))(keys, hypers, params, states)
 
@@ -158,7 +169,7 @@ class Result(NamedTuple):
         return {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
 
     def _find(self, config: Mapping[str, Any], seed: int) -> tuple[int, int]:
-        """Group and member of a configuration and a seed."""
+        """Find group and member of a configuration and a seed."""
         axes = {**self.layout.static, **self.layout.traced}
         unknown = sorted(set(config) - set(axes))
         if unknown:
@@ -175,7 +186,7 @@ class Result(NamedTuple):
 
 
 def _position(axes: Mapping[str, Any], config: Mapping[str, Any]) -> int:
-    """Index of a point in the product of the axes."""
+    """Compute the index of a point in the product of the axes."""
     position = 0
     for name, labels in axes.items():
         known = [label(x) for x in labels]

@@ -1,8 +1,8 @@
-"""The rows of a chunk: one zarr array [metric, member, row], one file per segment.
+"""Store the rows of a chunk: one zarr array [metric, member, row], one file per segment.
 
-Each file carries a checksum (crc32c), and so does the description of the array, which appears
-complete. A row can be NaN where a metric is; that a file is not there means that its segment was
-not trained yet, and `read` is told how many rows there must be.
+Each file has a checksum (crc32c), and so does the description of the array, which is written
+atomically. A row may be NaN if a metric is; a missing file means that its segment was not trained
+yet, and `read` is told how many rows there must be.
 """
 
 from pathlib import Path
@@ -12,11 +12,11 @@ import numpy as np
 
 from purejaxrl_suite.sweeps import files
 
-_CONFIG: Any = {"write_empty_chunks": True}  # a segment of NaN is a file, too
+_CONFIG: Any = {"write_empty_chunks": True}  # so that a segment of NaN is a file, too
 
 
 def create(path: Path, attributes: dict[str, Any], shape: tuple[int, int], length: int) -> None:
-    """Make the array of f32[B, R], the shape, for each of `metrics`, `length` rows to a file."""
+    """Create the array: f32[B, R] for each of `metrics`, with `length` rows per file."""
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.storage import LocalStore
@@ -38,7 +38,7 @@ def create(path: Path, attributes: dict[str, Any], shape: tuple[int, int], lengt
 
 
 def open_array(path: Path, *, writable: bool = False) -> Any:
-    """The array; ValueError naming the file if its description is missing or damaged."""
+    """Open the array; ValueError naming the file if its description is missing or damaged."""
     import zarr
     from zarr.storage import LocalStore
 
@@ -48,10 +48,12 @@ def open_array(path: Path, *, writable: bool = False) -> Any:
 
 
 def read(path: Path, needed: int) -> dict[str, np.ndarray]:
-    """All rows {metric: f32[B, R]}, NaN where there are none yet.
+    """Read all rows {metric: f32[B, R]}, NaN where there are none yet.
 
-    needed: how many must be there. Raises ValueError naming the file that is missing or
-    damaged.
+    needed: how many must exist.
+
+    Raises:
+        ValueError: a file, which is named, is missing or damaged.
     """
     stored = open_array(path)
     for start in range(0, needed, stored.chunks[2]):
@@ -59,12 +61,12 @@ def read(path: Path, needed: int) -> dict[str, np.ndarray]:
             raise ValueError(f"{_file(path, stored, start)} is missing")
     try:
         return dict(zip(stored.attrs["metrics"], np.asarray(stored), strict=True))
-    except Exception as error:  # codecs raise many kinds, and name no file
+    except Exception as error:  # codecs raise many types, without the file's name
         raise ValueError(f"{_damaged(path, stored)} is damaged: {_line(error)}") from error
 
 
 def _damaged(path: Path, stored: Any) -> Path:
-    """The first file that cannot be read."""
+    """Find the first file that cannot be read."""
     for start in range(0, stored.shape[2], stored.chunks[2]):
         try:
             stored[:, :, start : start + stored.chunks[2]]

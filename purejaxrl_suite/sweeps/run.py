@@ -1,4 +1,4 @@
-"""Many seeds of one experiment as one program: a sweep that varies nothing but the seed."""
+"""Train many seeds of one experiment as one program: a sweep that varies only the seed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,15 +34,36 @@ def run(
     on_segment: Callable[[Progress], None] | None = None,
     **fields: Unpack[Fields],
 ) -> Result:
-    """Train one member per seed, all of them in one program.
+    """Train one member per seed, all in one program.
 
-    agent, env, fields: what is trained, as `Experiment` says, whose `builder` is the agent; or an
-        Experiment first, of which the fields that are given are replaced. One setting of each.
-    out, resume, segments, checkpoint_every, keep, memory, accept_changes, progress, announce,
-        on_segment: as in `sweep`, of which this is one without axes: with `out` it is stored while
-        it trains, and the same call goes on; `progress=False` shows nothing.
+    Args:
+        agent: an agent or its builder, or an Experiment, in which the given fields are replaced.
+        env: the environment.
+        out: a folder in which the run is stored while it trains, and resumed by the same call; None
+            keeps all in memory.
+        resume: as in `sweep`.
+        segments: as in `sweep`.
+        checkpoint_every: as in `sweep`.
+        keep: as in `sweep`.
+        memory: as in `sweep`.
+        accept_changes: as in `sweep`.
+        progress: False shows nothing; see `sweep`.
+        announce: as in `sweep`.
+        on_segment: as in `sweep`.
+        **fields: of the `Experiment`, such as `seeds` and `steps`, with one value each.
 
-    Raises what `sweep` does; ValueError for several settings.
+    Returns:
+        The result: curves over (seed, step), and members to evaluate and act with.
+
+    Raises:
+        ValueError: a field has several values; or as in `sweep`.
+        KeyboardInterrupt: as in `sweep`.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> result = pjs.run(pjs.ppo(env), env, seeds=16, steps=5e5)
+        >>> result.curves["episode_return"].dims
+        ('seed', 'step')
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = _lay_out(told(run, agent, env, fields))
@@ -52,7 +73,7 @@ def run(
 
 
 def _lay_out(experiment: Experiment) -> Layout:
-    """The layout of an experiment without axes; raises ValueError for one that has any."""
+    """Lay out an experiment without axes; raises ValueError for one with axes."""
     if not isinstance(experiment.builder, Agent):
         function("agent", experiment.builder, 4, f"{FORM}, or an Agent")
     instance("env", experiment.env, Environment)

@@ -1,4 +1,4 @@
-"""A tree of arrays in a folder, with a record of what they are of: how policies are saved.
+"""Save a tree of arrays in a folder, with a record: the format of policies.
 
 policy.json    the record, shapes and dtypes of all arrays, checksums
 arrays.npz     the arrays by name, to be read with numpy alone if need be
@@ -22,9 +22,10 @@ RECORD, ARRAYS = "policy.json", "arrays.npz"
 
 
 def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
-    """Write arrays (of jax) to a folder, new or empty, which appears when it is complete.
+    """Write JAX arrays to a folder, new or empty, which appears when it is complete.
 
-    Raises ValueError where there is something already, or where nothing can be written.
+    Raises:
+        ValueError: the folder is not empty, or cannot be written.
     """
     path = files.resolve(place("path", path, "a folder"))
     if path.exists() and not (path.is_dir() and not files.content(path)):
@@ -44,12 +45,20 @@ def read(
     like: Mapping[str, PyTree],
     program: Callable[[], str],
 ) -> Any:
-    """What `write` wrote, as arrays on the device in the structure of `like`.
+    """Read what `write` wrote, as arrays on the device in the structure of `like`.
 
-    expected: what its record must say, compared first. like: arrays or their shapes; of those
-    called `env_params` the dtypes are as they were saved. program: gives the digest of what it is
-    loaded for, compared where versions and kind of device are those that saved it.
-    Raises ValueError naming the first part that differs, or the file that is missing or damaged.
+    Args:
+        path: the folder.
+        expected: the record that it must have, compared first.
+        like: arrays or their shapes; `env_params` keep their saved dtypes.
+        program: returns the digest of the present program, compared if versions and kind of device
+            are those that saved it.
+
+    Returns:
+        The arrays.
+
+    Raises:
+        ValueError: a part differs, or a file is missing or damaged; the message names it.
     """
     path = files.resolve(place("path", path, "a saved policy"))
     if not (path / RECORD).exists():
@@ -68,7 +77,7 @@ def read(
         )
     files.verify(path, saved["files"])
     with np.load(path / ARRAYS) as stored:
-        # numpy knows no bfloat16: it reads bytes, whose dtype the record knows
+        # numpy has no bfloat16: it reads bytes, whose dtype is in the record
         leaves = [_typed(stored[name], saved["arrays"][name]) for name in tree.named(shapes)]
     found = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return jax.tree.map(jax.numpy.asarray, tree.from_host(like, found))
@@ -93,6 +102,6 @@ def _typed(array: np.ndarray, description: str) -> np.ndarray:
 def _compare(path: Path, saved: Mapping[str, str], ours: Mapping[str, str]) -> None:
     for name in dict.fromkeys((*saved, *ours)):
         there, here = saved.get(name, "missing"), ours.get(name, "missing")
-        free = name.startswith("env_params") and "missing" not in (there, here)  # in dtype
+        free = name.startswith("env_params") and "missing" not in (there, here)  # dtypes may differ
         if there.partition("[")[2] != here.partition("[")[2] if free else there != here:
             raise ValueError(f"{path} was saved with {name} {there}, here it is {here}")

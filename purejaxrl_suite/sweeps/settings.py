@@ -13,10 +13,10 @@ from purejaxrl_suite.sweeps.memory import parse_bytes
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sweep is run, which changes no number; ValueError where that makes no sense.
+    """Settings of execution, which change no result; ValueError for invalid ones.
 
-    accept_changes: whether a sweep goes on with other versions, or on another kind of device, which
-    can change bits, and is recorded.
+    accept_changes: whether a sweep may resume with other versions, or on another kind of device,
+    which can change bits and is recorded.
     """
 
     segments: int = 1
@@ -26,7 +26,7 @@ class Settings:
     accept_changes: bool = False
 
     def __post_init__(self):
-        """Raise ValueError, naming the setting, for what makes no sense."""
+        """Raise ValueError naming an invalid setting."""
         for name in ("segments", "checkpoint_every", "keep"):
             integer(name, getattr(self, name), 1)
         if self.memory is not None:
@@ -34,13 +34,16 @@ class Settings:
 
 
 class Progress(NamedTuple):
-    """What `on_segment` is told after each segment.
+    """Progress of training, for `on_segment` after each segment.
 
-    group, chunk: what is being trained, of `groups` and `chunks`. update, updates and step, steps:
-    of each of its members, done and in all. done: share of the whole sweep, in environment steps.
-    seconds: since training started. steps_per_second: of this segment, all its members together.
-    left: predicted seconds to the end. diverged: members of this chunk with parameters that are not
-    finite. history: {metric: f32[B, rows of this segment]}.
+    group, chunk: what is being trained, of `groups` and `chunks`.
+    update, step: done by each of its members, of `updates` and `steps`.
+    done: share of the whole sweep, in environment steps.
+    seconds: since training started.
+    steps_per_second: in this segment, of all its members together.
+    left: predicted seconds to the end.
+    diverged: members of this chunk with non-finite parameters.
+    history: {metric: f32[B, rows of this segment]}.
     """
 
     group: int
@@ -59,7 +62,7 @@ class Progress(NamedTuple):
     history: dict[str, np.ndarray]
 
     def __str__(self) -> str:
-        """Where training stands, as one line."""
+        """Write progress on one line."""
         return (
             f"{self.done:.0%}: group {self.group + 1} of {self.groups}, "
             f"chunk {self.chunk + 1} of {self.chunks}, step {self.step:,} of {self.steps:,}; "
@@ -71,10 +74,10 @@ class Progress(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Say who is told, and when, while a layout is trained; nobody by default.
+    """Callbacks of training a layout; by default they do nothing.
 
-    compiling: told a group before its programs are compiled. announce: told the Plan before
-    training, or that all of it is finished already. on_segment: told progress after each segment.
+    compiling: called with a group before its programs are compiled. announce: with the Plan before
+    training, or a text if all is finished already. on_segment: with progress after each segment.
     """
 
     compiling: Callable[[Group], None] = lambda group: None

@@ -1,4 +1,4 @@
-"""Stages: experiments one after the other, each member going on from the one before it.
+"""Stages: experiments in sequence, in which each member continues one of the previous stage.
 
     def from_teacher(key, before, fresh):
         return fresh._replace(agent=fresh.agent._replace(learner=before.agent.learner))
@@ -9,10 +9,10 @@
         out="runs/curriculum",
     )
 
-A stage is a sweep of its own, in a folder of its name; all of them share one folder, one call, and
-one way to go on. Its members begin with the final states of those that have the same coordinates in
-the stage before: an axis of that stage must be one here, too, and one that is only here is where a
-member has several successors.
+Each stage is a sweep in a folder of its name; all share one folder and one call, which also resumes
+them. Its members begin with the final states of the members with the same coordinates in the
+previous stage: every axis of that stage must be an axis here, too, and along a new axis a member
+has several successors.
 """
 
 import math
@@ -52,12 +52,13 @@ FORM = "(key, before, fresh) -> the state that a member begins with"
 
 
 class Stage(NamedTuple):
-    """Say what is trained in one stage, and with what its members begin.
+    """One stage: what is trained, and how its members begin.
 
     name: of its folder, and its label in the curves.
-    begin: (key, before, fresh) -> Run. before: with what the member has ended the stage before.
-        fresh: with what it would begin by itself, whose structure, shapes and dtypes the result
-        must have. key: for what is drawn. None in the first stage, and only there.
+    experiment: what is trained.
+    begin: (key, before, fresh) -> Run, the initial state. before: the member's final state in the
+        previous stage. fresh: its own initial state, whose structure, shapes and dtypes the result
+        must have. key: for random numbers. None in the first stage, and only there.
     """
 
     name: str
@@ -66,22 +67,22 @@ class Stage(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """Hold what stages leave behind.
+    """The result of stages.
 
-    curves: xarray.Dataset of all of them over (what was varied ..., seed, step), with a coordinate
-    `stage` along `step`, which counts through; NaN where a stage has no such curve. results:
-    {name: Result}, whose curves begin at 0 each, and whose members act.
+    curves: xarray.Dataset of all stages over (varied axes ..., seed, step), with a coordinate
+        `stage` along `step`, which counts through all stages; NaN where a stage lacks a curve.
+    results: {name: Result}, whose curves begin at step 0, and whose members can act.
     """
 
     curves: "xarray.Dataset"
     results: dict[str, Result]
 
     def __getitem__(self, name: Any) -> Any:
-        """The Result of a stage by its name; a field by its position."""
+        """Return the Result of a stage by its name; a field by its position."""
         return self.results[name] if isinstance(name, str) else tuple(self)[name]
 
     def __repr__(self) -> str:
-        """The results, one after the other."""
+        """Describe the results, one after the other."""
         return "\n".join(f"{name}\n{result}" for name, result in self.results.items())
 
     __str__ = __repr__
@@ -100,16 +101,29 @@ def stages(
     announce: Callable[[object], None] | None = None,
     on_segment: Callable[[Progress], None] | None = None,
 ) -> Stages:
-    """Train stages one after the other, each from the final states of the one before.
+    """Train stages in sequence, each from the final states of the previous one.
 
-    out, resume, segments, checkpoint_every, keep, memory, accept_changes, progress, announce,
-        on_segment: as in `sweep`, of every stage; `announce` is told, too, which one begins. `out`
-        holds a folder for each. The same call goes on where it stopped, and with more stages at the
-        end it trains those.
+    The same call resumes stopped stages; with more stages at the end it trains those, too.
 
-    Raises ValueError before anything is compiled where a stage makes no sense by itself, where its
-    members have none in the stage before, and where `begin` gives another structure than it should;
-    else what `sweep` raises.
+    Args:
+        *parts: the stages.
+        out: a folder, with a folder for each stage; None keeps all in memory.
+        resume: as in `sweep`.
+        segments: as in `sweep`, of every stage.
+        checkpoint_every: as in `sweep`.
+        keep: as in `sweep`.
+        memory: as in `sweep`.
+        accept_changes: as in `sweep`.
+        progress: as in `sweep`.
+        announce: as in `sweep`; also called with the name of the stage that begins.
+        on_segment: as in `sweep`.
+
+    Returns:
+        The curves and results of all stages.
+
+    Raises:
+        ValueError: a stage is invalid by itself, its members have no origin in the previous stage,
+            or `begin` returns another structure; all before anything is compiled. Or as in `sweep`.
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     folder = choose(out, resume)
@@ -143,7 +157,7 @@ def _train(
 
 
 def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
-    """{name: layout}, each knowing from which members of the one before its own go on."""
+    """Lay out stages, {name: layout}, each with the origin of its members in the previous one."""
     if not parts:
         raise ValueError("stages: expected at least one Stage, got none")
     chain: dict[str, Layout] = {}
@@ -153,7 +167,7 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
         if not (isinstance(name, str) and NAME.fullmatch(name)):
             form = "up to 64 letters, digits, '_' and '-', the first of them no '-'"
             raise wrong(f"{what}: name", form, name)
-        if name.lower() in map(str.lower, chain):  # one folder, to some systems
+        if name.lower() in map(str.lower, chain):  # the same folder on some systems
             raise ValueError(f"{what}: name: expected another one than before, got {name!r} again")
         laid = lay_out(instance(f"{what}: experiment", part.experiment, Experiment))
         if (part.begin is None) != (number == 0):
@@ -161,7 +175,7 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
             raise wrong(f"{what}: begin", expected, part.begin)
         if part.begin is not None:
             for env in {id(group.env): group.env for group in laid.groups}.values():
-                check_quickly(env)  # now, not when the stages before are trained
+                check_quickly(env)  # now, not after the previous stages are trained
             function(f"{what}: begin", part.begin, 3, FORM)
             name_before, before = list(chain.items())[-1]
             laid = _after(what, part.begin, laid, name=name_before, before=before)
@@ -170,7 +184,7 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
 
 
 def _after(what: str, begin: Begin, laid: Layout, *, name: str, before: Layout) -> Layout:
-    """The layout, whose groups know what of the stage before they begin with."""
+    """Add to a layout's groups their origins in the previous stage."""
     identity = flat(before.identity())
     readable = {key: x for key, x in identity.items() if key.rpartition(".")[2] != PROGRAM}
     told = {"stage": name, "identity": files.checksum(readable)}
@@ -187,7 +201,7 @@ def _after(what: str, begin: Begin, laid: Layout, *, name: str, before: Layout) 
 def _rows(
     what: str, laid: Layout, group: Group, *, name: str, before: Layout
 ) -> tuple[int, np.ndarray]:
-    """Which group of the stage before a group goes on from, and its member for each of its own."""
+    """Find the group of the previous stage that a group continues, and each member's origin."""
     here = {axis: [label(value)] for axis, value in group.labels.items()}
     here |= {axis: [label(x) for x in labels] for axis, labels in laid.traced.items()}
     count = len(group.members.seeds)
@@ -216,7 +230,7 @@ def _rows(
 
 
 def _place(what: str, value: Any, known: list[Any], name: str) -> int:
-    """Where a label is among those of the stage before."""
+    """Find the place of a label among those of the previous stage."""
     for place, one in enumerate(known):
         if _alike(one, value):
             return place
@@ -224,7 +238,7 @@ def _place(what: str, value: Any, known: list[Any], name: str) -> int:
 
 
 def _index(axes: Mapping[str, Any], found: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-    """Positions in the product of some axes, from those along each."""
+    """Compute positions in the product of axes, from those along each."""
     position = np.zeros(count, int)
     for name, labels in axes.items():
         position = position * len(labels) + found[name]
@@ -232,17 +246,17 @@ def _index(axes: Mapping[str, Any], found: Mapping[str, np.ndarray], count: int)
 
 
 def _state(group: Group) -> PyTree:
-    """Shapes and dtypes of the state of one member."""
+    """Return shapes and dtypes of the state of one member."""
     key, hypers, data = fleet.arguments_of_one(group.members)
     return jax.eval_shape(group.train.init, key, hypers, data)
 
 
 def _traced(what: str, begin: Begin, group: Group, before: Group) -> str:
-    """A digest of what `begin` does; ValueError where it gives no state of the group."""
+    """Digest what `begin` does; ValueError if it does not return a state of the group."""
     key, fresh = jax.eval_shape(jax.random.key, 0), _state(group)
     try:
         made, found = jax.make_jaxpr(begin, return_shape=True)(key, _state(before), fresh)
-    except Exception as error:  # of a function that is not ours, so of any kind
+    except Exception as error:  # a user's function may raise anything
         reason = (str(error).splitlines() or [""])[0][:200]
         text = f"{what}: begin: expected a function {FORM}, got {type(error).__name__}: {reason}"
         raise ValueError(text) from error
@@ -257,7 +271,7 @@ def _traced(what: str, begin: Begin, group: Group, before: Group) -> str:
 
 
 def _with_states(laid: Layout, before: Result) -> Layout:
-    """The layout, whose groups can ask for the states that they begin with."""
+    """Give the layout's groups access to the states that they begin with."""
     groups = [
         group._replace(before=group.before._replace(states=partial(_states, before, group.before)))
         for group in laid.groups
@@ -267,7 +281,7 @@ def _with_states(laid: Layout, before: Result) -> Layout:
 
 
 def _states(result: Result, before: Before, members: np.ndarray) -> Run:
-    """Final states of those from which these members of a group go on."""
+    """Return the final states of the origins of these members of a group."""
     chunk, row = np.divmod(before.rows[members], result.sizes[before.group])
     states = {k: result.state(before.group, k) for k in np.unique(chunk).tolist()}
     each = {k: tree.to_host(state) for k, state in states.items()}
@@ -277,7 +291,7 @@ def _states(result: Result, before: Before, members: np.ndarray) -> Run:
 
 
 def _check_folder(folder: Path, names: list[str]) -> None:
-    """Raise ValueError where a folder is of something else, or holds what no stage has written."""
+    """Raise ValueError if a folder belongs to something else, or has content of no stage."""
     if (folder / "sweep.json").exists():
         raise ValueError(f"{folder} is of a run: expected a folder for stages")
     there = _recorded(folder)
@@ -296,7 +310,7 @@ def _recorded(folder: Path) -> list[str]:
 
 
 def _recording(folder: Path, names: list[str], watch: Watch) -> Watch:
-    """A Watch that records a stage as one of the folder's, once it is sure to be trained there."""
+    """Make a Watch that records a stage in the folder, once it is certain to be trained there."""
 
     def announce(what: object) -> None:
         if len(_recorded(folder)) < len(names):
@@ -307,9 +321,9 @@ def _recording(folder: Path, names: list[str], watch: Watch) -> Watch:
 
 
 def joined(results: Mapping[str, Result]) -> "xarray.Dataset":
-    """Curves of all stages, one behind the other along `step`.
+    """Concatenate the curves of all stages along `step`.
 
-    A member has diverged where it has in any stage.
+    A member has diverged if it has in any stage.
     """
     import xarray
 
@@ -339,13 +353,13 @@ def joined(results: Mapping[str, Result]) -> "xarray.Dataset":
 
 
 def _alike(there: Any, here: Any) -> bool:
-    """Whether two labels are one value to a program of float32."""
+    """Tell whether two labels are equal in float32."""
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (there, here))
     return bool(np.float32(there) == np.float32(here)) if numbers else there == here
 
 
 def _check_points(what: str, axis: str, laid: Layout, *, name: str, before: Layout) -> None:
-    """Raise ValueError where one label on an axis of both stages is another point."""
+    """Raise ValueError if a label on an axis of both stages stands for different points."""
     labels = [[label(x) for x in {**one.static, **one.traced}[axis]] for one in (before, laid)]
     values = [
         {n: [label(x) for x in xs] for n, (along, xs) in one.along.items() if along == axis}

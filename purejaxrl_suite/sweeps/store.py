@@ -1,16 +1,16 @@
 """The folder of a sweep: curves and checkpoints of each chunk, safe against kill -9 at any moment.
 
-    sweep.json                  what the sweep is; compared before anything is resumed
+    sweep.json                  the sweep's identity; compared before anything is resumed
     curves.zarr                 the labelled curves, written when the sweep is finished
     group-000/chunk-000/
         curves.zarr             the rows of its members, one file per segment
         checkpoints/UPDATE/     the whole state after UPDATE updates (orbax, kept: the last few)
 
-Order is what makes it safe: the rows of a segment are written before a checkpoint that counts them.
-Whatever lies beyond the last complete checkpoint is computed again, to the same bits. Every file
-appears under its name only when it is complete, and carries a checksum: what is damaged, or missing
-though the last checkpoint counts it, is named and never taken for something else. So is what was
-copied into the folder of another run, or into another chunk: all of it names the run it is of.
+The order of writes makes it safe: the rows of a segment are written before a checkpoint that covers
+them. Everything after the last complete checkpoint is computed again, to the same bits. Every file
+gets its name only when it is complete, and has a checksum: a file that is damaged, or missing
+although the last checkpoint covers it, is an error that names it. So is a file that was copied from
+the folder of another run, or from another chunk: every file names its run.
 """
 
 import logging
@@ -42,21 +42,21 @@ class Sweep:
     """The folder of a whole sweep."""
 
     def __init__(self, path: Path):
-        """Nothing is written before `create`."""
+        """Refer to a folder; `create` writes the first file."""
         self.path = files.resolve(path)
 
     def clean(self) -> None:
-        """Remove what dead processes began to write; for who has claimed the folder."""
+        """Remove unfinished files of dead processes; only after claiming the folder."""
         files.clean(self.path)
         for path in self.path.glob(f"group-*/chunk-*/checkpoints/*{_BEGUN}*"):
             shutil.rmtree(path, ignore_errors=True)
-        for path in self.path.glob("group-*/chunk-*/curves.zarr/c/0/0/*.partial"):  # zarr's
+        for path in self.path.glob("group-*/chunk-*/curves.zarr/c/0/0/*.partial"):  # by zarr
             path.unlink(missing_ok=True)
 
     def open(self, identity: Mapping[str, Any]) -> dict[str, Any]:
-        """The sizes `create` was told; raises ValueError naming what differs from `identity`.
+        """Return the sizes given to `create`; raises ValueError naming a difference to `identity`.
 
-        Digests of programs are compared where versions and the kind of device are those here.
+        Digests of programs are compared if versions and the kind of device are the same.
         """
         saved = self._saved()
         same = not changes(saved["made with"], made_with()).keys() - {"XLA_FLAGS"}  # in no jaxpr
@@ -65,13 +65,16 @@ class Sweep:
             raise ValueError(f"{self.path} is another experiment: {found}")
         sizes = saved["sizes"]
         count = len(sizes["chunk"])
-        return {"row": [1] * count} | sizes  # older ones have a row for each update
+        return {"row": [1] * count} | sizes  # older folders have a row for each update
 
     def go_on(self, identity: dict[str, Any], *, accept_changes: bool) -> None:
-        """Take up a sweep that is to be trained further, after `open`.
+        """Resume a sweep that is to be trained further, after `open`.
 
-        Raises ValueError naming versions, or the kind of device, that have changed since, unless
-        that is accepted: then sweep.json says when, and from what to what.
+        Accepted changes are recorded in sweep.json with their time.
+
+        Raises:
+            ValueError: versions or the kind of device, which are named, have changed, and changes
+                are not accepted.
         """
         saved, now = self._saved(), made_with()
         changed = changes(saved["made with"], now)
@@ -97,13 +100,13 @@ class Sweep:
         return files.read_json(record)
 
     def create(self, identity: dict[str, Any], sizes: dict[str, Any], made_with: Any) -> None:
-        """Write what the sweep is, and a name of its own, which its curves and states carry."""
+        """Write the sweep's identity, and a unique name, which its curves and states carry."""
         content = {"run": uuid.uuid4().hex, "identity": identity, "sizes": sizes}
         content["made with"] = made_with
         files.write_json(self.path / "sweep.json", content)
 
     def chunk(self, group: int, chunk: int, keep: int, row: int = 1) -> "Chunk":
-        """The folder of one chunk, whose rows are over `row` updates."""
+        """Return the folder of one chunk, whose rows span `row` updates."""
         name = f"group-{group:03}/chunk-{chunk:03}"
 
         def of() -> str:
@@ -112,28 +115,28 @@ class Sweep:
         return Chunk(self.path / name, keep=keep, row=row, of=of)
 
     def write_curves(self, found: "xarray.Dataset") -> None:
-        """Write the labelled curves: the sweep is finished."""
+        """Write the labelled curves, which marks the sweep as finished."""
         path = self.path / "curves.zarr"
         curves.write(path, found.assign_attrs({curves.RUN: self._saved()["run"]}))
 
     def curves(self) -> "xarray.Dataset":
-        """The labelled curves; ValueError naming what is missing, damaged or of another run."""
+        """Read the labelled curves; ValueError naming a missing, damaged or foreign file."""
         found = curves.read(self.path / "curves.zarr")
         check_of(self.path / "curves.zarr", found.attrs.pop(curves.RUN, None), self._saved()["run"])
         return found
 
     def finished(self) -> bool:
-        """Whether the labelled curves of the whole sweep are there."""
+        """Tell whether the labelled curves of the whole sweep exist."""
         return (self.path / "curves.zarr").exists()
 
 
 @contextmanager
 def claimed(folder: Path | None) -> Iterator[None]:
-    """While a folder is asked, trained and written; ValueError where another process does so.
+    """Lock a folder while it is read, trained and written; ValueError if another process has it.
 
-    The lock is the system's, so that it ends with the process, however that ends; on a file system
-    without locks it is a file that names the process. It lies beside the folder, which may be
-    replaced meanwhile. The processes of one JAX job share a folder, the first claims it.
+    The lock is the system's, so it ends with the process in any case; on a file system without
+    locks it is a file that names the process. It is beside the folder, which may be replaced
+    meanwhile. The processes of one JAX job share a folder; the first claims it.
     """
     if folder is None or jax.process_index() > 0:
         yield
@@ -148,65 +151,65 @@ def claimed(folder: Path | None) -> Iterator[None]:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        if not place.exists():  # nobody holds it: it cannot be made, as in /proc
+        if not place.exists():  # it cannot be made, as in /proc, so nobody holds it
             files.check_writable(path)
         raise ValueError(f"{path} is being trained by another process") from None
     except OSError:
-        if (path / "curves.zarr").exists():  # finished, and kept where nobody can write: is read
+        if (path / "curves.zarr").exists():  # a finished run in a read-only place is only read
             yield
             return
-        files.check_writable(path)  # says why not
+        files.check_writable(path)  # raises with the cause
         raise
     try:
         yield
     finally:
         with suppress(OSError):
-            place.unlink()  # before it is released; who has opened it meanwhile asks again
+            place.unlink()  # before the release; processes that have opened it try again
         lock.release()
 
 
 def check_of(path: Path, there: str | None, here: str) -> None:
-    """Raise ValueError where a file was written by another run, or as another part of this one."""
+    """Raise ValueError if a file was written by another run, or as another part of this one."""
     if there != here:
         raise ValueError(f"{path} is of {there}, expected {here}: it was copied from elsewhere")
 
 
 class InMemory:
-    """What `Chunk` is, without a folder: keeps the last state and all rows."""
+    """A store like `Chunk` without a folder: it keeps the last state and all rows in memory."""
 
     durable = False
 
     def __init__(self):
-        """Holds nothing yet."""
+        """Make an empty store."""
         self.rows: dict[str, list[np.ndarray]] = {}
         self.state: tuple[int, PyTree] | None = None
 
     def clear(self) -> None:
-        """Nothing to forget: a new one is empty."""
+        """Do nothing: a new store is empty."""
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
-        """Keep rows {metric: f32[B, n]}."""
+        """Append rows {metric: f32[B, n]}."""
         for name, values in rows.items():
             self.rows.setdefault(name, []).append(values)
 
     def curves(self, updates: int | None = None) -> dict[str, np.ndarray]:
-        """All rows, {metric: f32[B, R]}."""
+        """Return all rows, {metric: f32[B, R]}."""
         return {name: np.concatenate(parts, axis=1) for name, parts in self.rows.items()}
 
     def save(self, update: int, state: PyTree) -> None:
-        """Keep the state in place of an earlier one."""
+        """Keep the state, and drop an earlier one."""
         self.state = update, state
 
     def restore(self, like: PyTree, until: int | None = None) -> tuple[int, PyTree] | None:
-        """The state kept last."""
+        """Return the last state."""
         return self.state
 
     def drop_states(self) -> None:
-        """Forget the state, keep the rows."""
+        """Drop the state, keep the rows."""
         self.state = None
 
     def close(self) -> None:
-        """Nothing to wait for."""
+        """Do nothing: there is nothing to wait for."""
 
 
 class Chunk:
@@ -219,23 +222,23 @@ class Chunk:
     ):
         """Open or create the folder.
 
-        keep: checkpoints that stay. row: updates of a row. of: what names its run and place.
+        keep: how many checkpoints are kept. row: updates of a row. of: () -> its run and place.
         """
         self.path, self.keep, self.row, self.of = files.resolve(path), keep, row, of
         self._open = self._rows = None
         self._saved = False
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self.close()
         self._rows = None
         shutil.rmtree(self.path, ignore_errors=True)
 
     def append(self, start: int, updates: int, length: int, rows: dict[str, np.ndarray]) -> None:
-        """Store rows {metric: f32[B, n] or f32[1, n]} of the updates from `start` on, of `updates`.
+        """Store rows {metric: f32[B, n] or f32[1, n]} of the updates from `start` on.
 
-        length: updates of a segment. All metrics are one array: a segment is one file, and one call
-        of zarr.
+        updates: of the whole training. length: updates of a segment. All metrics are one array, so
+        a segment is one file and one call of zarr.
         """
         first, whole, length = map(self._rows_of, (start, updates, length))
         names = list(rows)
@@ -252,10 +255,12 @@ class Chunk:
             self._rows[:, :, first : first + count] = block
 
     def curves(self, updates: int | None = None) -> dict[str, np.ndarray]:
-        """Rows {metric: f32[B, R]} stored so far, NaN where there are none yet.
+        """Read the rows {metric: f32[B, R]} stored so far, NaN where there are none yet.
 
-        updates: of how many there must be rows; by default those that the last checkpoint counts.
-        Raises ValueError naming the file that is missing or damaged.
+        updates: for how many updates rows must exist; None is those of the last checkpoint.
+
+        Raises:
+            ValueError: a file, which is named, is missing or damaged.
         """
         needed = self._rows_of((self.latest() or 0) if updates is None else updates)
         if not self._array.exists():
@@ -269,7 +274,7 @@ class Chunk:
         return row_count(updates, self.row)
 
     def _check_rows(self, attributes: dict[str, Any], names: list[str]) -> None:
-        """Raise ValueError where the array that is there has other rows than are to be written."""
+        """Raise ValueError if the stored array has other rows than those to be written."""
         check_of(self._array, attributes["of"], self.of())
         if attributes["metrics"] != names:
             there, here = (", ".join(one) for one in (attributes["metrics"], names))
@@ -280,9 +285,9 @@ class Chunk:
         return self.path / "curves.zarr"
 
     def save(self, update: int, state: PyTree) -> None:
-        """Start writing a checkpoint; it counts once it is complete.
+        """Start writing a checkpoint, which is valid once it is complete.
 
-        state: a tree of numpy arrays, which nobody changes until it is written.
+        state: a tree of numpy arrays, which must not change until it is written.
         """
         import orbax.checkpoint as ocp
 
@@ -291,7 +296,7 @@ class Chunk:
         meta["of"] = self.of()
         small = [name for name, x in host.items() if 0 < x.nbytes <= SMALL]
         meta["packed"] = packed = [] if PACKED in host else small
-        meta["checksum"] = files.checksum(meta)  # as `files.read_json` reads it
+        meta["checksum"] = files.checksum(meta)  # for `files.read_json`
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(_pack(host, packed)), meta=ocp.args.JsonSave(meta)
         )
@@ -300,16 +305,16 @@ class Chunk:
         self._manager().save(update, args=args, force=True)
 
     def latest(self) -> int | None:
-        """The update of the last complete checkpoint."""
+        """Return the update of the last complete checkpoint."""
         names = [path.name for path in (self.path / "checkpoints").glob("*")]
         return max((int(name) for name in names if name.isdigit()), default=None)
 
     def checkpoint(self, update: int) -> Path:
-        """The folder of the checkpoint after an update."""
+        """Return the folder of the checkpoint after an update."""
         return self.path / "checkpoints" / str(update)
 
     def _seal(self) -> None:
-        """Wait for the last checkpoint and list its files, to know later which one is damaged."""
+        """Wait for the last checkpoint and list its files, so that a damaged one can be named."""
         if not self._saved:
             return
         self._saved = False
@@ -320,11 +325,17 @@ class Chunk:
             files.write_json(path / FILES, files.manifest(path))
 
     def restore(self, like: PyTree, until: int | None = None) -> tuple[int, PyTree] | None:
-        """(update, state as numpy arrays) of the last checkpoint, None if there is none.
+        """Read the last checkpoint: (update, state as numpy arrays), None if there is none.
 
-        like: a tree of the shapes and dtypes that are expected; of typed keys the data is stored.
-        until: the update after which it must be, where an older state is of no use.
-        Raises ValueError naming what differs, or which file is missing or damaged.
+        Args:
+            like: a tree of the expected shapes and dtypes; typed keys are stored as data.
+            until: the update that it must be after, if an older state is of no use.
+
+        Returns:
+            The update and the state.
+
+        Raises:
+            ValueError: something differs, or a file is missing or damaged; the message names it.
         """
         update = self.latest()
         if until is not None and update != until:
@@ -339,7 +350,7 @@ class Chunk:
         plain = jax.eval_shape(tree.key_data, like)
         expected = {name: np.empty(x.shape, x.dtype) for name, x in _leaves(plain).items()}
         _compare(f"checkpoint {path}", meta["leaves"], _describe(expected))
-        packed = meta.get("packed", [])  # older ones have none
+        packed = meta.get("packed", [])  # older checkpoints have none
         found = expected | _unpack(self._read(update, _pack(expected, packed)), expected, packed)
         sums = _checksums(found)
         damaged = [name for name, value in meta["checksums"].items() if sums[name] != value]
@@ -354,7 +365,7 @@ class Chunk:
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
     def close(self) -> None:
-        """Wait until all checkpoints are complete; raises what went wrong with them."""
+        """Wait until all checkpoints are complete; raises their errors."""
         try:
             self._seal()
         finally:
@@ -366,9 +377,9 @@ class Chunk:
         import orbax.checkpoint as ocp
 
         if self._open is None:
-            logging.getLogger("absl").addFilter(_worth_telling)  # once, however often
+            logging.getLogger("absl").addFilter(_worth_telling)  # repeated calls add it once
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            # Each process writes the chunks that it owns by itself, whatever the others do.
+            # Each process writes its own chunks, independently of the others.
             alone = jax.process_index()
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=self.keep,
@@ -388,7 +399,7 @@ class Chunk:
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
             return self._manager().restore(update, args=args)["state"]
-        except Exception as error:  # orbax and tensorstore raise many kinds
+        except Exception as error:  # orbax and tensorstore raise many types
             path = self.checkpoint(update)
             _blame(path)
             reason = str(error).splitlines()[0][:200]
@@ -396,10 +407,10 @@ class Chunk:
 
 
 FILES = "files.json"
-"""What lists the files of a checkpoint, in its folder."""
+"""The list of the files of a checkpoint, in its folder."""
 SMALL = 2**16
-"""Bytes of a leaf up to which it is written into one array with all others of that kind: orbax
-takes about 2 ms of processor time for each array, whatever its size."""
+"""Leaves of up to so many bytes are written together as one array: orbax takes about 2 ms of
+processor time for each array, whatever its size."""
 PACKED = "packed leaves"
 """The name of that array."""
 _BEGUN = ".orbax-checkpoint-tmp"
@@ -408,10 +419,10 @@ _WAY_OUT_OF = "delete {} to go back to the checkpoint before"
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    """Whether a record of orbax's logger says more than that a checkpoint is written.
+    """Tell whether to show a record of orbax's logger.
 
-    Below warnings it does not, unless that logger was given a level; nor does the warning that the
-    one before had to be waited for, since `_seal` waits on purpose.
+    Hidden are records below warnings, unless the logger was given a level, and the warning that the
+    previous checkpoint had to be waited for, since `_seal` waits on purpose.
     """
     if f"{os.sep}orbax{os.sep}" not in record.pathname:
         return True
@@ -421,9 +432,9 @@ def _worth_telling(record: logging.LogRecord) -> bool:
 
 
 def _blame(checkpoint: Path) -> None:
-    """Raise ValueError naming the file of a checkpoint that is missing or damaged, if it is known.
+    """Raise ValueError naming the missing or damaged file of a checkpoint, if it is known.
 
-    A process that was killed has not listed the files of its last checkpoint.
+    A killed process has not listed the files of its last checkpoint.
     """
     if (checkpoint / FILES).exists():
         try:
@@ -440,7 +451,7 @@ def _leaves(state: PyTree) -> dict[str, Any]:
 
 
 def _pack(leaves: dict[str, np.ndarray], packed: list[str]) -> dict[str, np.ndarray]:
-    """The arrays that orbax is given: the `packed` leaves as bytes of one, and no empty ones."""
+    """Make the arrays for orbax: the `packed` leaves as bytes of one array, and no empty ones."""
     whole = {name: x for name, x in leaves.items() if x.size and name not in packed}
     if not packed:
         return whole
@@ -450,7 +461,7 @@ def _pack(leaves: dict[str, np.ndarray], packed: list[str]) -> dict[str, np.ndar
 def _unpack(
     arrays: dict[str, np.ndarray], like: dict[str, np.ndarray], packed: list[str]
 ) -> dict[str, np.ndarray]:
-    """The leaves of what `_pack` gave, in the shapes and dtypes of `like`."""
+    """Undo `_pack`, with the shapes and dtypes of `like`."""
     if not packed:
         return arrays
     ends = np.cumsum([like[name].nbytes for name in packed])

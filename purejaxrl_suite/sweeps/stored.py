@@ -1,4 +1,4 @@
-"""Runs from their folders: finished ones, and of those that are not what there is so far."""
+"""Read runs from their folders, finished or not."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,10 @@ from purejaxrl_suite.sweeps.store import InMemory, Sweep
 
 
 class Stored(NamedTuple):
-    """What a folder holds.
+    """Content of a folder.
 
-    result: of the run; where it is not finished, its curves end with the last row that any member
-    has, NaN where one has less, and its members are those of the last checkpoints. done:
-    share of the whole.
+    result: of the run. If it is unfinished, its curves end with the last row of any member, NaN for
+    members with fewer, and its members are those of the last checkpoints. done: share of the whole.
     """
 
     result: Result
@@ -26,11 +25,19 @@ class Stored(NamedTuple):
 
 
 def stored(laid: Layout, folder: str | Path, identity: Mapping[str, Any] | None = None) -> Stored:
-    """Read the folder of a run; states are read when they are asked for.
+    """Read the folder of a run; states are read when they are needed.
 
-    laid: as it was trained. identity: what the folder must be of, that of `laid` by default, which
-    traces its programs. Raises ValueError naming what differs where the folder is of something
-    else, and if no segment is finished.
+    Args:
+        laid: layout of the run.
+        folder: of the run.
+        identity: that the folder must have; None is that of `laid`, which traces its programs.
+
+    Returns:
+        The result so far, and the share that is done.
+
+    Raises:
+        ValueError: the folder is of another run (the message names the difference), or no segment
+            is finished.
     """
     settle(Path(folder))
     sweep = Sweep(Path(folder))
@@ -54,9 +61,17 @@ def stored(laid: Layout, folder: str | Path, identity: Mapping[str, Any] | None 
 def chunks_of(
     laid: Layout, sizes: list[int], each: list[int], sweep: Sweep | None, keep: int
 ) -> tuple[tuple[Any, ...], ...]:
-    """Where each chunk of each group is kept: in the folder, or in memory.
+    """Make the store of each chunk of each group, in the folder or in memory.
 
-    sizes, each: members of a chunk and updates of a row, of each group.
+    Args:
+        laid: layout of the sweep.
+        sizes: members of a chunk, of each group.
+        each: updates of a row, of each group.
+        sweep: the folder; None is memory.
+        keep: how many checkpoints are kept.
+
+    Returns:
+        The chunks of each group.
     """
 
     def one(g: int, k: int) -> Any:

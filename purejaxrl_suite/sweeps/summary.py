@@ -1,4 +1,4 @@
-"""Results, plans and progress in a few lines: what `print` shows of them."""
+"""Describe results in a few lines, for `print`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ METRIC = "episode_return"
 
 
 def describe(curves: "xarray.Dataset", folder: Any) -> str:
-    """What was trained, how it ended, how fast, and where it is (None: in memory alone)."""
+    """Describe what was trained, its scores, its speed, and its folder (None: in memory)."""
     seeds, steps = curves.sizes["seed"], int(curves["step"].values[-1])
     count = curves["diverged"].size // seeds
     attributes = curves.attrs
@@ -46,7 +46,7 @@ def _varied(curves: "xarray.Dataset") -> list[str]:
 
 
 def _scores(curves: "xarray.Dataset") -> str:
-    """IQM of one configuration, the spread of its seeds, and how many of them have no score."""
+    """Describe IQM and spread over seeds of one configuration, and seeds without a score."""
     if METRIC not in curves:
         return "not measured"
     _, *found = stats.curves(curves, METRIC)
@@ -74,7 +74,7 @@ def _s(count: int) -> str:
 
 
 def place(chunks: Sequence[Sequence[Any]]) -> Any:
-    """The folder of a run, of what its chunks are kept in; None of a run in memory."""
+    """Return the folder of a run, from the stores of its chunks; None in memory."""
     store = chunks[0][0]
-    path = getattr(getattr(store, "inner", store), "path", None)  # inner: of a phase
+    path = getattr(getattr(store, "inner", store), "path", None)  # `inner` of a phase
     return None if path is None else path.parents[1]

@@ -1,10 +1,9 @@
-"""Sweeps: every configuration and seed of an experiment, planned, stored, resumed.
+"""Sweeps: train every configuration and seed of an experiment, planned, stored and resumable.
 
-A sweep is a list of groups (one compiled program each) of members (one flat batch axis); what does
-not fit into memory at once is split into chunks of one size. A chunk is trained from its first to
-its last update in segments; after each segment its curves are stored, and its state when a
-checkpoint is due. So at any moment the folder holds all that is needed to go on, and going on
-gives the same bits.
+A sweep is a list of groups (one compiled program each) of members (one flat batch axis); members
+that do not fit into memory at once are split into chunks of one size. A chunk is trained from its
+first to its last update in segments; after each segment its curves are stored, and its state when a
+checkpoint is due. So at any moment the folder has all that is needed to resume, with the same bits.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,25 +40,43 @@ def sweep(
     on_segment: Callable[[Progress], None] | None = None,
     **fields: Unpack[Fields],
 ) -> Result:
-    """Train every configuration with every seed; returns curves labelled by what was varied.
+    """Train every configuration with every seed.
 
-    builder, env, fields: what is trained, as `Experiment` says; or an Experiment first, of which
-        the fields that are given are replaced.
-    out: a folder for curves and checkpoints, new or of this very sweep, which then goes on where it
-        stopped; None keeps all in memory. resume: the same, but there must be something.
-    segments: parts in which a chunk is trained, at most. checkpoint_every: segments between
-        checkpoints, of which `keep` stay. memory: such as "8GiB"; the device's by default.
-    accept_changes: go on with other versions, or on another kind of device; it is recorded.
-    ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in `out`,
-        which all workers must see; a lost worker's group is tried again from its checkpoint.
-    progress: show the Plan and how training goes: on stderr, a bar in a terminal and in a notebook,
-        elsewhere a line per segment; nothing of what Ray's workers train. False shows nothing.
-    announce: told the Plan, or that a sweep is finished already. on_segment: told Progress. What
-        they raise ends training.
+    Args:
+        builder: of agents, an Agent, or an Experiment, in which the given fields are replaced.
+        env: one environment or several.
+        out: a folder for curves and checkpoints, new or of the same sweep, which is then resumed;
+            None keeps all in memory.
+        resume: like `out`, but the folder must have the sweep.
+        segments: the most parts in which a chunk is trained.
+        checkpoint_every: segments between checkpoints.
+        keep: how many checkpoints are kept.
+        ray_gpus: not None trains each group as a Ray task with that many GPUs (0 for none), in
+            `out`, which all workers must share; a lost worker's group is retried from its
+            checkpoint.
+        memory: that may be used, such as "8GiB"; None is that of the device.
+        accept_changes: resume with other versions, or on another kind of device; it is recorded.
+        progress: show the Plan and progress on stderr: a bar in a terminal and in a notebook,
+            elsewhere a line per segment; nothing of Ray's workers. False shows nothing.
+        announce: called with the Plan, or with a text if the sweep is finished already; its errors
+            end training.
+        on_segment: called with Progress; its errors end training.
+        **fields: of the `Experiment`, such as `seeds`, `steps` and `hypers`.
 
-    Raises ValueError before anything is compiled if an argument makes no sense, or the folder is of
-    another sweep or not writable; TypeError for an unknown keyword; KeyboardInterrupt, when all is
-    saved, after Ctrl-C or SIGTERM.
+    Returns:
+        The result: curves over (varied axes ..., seed, step), and members to evaluate and act with.
+
+    Raises:
+        ValueError: an argument is invalid, or the folder has another sweep or is not writable; all
+            before anything is compiled.
+        TypeError: a keyword is unknown.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when all is saved.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> rates = pjs.search.grid(pjs.PPOHypers(), learning_rate=[1e-3, 3e-4])
+        >>> result = pjs.sweep(pjs.ppo, env, hypers=rates, seeds=8, steps=1e5)
+        >>> print(pjs.report.best(result.curves).first(1))
     """
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = lay_out(told(sweep, builder, env, fields))
@@ -79,6 +96,20 @@ def plan(
     memory: str | int | float | None = None,
     **fields: Unpack[Fields],
 ) -> Plan:
-    """Compile the programs of a sweep with these arguments and run nothing: what it will need."""
+    """Compile the programs of a sweep and run nothing: find out what it will need.
+
+    Args:
+        builder: as in `sweep`.
+        env: as in `sweep`.
+        segments: as in `sweep`.
+        memory: as in `sweep`.
+        **fields: as in `sweep`.
+
+    Returns:
+        The plan, which prints as a few lines.
+
+    Raises:
+        ValueError: as in `sweep`.
+    """
     settings = Settings(segments=segments, memory=memory)
     return make_plan(lay_out(told(plan, builder, env, fields)), settings, checkpoints=True)

@@ -34,13 +34,13 @@ class Training:
         settings: Settings,
         watch: Watch,
     ):
-        """Nothing is trained before `all`."""
+        """Prepare the chunks; `all` trains them."""
         self.laid, self.plan, self.chunks = laid, made, chunks
         self.settings, self.watch = settings, watch
         self.began, self.trained, self.before = 0.0, 0, 0
 
     def all(self) -> None:
-        """Train every chunk that is not complete."""
+        """Train every incomplete chunk."""
         self.began = time.perf_counter()
         with interruptible() as stop:
             units = [(g, k) for g, one in enumerate(self.plan.groups) for k in range(one.chunks)]
@@ -79,7 +79,7 @@ class Training:
             store.close()
 
     def _keep(self, g: int, k: int, segment: Segment) -> None:
-        """Store what a segment gave, then its state, then tell."""
+        """Store the rows of a segment, then its state, then report progress."""
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         count = segment.stop - segment.start
         steps = count * group.per_update * made.chunk
@@ -94,7 +94,7 @@ class Training:
         self.watch.on_segment(self._progress(g, k, segment, steps))
 
     def _begin(self, g: int, k: int, members: Members) -> tuple[int, Run]:
-        """The update of the last checkpoint of a chunk, and its state; else how it begins."""
+        """Return update and state of the last checkpoint of a chunk, or its initial state."""
         program, store = self.plan.groups[g].program, self.chunks[g][k]
         before, shape = self.laid.groups[g].before, program.init.out_info
         found = store.restore(shape)
@@ -135,7 +135,7 @@ class Training:
         )
 
     def dataset(self) -> "xarray.Dataset":
-        """The labelled curves of all chunks."""
+        """Make the labelled curves of all chunks."""
         stored = [
             [store.curves(group.updates) for store in stores]
             for group, stores in zip(self.laid.groups, self.chunks, strict=True)
