@@ -13,6 +13,7 @@ from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import execute
+from tests.shared import compiled_once
 
 CONFIG = PQNConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 32
@@ -26,6 +27,12 @@ CURE = plasticity.chain(
     plasticity.continual_backprop(rate=0.2, maturity=1.0),
     plasticity.once(4, plasticity.shrink_and_perturb()),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A small sweep that waits for a file before it trains: python tests/sweeps/race.py FOLDER GO."""
+"""A small sweep that waits for a file before it trains: python -m tests.sweeps.race FOLDER GO."""
 
 import sys
 import time
@@ -7,10 +7,11 @@ from pathlib import Path
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.envs import probes
+from tests.shared import drawn
 
 
 def network(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+    return drawn(nets.actor_critic(env.observation, env.action, hidden=(8,)))
 
 
 def main(folder: str, go: str) -> None:

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 import xarray
 
-WORKER = Path(__file__).with_name("worker.py")
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "jax"
+from tests.sweeps.worker import train
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "jax"
 
 
 def start(*arguments, devices=1):
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(CACHE),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
     }
-    command = [sys.executable, str(WORKER), *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "tests.sweeps.worker", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)
 
 
 def finish(process):
@@ -40,7 +41,7 @@ def curves(folder):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone") / "x"
-    assert finish(start(folder)) == [1, 10, 1]
+    assert train(str(folder)) == [1, 10, 1]
     return curves(folder)
 
 

@@ -13,6 +13,7 @@ from purejaxrl_suite.envs import probes
 from purejaxrl_suite.search import grid, log_uniform, random
 from purejaxrl_suite.sweeps import stages as module
 from purejaxrl_suite.sweeps.experiment import Experiment
+from tests.shared import compiled_once, drawn
 
 CONFIG = PPOConfig(num_envs=2, rollout_length=8, epochs=1, minibatches=2)
 UPDATE = 16
@@ -21,7 +22,7 @@ QUIET = {"progress": False, "segments": 2}
 
 
 def network(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(4,))
+    return drawn(nets.actor_critic(env.observation, env.action, hidden=(4,)))
 
 
 def experiment(updates=4, seeds=2, **changes):
@@ -36,6 +37,12 @@ def keep_learner(key, before, fresh):
 def still(**changes):
     """An experiment that learns nothing, so that members end with what they began with."""
     return experiment(**{"hypers": PPOHypers(learning_rate=0.0)} | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="module")

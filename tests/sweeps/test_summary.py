@@ -1,16 +1,25 @@
 """What `print` shows of a result, a plan and progress: a few lines, and no arrays."""
 
+import pytest
+
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import summary
+from tests.shared import compiled_once, drawn
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 
 
 def network(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+    return drawn(nets.actor_critic(env.observation, env.action, hidden=(8,)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    with compiled_once():
+        yield
 
 
 def test_a_run_prints_what_was_trained_and_how_it_ended():
