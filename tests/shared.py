@@ -11,6 +11,7 @@ import pytest
 
 from purejaxrl_suite.core.types import Network
 from purejaxrl_suite.populations import population
+from purejaxrl_suite.studies import run as study
 from purejaxrl_suite.sweeps import execute, identity, run, stages, sweep
 
 
@@ -52,7 +53,7 @@ def compiled_once() -> Iterator[None]:
         return id(single), len(members.seeds), *sorted(sizes.items())
 
     with pytest.MonkeyPatch.context() as patch:
-        for front in (run, sweep, stages, population):
+        for front in (run, sweep, stages, population, study):
             patch.setattr(front, "lay_out", laid)
         patch.setattr(execute, "compile_fleet", once(execute.compile_fleet, of_fleet))
         patch.setattr(identity, "digest", once(identity.digest, lambda single, _: id(single)))

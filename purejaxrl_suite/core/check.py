@@ -119,10 +119,13 @@ def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Ar
     state = jax.tree.map(exact, agent.init(keys[0], hypers))
     still = jax.lax.stop_gradient((hypers, state))
     transition = jax.tree.map(exact, experience(agent, keys[1], *still))
-    metrics = {}
-    for key in keys[2:]:
-        state, metrics = agent.update(key, hypers, state, transition)
-    numbers = (x for x in jax.tree.leaves((state, metrics)) if jnp.issubdtype(x.dtype, dtype))
+
+    def update(state: Any, key: Key) -> tuple[Any, dict[str, Array]]:
+        return agent.update(key, hypers, state, transition)
+
+    state, metrics = jax.lax.scan(update, state, keys[2:])
+    last = jax.tree.map(lambda x: x[-1], metrics)
+    numbers = (x for x in jax.tree.leaves((state, last)) if jnp.issubdtype(x.dtype, dtype))
     return jnp.asarray(sum(map(jnp.sum, numbers)))
 
 

@@ -224,7 +224,7 @@ def two_actions(low, high):
     )
 
 
-@pytest.mark.parametrize("build", [sac, td3])
+@pytest.mark.parametrize("build", [sac, pytest.param(td3, marks=pytest.mark.slow)])
 def test_a_dimension_without_a_choice_stays_at_its_value(build):
     """It has no part in the log-probability, and the actor learns nothing about it."""
     env, gaussian = two_actions((-2.0, 0.3), (2.0, 0.3)), build is sac

@@ -32,7 +32,8 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("name", ["navix", pytest.param("pong", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
 def test_two_updates_from_pixels(name):
     make_env, encoder = TASKS[name]
     env = make_env()

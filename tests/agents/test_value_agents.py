@@ -97,31 +97,18 @@ def learnt_of_choice_and_chance(name):
         after, now = env.step(key, params, state, action)
         return after, now._replace(reward=jnp.where(state[0] == 0, coin, now.reward))
 
-    return learnt(name, env._replace(init=init, step=step), 250, kappa=0.1)
+    changes = {} if name == "c51" else {"kappa": 0.1}
+    return learnt(name, env._replace(init=init, step=step), 250, **changes)
 
 
 @pytest.mark.parametrize("name", ["c51", "qr_dqn"])
 def test_values_of_actions_are_learnt(name):
-    if name == "c51":
-        found = values(name, learnt(name, probes.observation_action_reward(), 150))
-    else:
-        found = values(name, learnt_of_choice_and_chance(name))
+    found = values(name, learnt_of_choice_and_chance(name))
     np.testing.assert_allclose(found[:, ::2], [[[1.0, -1.0], [-1.0, 1.0]]] * 2, atol=0.1)
 
 
-def coin():
-    """One step, observation 0, reward -1 or 1 by chance."""
-    env = probes.constant_reward()
-
-    def step(key, params, state, action):
-        state, now = env.step(key, params, state, action)
-        return state, now._replace(reward=jax.random.rademacher(key, (), jnp.float32))
-
-    return env._replace(step=step)
-
-
 def test_a_categorical_distribution_is_learnt():
-    found = jax.nn.softmax(learnt("c51", coin(), 150)[:, 1])
+    found = jax.nn.softmax(learnt_of_choice_and_chance("c51")[:, 1])
     expected = np.broadcast_to([0.5, 0.0, 0.0, 0.0, 0.5], found.shape)
     np.testing.assert_allclose(found, expected, atol=0.1)
 
@@ -170,7 +157,7 @@ def updated(build, config, hypers, network):
     return jax.tree.map(np.ravel, state.learner.params)
 
 
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("double", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_one_quantile_is_dqn(double):
     """The median's tilt halves every gradient, which Adam does not see if epsilon halves too."""
     env = probes.delayed_reward()

@@ -15,6 +15,7 @@ from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.record import record_of
+from tests.shared import drawn
 
 CONFIG = pjs.PPOConfig(num_envs=2, rollout_length=8, epochs=1, minibatches=2)
 NOTHING = dict.fromkeys(
@@ -23,11 +24,12 @@ NOTHING = dict.fromkeys(
 
 
 def small(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+    return drawn(nets.actor_critic(env.observation, env.action, hidden=(8,)))
 
 
 def other(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(8,), activation=jax.nn.relu)
+    options = {"hidden": (8,), "activation": jax.nn.relu}
+    return drawn(nets.actor_critic(env.observation, env.action, **options))
 
 
 def cartpole():

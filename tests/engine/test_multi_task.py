@@ -131,23 +131,23 @@ def test_one_task_is_the_environment_itself():
     jax.tree.map(np.testing.assert_array_equal, *made)
 
 
-def test_resets_of_each_task_come_from_its_own_pool():
+@pytest.mark.parametrize("pool", [pytest.param(0, marks=pytest.mark.slow), 2])
+def test_resets_of_each_task_come_from_its_own_pool(pool):
     """Whatever the pool, every environment begins where its own dynamics do."""
     cart = make("CartPole-v1", max_steps_in_episode=3)
     members = family(cart, [cart.params.replace(gravity=g) for g in (5.0, 20.0)])
     env = multi_task([*members, make("Acrobot-v1", max_steps_in_episode=2)])
     agent = ppo(env, PPO, small(env))
-    for pool in (0, 2):
-        states, transition, found = jax.device_get(played(agent, env, pool))
-        assert len(states) == 2, "the family is one batch"
-        assert [jax.tree.leaves(x)[0].shape[0] for x in states] == [4, 2]
-        done = np.asarray(transition.done)
-        np.testing.assert_array_equal(done[:, 2], np.arange(10) % 2 == 1)
-        np.testing.assert_array_equal(done[:, 0], np.arange(10) % 3 == 2)
-        begins = np.asarray(transition.obs)[1:][done[:-1]]
-        carts = begins[:, 3 + 3 + 2] == 0.0
-        assert np.all(np.abs(begins[carts][:, :4]) <= 0.05) and np.all(begins[carts][:, 4:6] == 0)
-        assert found["episode_length_CartPole-v1-1"] == 3.0
+    states, transition, found = jax.device_get(played(agent, env, pool))
+    assert len(states) == 2, "the family is one batch"
+    assert [jax.tree.leaves(x)[0].shape[0] for x in states] == [4, 2]
+    done = np.asarray(transition.done)
+    np.testing.assert_array_equal(done[:, 2], np.arange(10) % 2 == 1)
+    np.testing.assert_array_equal(done[:, 0], np.arange(10) % 3 == 2)
+    begins = np.asarray(transition.obs)[1:][done[:-1]]
+    carts = begins[:, 3 + 3 + 2] == 0.0
+    assert np.all(np.abs(begins[carts][:, :4]) <= 0.05) and np.all(begins[carts][:, 4:6] == 0)
+    assert found["episode_length_CartPole-v1-1"] == 3.0
     # A family member's steps are those of the environment with its parameters.
     envs, keys = grouped.parallel(env), jax.random.split(KEY, 6)
     actions = np.int32([0, 1, 2, 1, 0, 0])

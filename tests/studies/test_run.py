@@ -20,9 +20,16 @@ from purejaxrl_suite.studies.judging import checked, exploratory, judge, measure
 from purejaxrl_suite.studies.run import run_study
 from purejaxrl_suite.studies.study_result import Look, find, seen
 from purejaxrl_suite.sweeps.display import watched
+from tests.shared import compiled_once
 from tests.studies.tiny import OVER, STUDY, difference
 
 NAN = float("nan")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from purejaxrl_suite.studies import (
 )
 from purejaxrl_suite.studies.judging import checked, measured
 from purejaxrl_suite.sweeps.experiment import Experiment
+from tests.shared import drawn
 
 KEY = jax.random.key(0)
 TEXT = """Does learning help?
@@ -40,13 +41,16 @@ OVER = ("learning", "frozen")
 
 
 def network(env):
-    return nets.actor_critic(env.observation, env.action, hidden=(8,))
+    return drawn(nets.actor_critic(env.observation, env.action, hidden=(8,)))
+
+
+ENV = probes.action_reward()
 
 
 def arms(budget):
     frozen = Experiment(
         ppo,
-        [probes.action_reward()],
+        [ENV],
         budget.seed_numbers,
         budget.steps,
         PPOHypers(learning_rate=0.0),
