@@ -28,6 +28,7 @@ def moved(params):
     }
 
 
+@pytest.mark.slow
 def test_one_network_as_expert_learns_the_same_bits():
     env = probes.delayed_reward()
     options = {"layer_norm": False, "kernel_init": jax.nn.initializers.uniform(1.0)}

@@ -17,7 +17,9 @@ def test_all_recurrent_agents_are_tested_here():
     assert {name for name in AGENTS if "recurrent" in name} == RECURRENT
 
 
-@pytest.mark.parametrize("name", sorted(RECURRENT))
+@pytest.mark.parametrize(
+    "name", ["ppo-recurrent", pytest.param("pqn-recurrent", marks=pytest.mark.slow)]
+)
 def test_a_memory_outlives_a_life_and_no_episode(name):
     """Episodes of five steps lose a life at the second; nothing is learnt, so all stays equal."""
     env = wrappers.episodic_life(probes.recall(), lambda state: 2 - (state.time >= 2).astype(int))

@@ -100,6 +100,7 @@ def test_times_are_added_up_by_phase(gpu):
         assert found["returns"] == {"microseconds": 1.0, "share": 1 / 4, "launches": 0.5}
 
 
+@pytest.mark.slow
 def test_training_names_all_its_phases():
     env = make("CartPole-v1")
     agent = ppo(env, PPOConfig(num_envs=2, rollout_length=4, epochs=1, minibatches=2))

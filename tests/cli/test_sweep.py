@@ -56,8 +56,6 @@ def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, mon
     assert (out / "figures" / "learning_curve.png").exists()
     page = (out / "report.html").read_text()
     assert "25% of it is trained" in page and "4 members = 1 groups" in page
-    assert command(f"render {out} --seeds 1 --steps 2") == 0
-    assert "is not finished: 25% of it is trained" in capsys.readouterr().out
 
     assert command(f"sweep {ARGUMENTS} --out {out}") == 0
     said = capsys.readouterr()

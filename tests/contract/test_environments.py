@@ -13,16 +13,13 @@ from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Discrete
 from purejaxrl_suite.envs import gymnax, minigrid, navix, probes
 
-# Breakout and SpaceInvaders are checked where these games of MinAtar are not.
-LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar")
+# Breakout is checked where these games of MinAtar are not.
+LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar", "SpaceInvaders-MinAtar")
 # Layouts of one kind each; all ids are in the slow test.
 GRIDS = (
     "Navix-Empty-5x5-v0",
     "Navix-DoorKey-5x5-v0",
-    "Navix-Dynamic-Obstacles-5x5-v0",
     "MiniGrid-Empty-5x5-v0",
-    "MiniGrid-DoorKey-5x5-v0",
-    "MiniGrid-DistShift1-v0",
     "MiniGrid-LavaGapS5-v0",
 )
 
@@ -43,12 +40,14 @@ def test_probe(probe):
     check_environment(probe(), jax.random.key(0), steps=16)
 
 
-@each(GRIDS, ["Navix-KeyCorridorS3R1-v0"])
+@each(
+    GRIDS, ["Navix-KeyCorridorS3R1-v0", "Navix-Dynamic-Obstacles-5x5-v0", "MiniGrid-DoorKey-5x5-v0"]
+)
 def test_grid(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 
 
-@pytest.mark.parametrize("id", ["Catch-bsuite+DeepSea-bsuite", "CartPole-v1+Acrobot-v1"])
+@each(["CartPole-v1+Acrobot-v1"], ["Catch-bsuite+DeepSea-bsuite"])
 def test_tasks(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 

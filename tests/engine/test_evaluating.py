@@ -48,7 +48,7 @@ def env():
 @pytest.fixture(scope="module")
 def runs(env):
     """The same training without and with evaluations after updates 2 and 4 of 5."""
-    how = {"seeds": 2, "steps": 5 * STEPS, "segments": 2}
+    how = {"seeds": 2, "steps": 5 * STEPS, "segments": 3}
     evaluated = {"evaluate_every": Evaluating(2, episodes=3)}
     return [pjs.run(small_ppo(env), env, **how, **more) for more in ({}, evaluated)]
 

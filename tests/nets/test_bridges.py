@@ -426,7 +426,9 @@ REFUSED = {("implicit", name) for name in ("final", "everywhere", "big")} | {
 }
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize(
+    "name", [n if n == "implicit" else pytest.param(n, marks=pytest.mark.slow) for n in VALUES]
+)
 def test_bridges_are_interchangeable_in_networks_of_action_values(name):
     def build(bridge):
         options = {"hidden": (4, 3), "encoder": nets.minatar_cnn(5), "activation": jax.nn.relu}

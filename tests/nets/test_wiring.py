@@ -112,7 +112,11 @@ TIED = {
 COMPOSED = (
     "separate",
     "q",
+    "no trunk",
     "no trunk, recurrent",
+    "pooled",
+    "policy and critics",
+    "mixtures everywhere",
     "linear",
     "dueling",
     "implicit, mixture",

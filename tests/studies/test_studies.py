@@ -100,7 +100,13 @@ def test_no_score_is_judged_where_no_effect_could_show(name):
             assert max(bounds, default=0.0) >= 2 * claim.smallest, claim.statement
 
 
-@each_study
+ELSEWHERE = ("grama_continuous", "moe_mixture_of_rl", "moe_scaling", "mtrl_scaling")
+"""Large, and laid out by `make test-all`; tests of their own build their arms and networks."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ELSEWHERE else n for n in STUDIES]
+)
 def test_arms_are_laid_out(name):
     """Every arm on one of its environments, every environment with one of the arms."""
     arms = [*arms_of(name, "quick").values()]

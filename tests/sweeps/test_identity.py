@@ -22,6 +22,7 @@ from purejaxrl_suite.sweeps import identity
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.store import Sweep
+from tests.shared import drawn
 
 CONFIG = PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=2)
 STEPS = 4 * CONFIG.num_envs * CONFIG.rollout_length
@@ -30,7 +31,8 @@ OPAQUE = f"all names agree, but {identity.OF_MEMBERS}"
 
 def network(activation=jnp.tanh):
     def build(env):
-        return nets.actor_critic(env.observation, env.action, hidden=(8,), activation=activation)
+        options = {"hidden": (8,), "activation": activation}
+        return drawn(nets.actor_critic(env.observation, env.action, **options))
 
     return build
 

@@ -16,7 +16,7 @@ def programs():
 
 @pytest.mark.parametrize(
     "job",
-    ["population", *(pytest.param(job, marks=pytest.mark.slow) for job in ("overwrite", "train"))],
+    ["train", *(pytest.param(job, marks=pytest.mark.slow) for job in ("overwrite", "population"))],
 )
 def test_a_run_that_ends_at_a_write(job, tmp_path):
     points = kill.job_points(job, tmp_path, count=3, killed=0, draw=random.Random(7))

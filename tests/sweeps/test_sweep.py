@@ -71,6 +71,9 @@ def test_curves_are_labelled_by_what_was_varied(cartpole):
     assert curves.episode_return.dims == (*axes, "step") and curves.diverged.dims == axes
     assert curves.sel(learning_rate=3e-3, epochs=2).gamma.values.tolist() == [0.9, 0.99]
     assert curves.steps_per_second.dims == ("epochs", "step")
+    losses = curves.value_loss.isel(step=-1)
+    for axis in axes:  # everything changes numbers
+        assert not np.any(losses.isel({axis: 0}).values == losses.isel({axis: 1}).values), axis
     policy = result.policy({"learning_rate": 3e-3, "gamma": 0.9, "gravity": 15.0, "epochs": 2}, 1)
     assert policy.hypers.learning_rate == np.float32(3e-3) and policy.env_params.gravity == 15.0
     evaluation = result.evaluate(2, steps=5)
@@ -83,6 +86,7 @@ def test_curves_are_labelled_by_what_was_varied(cartpole):
         result.policy({"clip_range": 0.1})
 
 
+@pytest.mark.slow
 def test_every_axis_changes_the_numbers_and_defaults_are_the_same_everywhere(cartpole):
     # Six members each: equal batch shapes, so what is equal must be equal to the last bit.
     losses = sweep(cartpole).curves.value_loss
