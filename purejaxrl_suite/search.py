@@ -78,7 +78,11 @@ def uniform(low: float, high: float) -> Quantile:
 
 
 def log_uniform(low: float, high: float) -> Quantile:
-    """Make a log-uniform distribution over [low, high], for `random` and `sobol`."""
+    """Make a log-uniform distribution over [low, high], for `random` and `sobol`.
+
+    Raises:
+        ValueError: not 0 < low < high.
+    """
     _check_ends("log_uniform", low, high)
     if low <= 0:
         raise ValueError(f"log_uniform: expected 0 < low < high, got {low} and {high}")
@@ -86,7 +90,11 @@ def log_uniform(low: float, high: float) -> Quantile:
 
 
 def choice(options: Sequence[Any]) -> Quantile:
-    """Make a distribution over options of equal probability, for `random` and `sobol`."""
+    """Make a distribution over options of equal probability, for `random` and `sobol`.
+
+    Raises:
+        ValueError: the options are not a list with at least one entry.
+    """
     if isinstance(options, str) or not hasattr(options, "__len__") or not len(options):
         raise wrong("choice", "a list of options, at least one", options)
     return lambda u: np.asarray(options)[

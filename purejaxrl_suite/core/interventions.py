@@ -70,6 +70,9 @@ def every(
         start: updates that are done before the first application.
         stop: updates after which nothing more is applied; None never stops.
 
+    Returns:
+        The periodic intervention.
+
     Raises:
         ValueError: the period is not positive.
     """
@@ -101,6 +104,9 @@ def when(condition: Condition, intervention: Intervention, name: str | None = No
             a batch of members computes both branches: put it inside `every`.
         intervention: what is applied; its metrics are NaN elsewhere.
         name: of the result; None makes one from the two names.
+
+    Returns:
+        The conditional intervention.
     """
     function("condition", condition, 3, "(clock, learner, inspection) -> bool[]")
     instance("intervention", intervention, Intervention)

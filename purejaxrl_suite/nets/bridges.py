@@ -202,8 +202,15 @@ def final(router: Router, experts: int) -> Bridge:
 def everywhere(router: Router, experts: int, tokens: Tokens | None = None) -> Bridge:
     """Replace every dense layer and the heads by mixtures of experts.
 
-    Convolutions stay as they are. tokens: of the first mixture, which reads the encoder; None is
-    `per_conv()`.
+    Convolutions stay as they are.
+
+    Args:
+        router: of every mixture.
+        experts: of every mixture.
+        tokens: of the first mixture, which reads the encoder; None is `per_conv()`.
+
+    Returns:
+        The bridge.
     """
 
     def build(site: Site) -> Span:

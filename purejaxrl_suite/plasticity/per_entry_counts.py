@@ -32,10 +32,16 @@ def per_entry_counts(network: Network, b1: float = 0.9, b2: float = 0.999) -> Ne
     never zeroed keep their updates to the last bit. The optimizer's epsilon is scaled as well, so
     it has more weight in young entries.
 
-    b1, b2: Adam's decays.
+    Args:
+        network: for an agent with an optimizer of Adam's family.
+        b1: Adam's decay of the first moment.
+        b2: Adam's decay of the second moment.
+
+    Returns:
+        The network with the corrected optimizer.
 
     Raises:
-        ValueError: they are not in [0, 1).
+        ValueError: a decay is not in [0, 1).
     """
     instance("network", network, Network)
     number("b1", b1, 0, below=1)

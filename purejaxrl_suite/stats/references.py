@@ -80,7 +80,14 @@ def random_score(
 ) -> float:
     """Look up the return of a random policy in an environment; NaN if it is not known.
 
-    metric: `episode_return`, or `episode_return_TASK` of one of several tasks; any other is NaN.
+    Args:
+        environment: id of the environment.
+        metric: `episode_return`, or `episode_return_TASK` of one of several tasks; the return of
+            any other is NaN.
+        references: the table.
+
+    Returns:
+        The return, or NaN.
     """
     whole = metric == "episode_return"
     task = environment if whole else metric.removeprefix("episode_return_")
