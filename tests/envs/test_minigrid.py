@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")
 
-FAST = ("DoorKey-5x5-v0", "LavaGapS5-v0", "ObstructedMaze-1Dlhb-v0")
+FAST = ("LavaGapS5-v0", "ObstructedMaze-1Dlhb-v0")
 BATCH, POOL = 16, 256
 
 
