@@ -13,15 +13,40 @@ from purejaxrl_suite.envs import probes
 
 GAMMA = 0.5
 SIZES = {"num_envs": 16, "rollout_length": 16, "epochs": 4, "minibatches": 4}
+
+
+def delayed_or_cut():
+    """delayed_reward, or at observation -1 a step of reward 1 that is cut: V(-1) = 1 / (1 - gamma).
+
+    Fails where what is cut is taken for an end, or an end for what is cut.
+    """
+    env = probes.delayed_reward()
+
+    def init(key, params):
+        state = -jax.random.bernoulli(key).astype(jnp.int32)
+        return state, state.astype(jnp.float32)[None]
+
+    def step(key, params, state, action):
+        after, now = env.step(key, params, state, action)
+        cut = state == -1
+        obs = jnp.where(cut, -1.0, now.obs)
+        now = now._replace(obs=obs, final_obs=obs, reward=jnp.where(cut, 1.0, now.reward))
+        return after, now._replace(terminated=now.terminated & ~cut, truncated=cut)
+
+    space = probes.observation_reward().observation
+    return env._replace(name="delayed_or_cut", observation=space, init=init, step=step)
+
+
 # name: (environment, observations, their optimal values)
 VALUES = {
     "constant": (probes.constant_reward, [0.0], [1.0]),
     "observation": (probes.observation_reward, [-1.0, 1.0], [-1.0, 1.0]),
     "delayed": (probes.delayed_reward, [0.0, 1.0], [GAMMA, 1.0]),
+    "delayed or cut": (delayed_or_cut, [-1.0, 0.0, 1.0], [1.0 / (1.0 - GAMMA), GAMMA, 1.0]),
     "action": (probes.action_reward, [0.0], [1.0]),
     "observation-action": (probes.observation_action_reward, [-1.0, 1.0], [1.0, 1.0]),
 }
-WHOLE = ("delayed", "observation-action")
+WHOLE = ("delayed or cut", "observation-action")
 """Whoever learns these learns the others, which tell what is wrong with one who does not."""
 
 
@@ -40,7 +65,7 @@ def pqn_with_values(env):
 
 
 # What PPO shows of actions and observations, PQN need not: its bootstrapping is its own.
-FAST = {(ppo_with_values, probe) for probe in WHOLE} | {(pqn_with_values, "delayed")}
+FAST = {(ppo_with_values, probe) for probe in WHOLE} | {(pqn_with_values, "delayed or cut")}
 CASES = [(build, probe) for probe in VALUES for build in (ppo_with_values, pqn_with_values)]
 
 
