@@ -5,7 +5,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.types import Agent, Array, Inspection, Key, Learner, Probe, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Inspection,
+    Key,
+    Learner,
+    Probe,
+    PyTree,
+    Transition,
+)
 
 STEPS = 1024
 """About this many steps of the last rollout are inspected: the first environments, each whole."""
@@ -32,7 +41,8 @@ def inspect_agent(
         transition: the rollout [T, N] of the update.
     """
     assert agent.network is not None
-    steps = jax.eval_shape(inspected, transition).reward.size
+    length, environments = jax.eval_shape(inspected, transition).reward.shape
+    steps = length * environments
 
     # Functions, so that what is not asked for in an update is not computed in it.
     def probe(learner: Learner) -> Probe:
@@ -55,4 +65,9 @@ def inspect_agent(
 
         return greedy(before), greedy(after)
 
-    return Inspection(agent.network, probe, obs, actions)
+    def sample(learner: Learner, i: Array) -> PyTree:
+        alone = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, 1, 1), transition)
+        state = after._replace(learner=learner)
+        return agent.probe(jax.random.fold_in(key, i), hypers, state, alone).grads
+
+    return Inspection(agent.network, probe, obs, actions, sample, environments)

@@ -498,6 +498,9 @@ class Inspection(NamedTuple):
     obs: () -> observations [B, ...] of the last rollout, as inputs of the network.
     actions: () -> (actions, actions), [B, ...] each: greedy ones for these observations, before and
         after the update.
+    sample: (learner, i i32[]) -> raw gradients of that loss on a sample of its own, i < samples:
+        environment i of the last rollout alone, or a batch from the replay, drawn for i.
+    samples: how many there are: the environments that are inspected.
 
     On-policy agents are inspected on a part of the last rollout, agents with replay on a batch
     from the replay.
@@ -507,6 +510,8 @@ class Inspection(NamedTuple):
     probe: Callable[[Learner], Probe]
     obs: Callable[[], Array]
     actions: Callable[[], tuple[Array, Array]]
+    sample: Callable[[Learner, Array], PyTree]
+    samples: int
 
 
 Metric = Callable[[Learner, Probe, Inspection], Mapping[str, Array]]

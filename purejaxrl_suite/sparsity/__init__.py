@@ -13,7 +13,11 @@ from purejaxrl_suite.sparsity.distributions import (
 )
 from purejaxrl_suite.sparsity.layers import Layer, kernels, prunable
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
-from purejaxrl_suite.sparsity.metrics import layer_sparsity, mask_overlap
+from purejaxrl_suite.sparsity.metrics import (
+    gradient_signal_to_noise,
+    layer_sparsity,
+    mask_overlap,
+)
 from purejaxrl_suite.sparsity.optimizer import masked_optimizer, masks_of
 from purejaxrl_suite.sparsity.schedules import (
     Drop,
@@ -72,6 +76,7 @@ __all__ = [
     "global_magnitude",
     "global_saliency",
     "globally",
+    "gradient_signal_to_noise",
     "initial_masks",
     "kernels",
     "layer_sparsity",

@@ -51,6 +51,42 @@ def layer_sparsity(learner: Learner, probe: Probe, inspection: Inspection) -> Ma
     return found | {"effective_parameters": jnp.sum(jnp.stack(kept))}
 
 
+def gradient_signal_to_noise(
+    learner: Learner, probe: Probe, inspection: Inspection
+) -> Mapping[str, Array]:
+    """Measure how much gradients of different samples agree: `gradient_signal_to_noise`.
+
+    That is |mean| / standard deviation over samples, averaged over the parameters in masks
+    (Graesser et al. 2022, arXiv 2206.10369); those whose gradient is the same in all samples, such
+    as of silent units, are left out. The paper's samples are single transitions; here they are
+    `Inspection.sample`: rollouts of single environments, or minibatches from the replay. Of B
+    independent transitions in a sample the ratio is sqrt(B) times as high. Of K samples without
+    any signal it is about sqrt(2 / (pi K)).
+    Raises ValueError for an agent that is not sparse.
+    """
+    masks = masks_of(learner)
+
+    def add(seen: tuple[PyTree, PyTree], i: Array) -> tuple[tuple[PyTree, PyTree], None]:
+        """Add a sample to the mean and to the sum of squared deviations, after Welford."""
+        mean, squares = seen
+        grads = inspection.sample(learner, i)
+        off = jax.tree.map(jnp.subtract, grads, mean)
+        mean = jax.tree.map(lambda m, o: m + o / (i + 1), mean, off)
+        squares = jax.tree.map(lambda s, o, g, m: s + o * (g - m), squares, off, grads, mean)
+        return (mean, squares), None
+
+    zeros = jax.tree.map(jnp.zeros_like, learner.params)
+    (mean, squares), _ = jax.lax.scan(add, (zeros, zeros), jnp.arange(inspection.samples))
+    total = count = jnp.zeros(())
+    leaves = (jax.tree.leaves(x) for x in (masks, mean, squares))
+    for mask, m, s in zip(*leaves, strict=True):
+        known = mask & (s > 0)
+        noise = jnp.sqrt(jnp.where(known, s, 1.0) / (inspection.samples - 1))
+        total += jnp.sum(jnp.where(known, jnp.abs(m) / noise, 0.0))
+        count += jnp.sum(known, dtype=jnp.float32)
+    return {"gradient_signal_to_noise": total / count}
+
+
 def mask_overlap() -> Intervention:
     """Record how much of the masks of the time before is still there: `mask_overlap`.
 

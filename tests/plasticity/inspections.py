@@ -20,8 +20,13 @@ def inspection_of_network(network, obs):
     def probed(learner):
         return probe(loss_of(network, obs), learner.params)
 
-    actions = jnp.zeros(obs.shape[0], jnp.int32)
-    return Inspection(network, probed, lambda: obs, lambda: (actions, actions))
+    def sample(learner, i):
+        alone = jax.lax.dynamic_slice_in_dim(obs, i, 1)
+        return probe(loss_of(network, alone), learner.params).grads
+
+    count = obs.shape[0]
+    actions = jnp.zeros(count, jnp.int32)
+    return Inspection(network, probed, lambda: obs, lambda: (actions, actions), sample, count)
 
 
 def outputs(network, params, obs):

@@ -46,6 +46,8 @@ INSPECTION = Inspection(
     lambda learner: PROBE,
     lambda: jnp.eye(4),
     lambda: (jnp.array([0, 1, 1, 0]), jnp.array([0, 1, 0, 0])),
+    lambda learner, i: GRADS,
+    4,
 )
 
 

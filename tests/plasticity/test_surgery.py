@@ -227,7 +227,12 @@ def test_utilities_by_hand():
     for scale, running, mean in ((1.0, 0.5, 1.0), (2.0, 1.25, 5.0 / 3.0)):
         features = {"a": scale * jnp.array([[1.0, 0.0], [-1.0, 4.0]])}
         inspection = Inspection(
-            network, lambda _, f=features: Probe(f, f, params), lambda: None, lambda: None
+            network=network,
+            probe=lambda _, f=features: Probe(f, f, params),
+            obs=lambda: None,
+            actions=lambda: None,
+            sample=lambda learner, i: params,
+            samples=0,
         )
         _, state, _ = cure.apply(jax.random.key(0), CLOCK, state, learner, inspection)
         np.testing.assert_allclose(state.utility["a"], running * np.array([3.0, 8.0]), rtol=1e-6)

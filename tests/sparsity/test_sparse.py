@@ -12,6 +12,7 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity, sparsity
 from purejaxrl_suite.core.check import check_agent, check_gradients, experience
+from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.types import Clock, Learner
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sparsity.optimizer import Masked, masked_optimizer, masks_of, with_masks
@@ -276,3 +277,30 @@ def test_what_makes_no_sense_is_refused():
     for name, value in {"sparsity": 1.0, "sparsity_start": 0.9, "sparsity_end": 0.0}.items():
         with pytest.raises(ValueError, match="hypers.sparsity.*expected"):
             pjs.plan(sparse, env, seeds=1, steps=64, hypers=sparse.hypers._replace(**{name: value}))
+
+
+def test_signal_and_noise_of_gradients_by_hand():
+    """Gradients of single environments average to that of the rollout."""
+    agent, _ = sparse_agent("pqn", sparsity.static())
+    key, hypers = jax.random.key(0), agent.hypers
+
+    @jax.jit
+    def seen():
+        state = agent.init(key, hypers)
+        transition = experience(agent, key, hypers, state)
+        inspection = inspect_agent(agent, key, hypers, state, state, transition)
+        grads = jax.vmap(partial(inspection.sample, state.learner))(jnp.arange(inspection.samples))
+        probe = inspection.probe(state.learner)
+        found = sparsity.gradient_signal_to_noise(state.learner, probe, inspection)
+        return grads, probe.grads, masks_of(state.learner), found
+
+    grads, whole, masks, found = seen()
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(lambda one, all: close(np.mean(one, axis=0), all), grads, whole)
+    rows = np.concatenate([np.reshape(x, (len(x), -1)) for x in jax.tree.leaves(grads)], axis=1)
+    inside = np.concatenate([np.ravel(x) for x in jax.tree.leaves(masks)])
+    kept = inside & (np.ptp(rows, axis=0) > 0)
+    rows = rows[:, kept].astype(np.float64)
+    ratio = np.abs(rows.mean(0)) / rows.std(0, ddof=1)
+    assert len(rows) > 1 and not kept.all()
+    close(found["gradient_signal_to_noise"], ratio.mean(), rtol=1e-3)
