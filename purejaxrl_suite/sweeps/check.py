@@ -104,7 +104,7 @@ def declared(builder: Builder) -> dict[str, type]:
     for name, hint in hints.items():
         kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         classes = [kind for kind in kinds if kind is not type(None)]
-        if len(classes) == 1 and isinstance(classes[0], type):
+        if len(classes) == 1 and isinstance(classes[0], type) and classes[0] is not typing.Any:
             found[name] = classes[0]
     return found
 
