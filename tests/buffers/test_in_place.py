@@ -37,7 +37,7 @@ def compiled(build, capacity):
     return program, sum(x.nbytes for x in jax.tree.leaves(state)), replay.layout
 
 
-@pytest.mark.parametrize("build", [uniform, prioritised])
+@pytest.mark.parametrize("build", [pytest.param(uniform, marks=pytest.mark.slow), prioritised])
 def test_no_copy_of_the_replay(build):
     small, small_bytes, _ = compiled(build, 4096)
     large, large_bytes, at = compiled(build, 4 * 4096)

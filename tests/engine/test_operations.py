@@ -130,6 +130,7 @@ def test_steps_and_minibatches_against_the_reference_loops() -> None:
     assert ratio(q_ours, q_theirs, MINIBATCHES) < 0.74
 
 
+@pytest.mark.slow
 def test_compiled_kernels_are_at_least_forty_per_cent_fewer_than_the_reference_loop_has() -> None:
     settings = reference.PPO_CARTPOLE._replace(**SMALL)
     agent, env = contestants.ppo_at(settings)

@@ -44,7 +44,9 @@ def test_values_and_gradients_agree(padding, kernel, strides):
     assert found[0].shape == (2, *sizes, 5)
 
 
-@pytest.mark.parametrize("activation", [jax.nn.relu, layers.crelu])
+@pytest.mark.parametrize(
+    "activation", [pytest.param(jax.nn.relu, marks=pytest.mark.slow), layers.crelu]
+)
 def test_a_stack_with_the_batch_last_is_the_one_with_it_first(activation, monkeypatch):
     convolutions = layers.ConvLayer(4, padding="SAME"), layers.ConvLayer(3, (2, 3), (2, 1))
     style = layers.Style(nn.initializers.lecun_normal(), layer_norm=True, dtype=jnp.float32)

@@ -120,7 +120,9 @@ def test_page_leaves_incomplete_blocks_out_and_takes_tasks_as_blocks():
     np.testing.assert_allclose(stats.page(KEY, x, 9)[:4], rest[:4], rtol=1e-6)
 
 
-@pytest.mark.parametrize("test", [stats.page, stats.jonckheere])
+@pytest.mark.parametrize(
+    "test", [stats.page, pytest.param(stats.jonckheere, marks=pytest.mark.slow)]
+)
 def test_vmap_changes_nothing(test):
     x = np.random.default_rng(5).normal(size=(2, 4, 3))
     keys = jax.random.split(KEY, 2)
