@@ -356,7 +356,7 @@ STUDY = Study(
     tuple(claim for agent in AGENTS for claim in _claims(agent)),
     figure,
     gates=tuple(gate for agent in AGENTS for gate in _gates(agent)),
-    quick=Budget((minatar.CATCH,), 4, 6e3),
+    quick=Budget((minatar.CATCH,), 3, 4e3),
     standard=Budget(("Breakout-MinAtar", minatar.CATCH), 8, 6e4, (minatar.CATCH,), first_seed=1000),
     full=Budget(minatar.FOUR_GAMES, 16, 2e6, first_seed=2000),
 )
