@@ -228,4 +228,4 @@ def bbf(
         replay=replay,
         rule=rule,
         extra_loss=extra_loss,
-    )
+    )._replace(model=model)

@@ -13,7 +13,12 @@ from typing import Any
 from purejaxrl_suite.core.argument import one_of, wrong
 
 PROGRAM = "purejaxrl-suite"
-_KINDS = {"FLOAT": "a number", "INT": "an integer", "{None}|STR": "a text"}
+_KINDS = {
+    "FLOAT": "a number",
+    "INT": "an integer",
+    "{None}|INT": "an integer",
+    "{None}|STR": "a text",
+}
 FIGURES = (".pdf", ".png", ".svg")
 
 
@@ -107,8 +112,10 @@ def _read(reader: Callable[[], Any], arguments: Sequence[str]) -> Any:
 
 def _mistake(text: str, arguments: Sequence[str]) -> str:
     """Extract one line from tyro's error message."""
-    lines = [line.strip(" │╭╮╰╯") for line in text.splitlines()]
-    parts = re.split(r"\n[-─]{5,}\n?", "\n".join(line for line in lines if line))
+    # On a terminal with UTF-8 it is in a box with a title, else between lines, below the title.
+    titled = re.sub("^╭.*$", "\n" + 5 * "-", text, flags=re.MULTILINE)
+    lines = [line.strip(" │╰╯") for line in titled.splitlines()]
+    parts = re.split(r"\n[-─]{5,}\n?", "\n" + "\n".join(line for line in lines if line))
     body = " ".join(parts[1].split()) if len(parts) > 1 else " ".join(text.split())
     flags = re.findall(r"^(--\S+)( .*)?$", "\n".join(parts[2:-1]), re.MULTILINE)
     parsed = re.match(r"Error parsing (\S+?): ", body)

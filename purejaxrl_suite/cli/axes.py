@@ -69,7 +69,10 @@ def varied(
     points = _grids(bases, grid)
     drawn = _sample(bases, sample, **how)
     for home in set(points) & set(drawn):
-        raise ValueError(f"--grid and --sample both vary {home}: vary those by one of them")
+        raise ValueError(
+            f"--grid (or a flag with several values) and --sample both vary {home}: vary those by "
+            "one of them"
+        )
     found = points | drawn
     return Varied(*(found.get(home, base) for home, base in bases._asdict().items()))
 

@@ -12,6 +12,7 @@ from purejaxrl_suite.cli import plasticity
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.bridges import bridge
 from purejaxrl_suite.cli.plugins import defaults
+from purejaxrl_suite.cli.sparse import SparseFlags, sparse
 from purejaxrl_suite.core.argument import integer, one_of, wrong
 from purejaxrl_suite.core.plugins import AGENTS, called, find, installed, is_reference
 
@@ -99,7 +100,8 @@ class Given(NamedTuple):
     """A parsed command.
 
     command: the typed words. name: the agent's. entry: the agent. flags: those of the command only.
-    network_flags: as given. network: Environment -> Network, None for the agent's own.
+    network_flags, sparse_flags: as given; `entry.build` and `hypers` are what the latter make of
+    the agent's. network: Environment -> Network, None for the agent's own.
     """
 
     command: tuple[str, ...]
@@ -110,6 +112,7 @@ class Given(NamedTuple):
     config: Any
     hypers: Any
     network_flags: NetworkFlags
+    sparse_flags: SparseFlags
     network: Callable[["Environment"], "Network"] | None
 
     def make(self, id: str) -> "Environment":
@@ -227,18 +230,25 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
         ("config", type(entry.config), dataclasses.field(default=entry.config)),
         ("hypers", type(entry.hypers), dataclasses.field(default=entry.hypers)),
         ("network", NetworkFlags, dataclasses.field(default=NetworkFlags())),
+        ("sparse", SparseFlags, dataclasses.field(default=SparseFlags())),
     ]
     form = dataclasses.make_dataclass("Command", fields)
     given: Any = fill(form, f"{command} {name}", arguments[1:], flags.__doc__)
+    own = getattr(given, command)
+    made = sparse(given.sparse, entry.build, given.hypers, several=command != "train")
+    made.check((*own.grid, *own.sample))
+    if made.grid:
+        own = dataclasses.replace(own, grid=(*made.grid, *own.grid))
     return Given(
         command=(command, *arguments),
         name=name,
-        entry=entry,
-        flags=getattr(given, command),
+        entry=entry._replace(build=made.build),
+        flags=own,
         fleet=given.fleet,
         config=given.config,
-        hypers=given.hypers,
+        hypers=made.hypers,
         network_flags=given.network,
+        sparse_flags=given.sparse,
         network=_network(name, entry, given) or preset_network,
     )
 

@@ -22,6 +22,7 @@ def default(given: Given, prefix: str = "") -> Path:
     flags = dataclasses.asdict(given.flags) | dataclasses.asdict(given.fleet)
     parts = given.config, given.hypers, given.network_flags
     settings = {name: x for name, x in flags.items() if name not in HOW}
+    settings |= {f"sparse.{name}": x for name, x in given.sparse_flags.given().items()}
     text = json.dumps([settings, *(one._asdict() for one in parts)], sort_keys=True, default=_name)
     unique = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     words = [*filter(None, [prefix]), given.name, *given.flags.env, unique]
@@ -33,11 +34,12 @@ def _name(x: Any) -> str:
 
 
 def record(given: Given) -> dict[str, Any]:
-    """Record what only the command line knows of a run: words, network flags, and commit."""
+    """Record what only the command line knows of a run: words, flags by name, and commit."""
     return {
         "command": [PROGRAM, *given.command],
         "commit": commit(),
         "network": given.network_flags._asdict(),
+        "sparse": given.sparse_flags.given(),
     }
 
 

@@ -5,7 +5,9 @@ import math
 import operator
 import os
 import reprlib
-from collections.abc import Iterable, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,6 +120,21 @@ def function(name: str, value: Any, arguments: int, form: str) -> Any:
     if not fits:
         raise wrong(name, f"a function {form}", value)
     return value
+
+
+def declared(value: Callable[..., Any]) -> dict[str, type]:
+    """Read {argument: its type} of a function, where it is annotated with one class (or None)."""
+    try:
+        hints = typing.get_type_hints(value)
+    except (NameError, TypeError):  # not annotated, or with names that are not at hand
+        return {}
+    found = {}
+    for name, hint in hints.items():
+        union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        kinds = [x for x in (typing.get_args(hint) if union else (hint,)) if x is not type(None)]
+        if len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0] is not Any:
+            found[name] = kinds[0]
+    return found
 
 
 def functions(name: str, values: Any, arguments: int, form: str) -> tuple[Any, ...]:

@@ -401,6 +401,8 @@ class Agent(NamedTuple):
     anneal: (hypers, Clock) -> the hypers in force at that time; `Clock.progress` is the fraction of
         training that is over.
     network: its network, for metrics and interventions; None if nothing is learnt.
+    model: what its builder takes as `network`, where that is more than the network, as BBF's with
+        self-prediction; None elsewhere.
     see: (state, obs[B, ...]) -> the network's input for obs.
     config: the Config that it was built with, a NamedTuple; () where an agent has none.
     gradient_steps: how many an update makes, once the agent learns; None where it does not say.
@@ -431,6 +433,7 @@ class Agent(NamedTuple):
     estimate: Estimate | None = None
     gradient_steps: int | None = None
     maintain: "Maintain | None" = None
+    model: Any = None
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

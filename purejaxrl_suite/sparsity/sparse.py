@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.argument import boolean, function, instance, integer
+from purejaxrl_suite.core.argument import boolean, declared, function, instance, integer
 from purejaxrl_suite.core.inspection import inspected
 from purejaxrl_suite.core.types import (
     Agent,
@@ -30,13 +30,15 @@ from purejaxrl_suite.core.types import (
 )
 from purejaxrl_suite.sparsity import metrics
 from purejaxrl_suite.sparsity import optimizer as masked
-from purejaxrl_suite.sparsity.hypers import joined, mask_hypers, of_agent, read_by
+from purejaxrl_suite.sparsity.hypers import joined, joined_type, mask_hypers, of_agent, read_by
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
 from purejaxrl_suite.sparsity.scores import Seen
 from purejaxrl_suite.sparsity.updaters import Updater
 
 MASKS = 0x5EED
 """Folded into an agent's key, makes that of its masks: the agent splits its key as it is."""
+ARGUMENTS = "config", "network", "hypers"
+"""Arguments of a builder whose types a sparse one declares, too."""
 
 
 class SparseBuilder(Protocol):
@@ -121,14 +123,24 @@ def sparse(
             name=f"{agent.name} with {updater.name} {each}{told}"
         )
 
+    build.__annotations__ |= _declared(builder, updater)
     return build
+
+
+def _declared(builder: Any, updater: Updater) -> dict[str, Any]:
+    """The types of config, network and hypers, as far as the builder inside declares its own."""
+    known = {name: x for name, x in declared(builder).items() if name in ARGUMENTS}
+    if hasattr(known.get("hypers"), "_fields"):
+        known["hypers"] = joined_type(known["hypers"], read_by(updater))
+    return {name: x | None for name, x in known.items()}
 
 
 def _network(builder: Any, env: Environment, config: Any, network: Any, hypers: Any) -> Any:
     """What the builder is given, or makes itself."""
     if network is not None:
         return network
-    found = builder(env, config, None, hypers).network
+    agent = builder(env, config, None, hypers)
+    found = agent.network if agent.model is None else agent.model
     if found is None:
         raise ValueError("builder: expected one of agents with a network, so it can be masked")
     return found

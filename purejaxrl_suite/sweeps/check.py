@@ -3,8 +3,6 @@
 All raise ValueError in one sentence, `NAME: expected X, got Y`; see core.argument.
 """
 
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core import spaces, validate
+from purejaxrl_suite.core import argument, spaces, validate
 from purejaxrl_suite.core.argument import (
     a,
     boolean,
@@ -95,18 +93,7 @@ def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
 
 def declared(builder: Builder) -> dict[str, type]:
     """Return {argument: type} of a builder, for arguments annotated with a class (or None)."""
-    function("builder", builder, 4, FORM)
-    try:
-        hints = typing.get_type_hints(builder)
-    except (NameError, TypeError):  # not annotated, or with unknown names
-        return {}
-    found = {}
-    for name, hint in hints.items():
-        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        classes = [kind for kind in kinds if kind is not type(None)]
-        if len(classes) == 1 and isinstance(classes[0], type) and classes[0] is not typing.Any:
-            found[name] = classes[0]
-    return found
+    return argument.declared(function("builder", builder, 4, FORM))
 
 
 def kind(name: str, given: Any, wanted: type | None) -> Any:

@@ -87,6 +87,8 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
         return parts.builder(env, config, None if network is None else network(env), None)
 
     agent, source = built_for(_source(known, parts.source), build, env)
+    if agent.name != known["agent"]:
+        raise ValueError(f"builder: expected one of {known['agent']}, got one of {agent.name}")
     if acting:
         _check_network(structure(agent, env)["parameters"], known["parameters"])
     intervention, told = parts.intervention(known), known["evaluation"]

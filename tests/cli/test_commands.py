@@ -1,6 +1,7 @@
 """The command line, in process: what it prints, what it writes, how it fails."""
 
 import ast
+import io
 import json
 import sys
 from types import SimpleNamespace
@@ -120,6 +121,19 @@ def test_mistakes_get_one_line_and_exit_code_2(text, message, capsys, tmp_path, 
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("purejaxrl-suite: ") and message in last
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_what_is_parsed_wrong_is_one_line_in_every_encoding(encoding, monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)  # which decides how a mistake is framed
+    for words, message in {
+        "--env x --seeds often": "--seeds: expected an integer, got 'often'",
+        "--env x --sedes 3": "--sedes 3: expected no such argument; did you mean --seeds",
+        "": "train ppo: expected --env STR .*, got nothing",
+    }.items():
+        with pytest.raises(ValueError, match=f"^{message}"):
+            parse("train", Train, ["ppo", *words.split()])
 
 
 def test_interruption_has_its_own_exit_code(monkeypatch, capsys):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite import cli, nets, plasticity
+from purejaxrl_suite import cli, nets, plasticity, sparsity
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.flags import agents
@@ -118,6 +118,25 @@ def test_a_finished_sweep_is_loaded_whole(sweep):
         with pytest.raises(ValueError, match="^gravity: expected no such argument of evaluate"):
             one.evaluate(1, gravity=3)
     assert found.evaluate(2).episode_return.equals(ours.evaluate(2).episode_return)
+
+
+def test_a_sparse_agent_is_made_again_by_the_builder_that_is_given():
+    def sparse(updater):
+        return pjs.sparse(pjs.pqn, updater, period=64)
+
+    rigl = sparse(sparsity.rigl())
+    hypers = pjs.search.grid(rigl(cartpole()).hypers, sparsity=[0.5, 0.9])
+    config = pjs.PQNConfig(num_envs=4)
+    record = record_of(laid(rigl, cartpole(), hypers=hypers, config=config))
+    name = "pqn with rigl(cosine, erk, unstructured) every 64 gradient steps"
+    (group,) = record["groups"]
+    assert group["agent"] == name and group["hypers"]["sparsity"] == [0.5, 0.9]
+    again = _of_record(record, NOTHING | {"builder": rigl}, 10)
+    assert record_of(again) == record and again.groups[0].agent.config == config
+    with pytest.raises(ValueError, match=r"builder: this run is of .* rigl\(.*pass builder="):
+        _of_record(record, NOTHING, 10)
+    with pytest.raises(ValueError, match=r"builder: expected one of .* rigl\(.* got .* set\("):
+        _of_record(record, NOTHING | {"builder": sparse(sparsity.sparse_evolutionary())}, 10)
 
 
 def run(out, env=None, network=small, **arguments):

@@ -63,6 +63,9 @@ def mine(env, config: MineConfig | None = None, network=None, hypers: MineHypers
     return inner._replace(name="mine", hypers=hypers, **own, **keep)
 
 
+sparse_mine = pjs.sparse(mine, pjs.sparsity.static())
+
+
 def small_outputs(inputs: pjs.LossInputs):
     size = jnp.mean(jnp.square(inputs.output.value))
     return 0.1 * size, {"value_size": size}
@@ -119,6 +122,18 @@ def test_the_command_line_trains_what_users_wrote(written, tmp_path, capsys):
     assert "redo(tau=0)" in given.plasticity["intervention"].name
 
 
+def test_agents_of_the_users_own_are_trained_sparse(written):
+    def hypers(words):
+        given = flags.parse("train", experiment.Train, f"{words} --env CartPole-v1".split())
+        (group,) = experiment.lay_out(given).groups
+        assert group.agent.name.startswith("mine with static(constant, ")
+        return group.agent.hypers._asdict()
+
+    flag = hypers(f"{written}:mine --sparse.method static --sparse.target 0.5 --hypers.gamma 0.25")
+    assert flag == {"gamma": 0.25, "sparsity": 0.5}
+    assert hypers(f"{written}:sparse_mine --hypers.sparsity 0.5 --hypers.gamma 0.25") == flag
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -132,6 +147,7 @@ def test_the_command_line_trains_what_users_wrote(written, tmp_path, capsys):
         ("ppo --env CartPole-v1 --metrics {}:THREE", "--metrics[0]: expected a function"),
         ("ppo --env CartPole-v1 --intervention {}:corridor", "to return an Intervention"),
         ("{}:mine --env CartPole-v1 --network.hidden 4", "no flags change the network of"),
+        ("{}:sparse_mine --env CartPole-v1 --sparse.method rigl", "of this one are sparse already"),
     ],
 )
 def test_refusals(written, text, said, capsys):

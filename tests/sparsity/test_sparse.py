@@ -11,6 +11,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity, sparsity
+from purejaxrl_suite.core import argument
 from purejaxrl_suite.core.check import check_agent, check_gradients, experience
 from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.types import Clock, Learner
@@ -259,6 +260,17 @@ def test_hypers_are_those_that_the_updater_reads():
     assert pickle.loads(pickle.dumps(hypers)) == hypers
 
 
+def test_a_sparse_builder_declares_what_the_builder_inside_does():
+    build = pjs.sparse(pjs.bbf, sparsity.static())
+    known = argument.declared(build)
+    assert known["config"] is pjs.BBFConfig and known["network"] is nets.SelfPredictive
+    agent = build(pjs.make("Breakout-MinAtar"))
+    assert type(agent.hypers) is known["hypers"]
+    assert isinstance(agent.model, nets.SelfPredictive) and agent.model.network is agent.network
+    state = jax.eval_shape(agent.init, jax.random.key(0), agent.hypers)
+    assert masks_of(state.learner)["aux"]["predictor"]["kernel"].dtype == bool
+
+
 def test_what_makes_no_sense_is_refused():
     agent, env = plain("pqn")
     with pytest.raises(ValueError, match="period: expected a multiple of the 4 gradient steps"):
@@ -267,9 +279,9 @@ def test_what_makes_no_sense_is_refused():
         pjs.sparse(pjs.pqn, "rigl")
     with pytest.raises(ValueError, match="builder: expected"):
         pjs.sparse(agent, sparsity.rigl())
-    twice = pjs.sparse(pjs.sparse(pjs.pqn, sparsity.static()), sparsity.rigl())
+    once = pjs.sparse(pjs.pqn, sparsity.static())
     with pytest.raises(ValueError, match="builder: sparsity: agents of this one are sparse"):
-        twice(env)
+        pjs.sparse(once, sparsity.rigl())
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
     with pytest.raises(ValueError, match="kernel"):
         sparse_agent("pqn", fits_not)
