@@ -13,7 +13,7 @@ PQN learns it, with five times the steps of DQN; so what is fitted is the reward
 was named, not a label, and a score is the share of right answers, 0 at that of random ones. Masks
 are 95 % sparse with ERK; `full` has 98 % too, as the paper's DQN has. Pruning is cubic between 20
 and 80 % of training (our setting); SET and RigL replace 30 % at first, as the paper's DQN does.
-Level 0 of static masks is the dense network, bit for bit. Layers have 128 units; DQN and how often
+Level 0 of static masks is the dense network. Layers have 128 units; DQN and how often
 masks are renewed are those of `state_of_sparse_training`.
 """
 

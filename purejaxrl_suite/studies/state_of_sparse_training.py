@@ -10,8 +10,8 @@ Claim: at 90 % sparsity pruned networks score more than dense ones of as many pa
     move are better than static ones, and RigL is no better than SET; ERK is better than uniform
     densities; gradients get noisier with sparsity.
 
-Levels of sparsity of a method are one program. Level 0 of static masks is the dense network, bit
-for bit. Pruning lasts from 20 to 80 % of training; SET and RigL move 30 % of the weights at first
+Levels of sparsity of a method are one program. Level 0 of static masks is the dense
+network. Pruning lasts from 20 to 80 % of training; SET and RigL move 30 % of the weights at first
 and, by a cosine, none after 75 %: as in the paper. Masks are renewed 40 times in a run (our
 setting). "small" has layers of one width, so that it has as many parameters, biases included, as
 are in the masks of a network at that level. Networks have two dense layers of 128 units on the
