@@ -27,7 +27,8 @@ def contestants(members: int, envs: int, updates: int) -> list[harness.Contestan
     }
     agents = {"dense": pqn(**known)}
     for name, updater in methods.items():
-        agents[name] = sparsity.sparse(pqn, updater, period=1024)(**known)
+        timed = {} if updater.score is None else {"period": 1024}
+        agents[name] = sparsity.sparse(pqn, updater, **timed)(**known)
     return [contestant(name, agent, env, members, updates) for name, agent in agents.items()]
 
 

@@ -118,7 +118,7 @@ def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) 
     from purejaxrl_suite import sparsity
     from purejaxrl_suite.sparsity.hypers import joined, read_by
 
-    updater, kept = _updater(flags)
+    updater = _updater(flags)
     if flags.period is not None:
         integer("--sparse.period", flags.period, 1)
         if updater.score is None:
@@ -130,8 +130,6 @@ def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) 
             raise ValueError(f"{_flag(name)}: has no effect with {updater.name}")
     single = {FIELDS[name]: xs[0] for name, xs in numbers.items() if len(xs) == 1}
     told = {FIELDS[name]: _flag(name) for name in numbers}
-    if kept is not None:
-        single["sparsity"], told["sparsity"] = 1.0 - kept, _flag("structure")
     return Sparse(
         build=sparsity.sparse(build, updater, period=flags.period),
         hypers=joined(hypers, reads)._replace(**single),
@@ -140,8 +138,8 @@ def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) 
     )
 
 
-def _updater(flags: SparseFlags) -> "tuple[Updater, float | None]":
-    """Return the updater, and the share of weights that N:M keeps, whatever the target."""
+def _updater(flags: SparseFlags) -> "Updater":
+    """Return the updater that the flags ask for."""
     from purejaxrl_suite import sparsity
 
     known, method = methods(), str(flags.method)
@@ -151,39 +149,30 @@ def _updater(flags: SparseFlags) -> "tuple[Updater, float | None]":
         if getattr(flags, name) is not None and name not in takes:
             raise ValueError(f"{_flag(name)}: {method} has none")
     options: dict[str, Any] = {}
-    kept = None
     if flags.structure is not None:
-        options["structure"], kept = _structure(flags.structure)
+        options["structure"] = _structure(flags.structure)
     if flags.distribution is not None:
         spreads = {"erk": sparsity.erk, "uniform": sparsity.uniform}
         name = one_of("--sparse.distribution", flags.distribution, spreads)
         options["distribution"] = spreads[name]()
-    if kept is not None:
-        for name in ("target", "distribution"):
-            if getattr(flags, name) is not None:
-                raise ValueError(f"{_flag(name)}: has no effect with {flags.structure}")
-        options["distribution"] = sparsity.uniform()
-        options |= {"schedule": sparsity.one_shot()} if "schedule" in takes else {}
     try:
-        return make(**options), kept
+        return make(**options)
     except ValueError as error:
         raise ValueError(f"--sparse.{error}") from None
 
 
-def _structure(text: str) -> "tuple[Structure, float | None]":
-    """Return the structure, and the share of weights that N:M keeps."""
+def _structure(text: str) -> "Structure":
+    """Return the structure that a text names."""
     from purejaxrl_suite import sparsity
 
     if text == "channel":
-        return sparsity.channel(), None
+        return sparsity.channel()
     found = re.fullmatch(r"(\d{1,9})([:x])(\d{1,9})", text)
     if found is None:
         raise wrong("--sparse.structure", "N:M such as 2:4, HxW such as 4x4, or channel", text)
-    first, second = int(found[1]), int(found[3])
+    make = sparsity.block if found[2] == "x" else sparsity.n_of_m
     try:
-        if found[2] == "x":
-            return sparsity.block(first, second), None
-        return sparsity.n_of_m(first, second), first / second
+        return make(int(found[1]), int(found[3]))
     except ValueError as error:
         raise ValueError(f"--sparse.structure: {error}") from None
 

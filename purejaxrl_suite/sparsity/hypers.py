@@ -36,12 +36,13 @@ def read_by(updater: Updater) -> Defaults:
     window = updater.schedule.reads if updater.drop is None else updater.drop.reads
     ends = {"sparsity_start": 0.0 if evolves else 0.2, "sparsity_end": 0.75 if evolves else 0.8}
     drop = (("drop_fraction", 0.3),) if evolves else ()
-    return ("sparsity", 0.9), *((name, ends[name]) for name in window), *drop
+    target = () if updater.structure.sparsity is not None else (("sparsity", 0.9),)
+    return *target, *((name, ends[name]) for name in window), *drop
 
 
-def mask_hypers(hypers: Any) -> MaskHypers:
+def mask_hypers(updater: Updater, hypers: Any) -> MaskHypers:
     """Read the hyper-parameters of masks; those that a sparse agent lacks have no effect."""
-    known = MaskHypers()
+    known = MaskHypers(sparsity=updater.structure.sparsity or 0.0)
     told: dict[str, Array] = {
         name: jnp.asarray(getattr(hypers, name, value), jnp.float32)
         for name, value in known._asdict().items()

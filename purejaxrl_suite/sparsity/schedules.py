@@ -19,12 +19,14 @@ class Schedule(NamedTuple):
     """name: with its settings. share: (progress, start, end) -> f32[] in [0, 1].
 
     The sparsity in force is share * target, in every layer and in total. Of share 0 masks are
-    dense. reads: which of `sparsity_start` and `sparsity_end` it depends on.
+    dense. reads: which of `sparsity_start` and `sparsity_end` it depends on. gradual: whether it
+    has shares between 0 and 1.
     """
 
     name: str
     share: Callable[[Array, Array, Array], Array]
     reads: tuple[str, ...] = ("sparsity_start", "sparsity_end")
+    gradual: bool = True
 
 
 class Drop(NamedTuple):
@@ -59,12 +61,12 @@ def one_shot() -> Schedule:
     def share(progress: Array, start: Array, end: Array) -> Array:
         return jnp.where(progress >= start, 1.0, 0.0)
 
-    return Schedule("one_shot", share, ("sparsity_start",))
+    return Schedule("one_shot", share, ("sparsity_start",), gradual=False)
 
 
 def constant() -> Schedule:
     """Keep the target in force during the whole run."""
-    return Schedule("constant", lambda progress, start, end: jnp.ones_like(progress), ())
+    return Schedule("constant", lambda progress, start, end: jnp.ones_like(progress), (), False)
 
 
 def cycles(count: int, sparse: float = 0.5) -> Schedule:
@@ -85,7 +87,7 @@ def cycles(count: int, sparse: float = 0.5) -> Schedule:
         inside = place - jnp.floor(place) < sparse
         return jnp.where((progress >= start) & (inside | (progress >= end)), 1.0, 0.0)
 
-    return Schedule(f"cycles({count}, {sparse:g})", share)
+    return Schedule(f"cycles({count}, {sparse:g})", share, gradual=False)
 
 
 def cosine_drop() -> Drop:

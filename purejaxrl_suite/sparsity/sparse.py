@@ -103,6 +103,7 @@ def sparse(
         integer("period", period, 1)
     boolean("reset_count", reset_count)
     boolean("mask_targets", mask_targets)
+    _check_effects(updater, period=period, reset_count=reset_count, mask_targets=mask_targets)
 
     def build(
         env: Environment,
@@ -116,15 +117,24 @@ def sparse(
         agent = builder(env, config, network, inner, **more)
         agent = agent._replace(hypers=joined(agent.hypers, read_by(updater), hypers))
         updates = _updates(agent, period)
-        each = f"every {updates * (agent.gradient_steps or 1)} gradient steps"
         options = {"reset_count": reset_count, "mask_targets": mask_targets}
-        told = "".join(f", {name}" for name, chosen in options.items() if chosen)
-        return _with_masks(agent, updater, updates, **options)._replace(
-            name=f"{agent.name} with {updater.name} {each}{told}"
-        )
+        told = [updater.name, *(name for name, chosen in options.items() if chosen)]
+        if updater.score is not None:
+            told[0] += f" every {updates * (agent.gradient_steps or 1)} gradient steps"
+        made = _with_masks(agent, updater, updates, **options)
+        return made._replace(name=f"{agent.name} with {', '.join(told)}")
 
     build.__annotations__ |= _declared(builder, updater)
     return build
+
+
+def _check_effects(updater: Updater, **options: Any) -> None:
+    """Raise ValueError for an option that is given, and has no effect with this updater."""
+    for name, value in options.items():
+        acts = updater.grow is not None if name == "reset_count" else updater.score is not None
+        if value and not acts:
+            what = "masks change" if updater.score is None else "weights grow back from nothing"
+            raise ValueError(f"{name}: expected none where no {what}, as with {updater.name}")
 
 
 def _declared(builder: Any, updater: Updater) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def _with_masks(
     def init(key: Key, hypers: Any) -> Any:
         state = agent.init(key, hypers)
         key = jax.random.fold_in(key, MASKS)
-        target = mask_hypers(hypers).sparsity
+        target = mask_hypers(updater, hypers).sparsity
         masks = initial_masks(updater, key, state.learner.params, target)
         learner = masked.with_masks(masks, state.learner)
         return _mask_copies(masks, state._replace(learner=learner))
@@ -233,7 +243,7 @@ def _with_masks(
 def _strength(updater: Updater, hypers: Any, clock: Clock) -> dict[str, Array]:
     """How much of the target is in force after this update, and which share of weights moves."""
     progress = (clock.update + 1) / jnp.float32(clock.updates)
-    target, start, end, most = mask_hypers(hypers)
+    target, start, end, most = mask_hypers(updater, hypers)
     share, drop = updater.schedule.share(progress, start, end), jnp.zeros(())
     if updater.drop is not None:
         drop = updater.drop.fraction(progress, start, end, most)

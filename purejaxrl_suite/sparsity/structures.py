@@ -24,6 +24,7 @@ class Structure(NamedTuple):
     count: (K, sparsity f32[]) -> i32[], how many of every row are kept.
     check: (name, shape of a kernel) -> None; raises ValueError where the structure does not fit.
     evolves: whether some of what is kept can be replaced, as SET and RigL do.
+    sparsity: of every layer that is pruned, whatever the target; None where the target tells.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Structure(NamedTuple):
     count: Callable[[int, Array], Array]
     check: Callable[[str, tuple[int, ...]], None] = lambda name, shape: None
     evolves: bool = True
+    sparsity: float | None = None
 
 
 def best(structure: Structure, scores: Array, sparsity: Array) -> Array:
@@ -91,10 +93,11 @@ def unstructured() -> Structure:
 
 
 def n_of_m(n: int, m: int, axis: int = -2) -> Structure:
-    """Keep n of every m weights that follow each other on an axis, whatever the target but 0.
+    """Keep n of every m weights that follow each other on an axis.
 
-    Sparsity 0 keeps all. The second-to-last axis is that of a kernel's inputs, over which matrix
-    products sum, as hardware has it; JaxPruner's is the last, `axis=-1`.
+    So there is no target sparsity, and agents have no such hyper-parameter. The second-to-last axis
+    is that of a kernel's inputs, over which matrix products sum, as hardware has it; JaxPruner's is
+    the last, `axis=-1`.
 
     Raises ValueError for m < n, and, when masks are made, for an axis that m does not divide.
     """
@@ -122,6 +125,7 @@ def n_of_m(n: int, m: int, axis: int = -2) -> Structure:
         count=lambda candidates, sparsity: jnp.where(sparsity == 0, m, n),
         check=check,
         evolves=False,
+        sparsity=1.0 - n / m,
     )
 
 

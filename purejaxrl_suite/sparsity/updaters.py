@@ -70,8 +70,8 @@ def magnitude(
     """Prune the smallest weights (Zhu and Gupta 2017, arXiv 1710.01878).
 
     Args:
-        schedule: how much of the target is in force; None is `cubic()`.
-        distribution: of the target over layers; None is `erk()`.
+        schedule: how much of the target is in force; None is `cubic()`, `one_shot()` for n of m.
+        distribution: of the target over layers; None is `erk()`, `uniform()` for n of m.
         structure: what is pruned together; None is `unstructured()`.
     """
     return _updater("magnitude", scores.magnitude, schedule, distribution, structure)
@@ -210,12 +210,18 @@ def _updater(
     structure: Structure | None = None,
     drop: Drop | None = None,
 ) -> Updater:
-    schedule = schedules.cubic() if schedule is None else schedule
-    distribution = distributions.erk() if distribution is None else distribution
     structure = structures.unstructured() if structure is None else structure
+    instance("structure", structure, Structure)
+    fixed = structure.sparsity is not None
+    if schedule is None:
+        schedule = schedules.one_shot() if fixed else schedules.cubic()
+    if distribution is None:
+        distribution = distributions.uniform() if fixed else distributions.erk()
     instance("schedule", schedule, Schedule)
     instance("distribution", distribution, Distribution)
-    instance("structure", structure, Structure)
+    if fixed and schedule.gradual:
+        text = f"one that is not gradual, as {structure.name} is all or nothing"
+        raise wrong("schedule", text, schedule.name)
     when = schedule.name if drop is None else instance("drop", drop, Drop).name
     return Updater(
         name=f"{name}({when}, {distribution.name}, {structure.name})",

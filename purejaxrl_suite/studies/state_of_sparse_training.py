@@ -127,7 +127,8 @@ def with_method(plain: Experiment, updater: Updater, levels: Sequence[float]) ->
     agent = builder(*known)
     updates = int(plain.steps) // (agent.num_envs * agent.rollout_length)
     period = max(1, updates // MASKS) * agent.gradient_steps
-    builder = sparsity.sparse(builder, updater, period=period)
+    timed = {} if updater.score is None else {"period": period}
+    builder = sparsity.sparse(builder, updater, **timed)
     points = search.grid(builder(*known).hypers, sparsity=levels)
     return plain._replace(builder=builder, hypers=points)
 

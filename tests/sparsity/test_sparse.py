@@ -16,6 +16,7 @@ from purejaxrl_suite.core.check import check_agent, check_gradients, experience
 from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.types import Clock, Learner
 from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.sparsity.hypers import read_by
 from purejaxrl_suite.sparsity.optimizer import Masked, masked_optimizer, masks_of, with_masks
 from purejaxrl_suite.sparsity.sparse import _without_replay
 from tests.contract.agents import AGENTS
@@ -49,7 +50,8 @@ def sparse_agent(name, updater, **options):
     """A small agent of the contract's list, and its environment."""
     agent, env = plain(name)
     known = env, agent.config, agent.network, agent.hypers
-    options = {"period": agent.gradient_steps} | options
+    if updater.score is not None:
+        options = {"period": agent.gradient_steps} | options
     return pjs.sparse(BUILDERS[agent.name], updater, **options)(*known), env
 
 
@@ -256,6 +258,8 @@ def test_hypers_are_those_that_the_updater_reads():
     one_shot = sparsity.magnitude(schedule=sparsity.one_shot())
     assert names(one_shot)[2:] == ("sparsity", "sparsity_start")
     assert not any("sparsity" in name for name in names(sparsity.no_prune()))
+    n_of_m = sparsity.magnitude(structure=sparsity.n_of_m(2, 4))
+    assert [name for name, _ in read_by(n_of_m)] == ["sparsity_start"]
     hypers = pjs.sparse(pjs.dqn, sparsity.rigl())(plain("dqn")[1]).hypers
     assert pickle.loads(pickle.dumps(hypers)) == hypers
 
@@ -282,6 +286,11 @@ def test_what_makes_no_sense_is_refused():
     once = pjs.sparse(pjs.pqn, sparsity.static())
     with pytest.raises(ValueError, match="builder: sparsity: agents of this one are sparse"):
         pjs.sparse(once, sparsity.rigl())
+    for options in ({"period": 1000}, {"mask_targets": True}, {"reset_count": True}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}: expected none where no"):
+            pjs.sparse(pjs.pqn, sparsity.static(), **options)
+    with pytest.raises(ValueError, match="schedule: expected one that is not gradual"):
+        sparsity.magnitude(structure=sparsity.n_of_m(2, 4), schedule=sparsity.cubic())
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
     with pytest.raises(ValueError, match="kernel"):
         sparse_agent("pqn", fits_not)
