@@ -59,7 +59,8 @@ def erk() -> Distribution:
         factor = (1.0 - target - jnp.asarray(dense, jnp.float32)) / jnp.asarray(weight, jnp.float32)
         fits = (factor * density <= 1.0).at[-1].set(True)  # rounding apart it always is
         found = 1.0 - jnp.minimum(factor[jnp.argmax(fits)] * density, 1.0)
-        return found[np.argsort(order)]
+        # Target 0 is 0 everywhere, to the last bit: `n_of_m` tells dense layers by it.
+        return jnp.where(target > 0, found, 0.0)[np.argsort(order)]
 
     return Distribution("erk", allocate)
 
