@@ -62,6 +62,10 @@ def masked_network(network: Network, straight_through: bool) -> Network:
     """The network whose optimizers are masked, and whose learner is masked again by `project`."""
 
     def constrain(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+        # What a network does to its parameters it does to dense ones where those are moved. Else
+        # what it adds to gradients is masked with them.
+        if straight_through:
+            return masked_optimizer(network.constrain(optimizer), straight_through)
         return network.constrain(masked_optimizer(optimizer, straight_through))
 
     def project(learner: Learner) -> Learner:
