@@ -3,6 +3,8 @@
 The number of axes tells nothing: the heads of several tasks are stacked on a first axis, and then
 their biases have two axes. Biases, scales of norms and of routers, and deviations of policies are
 never pruned. A noisy layer's deviations have the mask of its means: a pruned weight has no noise.
+The copy that an injectable network subtracts has the masks of the one that learns, from which it
+does not differ at first.
 """
 
 import math
@@ -21,6 +23,9 @@ transition model."""
 
 NOISE = "_sigma"
 """Behind the name of a noisy layer's kernel, that of its deviations."""
+
+LEARNING, SUBTRACTED = "aux.injection.new.", "aux.injection.anchor."
+"""Before the names of an injectable network's copies."""
 
 
 class Layer(NamedTuple):
@@ -71,7 +76,18 @@ def replaced(whole: PyTree, leaves: Mapping[str, Array]) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(whole), told)
 
 
+def shared(masks: Mapping[str, Array]) -> dict[str, Array]:
+    """Add to the masks of layers those of leaves that have the same: deviations and copies."""
+    copied = {
+        SUBTRACTED + name.removeprefix(LEARNING): mask
+        for name, mask in masks.items()
+        if name.startswith(LEARNING)
+    }
+    kernels = {**masks, **copied}
+    return kernels | {name + NOISE: mask for name, mask in kernels.items()}
+
+
 def _layer(name: str, shape: tuple[int, ...]) -> Layer | None:
-    if name.rsplit(".", 1)[-1] not in KERNELS or len(shape) < 2:
+    if name.rsplit(".", 1)[-1] not in KERNELS or len(shape) < 2 or name.startswith(SUBTRACTED):
         return None
     return Layer(name, shape[1:], shape[0]) if len(shape) % 2 else Layer(name, shape)

@@ -14,7 +14,7 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Key, PyTree
 from purejaxrl_suite.sparsity import scores as scoring
-from purejaxrl_suite.sparsity.layers import NOISE, Layer, kernels, replaced
+from purejaxrl_suite.sparsity.layers import Layer, kernels, replaced, shared
 from purejaxrl_suite.sparsity.scores import Seen
 from purejaxrl_suite.sparsity.structures import Structure, highest
 from purejaxrl_suite.sparsity.updaters import Updater
@@ -159,7 +159,7 @@ def _active(structure: Structure, layer: Layer, mask: Array) -> Array:
 
 
 def _joined(structure: Structure, masks: PyTree, kept: dict[Layer, Array]) -> PyTree:
-    """Masks with those of the layers, and of their noise, in place of the old ones."""
+    """Masks with those of the layers, and of what shares them, in place of the old ones."""
     named = tree.named(masks)
 
     def whole(layer: Layer, rows: Array) -> Array:
@@ -167,5 +167,4 @@ def _joined(structure: Structure, masks: PyTree, kept: dict[Layer, Array]) -> Py
         mask = jax.vmap(lambda one: structure.back(one, layer.shape))(each)
         return jnp.reshape(mask, named[layer.name].shape)
 
-    new = {layer.name: whole(layer, rows) for layer, rows in kept.items()}
-    return replaced(masks, new | {name + NOISE: mask for name, mask in new.items()})
+    return replaced(masks, shared({layer.name: whole(layer, rows) for layer, rows in kept.items()}))

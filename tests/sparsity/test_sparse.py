@@ -14,10 +14,17 @@ from purejaxrl_suite import nets, plasticity, sparsity
 from purejaxrl_suite.core import argument
 from purejaxrl_suite.core.check import check_agent, check_gradients, experience
 from purejaxrl_suite.core.inspection import inspect_agent
-from purejaxrl_suite.core.types import Clock, Learner
+from purejaxrl_suite.core.types import Clock, Inspection, Learner
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sparsity.hypers import read_by
-from purejaxrl_suite.sparsity.optimizer import Masked, masked_optimizer, masks_of, with_masks
+from purejaxrl_suite.sparsity.optimizer import (
+    Masked,
+    dense_params,
+    masked_network,
+    masked_optimizer,
+    masks_of,
+    with_masks,
+)
 from purejaxrl_suite.sparsity.sparse import _without_replay
 from tests.contract.agents import AGENTS
 
@@ -160,6 +167,42 @@ def test_straight_through_gradients_by_hand():
     assert after.params["a"]["kernel"] == 0 and after.params["b"]["kernel"] == 3
     everything = jax.tree.map(jnp.ones_like, masks)
     assert with_masks(everything, after).params["a"]["kernel"] == pytest.approx(2.0 - 0.1 * 15)
+
+
+def test_what_a_network_does_to_its_parameters_it_does_to_dense_ones():
+    """Kernels of 4 inputs are kept within 1 / 2, also where masks hide them."""
+    network = plasticity.weight_clipping(nets.q_network(pjs.Box((4,)), pjs.Discrete(2)), 1.0)
+    network = masked_network(network, straight_through=True)
+
+    @jax.jit
+    def hidden(key):
+        params, optimizer = network.init(key), network.constrain(optax.sgd(1.0))
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, bool), params)
+        learner = with_masks(nothing, Learner(params, optimizer.init(params)))
+        grads = jax.tree.map(jnp.ones_like, params)
+        learner = learner._replace(opt_state=optimizer.update(grads, *learner[::-1])[1])
+        return dense_params(learner)["trunk"]["dense_0"]["kernel"]
+
+    assert np.max(np.abs(hidden(jax.random.key(0)))) == 0.5
+
+
+def test_injection_into_a_sparse_network_changes_no_output():
+    network = nets.q_network(pjs.Box((4,)), pjs.Discrete(2), hidden=(8,))
+    network = plasticity.injectable(network, parts=("heads",))
+    network = masked_network(network, straight_through=False)
+    none = lambda *_: None  # noqa: E731
+    look = Inspection(network, none, none, none, none, samples=1)  # type: ignore[arg-type]
+
+    @jax.jit
+    def outputs(key):
+        params, optimizer = network.init(key), network.constrain(optax.sgd(1.0))
+        masks = sparsity.initial_masks(sparsity.static(), key, params, jnp.float32(0.5))
+        learner = with_masks(masks, Learner(params, optimizer.init(params)))
+        clock = Clock(jnp.int32(0), jnp.int32(1))
+        injected = network.project(plasticity.inject().apply(key, clock, (), learner, look)[0])
+        return [network.apply(one.params, jnp.ones((1, 4)))[0] for one in (learner, injected)]
+
+    np.testing.assert_array_equal(*outputs(jax.random.key(0)))
 
 
 def test_targets_forget_slowly_or_at_once():
