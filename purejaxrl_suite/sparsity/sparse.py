@@ -131,8 +131,9 @@ def sparse(
 def _check_effects(updater: Updater, **options: Any) -> None:
     """Raise ValueError for an option that is given, and has no effect with this updater."""
     for name, value in options.items():
-        acts = updater.grow is not None if name == "reset_count" else updater.score is not None
-        if value and not acts:
+        # What AC/DC prunes grows back, too, as after every fall of the sparsity in force.
+        hidden = name == "reset_count" and updater.straight_through
+        if value and (hidden or updater.score is None):
             what = "masks change" if updater.score is None else "weights grow back from nothing"
             raise ValueError(f"{name}: expected none where no {what}, as with {updater.name}")
 

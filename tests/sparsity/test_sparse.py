@@ -332,6 +332,9 @@ def test_what_makes_no_sense_is_refused():
     for options in ({"period": 1000}, {"mask_targets": True}, {"reset_count": True}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}: expected none where no"):
             pjs.sparse(pjs.pqn, sparsity.static(), **options)
+    with pytest.raises(ValueError, match="reset_count: expected none where no weights grow back"):
+        pjs.sparse(pjs.pqn, sparsity.magnitude_ste(), reset_count=True)
+    pjs.sparse(pjs.pqn, sparsity.ac_dc(), reset_count=True)  # its weights do
     with pytest.raises(ValueError, match="schedule: expected one that is not gradual"):
         sparsity.magnitude(structure=sparsity.n_of_m(2, 4), schedule=sparsity.cubic())
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
