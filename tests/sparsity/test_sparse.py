@@ -186,6 +186,7 @@ def test_what_a_network_does_to_its_parameters_it_does_to_dense_ones():
     assert np.max(np.abs(hidden(jax.random.key(0)))) == 0.5
 
 
+@pytest.mark.slow
 def test_injection_into_a_sparse_network_changes_no_output():
     network = nets.q_network(pjs.Box((4,)), pjs.Discrete(2), hidden=(8,))
     network = plasticity.injectable(network, parts=("heads",))
