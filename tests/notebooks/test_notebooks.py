@@ -71,14 +71,10 @@ def run(cells, folder, monkeypatch):
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("NOTEBOOK_SIZE", "smallest")
-    for name in (
-        "compilation_cache_dir",
-        "persistent_cache_min_compile_time_secs",
-        "traceback_in_locations_limit",
-    ):
-        monkeypatch.setenv(f"JAX_{name.upper()}", str(getattr(jax.config, f"jax_{name}")))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     ran, place = nbformat.v4.new_notebook(cells=cells), {"metadata": {"path": str(folder)}}
-    options = {"timeout": 900, "kernel_name": "python3", "allow_errors": True}
+    options = {"timeout": 900, "startup_timeout": 300, "kernel_name": "python3"}
+    options["allow_errors"] = True
     NotebookClient(ran, resources=place, **options).execute()
     return ran.cells
 
