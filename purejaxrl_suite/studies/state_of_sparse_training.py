@@ -56,7 +56,7 @@ TOLERANCE = 0.06
 """A unit of a small network is so large a part of it."""
 SNR = "gradient_signal_to_noise"
 AGENTS = ("pqn", "dqn")
-SCORE = "normalized score"
+SCORE, PERCENT = "normalized score", "sparsity, %"
 Score = Callable[[Curves], Array]
 
 
@@ -233,7 +233,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
         lines.append(_line(key, "small", few))
         reached = float(stats.estimate(key, dense(own["static"])).value)
         title = f"{agent.upper()}: final score, dense at the line"
-        panels.append(Lines(title, "sparsity", f"{SCORE}, IQM", tuple(lines), against=reached))
+        panels.append(Lines(title, PERCENT, f"{SCORE}, IQM", tuple(lines), against=reached))
         effect = better(partial(at, level=HIGH), dense)
         found = {
             name: effect(key, one, own["static"]) for name, one in own.items() if name != "small"
@@ -250,9 +250,7 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
         )
         for agent in AGENTS
     )
-    panels.append(
-        Lines("Gradients, static masks", "sparsity", "signal-to-noise ratio, IQM", ratios)
-    )
+    panels.append(Lines("Gradients, static masks", PERCENT, "signal-to-noise ratio, IQM", ratios))
     return tuple(panels)
 
 
@@ -268,7 +266,7 @@ def _levels_of(curves: Curves, values: Array) -> dict[float, Array]:
 def _line(key: Key, label: str, by_level: Mapping[float, Array]) -> Line:
     found = [stats.estimate(key, values) for values in by_level.values()]
     along = Estimate(*(np.array([float(one[i]) for one in found]) for i in range(3)))  # pyright: ignore[reportArgumentType]
-    return line(label, tuple(by_level), along)
+    return line(label, [100.0 * level for level in by_level], along)
 
 
 def _claims(agent: str) -> tuple[Claim, ...]:

@@ -75,8 +75,8 @@ def test_the_figure_shows_every_method_and_the_small_network():
     score, rows, *_, ratios = study.figure(KEY, arms_of_both())
     assert score.against == pytest.approx(0.7, abs=1e-5)
     found = {one.label: (one.x, one.value) for one in score.lines}
-    assert found["small"] == ((0.9,), pytest.approx((0.2,), abs=1e-5))
-    assert found["static"][0] == (0.0, 0.8, 0.9, 0.95)
+    assert found["small"] == ((90.0,), pytest.approx((0.2,), abs=1e-5))
+    assert found["static"][0] == (0.0, 80.0, 90.0, 95.0)
     assert [one.label for one in rows.rows][0] == "prune" and len(rows.rows) == 6
     assert ratios.lines[0].value == pytest.approx((0.8, 0.4, 0.3, 0.2), abs=1e-5)
 
