@@ -22,9 +22,12 @@ STEPS = 1024
 
 def inspected(transition: Transition) -> Transition:
     """Select of a rollout [T, N] the environments that are inspected: about `STEPS` steps."""
+    return jax.tree.map(lambda x: x[:, : _environments(transition)], transition)
+
+
+def _environments(transition: Transition) -> int:
     length, n = transition.reward.shape
-    few = min(n, max(1, STEPS // length))
-    return jax.tree.map(lambda x: x[:, :few], transition)
+    return min(n, max(1, STEPS // length))
 
 
 def inspect_agent(
@@ -41,8 +44,8 @@ def inspect_agent(
         transition: the rollout [T, N] of the update.
     """
     assert agent.network is not None
-    length, environments = jax.eval_shape(inspected, transition).reward.shape
-    steps = length * environments
+    environments = _environments(transition)
+    steps = len(transition.reward) * environments
 
     # Functions, so that what is not asked for in an update is not computed in it.
     def probe(learner: Learner) -> Probe:
