@@ -101,6 +101,11 @@ class Constant(NamedTuple):
 
     leaves: tuple[Array, ...]
 
+    @classmethod
+    def of(cls, whole: PyTree) -> "Constant":
+        """Make one of a tree like the parameters."""
+        return cls(tuple(jax.tree.leaves(whole)))
+
     def like(self, params: PyTree) -> PyTree:
         """The arrays as a tree like the parameters."""
         return jax.tree.unflatten(jax.tree.structure(params), self.leaves)

@@ -29,9 +29,8 @@ def masked_share(masks: PyTree) -> Array:
 
 def churn(old: PyTree, new: PyTree) -> Array:
     """Compute the share f32[] of all prunable weights whose masks differ."""
-    pairs = zip(_kernels(old).values(), _kernels(new).values(), strict=True)
-    differ = [jnp.sum(x != y, dtype=jnp.float32) for x, y in pairs]
-    return jnp.sum(jnp.stack(differ)) / _size(_kernels(old))
+    was, now = _kernels(old), _kernels(new)
+    return _kept({name: was[name] != now[name] for name in was}) / _size(was)
 
 
 def layer_sparsity(learner: Learner, probe: Probe, inspection: Inspection) -> Mapping[str, Array]:
@@ -47,8 +46,7 @@ def layer_sparsity(learner: Learner, probe: Probe, inspection: Inspection) -> Ma
         f"sparsity.{name.removesuffix('.kernel')}": 1.0 - jnp.mean(mask, dtype=jnp.float32)
         for name, mask in _kernels(masks).items()
     }
-    kept = [jnp.sum(mask, dtype=jnp.float32) for mask in jax.tree.leaves(masks)]
-    return found | {"effective_parameters": jnp.sum(jnp.stack(kept))}
+    return found | {"effective_parameters": _kept(tree.named(masks))}
 
 
 def gradient_signal_to_noise(
@@ -96,7 +94,7 @@ def mask_overlap() -> Intervention:
     """
 
     def init(network: Network, learner: Learner) -> tree.Constant:
-        return tree.Constant(tuple(jax.tree.leaves(masks_of(learner))))
+        return tree.Constant.of(masks_of(learner))
 
     def apply(
         key: Key, clock: Clock, state: tree.Constant, learner: Learner, inspection: Inspection
@@ -106,7 +104,7 @@ def mask_overlap() -> Intervention:
         both = _kept({name: old[name] & new[name] for name in old})
         either = _kept({name: old[name] | new[name] for name in old})
         found = {"mask_overlap": both / jnp.maximum(either, 1.0)}
-        return learner, tree.Constant(tuple(jax.tree.leaves(masks))), found
+        return learner, tree.Constant.of(masks), found
 
     return Intervention("mask_overlap()", init, apply)
 

@@ -39,9 +39,9 @@ def masked_optimizer(
     """
 
     def init(params: PyTree) -> Masked:
-        masks = tuple(jnp.ones(leaf.shape, bool) for leaf in jax.tree.leaves(params))
+        masks = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
         dense = jax.tree.map(jnp.copy, params) if straight_through else ()
-        return Masked(tree.Constant(masks), dense, jnp.int32(0), optimizer.init(params))
+        return Masked(tree.Constant.of(masks), dense, jnp.int32(0), optimizer.init(params))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         masks, given, dense = state.masks.like(params), params, ()
@@ -134,7 +134,7 @@ def with_masks(masks: PyTree, learner: Learner) -> Learner:
     With straight-through gradients those that come inside are what they are without masks.
     """
     dense = dense_params(learner)
-    kept = tree.Constant(tuple(jax.tree.leaves(masks)))
+    kept = tree.Constant.of(masks)
 
     def put(state: Masked) -> Masked:
         own = () if isinstance(state.dense, tuple) else jax.tree.map(jnp.copy, dense)

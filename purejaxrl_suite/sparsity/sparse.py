@@ -231,10 +231,10 @@ def _with_masks(
         learner, churn = jax.lax.cond(due, renew, keep, state.learner)
         masks = masked.masks_of(learner)
         if mask_targets:
-            bare = _without_replay(state)
+            bare, replay = _without_replay(state)
             mask_them = partial(_mask_copies, masks)
             bare = jax.lax.cond(due, mask_them, lambda bare: bare, bare)
-            state = bare._replace(replay=state.replay) if bare is not state else bare
+            state = bare._replace(**replay)
         state = state._replace(learner=learner)
         return state, {"mask_churn": churn, "mask_sparsity": metrics.masked_share(masks)}
 
@@ -251,9 +251,11 @@ def _strength(updater: Updater, hypers: Any, clock: Clock) -> dict[str, Array]:
     return {"target": target, "share": share, "drop_fraction": drop}
 
 
-def _without_replay(state: Any) -> Any:
-    """The state without what would be copied, were it to go through a condition."""
-    return state._replace(replay=()) if "replay" in state._fields else state
+def _without_replay(state: Any) -> tuple[Any, dict[str, Any]]:
+    """The state without its replay, which a condition would copy, and that as a field, if any."""
+    if "replay" not in state._fields:
+        return state, {}
+    return state._replace(replay=()), {"replay": state.replay}
 
 
 def _mask_copies(masks: PyTree, state: Any) -> Any:

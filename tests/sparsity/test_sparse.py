@@ -71,7 +71,7 @@ def trained(agent, env, updates, hypers=None, seeds=2, **how):
     def member(key):
         def step(run, i):
             run, row = train.update(key, hypers, env.params, run, Clock(i, updates))
-            return run, (_without_replay(run.agent), row)
+            return run, (_without_replay(run.agent)[0], row)
 
         run = train.init(key, hypers, env.params)
         return jax.lax.scan(step, run, jnp.arange(updates))[1]
@@ -246,7 +246,8 @@ def test_what_an_intervention_redraws_is_masked_again():
 )
 def test_one_agent_takes_every_updater_and_every_agent_takes_one(name, method):
     """Shapes alone; `test_contract` runs them."""
-    agent, _ = sparse_agent(name, UPDATERS[method]())
+    updater = UPDATERS[method]()
+    agent, _ = sparse_agent(name, updater, mask_targets=updater.score is not None)
     key, clock = jax.random.key(0), Clock(np.int32(0), np.int32(1))
 
     def maintained(key):
