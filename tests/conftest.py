@@ -16,6 +16,7 @@ os.environ.setdefault(
 )
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "jax"
 
@@ -32,3 +33,12 @@ jax.config.update("jax_traceback_in_locations_limit", 0)
 def pytest_collection_finish() -> None:
     """What is imported by now stays: nobody has to look for cycles in it again."""
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def programs():
+    """Compile once what several tests of a module train."""
+    from benchmarks import kill
+
+    with kill.shared_programs():
+        yield

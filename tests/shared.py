@@ -1,5 +1,6 @@
 """What tests of a module share where they try folders, and not compilers."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from purejaxrl_suite import cli
 from purejaxrl_suite.core.types import Network
 from purejaxrl_suite.populations import population
 from purejaxrl_suite.studies import run as study
 from purejaxrl_suite.sweeps import execute, identity, run, stages, sweep
+
+
+def command(text: str) -> int:
+    """Run the command line with the words of a text: its exit status."""
+    return cli.main(text.split())
+
+
+def press_ctrl_c(*_: Any) -> str:
+    """Interrupt the process, as a handler that is told anything."""
+    signal.raise_signal(signal.SIGINT)
+    return ""
 
 
 def drawn(network: Network) -> Network:

@@ -19,13 +19,10 @@ from purejaxrl_suite.cli.experiment import Sweep, Train
 from purejaxrl_suite.cli.flags import parse
 from purejaxrl_suite.cli.folder import default
 from purejaxrl_suite.envs import make
+from tests.shared import command
 
 TINY = "--config.num-envs 2 --config.rollout-length 8 --config.epochs 1 --config.minibatches 1"
 TRAIN = f"train ppo --env CartPole-v1 --seeds 2 --steps 400 {TINY} --network.hidden 4"
-
-
-def command(text):
-    return cli.main(text.split())
 
 
 def test_without_a_name_other_settings_have_another_folder():

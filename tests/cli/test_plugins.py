@@ -6,11 +6,11 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite import cli
 from purejaxrl_suite.cli import experiment, flags
 from purejaxrl_suite.core import plugins
 from purejaxrl_suite.envs import ids, make
 from purejaxrl_suite.sweeps import curves
+from tests.shared import command
 
 WRITTEN = '''
 from typing import Annotated, NamedTuple
@@ -99,10 +99,6 @@ def written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield "of_the_user"
     sys.modules.pop("of_the_user", None)
-
-
-def command(text):
-    return cli.main(text.split())
 
 
 def test_the_command_line_trains_what_users_wrote(written, tmp_path, capsys):

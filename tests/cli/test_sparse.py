@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import signal
 from pathlib import Path
 
 import jax
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 
 import purejaxrl_suite as pjs
-from benchmarks import kill
-from purejaxrl_suite import cli, nets, sparsity
+from purejaxrl_suite import nets, sparsity
 from purejaxrl_suite.agents.dqn import DQNHypers, dqn
 from purejaxrl_suite.cli.experiment import Sweep, lay_out
 from purejaxrl_suite.cli.flags import parse
@@ -20,6 +18,7 @@ from purejaxrl_suite.sparsity import updaters
 from purejaxrl_suite.sparsity.metrics import masked_share
 from purejaxrl_suite.sparsity.optimizer import masks_of
 from purejaxrl_suite.sweeps import display
+from tests.shared import command, press_ctrl_c
 
 TINY = "--config.num-envs 2 --config.rollout-length 8 --config.epochs 1 --config.minibatches 1"
 ARGUMENTS = (
@@ -29,20 +28,7 @@ ARGUMENTS = (
 LEVELS = "--sparse.target 0.5,0.75"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs():
-    """Compiled once: all train the same program."""
-    with kill.shared_programs():
-        yield
-
-
-def command(text):
-    return cli.main(text.split())
-
-
-def press_ctrl_c(*_):
-    signal.raise_signal(signal.SIGINT)
-    return ""
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 def equal(one, other):

@@ -2,16 +2,14 @@
 
 import errno
 import json
-import signal
 
 import numpy as np
 import pytest
 
-from benchmarks import kill
-from purejaxrl_suite import cli
 from purejaxrl_suite.cli.experiment import Sweep, lay_out
 from purejaxrl_suite.cli.flags import parse
 from purejaxrl_suite.sweeps import curves, display, files, store
+from tests.shared import command, press_ctrl_c
 
 TINY = "--config.num-envs 2 --config.rollout-length 16 --config.epochs 1 --config.minibatches 1"
 ARGUMENTS = (
@@ -20,20 +18,7 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs():
-    """Compiled once: all train the same program."""
-    with kill.shared_programs():
-        yield
-
-
-def command(text):
-    return cli.main(text.split())
-
-
-def press_ctrl_c(*_):
-    signal.raise_signal(signal.SIGINT)
-    return ""
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 def test_a_sweep_is_stopped_looked_at_resumed_and_finished(tmp_path, capsys, monkeypatch):

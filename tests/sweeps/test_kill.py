@@ -6,12 +6,7 @@ import pytest
 
 from benchmarks import kill
 
-
-@pytest.fixture(scope="module", autouse=True)
-def programs():
-    """Compiled once."""
-    with kill.shared_programs():
-        yield
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 @pytest.mark.parametrize(
