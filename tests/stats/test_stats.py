@@ -18,7 +18,9 @@ STORED = json.loads((Path(__file__).parent / "rliable.json").read_text())
 per_column = partial(iqm, axis=0)
 
 
-@pytest.mark.parametrize("seeds", [1, 2, 5, 8])
+@pytest.mark.parametrize(
+    "seeds", [1, 2, 5, 8, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4, 7, 10))]
+)
 def test_iqm_is_the_trimmed_mean(seeds):
     x = np.random.default_rng(seeds).normal(size=(seeds, 3)).astype(np.float32)
     np.testing.assert_allclose(iqm(x, axis=0), trim_mean(x, 0.25, axis=0), rtol=1e-5)
