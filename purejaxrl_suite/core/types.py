@@ -412,6 +412,8 @@ class Agent(NamedTuple):
     estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates,
         deterministic; None for an agent without estimates. `action` is for continuous actions
         only; None means the greedy ones.
+    policies: {name: act}, further policies that are evaluated beside `act`, such as that of a
+        second learner; they share its noise and its memory's shape.
     """
 
     name: str
@@ -434,6 +436,7 @@ class Agent(NamedTuple):
     gradient_steps: int | None = None
     maintain: "Maintain | None" = None
     model: Any = None
+    policies: Mapping[str, Act] = {}
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite.core.argument import instance, integer
-from purejaxrl_suite.core.types import ENDED, Agent, Array, Clock, Environment, Key, PyTree
+from purejaxrl_suite.core.interventions import joined
+from purejaxrl_suite.core.types import ENDED, Act, Agent, Array, Clock, Environment, Key, PyTree
 from purejaxrl_suite.engine.parallel import by_task, check_fit, check_tasks, parallel
 from purejaxrl_suite.engine.rollout import info_names
 
@@ -58,7 +60,7 @@ class Evaluating(NamedTuple):
 def refuse(unknown: Mapping[str, Any], *more: str) -> None:
     """Raise ValueError for unknown arguments of `evaluate`; `more` names others that it has."""
     if unknown:
-        names = ", ".join(("episodes", *more, "explore", "steps"))
+        names = ", ".join(("episodes", *more, "explore", "steps", "policy"))
         raise ValueError(
             f"{', '.join(unknown)}: expected no such argument of evaluate, which has {names}; "
             "other parameters of the environment are given by policy._replace(env_params=...)"
@@ -72,6 +74,7 @@ def make_evaluate(
     episodes: int = 128,
     steps: int | None = None,
     explore: bool = False,
+    policy: str | None = None,
 ) -> Callable[[Key, Any, PyTree, Any], Evaluation]:
     """Make the evaluation of one member, a pure function.
 
@@ -82,14 +85,17 @@ def make_evaluate(
         steps: budget of each episode; None is the time limit with the environment's default
             parameters. For members with other parameters see `envs.common.limits`.
         explore: False acts greedily, True samples as in training (with the hypers of its end).
+        policy: None is the one that acts in training, else one of `Agent.policies`.
 
     Returns:
         (key, hypers, env_params, agent state) -> Evaluation.
 
     Raises:
-        ValueError: agent and environment do not fit, or there is neither a time limit nor `steps`.
+        ValueError: agent and environment do not fit, there is neither a time limit nor `steps`, or
+            the agent has no such policy.
     """
     check_fit(instance("agent", agent, Agent), instance("env", env, Environment))
+    act = _policy(agent, policy)
     steps = env.time_limit if steps is None else steps
     if steps is None:
         raise ValueError(f"environment {env.name!r} has no time limit: pass steps=, a budget")
@@ -105,7 +111,7 @@ def make_evaluate(
         def step(carry, xs):
             noise, step_keys = xs
             env_state, obs, memory, result = carry
-            memory, action, _ = agent.act(noise, hypers, state, memory, obs, explore)
+            memory, action, _ = act(noise, hypers, state, memory, obs, explore)
             env_state, time = envs.step(step_keys, params, env_state, action)
             playing = ~result.completed
             info = {name: jnp.where(playing, x, result.info[name]) for name, x in time.info.items()}
@@ -128,14 +134,26 @@ def make_evaluate(
     return evaluate
 
 
+def _policy(agent: Agent, name: str | None) -> Act:
+    """Return `agent.act`, or another policy of the agent by its name."""
+    if name is None:
+        return agent.act
+    if name not in agent.policies:
+        known = ", ".join(map(repr, agent.policies))
+        expected = f"None or one of {known}" if known else f"None, as {agent.name!r} has no others"
+        raise ValueError(f"policy: expected {expected}, got {name!r}")
+    return agent.policies[name]
+
+
 def make_evaluating(
     agent: Agent, env: Environment, how: Evaluating
 ) -> Callable[[Key, Any, PyTree, Any, Clock], dict[str, Array]]:
     """Make the evaluation of one member during training, a pure function.
 
     Its row has the mean `evaluation_return` over episodes, `evaluation_success` if the environment
-    tells `success`, and with several tasks also these of each task. Between evaluations they are
-    NaN, and nothing is computed.
+    tells `success`, and with several tasks also these of each task. Further policies of the agent
+    play the same number of episodes, drawn for each of them: `evaluation_return_NAME`. Between
+    evaluations all are NaN, and nothing is computed.
 
     Args:
         agent: whose policy acts.
@@ -147,18 +165,29 @@ def make_evaluating(
     """
     every = integer("evaluate_every", how.every, 1)
     episodes, explore, steps = how[1:]
-    evaluate = make_evaluate(agent, env, episodes=episodes, explore=explore, steps=steps)
+    settings = {"episodes": episodes, "explore": explore, "steps": steps}
+    own, *others = (
+        make_evaluate(agent, env, policy=name, **settings) for name in (None, *agent.policies)
+    )
 
-    def row(key: Key, hypers: Any, params: PyTree, state: Any) -> dict[str, Array]:
-        found = evaluate(key, hypers, params, state)
-        values = {RETURN: found.episode_return}
+    def means(end: str, found: Evaluation) -> dict[str, Array]:
+        values = {RETURN + end: found.episode_return}
         if "success" in found.info:
-            values[SUCCESS] = found.info["success"]
-        means = {name: jnp.mean(x) for name, x in values.items()}
+            values[SUCCESS + end] = found.info["success"]
+        row = {name: jnp.mean(x) for name, x in values.items()}
         for name, x in values.items() if env.tasks else ():
             each = jnp.mean(by_task(x, len(env.tasks)), axis=0)
-            means |= {f"{name}_{task}": each[i] for i, task in enumerate(env.tasks)}
-        return means
+            row |= {f"{name}_{task}": each[i] for i, task in enumerate(env.tasks)}
+        return row
+
+    def row(key: Key, hypers: Any, params: PyTree, state: Any) -> dict[str, Array]:
+        parts = {"the agent": means("", own(key, hypers, params, state))}
+        for i, (name, evaluate) in enumerate(zip(agent.policies, others, strict=True)):
+            # A number beyond those of any split, whose keys it would otherwise repeat.
+            other = jax.random.fold_in(key, np.uint32(2**31 + i))
+            found = evaluate(other, hypers, params, state)
+            parts[f"policy {name!r}"] = means(f"_{name}", found)
+        return joined(parts)
 
     @jax.named_scope("evaluation")
     def evaluating(key: Key, hypers: Any, params: PyTree, state: Any, clock: Clock):

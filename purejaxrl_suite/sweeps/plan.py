@@ -105,9 +105,11 @@ def describe_evaluation(group: Group) -> str:
     if how is None or how.steps is None:
         return ""
     times = group.updates // how.every
-    share = times * how.episodes * how.steps / (group.updates * group.per_update)
+    policies = 1 + len(group.agent.policies)
+    share = policies * times * how.episodes * how.steps / (group.updates * group.per_update)
+    each = f"{policies} policies x " if policies > 1 else ""
     return (
-        f"{times:,} evaluations of {how.episodes:,} episodes x {how.steps:,} steps, "
+        f"{times:,} evaluations of {each}{how.episodes:,} episodes x {how.steps:,} steps, "
         f"{share:.0%} of the steps of training on top"
     )
 

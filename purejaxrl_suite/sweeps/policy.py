@@ -110,6 +110,7 @@ class Policy(NamedTuple):
         key: Key | int = 0,
         explore: bool = False,
         steps: int | None = None,
+        policy: str | None = None,
         **unknown: Never,
     ) -> Evaluation:
         """Evaluate one episode in each of `episodes` environments; see `make_evaluate`."""
@@ -117,7 +118,7 @@ class Policy(NamedTuple):
         key = acting.check_key(jax.random.key(key) if isinstance(key, int) else key)
         if steps is None and (known := limits(self.env, self.env_params)):
             steps = known[1]
-        how = {"episodes": episodes, "steps": steps, "explore": explore}
+        how = {"episodes": episodes, "steps": steps, "explore": explore, "policy": policy}
         evaluate = make_evaluate(self.agent, self.env, **how)
         return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
 

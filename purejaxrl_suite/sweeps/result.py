@@ -112,6 +112,7 @@ class Result(NamedTuple):
         *,
         explore: bool = False,
         steps: int | None = None,
+        policy: str | None = None,
         **unknown: Never,
     ) -> "xarray.Dataset":
         """Evaluate every member: variables over (varied axes ..., seed, episode).
@@ -120,6 +121,7 @@ class Result(NamedTuple):
             episodes: of each member, one per environment.
             explore: False acts greedily, True samples as in training.
             steps: budget of an episode; None is the largest time limit among the members.
+            policy: None is the one that acts in training, else one of `Agent.policies`.
             **unknown: refused, with a message that names the arguments.
 
         Returns:
@@ -130,7 +132,8 @@ class Result(NamedTuple):
         refuse(unknown)
         made = []
         for number, group in enumerate(self.layout.groups):
-            rows = self._evaluate(number, group, episodes=episodes, explore=explore, steps=steps)
+            how = {"episodes": episodes, "explore": explore, "policy": policy}
+            rows = self._evaluate(number, group, steps, how)
             variables = {
                 name: labelled.variable(self.layout, name, x, ("episode",))
                 for name, x in rows.items()
@@ -140,14 +143,12 @@ class Result(NamedTuple):
         return labelled.join(self.layout, made)
 
     def _evaluate(
-        self, number: int, group: Group, *, episodes: int, explore: bool, steps: int | None
+        self, number: int, group: Group, steps: int | None, how: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
-        """Evaluate one group: {name: [C * S, episodes]}."""
+        """Evaluate one group, with arguments of `make_evaluate`: {name: [C * S, episodes]}."""
         known = limits(group.env, group.env_params)
         steps = known[1] if steps is None and known else steps
-        evaluate = make_evaluate(
-            group.agent, group.env, episodes=episodes, explore=explore, steps=steps
-        )
+        evaluate = make_evaluate(group.agent, group.env, steps=steps, **how)
         in_axes = fleet.in_axes(group.source.env_params(group.members.varied))
 
         @jax.jit

@@ -45,17 +45,29 @@ def env():
     return succeeding()
 
 
+def contrary(env):
+    """An agent of two actions, and as a second policy of it the one that always differs."""
+    agent = small_ppo(env)
+
+    def differ(*arguments):
+        memory, action, extras = agent.act(*arguments)
+        return memory, 1 - action, extras
+
+    return agent._replace(policies={"contrary": differ})
+
+
 @pytest.fixture(scope="module")
 def runs(env):
     """The same training without and with evaluations after updates 2 and 4 of 5."""
     how = {"seeds": 2, "steps": 5 * STEPS, "segments": 3}
-    evaluated = {"evaluate_every": Evaluating(2, episodes=3)}
-    return [pjs.run(small_ppo(env), env, **how, **more) for more in ({}, evaluated)]
+    plain = pjs.run(small_ppo(env), env, **how)
+    return plain, pjs.run(contrary(env), env, **how, evaluate_every=Evaluating(2, episodes=3))
 
 
 def test_no_other_number_changes_by_a_bit(runs):
     plain, evaluated = (one.curves.drop_vars("steps_per_second") for one in runs)
-    found = ["evaluation_return", "evaluation_success"]
+    names = ("evaluation_return", "evaluation_success")
+    found = [name + end for end in ("", "_contrary") for name in names]
     assert set(evaluated.data_vars) - set(plain.data_vars) == set(found)
     assert plain.equals(evaluated.drop_vars(found))
     jax.tree.map(np.testing.assert_array_equal, *(one.state() for one in runs))
@@ -67,12 +79,17 @@ def test_rows_are_those_of_the_policy_and_missing_in_between(runs, env):
     known = np.isfinite(curves["evaluation_return"].values)
     np.testing.assert_array_equal(known, [[False, True, False, True, False]] * 2)
     assert curves["evaluation_return"].attrs["units"] == "reward"
-    shorter = pjs.run(small_ppo(env), env, seeds=2, steps=4 * STEPS, segments=2)
+    shorter = pjs.run(contrary(env), env, seeds=2, steps=4 * STEPS, segments=2)
+    opposite = shorter.evaluate(3, policy="contrary")
     for seed in (0, 1):
         played = shorter.policy(seed=seed).evaluate(3)
         row = curves.sel(seed=seed, step=4 * STEPS)
         assert row["evaluation_return"] == played.episode_return.mean()
         assert row["evaluation_success"] == played.info["success"].mean()
+        assert row["evaluation_return_contrary"] == -row["evaluation_return"]
+        assert (opposite["episode_return"].sel(seed=seed) == -row["evaluation_return"]).all()
+    with pytest.raises(ValueError, match="policy: expected None or one of 'contrary', got 'x'"):
+        shorter.policy().evaluate(policy="x")
 
 
 def test_greedy_and_sampled_episodes_and_those_of_tasks():
