@@ -15,7 +15,7 @@ LEVELS = (
     {"ops", "nets", "envs", "buffers", "stats"},
     {"plasticity", "sparsity", "agents", "engine"},
     {"sweeps", "presets"},
-    {"search"},
+    {"search", "datasets"},
     {"populations"},
     {"studies"},
     {"report"},
