@@ -414,6 +414,10 @@ class Agent(NamedTuple):
         only; None means the greedy ones.
     policies: {name: act}, further policies that are evaluated beside `act`, such as that of a
         second learner; they share its noise and its memory's shape.
+    offline: (state, Transition[E]) -> the state after a first look at the whole data set, such as
+        with its statistics; before the first update. Only agents have it that learn from data sets
+        alone (`engine.dataset`): they learn once from each step that they are given, so the engine
+        refuses to let them collect any. None for agents that may.
     """
 
     name: str
@@ -437,6 +441,7 @@ class Agent(NamedTuple):
     maintain: "Maintain | None" = None
     model: Any = None
     policies: Mapping[str, Act] = {}
+    offline: Callable[[Any, Transition], Any] | None = None
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

@@ -83,9 +83,15 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
         The source.
 
     Raises:
-        ValueError: agent and environment do not fit, or reset_pool is negative.
+        ValueError: agent and environment do not fit, the agent learns from data sets only, or
+            reset_pool is negative.
     """
     check_fit(agent, env)
+    if agent.offline is not None:
+        raise ValueError(
+            f"source: {agent.name} learns from a data set only: expected one, as in "
+            "source=partial(engine.dataset, steps=...), got none"
+        )
     if reset_pool < 0:
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
     shared = resets.lasts(agent, env, reset_pool) > 1
@@ -212,7 +218,7 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
     def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
         nothing: Any = ()
         return Run(
-            agent=state,
+            agent=state if agent.offline is None else agent.offline(state, data.steps),
             env=nothing,
             obs=nothing,
             memory=nothing,

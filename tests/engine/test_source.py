@@ -103,6 +103,18 @@ def test_data_are_shared_by_the_members_of_a_program():
     assert size < few.bytes < many.bytes < 1.5 * size
 
 
+def test_an_offline_agent_looks_at_all_data_first_and_collects_none():
+    env = probes.delayed_reward()
+    agent = looker(env)._replace(offline=lambda state, steps: state + jnp.mean(steps.reward))
+    source = dataset(agent, env, steps_of(env))
+    run = source.init(None, source.data(env.params), jnp.zeros(2))
+    np.testing.assert_array_equal(run.agent, np.mean(np.arange(COUNT)))
+    message = "^source: looker learns from a data set only: expected one, as in .*, got none"
+    for refused in (online, make_train):
+        with pytest.raises(ValueError, match=message):
+            refused(agent, env)
+
+
 def test_agents_with_replay_learn_from_data_and_are_evaluated():
     env = probes.delayed_reward()
     agent = dqn(env, DQNConfig(num_envs=2, rollout_length=4, capacity=64))
