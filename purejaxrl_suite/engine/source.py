@@ -201,7 +201,8 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
         agent: an off-policy agent, which learns from the actions of any policy.
         env: the environment whose spaces the experience has, and in which members are evaluated.
         steps: leaves [E, ...], E steps in the order of time, episode after episode. The last step
-            of an incomplete episode must be truncated.
+            of an incomplete episode must be truncated. Windows have the `extras` of their steps,
+            whatever an agent wants to know beside a step, such as the next action.
 
     Returns:
         The source.
@@ -212,8 +213,11 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
             finite, or there are fewer than T steps.
     """
     check_fit(agent, env)
-    count = _check(agent, env, steps := _arrays(instance("steps", steps, Transition)))
-    length, n = agent.rollout_length, agent.num_envs
+    steps = check_steps(env, steps)
+    _check_agent(agent)
+    length, n, count = agent.rollout_length, agent.num_envs, len(steps.reward)
+    if count < length:
+        raise ValueError(f"steps: expected at least {length} of them, got {count}")
 
     def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
         nothing: Any = ()
@@ -260,6 +264,29 @@ def built_for(
     return agent, source(agent, env)
 
 
+def check_steps(env: Environment, steps: Transition) -> Transition:
+    """Return steps, leaves [E, ...], as numpy arrays, if they fit the spaces of an environment.
+
+    Raises:
+        ValueError: a shape or dtype does not fit, an action is outside its space, or a number is
+            not finite; the message names the field, and the step.
+    """
+    steps = _arrays(instance("steps", steps, Transition))
+    count, seen, action = len(steps.reward), *map(spaces.abstract, (env.observation, env.action))
+    flags = {name: ((), bool) for name in ("terminated", "truncated")}
+    expected = {"obs": (seen.shape, seen.dtype), "next_obs": (seen.shape, seen.dtype)}
+    expected |= {"action": (action.shape, action.dtype), "reward": ((), np.float32)} | flags
+    for name, (shape, dtype) in expected.items():
+        found = getattr(steps, name)
+        if found.shape != (count, *shape) or found.dtype != dtype:
+            raise ValueError(
+                f"steps.{name}: expected {np.dtype(dtype)}{[count, *shape]}, "
+                f"got {found.dtype}{list(found.shape)}"
+            )
+    _check_values(env, steps)
+    return steps
+
+
 def _arrays(steps: Transition) -> Transition:
     """Convert steps to numpy; ValueError for a leaf that is no array or has another length."""
 
@@ -299,15 +326,15 @@ def _check_values(env: Environment, steps: Transition) -> None:
         )
 
 
-def _check(agent: Agent, env: Environment, steps: Transition) -> int:
-    """Count the steps; ValueError if the agent cannot learn from them."""
+def _check_agent(agent: Agent) -> None:
+    """Raise ValueError if the agent cannot learn from steps of any policy."""
 
     def act(key: Key, obs: Array) -> Any:
         hypers = jax.tree.map(jnp.float32, agent.hypers)
         state, memory = agent.init(key, hypers), agent.memory(agent.num_envs)
         return agent.act(agent.noise(key, agent.num_envs), hypers, state, memory, obs, True)
 
-    obs, key = spaces.abstract(env.observation, agent.num_envs), jax.eval_shape(jax.random.key, 0)
+    key, obs = jax.eval_shape(jax.random.key, 0), spaces.abstract(agent.observation, agent.num_envs)
     memory, _, extras = jax.eval_shape(act, key, obs)
     needed = [*extras] + ["memory"] * bool(jax.tree.leaves(memory))
     if needed:
@@ -315,19 +342,3 @@ def _check(agent: Agent, env: Environment, steps: Transition) -> int:
             f"agent {agent.name!r} learns from what it noted when it acted "
             f"({', '.join(needed)}): expected one that learns from anybody's experience"
         )
-    count, seen = np.shape(steps.reward)[0], spaces.abstract(env.observation)
-    flags = {name: ((), bool) for name in ("terminated", "truncated")}
-    action = spaces.abstract(env.action)
-    expected = {"obs": (seen.shape, seen.dtype), "next_obs": (seen.shape, seen.dtype)}
-    expected |= {"action": (action.shape, action.dtype), "reward": ((), np.float32)} | flags
-    for name, (shape, dtype) in expected.items():
-        found = np.asarray(getattr(steps, name))
-        if found.shape != (count, *shape) or found.dtype != dtype:
-            raise ValueError(
-                f"steps.{name}: expected {np.dtype(dtype)}{[count, *shape]}, "
-                f"got {found.dtype}{list(found.shape)}"
-            )
-    if count < agent.rollout_length:
-        raise ValueError(f"steps: expected at least {agent.rollout_length} of them, got {count}")
-    _check_values(env, steps)
-    return count

@@ -37,21 +37,22 @@ def steps_of(env, count=COUNT):
     shape = count, *env.observation.shape
     obs, step = np.zeros(shape, env.observation.dtype), np.arange(count)
     end = step % 5 == 4
-    reward = step.astype(np.float32)
-    return Transition(obs, np.zeros(count, np.int32), reward, end, np.zeros(count, bool), obs, {})
+    reward, more = step.astype(np.float32), {"noted": {"twice": 2 * step.astype(np.float32)}}
+    return Transition(obs, np.zeros(count, np.int32), reward, end, np.zeros(count, bool), obs, more)
 
 
 def looker(env):
     """An agent that only keeps what it was last given."""
 
     def update(key, hypers, state, steps):
-        return jnp.stack([steps.reward, steps.terminated, steps.truncated]), {}
+        twice = steps.extras["noted"]["twice"]
+        return jnp.stack([steps.reward, steps.terminated, steps.truncated, twice]), {}
 
     def act(noise, hypers, state, memory, obs, explore):
         return memory, jnp.zeros(obs.shape[0], jnp.int32), {}
 
     space = env.observation, env.action, Nothing(), N, LENGTH
-    functions = lambda *_: jnp.zeros((3, LENGTH, N)), act, update, None, lambda key, n: ()
+    functions = lambda *_: jnp.zeros((4, LENGTH, N)), act, update, None, lambda key, n: ()
     return Agent("looker", *space, *functions)
 
 
@@ -73,10 +74,11 @@ def test_windows_of_the_data_are_drawn_by_the_key_of_the_update():
         return jax.lax.scan(step, train.init(key, (), data), jnp.arange(updates))[1]
 
     found, row = jax.tree.map(np.asarray, jax.vmap(seen)(seeds))
-    assert not row and found.shape == (2, updates, 3, LENGTH, N)
-    reward, terminated, truncated = np.moveaxis(found, 2, 0)
+    assert not row and found.shape == (2, updates, 4, LENGTH, N)
+    reward, terminated, truncated, twice = np.moveaxis(found, 2, 0)
     np.testing.assert_array_equal(np.diff(reward, axis=2), 1.0)  # consecutive steps
     np.testing.assert_array_equal(terminated, reward % 5 == 4)
+    np.testing.assert_array_equal(twice, 2 * reward)  # extras go with their steps
     np.testing.assert_array_equal(truncated.any((0, 1, 3)), [False, False, False, True])
     assert truncated[:, :, -1].all()
     first = reward[:, :, 0].ravel()
