@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "purejaxrl_suite"
 LEVELS = (
     {"core"},
-    {"ops", "nets", "envs", "buffers", "stats"},
+    {"ops", "nets", "envs", "buffers", "mdps", "stats"},
     {"plasticity", "sparsity", "agents", "engine"},
     {"sweeps", "presets"},
     {"search", "datasets"},

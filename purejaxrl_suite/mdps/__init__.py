@@ -1,0 +1,46 @@
+"""Tabular Markov decision processes with exact solutions: oracles of what agents learn.
+
+A policy is an array f[S, A] of action probabilities. Solvers take an MDP and a policy, are pure and
+unbatched: `jax.vmap` them over MDPs or policies, run them in float64 with `in_float64`.
+"""
+
+from purejaxrl_suite.mdps.environment import environment
+from purejaxrl_suite.mdps.families import chain, grid, random_mdp, random_policy
+from purejaxrl_suite.mdps.mdp import (
+    MDP,
+    constant_policy,
+    in_float64,
+    tabular,
+    uniform_policy,
+)
+from purejaxrl_suite.mdps.solve import (
+    Optimal,
+    action_values,
+    greedy_policy,
+    induced,
+    optimal,
+    state_values,
+    stationary_distribution,
+    successor_measure,
+)
+
+__all__ = [
+    "MDP",
+    "Optimal",
+    "action_values",
+    "chain",
+    "constant_policy",
+    "environment",
+    "greedy_policy",
+    "grid",
+    "in_float64",
+    "induced",
+    "optimal",
+    "random_mdp",
+    "random_policy",
+    "state_values",
+    "stationary_distribution",
+    "successor_measure",
+    "tabular",
+    "uniform_policy",
+]

@@ -1,0 +1,146 @@
+"""Families of tabular MDPs: random ones, chains and grids."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core.argument import integer, number, wrong
+from purejaxrl_suite.core.types import Array, Key
+from purejaxrl_suite.mdps.mdp import MDP, tabular
+
+MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
+"""Row and column of the actions of a grid: up, right, down, left."""
+
+
+def random_mdp(key: Key, states: int, actions: int, gamma: Array | float = 0.9) -> MDP:
+    """Draw a continuing MDP by the protocol of KSMe's experiments.
+
+    Of each row of probabilities, uniform numbers, a number of entries drawn from 1 .. S - 1 is
+    zero; rewards f[S, A] are normal with mean 0.5 and standard deviation 1, clipped to [0, 1].
+    Castro et al. 2023, arXiv 2310.19804, and its code (ksme/random_mdps). Pure: draw many with
+    `jax.vmap`, in float64 with `in_float64`.
+
+    Args:
+        key: for the draw.
+        states: S, at least 2.
+        actions: A.
+        gamma: the discount.
+
+    Returns:
+        The MDP, in JAX's precision.
+
+    Raises:
+        ValueError: too few states or actions.
+
+    Example:
+        >>> from functools import partial
+        >>> from purejaxrl_suite import mdps
+        >>> draw = mdps.in_float64(jax.vmap(partial(mdps.random_mdp, states=5, actions=2)))
+        >>> draw(jax.random.split(jax.random.key(0), 100)).transition.shape
+        (100, 5, 2, 5)
+    """
+    integer("states", states, 2)
+    integer("actions", actions, 1)
+    of_weights, of_order, of_count, of_rewards = jax.random.split(key, 4)
+    shape = states, actions, states
+    weights = jax.random.uniform(of_weights, shape)
+    order = jnp.argsort(jax.random.uniform(of_order, shape), axis=-1)
+    zeros = jax.random.randint(of_count, (states, actions, 1), 1, states)
+    weights = jnp.where(order < zeros, 0.0, weights)
+    rewards = jnp.clip(0.5 + jax.random.normal(of_rewards, (states, actions)), 0.0, 1.0)
+    return MDP(
+        transition=weights / jnp.sum(weights, axis=-1, keepdims=True),
+        reward=jnp.repeat(rewards[..., None], states, axis=-1),
+        gamma=jnp.asarray(gamma, weights.dtype),
+        start=jnp.full(states, 1.0 / states),
+        terminal=jnp.zeros(states, bool),
+    )
+
+
+def random_policy(key: Key, states: int, actions: int) -> Array:
+    """Draw a policy f[S, A], each row uniform among all distributions."""
+    return jax.random.dirichlet(key, jnp.ones(actions), (states,))
+
+
+def chain(length: int, gamma: float = 0.99) -> MDP:
+    """Build a chain: from state 0 to the right, reward 1 on entering the terminal last state.
+
+    Actions are left, which stays in state 0, and right. v*(s) = gamma^(length - 1 - s).
+
+    Args:
+        length: states before the last one.
+        gamma: the discount.
+
+    Returns:
+        The MDP with length + 1 states.
+    """
+    states = integer("length", length, 1) + 1
+    at, transition = np.arange(length), np.zeros((states, 2, states))
+    transition[at, 0, np.maximum(at - 1, 0)] = 1.0
+    transition[at, 1, at + 1] = 1.0
+    reward = np.zeros((states, 2, states))
+    reward[:, :, -1] = 1.0
+    return tabular(transition, reward, gamma, start=np.eye(states)[0], terminal=_last(states, 1))
+
+
+def grid(rows: Sequence[str], gamma: float = 0.99, slip: float = 0.0, paid: float = 1.0) -> MDP:
+    """Build a grid world from a drawing: walls `X`, free cells `.`, starts `S`, goals `G`.
+
+    Actions are up, right, down and left; into a wall or off the grid one stays. Entering a goal
+    ends the episode with reward 1. States are the cells without walls, row by row.
+
+    Args:
+        rows: the drawing, rows of equal length.
+        gamma: the discount.
+        slip: probability that a direction drawn among all four takes the place of the action.
+        paid: probability that a goal pays. Below 1 the last state is the end without reward.
+
+    Returns:
+        The MDP.
+
+    Raises:
+        ValueError: rows differ in length, have other letters, or no start or goal; a number is no
+            probability.
+    """
+    cells = _cells(rows)
+    number("slip", slip, low=0.0, high=1.0)
+    number("paid", paid, low=0.0, high=1.0)
+    index = {cell: i for i, (cell, _) in enumerate(cells)}
+    letters = np.array([letter for _, letter in cells])
+    moved = np.zeros((len(cells), 4, len(cells)))
+    for (row, column), i in index.items():
+        for action, (down, right) in enumerate(MOVES):
+            moved[i, action, index.get((row + down, column + right), i)] = 1.0
+    transition = (1.0 - slip) * moved + slip * moved.mean(axis=1, keepdims=True)
+    goal, start = letters == "G", (letters == "S") / np.sum(letters == "S")
+    if paid < 1.0:
+        transition = _with_unpaid_end(transition, goal, paid)
+        goal, start = np.append(goal, True), np.append(start, 0.0)
+    pays = goal & (np.arange(len(goal)) < len(cells))
+    reward = np.broadcast_to(pays.astype(float), transition.shape)
+    return tabular(transition, reward, gamma, start=start, terminal=goal)
+
+
+def _with_unpaid_end(transition: np.ndarray, goal: np.ndarray, paid: float) -> np.ndarray:
+    """Add a state that a goal's entries lead to when it does not pay, [S, A, S] -> one more."""
+    lost = (1.0 - paid) * np.sum(transition[..., goal], axis=-1, keepdims=True)
+    split = np.concatenate([np.where(goal, paid * transition, transition), lost], axis=-1)
+    return np.pad(split, ((0, 1), (0, 0), (0, 0)))
+
+
+def _cells(rows: Sequence[str]) -> list[tuple[tuple[int, int], str]]:
+    """List ((row, column), letter) of the cells without walls."""
+    text = "".join(rows)
+    if len({len(row) for row in rows}) != 1 or set(text) - set("XSG."):
+        raise wrong("rows", "texts of equal length of the letters X . S G", tuple(rows))
+    if not {"S", "G"} <= set(text):
+        raise wrong("rows", "a start S and a goal G", tuple(rows))
+    drawn = [((i, j), letter) for i, row in enumerate(rows) for j, letter in enumerate(row)]
+    return [(place, letter) for place, letter in drawn if letter != "X"]
+
+
+def _last(states: int, count: int) -> np.ndarray:
+    """Tell which are the last `count` states, bool[S]."""
+    return np.arange(states) >= states - count
