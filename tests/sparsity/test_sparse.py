@@ -62,13 +62,11 @@ def sparse_agent(name, updater, **options):
     return pjs.sparse(BUILDERS[agent.name], updater, **options)(*known), env
 
 
-def trained(agent, env, updates, hypers=None, seeds=2, **how):
-    """States after each of so many updates, leaves [updates, seeds, ...], and rows."""
+def training(agent, env, updates=12, **how):
+    """(hypers, keys) -> states after each update, leaves [updates, seeds, ...], and rows."""
     train = make_train(agent, env, **how)
-    keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
-    hypers = jax.tree.map(jnp.float32, agent.hypers if hypers is None else hypers)
 
-    def member(key):
+    def member(hypers, key):
         def step(run, i):
             run, row = train.update(key, hypers, env.params, run, Clock(i, updates))
             return run, (_without_replay(run.agent)[0], row)
@@ -76,7 +74,20 @@ def trained(agent, env, updates, hypers=None, seeds=2, **how):
         run = train.init(key, hypers, env.params)
         return jax.lax.scan(step, run, jnp.arange(updates))[1]
 
-    return jax.jit(jax.vmap(member, out_axes=1))(keys)
+    return jax.jit(jax.vmap(member, (None, 0), out_axes=1))
+
+
+def trained(agent, train, **hypers):
+    """States after each update of two seeds, with these hypers, and rows."""
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    return train(jax.tree.map(jnp.float32, agent.hypers._replace(**hypers)), keys)
+
+
+@cache
+def rigl_dqn(reset_count=False):
+    """DQN with RigL and its training, one program for several tests."""
+    agent, env = sparse_agent("dqn", sparsity.rigl(), reset_count=reset_count)
+    return agent, training(agent, env)
 
 
 def outside(masks, params):
@@ -94,12 +105,18 @@ def bare(opt_state):
     )
 
 
-@pytest.mark.parametrize("name", ["pqn", "dqn", pytest.param("sac", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["dqn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pqn", "sac"))]
+)
 def test_sparsity_zero_is_the_agent_itself(name):
     agent, env = plain(name)
-    dense, rows = trained(agent, env, 6)
-    sparse, env = sparse_agent(name, sparsity.rigl())
-    found, sparse_rows = trained(sparse, env, 6, sparse.hypers._replace(sparsity=0.0))
+    dense, rows = trained(agent, training(agent, env))
+    if name == "dqn":
+        sparse, train = rigl_dqn()
+    else:
+        sparse, env = sparse_agent(name, sparsity.rigl())
+        train = training(sparse, env)
+    found, sparse_rows = trained(sparse, train, sparsity=0.0)
     learner = found.learner._replace(opt_state=bare(found.learner.opt_state))
     equal = partial(jax.tree.map, np.testing.assert_array_equal)
     equal(found._replace(learner=learner), dense)
@@ -107,24 +124,33 @@ def test_sparsity_zero_is_the_agent_itself(name):
     assert np.all(sparse_rows["mask_sparsity"] == 0)
 
 
-@pytest.mark.parametrize("method", ["set", "rigl", "static"])
+@pytest.mark.parametrize("method", [pytest.param("set", marks=pytest.mark.slow), "rigl"])
 def test_masks_hold_at_every_step_and_keep_their_number(method):
-    agent, env = sparse_agent("dqn", UPDATERS[method]())
-    state, rows = trained(agent, env, 12, agent.hypers._replace(sparsity=0.75))
-    masks = masks_of(state.learner)
-    assert outside(masks, state.learner.params) == 0
-    assert len(set(np.ravel(rows["mask_sparsity"]))) == 1
-    moved = np.nansum(rows["mask_churn"], axis=0)
-    assert np.all(moved > 0) if method != "static" else np.all(moved == 0)
+    if method == "rigl":
+        agent, train = rigl_dqn()
+    else:
+        agent, env = sparse_agent("dqn", UPDATERS[method]())
+        train = training(agent, env)
+    state, rows = trained(agent, train, sparsity=0.75)
+    masks = hold(state, rows)
+    assert np.all(np.nansum(rows["mask_churn"], axis=0) > 0)
     # Members draw masks of their own.
     first = jax.tree.map(lambda mask: mask[0], masks)
     assert not all(np.array_equal(mask[0], mask[1]) for mask in jax.tree.leaves(first))
 
 
+def hold(state, rows):
+    """Masks after each update, all of equal sparsity, and parameters are zero outside of them."""
+    masks = masks_of(state.learner)
+    assert outside(masks, state.learner.params) == 0
+    assert len(set(np.ravel(rows["mask_sparsity"]))) == 1
+    return masks
+
+
 def test_pruning_is_nested_and_reaches_its_target():
     agent, env = sparse_agent("pqn", sparsity.magnitude())
-    hypers = agent.hypers._replace(sparsity=0.8, sparsity_start=0.25, sparsity_end=0.75)
-    state, rows = trained(agent, env, 12, hypers)
+    how = {"sparsity": 0.8, "sparsity_start": 0.25, "sparsity_end": 0.75}
+    state, rows = trained(agent, training(agent, env), **how)
     masks = masks_of(state.learner)
     assert outside(masks, state.learner.params) == 0
     for mask in jax.tree.leaves(masks):
@@ -134,18 +160,18 @@ def test_pruning_is_nested_and_reaches_its_target():
     assert level[8] == level[-1] == pytest.approx(0.8, abs=0.02)
 
 
-def test_grown_weights_and_their_moments_are_zero():
-    agent, env = sparse_agent("dqn", sparsity.rigl(), reset_count=True)
-    hypers = agent.hypers._replace(sparsity=0.5, drop_fraction=0.9)
-    learner = trained(agent, env, 7, hypers, seeds=1)[0].learner
+@pytest.mark.parametrize("reset_count", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_grown_weights_and_their_moments_are_zero(reset_count):
+    learner = trained(*rigl_dqn(reset_count), sparsity=0.5, drop_fraction=0.9)[0].learner
     adam, masks = bare(learner.opt_state)[0], masks_of(learner)
-    counts = np.zeros(6, int)
+    counts = np.zeros((11, 2), int)
     for mask, *rest in zip(*map(jax.tree.leaves, (masks, *learner[:1], *adam[1:])), strict=True):
         grown = mask[1:] & ~mask[:-1]
-        counts += np.sum(grown, axis=tuple(range(1, grown.ndim)))
+        counts += np.sum(grown, axis=tuple(range(2, grown.ndim)))
         assert all(np.all(x[1:][grown] == 0) for x in rest)
     assert np.sum(counts) > 0
-    np.testing.assert_array_equal(adam.count[1:, 0][counts > 0], 0)
+    if reset_count:
+        np.testing.assert_array_equal(adam.count[1:][counts > 0], 0)
 
 
 def test_straight_through_gradients_by_hand():
@@ -206,17 +232,14 @@ def test_injection_into_a_sparse_network_changes_no_output():
     np.testing.assert_array_equal(*outputs(jax.random.key(0)))
 
 
-def test_targets_forget_slowly_or_at_once():
-    def target(rate, **options):
-        agent, env = sparse_agent("dqn", sparsity.magnitude(), **options)
-        pruned = {"sparsity": 0.8, "sparsity_start": 0.0, "sparsity_end": 0.4}
-        follow = {"target_update_period": 1.0, "target_update_rate": rate}
-        state = trained(agent, env, 8, agent.hypers._replace(**pruned, **follow), seeds=1)[0]
-        return outside(masks_of(state.learner), jax.tree.map(lambda x: x, state.target))
-
+@pytest.mark.parametrize("at_once", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_targets_forget_slowly_or_at_once(at_once):
+    agent, env = sparse_agent("dqn", sparsity.magnitude(), mask_targets=at_once)
+    pruned = {"sparsity": 0.8, "sparsity_start": 0.0, "sparsity_end": 0.4}
+    follow = {"target_update_period": 1.0, "target_update_rate": 0.1}
+    state = trained(agent, training(agent, env), **pruned, **follow)[0]
     # Masks are made after the steps of an update, and a copy follows with the next one.
-    assert target(0.1) > 0
-    assert target(0.1, mask_targets=True) == 0
+    assert (outside(masks_of(state.learner), state.target) == 0) == at_once
 
 
 def test_pruned_weights_of_noisy_layers_have_no_noise():
@@ -232,9 +255,10 @@ def test_pruned_weights_of_noisy_layers_have_no_noise():
 def test_what_an_intervention_redraws_is_masked_again():
     agent, env = sparse_agent("dqn", sparsity.static())
     redo = plasticity.redo(0.9)
-    state, rows = trained(agent, env, 4, intervention=redo)
+    state, rows = trained(agent, training(agent, env, intervention=redo))
     assert np.sum(rows["redo_recycled"]) > 0
-    assert outside(masks_of(state.learner), state.learner.params) == 0
+    hold(state, rows)
+    assert np.all(np.nansum(rows["mask_churn"], axis=0) == 0)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +285,7 @@ def test_one_agent_takes_every_updater_and_every_agent_takes_one(name, method):
 
 
 EACH = [(name, method) for name in BUILDERS for method in UPDATERS]
-FAST = {("pqn", "rigl"), ("pqn", "magnitude_ste")}
+FAST = {("pqn", "magnitude_ste")}
 
 
 @pytest.mark.parametrize(
