@@ -409,6 +409,9 @@ class Agent(NamedTuple):
     maintain: (key, Clock, hypers in force, state, Transition[T, N]) -> (state, metrics), after
         every update: rare work of the agent itself, such as new masks of a sparse network; None for
         an agent without any. The clock is not batched over members, so a condition on it is cheap.
+    least_updates: the shortest run in which everything that it does can happen, such as new masks;
+        shorter ones are refused.
+    initial: names of hyper-parameters that `init` alone reads; a member keeps what it began with.
     estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates,
         deterministic; None for an agent without estimates. `action` is for continuous actions
         only; None means the greedy ones.
@@ -439,6 +442,8 @@ class Agent(NamedTuple):
     estimate: Estimate | None = None
     gradient_steps: int | None = None
     maintain: "Maintain | None" = None
+    least_updates: int = 1
+    initial: tuple[str, ...] = ()
     model: Any = None
     policies: Mapping[str, Act] = {}
     offline: Callable[[Any, Transition], Any] | None = None

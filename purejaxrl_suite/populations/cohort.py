@@ -190,10 +190,15 @@ def decide(
     Integer hyper-parameters are rounded to the nearest whole number.
 
     Raises:
-        ValueError: a value is out of its Range.
+        ValueError: a value is out of its Range, or one that members keep from their beginning
+            changes without a fresh beginning.
     """
     chosen, agent = rules.choose(rung, scores, hypers), laid.groups[0].agent
     kind = type(agent.hypers)
+    for name in agent.initial:
+        if np.any((chosen.hypers[name] != hypers[name][chosen.source]) & ~chosen.fresh):
+            text = f"expected one that {agent.name!r} reads in training, not at the beginning alone"
+            raise ValueError(f"select: at rung {rung}, hypers.{name}: {text}")
     whole = {name for name, (_, allowed) in validate.ranges(kind).items() if allowed.integer}
     new = {name: np.round(x) if name in whole else x for name, x in chosen.hypers.items()}
     try:

@@ -89,7 +89,9 @@ def sparse(
 
     Raises:
         ValueError: an argument is of another kind. The builder raises it for a period that is no
-            multiple of the gradient steps of an update, and for structures that do not fit a layer.
+            multiple of the gradient steps of an update, for structures that do not fit a layer, and
+            for mask_targets where there is no target network. Runs that are shorter than a period
+            are refused.
 
     Example:
         >>> env = pjs.make("Breakout-MinAtar")
@@ -121,8 +123,15 @@ def sparse(
         told = [updater.name, *(name for name, chosen in options.items() if chosen)]
         if updater.score is not None:
             told[0] += f" every {updates * (agent.gradient_steps or 1)} gradient steps"
+        if mask_targets:
+            _check_targets(agent)
         made = _with_masks(agent, updater, updates, **options)
-        return made._replace(name=f"{agent.name} with {', '.join(told)}")
+        kept = ("sparsity",) if updater.sparse_from_start else ()
+        return made._replace(
+            name=f"{agent.name} with {', '.join(told)}",
+            least_updates=1 if updater.score is None else updates,
+            initial=tuple(name for name in kept if name in made.hypers._fields),
+        )
 
     build.__annotations__ |= _declared(builder, updater)
     return build
@@ -136,6 +145,23 @@ def _check_effects(updater: Updater, **options: Any) -> None:
         if value and (hidden or updater.score is None):
             what = "masks change" if updater.score is None else "weights grow back from nothing"
             raise ValueError(f"{name}: expected none where no {what}, as with {updater.name}")
+
+
+def _check_targets(agent: Agent) -> None:
+    """Raise ValueError unless the agent's state has a copy of its parameters beside the learner."""
+    found: list[PyTree] = []
+
+    def note(copy: PyTree) -> PyTree:
+        found.append(copy)
+        return copy
+
+    def look(key: Key) -> None:
+        state = agent.init(key, agent.hypers)
+        tree.map_moments(note, state._replace(learner=()), state.learner.params)
+
+    jax.eval_shape(look, jax.eval_shape(jax.random.key, 0))
+    if not found:
+        raise ValueError(f"mask_targets: expected none, as {agent.name!r} has no target network")
 
 
 def _declared(builder: Any, updater: Updater) -> dict[str, Any]:

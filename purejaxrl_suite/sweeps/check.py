@@ -74,6 +74,9 @@ def steps(agent: Agent, given: Any) -> int:
         f"one update, {agent.num_envs} environments x {agent.rollout_length} steps = {per_update}"
     )
     updates = int(number("steps", given, per_update, f" ({update})")) // per_update
+    if updates < agent.least_updates:
+        least = f"at least {agent.least_updates * per_update:,}, {agent.least_updates:,} updates"
+        raise wrong("steps", f"{least}, as shorter runs do not use all of {agent.name!r}", given)
     if updates > UPDATES:
         most = f"at most {UPDATES * per_update:,} ({UPDATES:,} updates of {per_update:,} steps)"
         raise wrong("steps", most, given)

@@ -109,6 +109,20 @@ def test_perturbed_whole_numbers_stay_whole():
         )
 
 
+def test_what_members_begin_with_is_not_explored():
+    """The masks of RigL keep the sparsity that they were drawn with, whatever hypers say later."""
+    env = probes.delayed_reward()
+    builder = pjs.sparse(dqn, pjs.sparsity.rigl(), period=1)
+    points = pjs.search.grid(builder(env).hypers, sparsity=[0.5, 0.6])
+    laid = lay_out(Experiment(builder, env, 1, 64, points))
+    old, scores = first_cohort(laid).hypers, np.float32([0, 1])
+    halving = Rules(successive_halving(), (1,), "r", 1, 0)
+    assert cohort.decide(laid, halving, 1, scores=scores, hypers=old).source.tolist() == [1]
+    explored = population_based_training({"sparsity": (0.1, 0.9)}, exploit=0.5)
+    with pytest.raises(ValueError, match=r"at rung 1, hypers.sparsity: expected one that 'dqn.*"):
+        cohort.decide(laid, Rules(explored, (1,), "r", 1, 0), 1, scores=scores, hypers=old)
+
+
 @pytest.mark.parametrize(
     ("scores", "sources"),
     [

@@ -264,14 +264,15 @@ def test_what_an_intervention_redraws_is_masked_again():
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        *(("pqn", method) for method in UPDATERS),
-        *((name, "rigl") for name in BUILDERS if name != "pqn"),
+        *(("dqn", method) for method in UPDATERS),
+        *((name, "rigl") for name in BUILDERS if name != "dqn"),
     ],
 )
 def test_one_agent_takes_every_updater_and_every_agent_takes_one(name, method):
     """Shapes alone; `test_contract` runs them."""
     updater = UPDATERS[method]()
-    agent, _ = sparse_agent(name, updater, mask_targets=updater.score is not None)
+    targets = updater.score is not None and name not in ("ppo", "pqn")
+    agent, _ = sparse_agent(name, updater, mask_targets=targets)
     key, clock = jax.random.key(0), Clock(np.int32(0), np.int32(1))
 
     def maintained(key):
@@ -363,6 +364,11 @@ def test_what_makes_no_sense_is_refused():
     pjs.sparse(pjs.pqn, sparsity.ac_dc(), reset_count=True)  # its weights do
     with pytest.raises(ValueError, match="schedule: expected one that is not gradual"):
         sparsity.magnitude(structure=sparsity.n_of_m(2, 4), schedule=sparsity.cubic())
+    with pytest.raises(ValueError, match="mask_targets: expected none, as 'pqn' has no target"):
+        sparse_agent("pqn", sparsity.rigl(), mask_targets=True)
+    rare, env = sparse_agent("pqn", sparsity.rigl(), period=40)
+    with pytest.raises(ValueError, match="steps: expected at least 320, 10 updates, as shorter"):
+        pjs.plan(rare, env, seeds=1, steps=319)
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
     with pytest.raises(ValueError, match="kernel"):
         sparse_agent("pqn", fits_not)
