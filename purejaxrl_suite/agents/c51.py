@@ -11,7 +11,7 @@ import jax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
-from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.buffers import Batch, MakesReplay, uniform
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
 from purejaxrl_suite.core.validate import Range
@@ -85,6 +85,7 @@ def c51(
     hypers: C51Hypers | None = None,
     *,
     extra_loss: ExtraLoss | None = None,
+    replay: MakesReplay = uniform,
 ) -> Agent:
     """Build C51 for the spaces of an environment.
 
@@ -94,6 +95,7 @@ def c51(
         network: puts out logits f32[B, A, atoms]; None for `nets.q_network`.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss; its target is probabilities f32[B, atoms].
+        replay: makes the replay, with the arguments of `buffers.uniform`.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -142,4 +144,5 @@ def c51(
         network=network,
         rule=rule,
         extra_loss=extra_loss,
+        replay=replay,
     )

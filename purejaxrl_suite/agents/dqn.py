@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
-from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.buffers import Batch, MakesReplay, uniform
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, PyTree
 from purejaxrl_suite.core.validate import Range
@@ -89,6 +89,7 @@ def dqn(
     hypers: DQNHypers | None = None,
     *,
     extra_loss: ExtraLoss | None = None,
+    replay: MakesReplay = uniform,
 ) -> Agent:
     """Build DQN for the spaces of an environment.
 
@@ -98,6 +99,7 @@ def dqn(
         network: None for `nets.q_network`.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss; its target is f32[B], of the taken actions' values.
+        replay: makes the replay, with the arguments of `buffers.uniform`.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -144,4 +146,5 @@ def dqn(
         network=network,
         rule=rule,
         extra_loss=extra_loss,
+        replay=replay,
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
-from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.buffers import Batch, MakesReplay, uniform
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Network, PyTree
 from purejaxrl_suite.core.validate import Range
@@ -89,6 +89,7 @@ def iqn(
     hypers: IQNHypers | None = None,
     *,
     extra_loss: ExtraLoss | None = None,
+    replay: MakesReplay = uniform,
 ) -> Agent:
     """Build IQN for the spaces of an environment.
 
@@ -99,6 +100,7 @@ def iqn(
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss; its target is samples f32[B, target_quantiles] of the
             return.
+        replay: makes the replay, with the arguments of `buffers.uniform`.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -147,6 +149,7 @@ def iqn(
         network=network,
         rule=rule,
         extra_loss=extra_loss,
+        replay=replay,
     )
 
 

@@ -12,7 +12,7 @@ import jax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents import iqn
 from purejaxrl_suite.agents.shared.q_learning import Errors, QLearningRule, check, q_learning, taken
-from purejaxrl_suite.buffers import Batch
+from purejaxrl_suite.buffers import Batch, MakesReplay, uniform
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss, Key, Network, PyTree
 from purejaxrl_suite.core.validate import Range
@@ -94,6 +94,7 @@ def munchausen(
     hypers: MunchausenHypers | None = None,
     *,
     extra_loss: ExtraLoss | None = None,
+    replay: MakesReplay = uniform,
 ) -> Agent:
     """Build M-DQN, or M-IQN, for the spaces of an environment.
 
@@ -103,6 +104,7 @@ def munchausen(
         network: None for `nets.q_network`, or for M-IQN `nets.implicit_quantile_network`.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss; its target is that of `dqn` or `iqn`.
+        replay: makes the replay, with the arguments of `buffers.uniform`.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -131,6 +133,7 @@ def munchausen(
         network=network,
         rule=rule,
         extra_loss=extra_loss,
+        replay=replay,
     )
 
 

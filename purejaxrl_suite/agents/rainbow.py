@@ -18,6 +18,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.rainbow_learning import experience, rainbow_learning
 from purejaxrl_suite.agents.shared.rainbow_loss import RainbowRule
+from purejaxrl_suite.buffers import MakesPrioritised, prioritised
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, ExtraLoss
 from purejaxrl_suite.core.validate import Range
@@ -95,6 +96,7 @@ def rainbow(
     hypers: RainbowHypers | None = None,
     *,
     extra_loss: ExtraLoss | None = None,
+    replay: MakesPrioritised = prioritised,
 ) -> Agent:
     """Build Rainbow for the spaces of an environment.
 
@@ -108,6 +110,7 @@ def rainbow(
         hypers: what may be swept; None for the defaults, with an epsilon from 1 to 0.01 if the
             network is not noisy.
         extra_loss: a term to add to the loss; its target is probabilities f32[B, atoms].
+        replay: makes the replay, with the arguments of `buffers.prioritised`.
 
     Returns:
         The agent, for `run`, `sweep` and `make_train`.
@@ -129,7 +132,7 @@ def rainbow(
     )
     if not given and not nets.is_noisy(network):
         hypers = hypers._replace(epsilon=1.0, final_epsilon=0.01)
-    replay = experience(env, config, config.max_n_step)
+    made = experience(env, config, config.max_n_step, replay)
 
     def optimizer(hypers: RainbowHypers) -> optax.GradientTransformation:
         return network.constrain(optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
@@ -137,14 +140,14 @@ def rainbow(
     def schedule(hypers: RainbowHypers, steps: Array) -> tuple[Any, Any]:
         return hypers.n_step, hypers.gamma
 
-    rule = RainbowRule(optimizer, schedule, replay.read, config.double)
+    rule = RainbowRule(optimizer, schedule, made.read, config.double)
     return rainbow_learning(
         "rainbow",
         env,
         config=config,
         hypers=hypers,
         network=network,
-        replay=replay,
+        replay=made,
         rule=rule,
         extra_loss=extra_loss,
     )

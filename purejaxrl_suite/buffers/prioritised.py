@@ -7,7 +7,7 @@ so far, at first 1.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from purejaxrl_suite.buffers import pyramid
 from purejaxrl_suite.buffers import uniform as uniforms
 from purejaxrl_suite.buffers.pyramid import Pyramid
 from purejaxrl_suite.buffers.ring import Layout, Ring
-from purejaxrl_suite.buffers.uniform import Drawn
+from purejaxrl_suite.buffers.uniform import Drawn, Uniform
 from purejaxrl_suite.buffers.windows import Batch, Sequence
 from purejaxrl_suite.core.types import Array, Key, Transition
 
@@ -70,6 +70,37 @@ class Prioritised(NamedTuple):
     sequences: Callable[[PrioritisedState, Array, int], Sequence]
     stats_batch: Callable[[Key, PrioritisedState, int], Array]
     update: Reprioritise
+
+
+class MakesPrioritised(Protocol):
+    """A function that makes a prioritised replay: `prioritised`, or one with the same arguments."""
+
+    def __call__(self, *spaces: Any, **sizes: Any) -> Prioritised:
+        """Make the replay."""
+        ...
+
+
+def unprioritised(plain: Uniform) -> Prioritised:
+    """Use a uniform replay in the place of a prioritised one: all windows stay equally likely.
+
+    Its state is the uniform replay's own; priorities change nothing.
+    """
+    longest = plain.layout.max_n
+
+    def draw(key: Key, state: Any, batch: int) -> Drawn:
+        return plain.draw(key, state, batch, longest)
+
+    return Prioritised(
+        layout=plain.layout,
+        init=cast(Any, plain.init),
+        add=lambda state, transition, alpha: cast(Any, plain.add)(state, transition),
+        ready=lambda state, min_history, n: cast(Any, plain.ready)(state, min_history, longest),
+        draw=draw,
+        read=cast(Any, plain.read),
+        sequences=cast(Any, plain.sequences),
+        stats_batch=cast(Any, plain.stats_batch),
+        update=cast(Any, lambda state, slot, priority, alpha, where=True: state),
+    )
 
 
 def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:

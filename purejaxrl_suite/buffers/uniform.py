@@ -56,6 +56,14 @@ class Uniform(NamedTuple):
     stats_batch: Callable[[Key, Ring, int], Array]
 
 
+class MakesReplay(Protocol):
+    """A function that makes a replay: `uniform`, `frozen`, or one with the same arguments."""
+
+    def __call__(self, *spaces: Any, **sizes: Any) -> Uniform:
+        """Make the replay."""
+        ...
+
+
 def uniform(*spaces: Any, **sizes: Any) -> Uniform:
     """Make a uniform replay buffer; the arguments are those of `ring.layout`.
 
@@ -98,6 +106,15 @@ def uniform(*spaces: Any, **sizes: Any) -> Uniform:
         sequences=partial(windows.sequences, at),
         stats_batch=stats_batch,
     )
+
+
+def frozen(*spaces: Any, **sizes: Any) -> Uniform:
+    """Make a uniform replay that keeps what it holds: adding changes nothing, not even its bits.
+
+    The arguments and errors are those of `uniform`. It is empty until somebody fills it, as a
+    stage's `begin` does (`sweeps.stages`).
+    """
+    return uniform(*spaces, **sizes)._replace(add=lambda ring, transition: ring)
 
 
 def ready(at: Layout, ring: Ring, min_history: Array | float, n: Array | int) -> Array:

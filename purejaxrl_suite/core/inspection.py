@@ -27,7 +27,7 @@ def inspected(transition: Transition) -> Transition:
 
 def _environments(transition: Transition) -> int:
     length, n = transition.reward.shape
-    return min(n, max(1, STEPS // length))
+    return min(n, max(1, STEPS // max(length, 1)))
 
 
 def inspect_agent(

@@ -244,6 +244,17 @@ def strong(tree: PyTree) -> PyTree:
     return jax.tree.map(convert, tree)
 
 
+def without_replay(state: Any) -> tuple[Any, dict[str, Any]]:
+    """Take the replay out of an agent's state, which a condition would copy.
+
+    Returns:
+        The state with () in its place, and that as a field to put back, {} if there is none.
+    """
+    if "replay" not in state._fields:
+        return state, {}
+    return state._replace(replay=()), {"replay": state.replay}
+
+
 def key_data(tree: PyTree) -> PyTree:
     """Replace typed keys by their data."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)

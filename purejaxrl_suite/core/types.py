@@ -412,6 +412,9 @@ class Agent(NamedTuple):
     least_updates: the shortest run in which everything that it does can happen, such as new masks;
         shorter ones are refused.
     initial: names of hyper-parameters that `init` alone reads; a member keeps what it began with.
+    evaluated: (hypers in force, state, means {name: f32[]}) -> state, after each evaluation during
+        training, whose row the means are; its replay must not be changed. An agent that has it
+        cannot be trained without `evaluate_every`. None for an agent that reads no evaluations.
     estimate: (hypers, state, memory, obs[N, ...], action[N, ...] or None) -> Estimates,
         deterministic; None for an agent without estimates. `action` is for continuous actions
         only; None means the greedy ones.
@@ -447,10 +450,14 @@ class Agent(NamedTuple):
     model: Any = None
     policies: Mapping[str, Act] = {}
     offline: Callable[[Any, Transition], Any] | None = None
+    evaluated: "Evaluated | None" = None
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]
 """(key, clock, hypers in force, state, rollout) -> (state, metrics), after every update."""
+
+Evaluated = Callable[[Any, Any, Mapping[str, Array]], Any]
+"""(hypers in force, state, means of an evaluation {name: f32[]}) -> state."""
 
 
 class Builder(Protocol):

@@ -1,7 +1,7 @@
 """The engine: sources of experience, the training loop and evaluation, for one member."""
 
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
-from purejaxrl_suite.engine.source import Source, dataset, online
+from purejaxrl_suite.engine.source import Source, dataset, idle, online
 from purejaxrl_suite.engine.train import Train, make_train, training
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Source",
     "Train",
     "dataset",
+    "idle",
     "make_evaluate",
     "make_train",
     "online",

@@ -6,12 +6,14 @@ largest time limit among the members, within which every episode ends.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import instance, integer
 from purejaxrl_suite.core.interventions import joined
 from purejaxrl_suite.core.types import ENDED, Act, Agent, Array, Clock, Environment, Key, PyTree
@@ -193,7 +195,27 @@ def make_evaluating(
     def evaluating(key: Key, hypers: Any, params: PyTree, state: Any, clock: Clock):
         shapes = jax.eval_shape(row, key, hypers, params, state)
         missing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes)
-        due = (clock.update + 1) % every == 0
+        due = _due(clock, every)
         return jax.lax.cond(due, row, lambda *_: missing, key, hypers, params, state)
 
     return evaluating
+
+
+def tell(
+    agent: Agent, how: Evaluating, hypers: Any, state: Any, means: dict[str, Array], clock: Clock
+) -> Any:
+    """Give an agent the row of an evaluation, if it reads any and one has just been made.
+
+    Returns:
+        Its state (`Agent.evaluated`).
+    """
+    if agent.evaluated is None:
+        return state
+    bare, replay = tree.without_replay(state)
+    hear = partial(agent.evaluated, hypers)
+    bare = jax.lax.cond(_due(clock, how.every), hear, lambda state, means: state, bare, means)
+    return bare._replace(**replay)
+
+
+def _due(clock: Clock, every: int) -> Array:
+    return (clock.update + 1) % every == 0

@@ -1,7 +1,8 @@
 """Sources of the experience of an update: an environment or a data set.
 
 `online` acts in N environments for T steps. `dataset` draws from fixed experience, which all
-members share: it is an argument of the program and is not copied for each member.
+members share: it is an argument of the program and is not copied for each member. `idle` has none:
+the agent learns from what its replay holds.
 """
 
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Source(NamedTuple):
         `rollout` and `start`.
     kinds: () -> Kinds of the metrics in its rows.
     acts: whether the agent acts in the environment.
+    observes: whether there are observations, which metrics may look at.
     longest: the most steps between two cuts of experience, if that is not the environment's time
         limit; it decides how many successors of cut steps a replay keeps.
     """
@@ -63,6 +65,7 @@ class Source(NamedTuple):
     kinds: Callable[[], Kinds] = Kinds
     acts: bool = False
     longest: int | None = None
+    observes: bool = True
 
     def in_force(self, data: PyTree, clock: Clock) -> PyTree:
         """Return the parameters of the environment at a time, to evaluate in."""
@@ -220,16 +223,8 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
         raise ValueError(f"steps: expected at least {length} of them, got {count}")
 
     def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
-        nothing: Any = ()
-        return Run(
-            agent=state if agent.offline is None else agent.offline(state, data.steps),
-            env=nothing,
-            obs=nothing,
-            memory=nothing,
-            episode_return=nothing,
-            episode_length=nothing,
-            finished_once=nothing,
-        )
+        known = state if agent.offline is None else agent.offline(state, data.steps)
+        return _only_the_agent(keys, data, known)
 
     def collect(
         keys: UpdateKeys, hypers: Any, data: Dataset, state: Any, carry: Run, clock: Clock
@@ -248,6 +243,87 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
         collect=collect,
         longest=length,
     )
+
+
+def _only_the_agent(keys: MemberKeys, data: PyTree, state: Any) -> Run:
+    nothing: Any = ()
+    return Run(
+        agent=state,
+        env=nothing,
+        obs=nothing,
+        memory=nothing,
+        episode_return=nothing,
+        episode_length=nothing,
+        finished_once=nothing,
+    )
+
+
+def idle(agent: Agent, env: Environment) -> Source:
+    """Make the source without experience: nobody acts, nothing is drawn, no random number used.
+
+    The agent learns from what is in its replay already, such as another agent's experience that
+    it begins with (`sweeps.stages`). An update counts as N x T steps, as if the agent had acted.
+
+    Args:
+        agent: that learns without new experience: its replay is `buffers.frozen`.
+        env: the environment in which members are evaluated; data are its parameters.
+
+    Returns:
+        The source; its Transition is [0, N].
+
+    Raises:
+        ValueError: agent and environment do not fit, or the agent needs experience.
+    """
+    check_fit(agent, env)
+    obs = spaces.abstract(env.observation, agent.num_envs)
+    action = spaces.abstract(env.action, agent.num_envs)
+
+    def nothing() -> Transition:
+        def none(shape: Any, dtype: Any) -> Array:
+            return jnp.zeros((0, *shape), dtype)
+
+        n = (agent.num_envs,)
+        return Transition(
+            obs=none(obs.shape, obs.dtype),
+            action=none(action.shape, action.dtype),
+            reward=none(n, jnp.float32),
+            terminated=none(n, bool),
+            truncated=none(n, bool),
+            next_obs=none(obs.shape, obs.dtype),
+            extras={},
+        )
+
+    def collect(
+        keys: UpdateKeys, hypers: Any, params: PyTree, state: Any, carry: Run, clock: Clock
+    ) -> Collected:
+        return carry, nothing(), {}
+
+    _check_needs_nothing(agent, nothing)
+    return Source(
+        name=f"idle({env.name})",
+        env=env,
+        data=_themselves,
+        env_params=_themselves,
+        init=_only_the_agent,
+        collect=collect,
+        observes=False,
+    )
+
+
+def _check_needs_nothing(agent: Agent, nothing: Callable[[], Transition]) -> None:
+    """Raise ValueError for an agent whose update fails without experience, by tracing it."""
+
+    def update(key: Key) -> Any:
+        hypers = jax.tree.map(jnp.float32, agent.hypers)
+        return agent.update(key, hypers, agent.init(key, hypers), nothing())
+
+    try:
+        jax.eval_shape(update, jax.eval_shape(jax.random.key, 0))
+    except Exception as error:
+        raise ValueError(
+            f"agent {agent.name!r} cannot learn without new experience: expected one whose replay "
+            "is frozen, such as dqn(env, replay=buffers.frozen)"
+        ) from error
 
 
 def built_for(

@@ -17,6 +17,7 @@ from purejaxrl_suite.core.types import (
     Array,
     Clock,
     Environment,
+    Inspection,
     Intervention,
     Key,
     Metric,
@@ -24,7 +25,7 @@ from purejaxrl_suite.core.types import (
     Run,
 )
 from purejaxrl_suite.engine import rows
-from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating
+from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluating, tell
 from purejaxrl_suite.engine.keys import UpdateKeys, member_keys, update_keys
 from purejaxrl_suite.engine.rows import Kinds
 from purejaxrl_suite.engine.source import Source, online
@@ -210,7 +211,8 @@ def make_train(
     """Make the training of an agent on a source of experience.
 
     The random numbers of a member depend on its key and the clock only, so neither segments nor
-    other members change them; nor do metrics, interventions and evaluation.
+    other members change them; nor do metrics, interventions and evaluation. Evaluation changes no
+    other result, either, but of agents that learn from it.
 
     Args:
         agent: that learns.
@@ -221,14 +223,15 @@ def make_train(
         metrics: measured after every `measure_every` updates, before the intervention; NaN in
             other rows.
         measure_every: updates from one measurement to the next.
-        evaluation: when and how the agent is evaluated, after the intervention.
+        evaluation: when and how the agent is evaluated, after the intervention; some agents learn
+            from it (`Agent.evaluated`).
 
     Returns:
         The training of one member.
 
     Raises:
-        ValueError: agent and source do not fit, there is no network to measure, or a number is out
-            of range.
+        ValueError: agent and source do not fit, there is no network to measure, the agent learns
+            from evaluations and there are none, or a number is out of range.
 
     Example:
         >>> env = pjs.make("CartPole-v1")
@@ -241,6 +244,11 @@ def make_train(
     plasticity = observed(intervention, metrics, measure_every)
     if plasticity is not None and agent.network is None:
         raise ValueError(f"agent {agent.name!r} has no network, so there is nothing to measure")
+    if agent.evaluated is not None and evaluation is None:
+        raise ValueError(
+            f"evaluate_every: expected a number of updates, as {agent.name!r} learns from its "
+            "evaluations, got None"
+        )
     evaluate = None if evaluation is None else make_evaluating(agent, source.env, evaluation)
 
     def init(key: Key, hypers: Any, data: PyTree) -> Run:
@@ -276,6 +284,8 @@ def make_train(
                 after=state,
                 transition=transition,
             )
+            if not source.observes:
+                inspection = _blind(source, inspection)
             learner, kept, found = plasticity.apply(
                 keys.intervention, clock, run.intervention, state.learner, inspection
             )
@@ -286,13 +296,26 @@ def make_train(
     def update(key: Key, hypers: Any, data: PyTree, run: Run, clock: Clock) -> tuple[Run, History]:
         keys = update_keys(member_keys(key), clock)
         run, row = learn(keys, hypers, data, run, clock)
-        if evaluate is None:
+        if evaluate is None or evaluation is None:
             return run, row
         params = source.in_force(data, clock)
         found = evaluate(keys.evaluation, hypers, params, run.agent, clock)
-        return run, joined({"training": row, "evaluation": found})
+        state = tell(agent, evaluation, agent.anneal(hypers, clock), run.agent, found, clock)
+        return run._replace(agent=state), joined({"training": row, "evaluation": found})
 
     return training(init, update, updates_per_call, kinds=partial(_kinds, source, plasticity))
+
+
+def _blind(source: Source, inspection: Inspection) -> Inspection:
+    """An inspection without the observations and actions of a rollout, where there is none."""
+
+    def refuse() -> Any:
+        raise ValueError(
+            f"metrics, intervention: expected none that look at observations of the last rollout, "
+            f"as {source.name} has no rollouts"
+        )
+
+    return inspection._replace(obs=refuse, actions=refuse)
 
 
 def _kinds(source: Source, plasticity: Intervention | None) -> Kinds:

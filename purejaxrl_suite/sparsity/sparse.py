@@ -257,7 +257,7 @@ def _with_masks(
         learner, churn = jax.lax.cond(due, renew, keep, state.learner)
         masks = masked.masks_of(learner)
         if mask_targets:
-            bare, replay = _without_replay(state)
+            bare, replay = tree.without_replay(state)
             mask_them = partial(_mask_copies, masks)
             bare = jax.lax.cond(due, mask_them, lambda bare: bare, bare)
             state = bare._replace(**replay)
@@ -275,13 +275,6 @@ def _strength(updater: Updater, hypers: Any, clock: Clock) -> dict[str, Array]:
     if updater.drop is not None:
         drop = updater.drop.fraction(progress, start, end, most)
     return {"target": target, "share": share, "drop_fraction": drop}
-
-
-def _without_replay(state: Any) -> tuple[Any, dict[str, Any]]:
-    """The state without its replay, which a condition would copy, and that as a field, if any."""
-    if "replay" not in state._fields:
-        return state, {}
-    return state._replace(replay=()), {"replay": state.replay}
 
 
 def _mask_copies(masks: PyTree, state: Any) -> Any:

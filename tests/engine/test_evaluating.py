@@ -147,3 +147,21 @@ def test_what_makes_no_sense_is_refused(env, given, match):
 def test_episodes_need_an_end(env):
     with pytest.raises(ValueError, match="evaluate_every: expected an environment with a time"):
         layout(env._replace(time_limit=None), evaluate_every=1)
+
+
+def test_agents_that_read_evaluations_change_right_after_them(runs, env):
+    def evaluated(hypers, state, means):
+        told = means["evaluation_return"] + hypers.gamma
+        params = jax.tree.map(lambda x: jnp.full_like(x, told), state.learner.params)
+        return state._replace(learner=state.learner._replace(params=params))
+
+    agent = small_ppo(env)._replace(evaluated=evaluated)
+    how = {"seeds": 2, "steps": 5 * STEPS, "evaluate_every": Evaluating(5, episodes=3)}
+    found = pjs.run(agent, env, **how, segments=1)
+    told = found.curves["evaluation_return"].values[:, -1] + np.float32(agent.hypers.gamma)
+    for x in jax.tree.leaves(found.state().agent.learner.params):
+        np.testing.assert_array_equal(x, np.reshape(told, (2,) + (1,) * (x.ndim - 1)) + 0 * x)
+    losses = [one.curves["value_loss"].values for one in (found, runs[0])]
+    np.testing.assert_array_equal(*losses)
+    with pytest.raises(ValueError, match="evaluate_every: expected a number of updates, as 'ppo'"):
+        lay_out(Experiment(agent, env, seeds=2, steps=STEPS))

@@ -15,7 +15,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.cli import load
 from purejaxrl_suite.core.types import Agent, Clock, Transition
 from purejaxrl_suite.engine.evaluate import Evaluating
-from purejaxrl_suite.engine.source import dataset, online
+from purejaxrl_suite.engine.source import dataset, idle, online
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import fleet
@@ -214,3 +214,33 @@ def test_a_plan_counts_shared_data_once():
         np.asarray(x).nbytes // 50 for x in jax.tree.leaves(steps_of(env))
     )
     assert shared_bytes(lay_out(experiment(50)._replace(source=None)).groups[0]) == 0
+
+
+def test_idle_agents_learn_from_what_their_replay_holds_and_change_no_bit_of_it():
+    """A stage that fills the replay, then one that is idle."""
+    env = probes.delayed_reward()
+    config = DQNConfig(num_envs=2, rollout_length=4, batch_size=8, capacity=32)
+    network = nets.q_network(env.observation, env.action, hidden=(4,))
+    build = partial(dqn, config=config, network=network)
+    quiet = {"seeds": 1, "steps": 24, "hypers": DQNHypers(min_history=8.0)}
+    acting = pjs.Experiment(lambda env, c, n, h: build(env, hypers=h), env, **quiet)
+
+    def frozen(env, c, n, h):
+        return build(env, hypers=h, replay=pjs.buffers.frozen)
+
+    def begin(key, before, fresh):
+        return fresh._replace(agent=before.agent)
+
+    alone = acting._replace(builder=frozen, source=idle)
+    parts = pjs.Stage("act", acting), pjs.Stage("learn", alone, begin)
+    found = pjs.stages(*parts, progress=False, segments=1)
+    first, last = (found[name].state().agent for name in ("act", "learn"))
+    jax.tree.map(np.testing.assert_array_equal, first.replay, last.replay)
+    assert int(last.steps[0]) == int(first.steps[0]) + 3
+    before, after = (jax.tree.leaves(one.learner.params)[0] for one in (first, last))
+    assert not np.array_equal(before, after)
+    with pytest.raises(ValueError, match="'dqn' cannot learn without new experience: expected"):
+        idle(build(env), env)
+    blind = alone._replace(metrics=[lambda learner, probe, look: {"x": jnp.sum(look.obs())}])
+    with pytest.raises(ValueError, match="expected none that look at observations of the last"):
+        lay_out(blind).identity()

@@ -11,7 +11,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity, sparsity
-from purejaxrl_suite.core import argument
+from purejaxrl_suite.core import argument, tree
 from purejaxrl_suite.core.check import check_agent, check_gradients, experience
 from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.types import Clock, Inspection, Learner
@@ -25,7 +25,6 @@ from purejaxrl_suite.sparsity.optimizer import (
     masks_of,
     with_masks,
 )
-from purejaxrl_suite.sparsity.sparse import _without_replay
 from tests.contract.agents import AGENTS
 
 BUILDERS = {name: getattr(pjs, name) for name in ("ppo", "pqn", "dqn", "sac", "td3", "rainbow")}
@@ -69,7 +68,7 @@ def training(agent, env, updates=12, **how):
     def member(hypers, key):
         def step(run, i):
             run, row = train.update(key, hypers, env.params, run, Clock(i, updates))
-            return run, (_without_replay(run.agent)[0], row)
+            return run, (tree.without_replay(run.agent)[0], row)
 
         run = train.init(key, hypers, env.params)
         return jax.lax.scan(step, run, jnp.arange(updates))[1]

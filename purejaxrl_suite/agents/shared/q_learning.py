@@ -16,7 +16,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.configs import ReplayConfig
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
-from purejaxrl_suite.buffers import Batch, uniform
+from purejaxrl_suite.buffers import Batch, MakesReplay, uniform
 from purejaxrl_suite.core import spaces, types
 from purejaxrl_suite.core.types import (
     Agent,
@@ -99,6 +99,7 @@ def q_learning(
     network: Network,
     rule: QLearningRule,
     extra_loss: ExtraLoss | None = None,
+    replay: MakesReplay = uniform,
 ) -> Agent:
     """Build the agent of a rule.
 
@@ -110,6 +111,7 @@ def q_learning(
         network: of action values, or of their distributions.
         rule: the algorithm's own part.
         extra_loss: a term to add to the loss; its target is the result of `QLearningRule.targets`.
+        replay: makes the replay, with the arguments of `buffers.uniform`.
 
     Returns:
         The agent.
@@ -120,7 +122,7 @@ def q_learning(
     replay_learning.check_network(name, network)
     check_noiseless(name, network)
     extra_losses.check(extra_loss)
-    replay = uniform(
+    made = replay(
         env.observation,
         env.action,
         capacity=config.capacity,
@@ -134,13 +136,13 @@ def q_learning(
         return network.constrain(optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
 
     def init(key: Key, hypers: Any) -> ReplayState:
-        return replay_learning.initial_state(network.init(key), optimizer(hypers), replay.init())
+        return replay_learning.initial_state(network.init(key), optimizer(hypers), made.init())
 
     def n_step(hypers: Any) -> Array:
         return jnp.asarray(hypers.n_step).astype(jnp.int32)
 
     def ready(hypers: Any, state: ReplayState) -> Array:
-        return replay.ready(state.replay, hypers.min_history, n_step(hypers))
+        return made.ready(state.replay, hypers.min_history, n_step(hypers))
 
     def epsilon(hypers: Any, state: ReplayState) -> Array:
         return jnp.where(ready(hypers, state), hypers.epsilon, 1.0)
@@ -161,8 +163,8 @@ def q_learning(
         """Make the loss on a new batch: (params, taps) -> (f32[], (metrics, features))."""
         draw_key, target_key, error_key, *augment_keys = jax.random.split(key, 5)
         n = n_step(hypers)
-        drawn = replay.draw(draw_key, state.replay, size, n, hypers.recent)
-        batch = replay.read(state.replay, drawn.slot, n, hypers.gamma)
+        drawn = made.draw(draw_key, state.replay, size, n, hypers.recent)
+        batch = made.read(state.replay, drawn.slot, n, hypers.gamma)
         obs, next_obs = map(rule.augment, augment_keys, (batch.obs, batch.next_obs))
         batch = batch._replace(obs=obs, next_obs=next_obs)
         target = rule.targets(target_key, hypers, state.learner.params, state.target, batch)
@@ -182,7 +184,7 @@ def q_learning(
         return loss
 
     def update(key: Key, hypers: Any, state: ReplayState, transition: Transition):
-        state = state._replace(replay=replay.add(state.replay, transition))
+        state = state._replace(replay=made.add(state.replay, transition))
 
         def step(key: Key, state: ReplayState):
             loss = objective(key, hypers, state, config.batch_size)

@@ -18,7 +18,7 @@ from purejaxrl_suite.agents.shared.rainbow_loss import (
     categorical_value,
 )
 from purejaxrl_suite.agents.shared.replay_learning import Target
-from purejaxrl_suite.buffers import Prioritised, prioritised
+from purejaxrl_suite.buffers import MakesPrioritised, Prioritised, prioritised
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import (
     Agent,
@@ -37,9 +37,14 @@ from purejaxrl_suite.ops.probe import probe as probe_loss
 SMALLEST_PRIORITY = 1e-10
 
 
-def experience(env: types.Environment, config: ReplayConfig, max_n: int) -> Prioritised:
+def experience(
+    env: types.Environment,
+    config: ReplayConfig,
+    max_n: int,
+    replay: MakesPrioritised = prioritised,
+) -> Prioritised:
     """Make the replay of a member, for windows of up to max_n steps."""
-    return prioritised(
+    return replay(
         env.observation,
         env.action,
         capacity=config.capacity,
