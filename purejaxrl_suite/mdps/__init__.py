@@ -13,6 +13,7 @@ from purejaxrl_suite.mdps.mdp import (
     tabular,
     uniform_policy,
 )
+from purejaxrl_suite.mdps.mico import ksme, mico, mico_operator, reduced, sampled_mico
 from purejaxrl_suite.mdps.solve import (
     Optimal,
     action_values,
@@ -35,9 +36,14 @@ __all__ = [
     "grid",
     "in_float64",
     "induced",
+    "ksme",
+    "mico",
+    "mico_operator",
     "optimal",
     "random_mdp",
     "random_policy",
+    "reduced",
+    "sampled_mico",
     "state_values",
     "stationary_distribution",
     "successor_measure",
