@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from purejaxrl_suite.cli import render, report, show, study, train
+from purejaxrl_suite.cli import render, report, show, stages, study, train
 from purejaxrl_suite.cli.arguments import PROGRAM
 from purejaxrl_suite.core.argument import one_of
 
@@ -16,6 +16,7 @@ _COMMANDS = (
     train.train,
     train.sweep,
     train.resume,
+    stages.stages,
     train.plan,
     study.study,
     report.report,

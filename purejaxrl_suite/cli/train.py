@@ -1,16 +1,12 @@
 """`train`, `sweep`, `resume` and `plan`: train and store an experiment."""
 
 import dataclasses
-import errno
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from purejaxrl_suite.cli import experiment, folder
-from purejaxrl_suite.cli.arguments import PROGRAM, call, told
+from purejaxrl_suite.cli.arguments import call, told
+from purejaxrl_suite.cli.ends import training
 from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
 
 
@@ -71,60 +67,16 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
 
     use_compilation_cache()
     laid, settings = experiment.lay_out(given), experiment.settings(given)
-    announced: list[Any] = []
-    try:
-        with _quiet_writers(), watched(title_of(laid), True, announced.append) as watch:
-            how: Any = {"overwrite": overwrite, "record": folder.record(given), "watch": watch}
-            result = execute(laid, settings, out, **how)
-    except KeyboardInterrupt as stop:
-        return _stopped(stop, out, training=bool(announced))
-    except (OSError, ValueError) as error:
-        if not announced:
-            raise
-        return _failed(error, out)
-    folder.show(out, result.curves)
+    how: Any = {"overwrite": overwrite, "record": folder.record(given)}
+    with (
+        training(out, told("resume", out)) as ended,
+        watched(title_of(laid), True, ended.announce) as watch,
+    ):
+        ended.result = execute(laid, settings, out, watch=watch, **how)
+    if ended.code:
+        return ended.code
+    folder.show(out, ended.result.curves)
     if len(laid.groups) == 1:
-        print(describe_parameters(result.parameters.to_series().to_dict()))
+        print(describe_parameters(ended.result.parameters.to_series().to_dict()))
     print(f"Written to {out}")
     return 0
-
-
-@contextmanager
-def _quiet_writers() -> Iterator[None]:
-    """Silence the tracebacks that orbax logs of its threads: their errors are raised here."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _stopped(stop: KeyboardInterrupt, out: Path, *, training: bool) -> int:
-    from purejaxrl_suite.sweeps.interrupt import Interrupted, exit_code
-
-    again = f"`{told('resume', out)}` goes on"
-    if isinstance(stop, Interrupted):
-        text = f"{stop}; everything is saved, {again}"
-    elif training:
-        text = f"stopped at once; what the last checkpoints hold is safe, {again} from there"
-    else:
-        text = "stopped before training; nothing has changed"
-    print(f"{PROGRAM}: {text}", file=sys.stderr)
-    return exit_code(stop)
-
-
-def _failed(error: Exception, out: Path) -> int:
-    """Print what failed, and what is saved; returns the exit code."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-    where = "" if str(out) in reason else f"{out}: "
-    print(f"{PROGRAM}: {where}{reason}", file=sys.stderr)
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "space left" in reason
-    then = "Once the disk has free space" if full else "Once the cause is gone"
-    if (out / "sweep.json").exists():
-        again = f"`{told('resume', out)}` goes on from the last complete checkpoints."
-        print(f"Nothing of what they hold is lost. {then}, {again}", file=sys.stderr)
-    else:
-        print("Nothing was trained yet.", file=sys.stderr)
-    return 1

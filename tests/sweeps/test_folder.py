@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from purejaxrl_suite.cli.train import _stopped
+from purejaxrl_suite.cli.arguments import told
+from purejaxrl_suite.cli.ends import training
 from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, choose, enter, settle
 from purejaxrl_suite.sweeps.interrupt import Interrupted, Stopped, interruptible
@@ -90,11 +91,16 @@ def test_the_first_signal_is_remembered_the_second_obeyed(number, code, tmp_path
             signal.raise_signal(number)
     assert signal.getsignal(number) is before
     out = tmp_path / "my run"
-    assert _stopped(Interrupted("stopped at 1 of 2", number), out, training=True) == code
-    said = capsys.readouterr().err
-    assert "stopped at 1 of 2; everything is saved" in said and f"resume '{out}'` goes" in said
-    assert _stopped(second.value, out, training=True) == code
-    assert "stopped at once; what the last" in capsys.readouterr().err
+    for stop, text in {
+        Interrupted("stopped at 1 of 2", number): "stopped at 1 of 2; everything is saved",
+        second.value: "stopped at once; what checkpoints hold",
+    }.items():
+        with training(out, told("resume", out)) as ended:
+            ended.announce("a plan")
+            raise stop
+        assert ended.code == code
+        said = capsys.readouterr().err
+        assert text in said and f"resume '{out}'` goes" in said
 
 
 def test_a_reader_takes_nothing_back_while_a_process_replaces_it(sweep):
