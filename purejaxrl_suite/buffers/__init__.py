@@ -1,5 +1,6 @@
 """Replay buffers on the device: pure functions of rings of arrays."""
 
+from purejaxrl_suite.buffers.mixed import Mixed, mixed
 from purejaxrl_suite.buffers.prioritised import (
     MakesPrioritised,
     Prioritised,
@@ -17,12 +18,14 @@ __all__ = [
     "Layout",
     "MakesPrioritised",
     "MakesReplay",
+    "Mixed",
     "Prioritised",
     "PrioritisedState",
     "Ring",
     "Sequence",
     "Uniform",
     "frozen",
+    "mixed",
     "prioritised",
     "uniform",
     "unprioritised",

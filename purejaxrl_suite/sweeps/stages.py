@@ -12,7 +12,8 @@
 Each stage is a sweep in a folder of its name; all share one folder and one call, which also resumes
 them. Its members begin with the final states of the members with the same coordinates in the
 previous stage: every axis of that stage must be an axis here, too, and along a new axis a member
-has several successors.
+has several successors. `Stage.origin` lets seeds go on from other seeds. The first stage may be
+trained already: then it is a `Result`, which `pjs.load` reads from its folder.
 """
 
 import math
@@ -39,7 +40,7 @@ from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.folder import check_empty, choose
 from purejaxrl_suite.sweeps.identity import PROGRAM, digest_of, flat
 from purejaxrl_suite.sweeps.layout import Group, Layout, lay_out
-from purejaxrl_suite.sweeps.result import Result
+from purejaxrl_suite.sweeps.result import TRAINED, Result
 from purejaxrl_suite.sweeps.settings import Progress, Settings, Watch
 from purejaxrl_suite.sweeps.store import claimed
 
@@ -55,15 +56,18 @@ class Stage(NamedTuple):
     """One stage: what is trained, and how its members begin.
 
     name: of its folder, and its label in the curves.
-    experiment: what is trained.
+    experiment: what is trained; in the first stage also the Result of a finished run.
     begin: (key, before, fresh) -> Run, the initial state. before: the member's final state in the
         previous stage. fresh: its own initial state, whose structure, shapes and dtypes the result
         must have. key: for random numbers. None in the first stage, and only there.
+    origin: seed -> the seed of the previous stage that it goes on from, such as
+        `lambda seed: seed % 8`; None for the same one.
     """
 
     name: str
-    experiment: Experiment
+    experiment: Experiment | Result
     begin: Begin | None = None
+    origin: Callable[[int], int] | None = None
 
 
 class Stages(NamedTuple):
@@ -128,30 +132,36 @@ def stages(
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     folder = choose(out, resume)
     chain = _lay_out(parts)
+    known = {part.name: part.experiment for part in parts if isinstance(part.experiment, Result)}
     if resume is not None and not (Path(resume) / RECORD).exists():
         raise ValueError(f"resume: expected a folder of stages, got {resume}: no {RECORD} in it")
     with claimed(folder) if folder is not None else nullcontext():
         if folder is not None:
-            _check_folder(files.resolve(folder), list(chain))
+            _check_folder(files.resolve(folder), [name for name in chain if name not in known])
         watching = partial(watched, progress=progress, announce=announce, on_segment=on_segment)
-        return _train(chain, settings, folder, watching)
+        return _train(chain, known, settings, folder=folder, watching=watching)
 
 
 def _train(
     chain: Mapping[str, Layout],
+    known: Mapping[str, Result],
     settings: Settings,
+    *,
     folder: Path | None,
     watching: Callable[[str], AbstractContextManager[Watch]],
 ) -> Stages:
-    results: dict[str, Result] = {}
+    results = dict(known)
     for name, laid in chain.items():
+        if name in known:
+            continue
         place = None if folder is None else folder / name
         with watching(f"{name}: {title_of(laid)}") as watch:
             watch.announce(f"stage {name} ({len(results) + 1} of {len(chain)})")
             if results:
                 laid = _with_states(laid, list(results.values())[-1])
             if folder is not None:
-                watch = _recording(files.resolve(folder), [*results, name], watch)
+                done = [one for one in results if one not in known]
+                watch = _recording(files.resolve(folder), [*done, name], watch)
             results[name] = execute(laid, settings, place, watch=watch)
     return Stages(joined(results), results)
 
@@ -169,7 +179,9 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
             raise wrong(f"{what}: name", form, name)
         if name.lower() in map(str.lower, chain):  # the same folder on some systems
             raise ValueError(f"{what}: name: expected another one than before, got {name!r} again")
-        laid = lay_out(instance(f"{what}: experiment", part.experiment, Experiment))
+        laid = _layout(f"{what}: experiment", part.experiment, first=number == 0)
+        if number == 0 and part.origin is not None:
+            raise wrong(f"{what}: origin", "None in the first stage", part.origin)
         if (part.begin is None) != (number == 0):
             expected = f"None in the first stage, else a function {FORM}"
             raise wrong(f"{what}: begin", expected, part.begin)
@@ -178,28 +190,69 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
                 check_quickly(env)  # now, not after the previous stages are trained
             function(f"{what}: begin", part.begin, 3, FORM)
             name_before, before = list(chain.items())[-1]
-            laid = _after(what, part.begin, laid, name=name_before, before=before)
+            if part.origin is not None:
+                function(f"{what}: origin", part.origin, 1, "seed -> seed of the previous stage")
+            laid = _after(what, part, laid, name=name_before, before=before)
         chain[name] = laid
     return chain
 
 
-def _after(what: str, begin: Begin, laid: Layout, *, name: str, before: Layout) -> Layout:
+def _layout(what: str, given: Any, *, first: bool) -> Layout:
+    """Lay out an experiment, or take the layout of a run that is finished."""
+    if not (first and isinstance(given, Result)):
+        return lay_out(instance(what, given, Experiment))
+    if TRAINED in given.curves.attrs:
+        share = f"{given.curves.attrs[TRAINED]:.0%}"
+        raise ValueError(f"{what}: expected a finished run, got one of which {share} is trained")
+    return given.layout
+
+
+def _after(what: str, part: Stage, laid: Layout, *, name: str, before: Layout) -> Layout:
     """Add to a layout's groups their origins in the previous stage."""
     identity = flat(before.identity())
     readable = {key: x for key, x in identity.items() if key.rpartition(".")[2] != PROGRAM}
+    origins = _origins(what, part.origin, laid.seeds, name=name, known=before.seeds)
     told = {"stage": name, "identity": files.checksum(readable)}
+    if part.origin is not None:
+        told["origins"] = str(list(origins.values()))
+    assert part.begin is not None
     groups = []
     for group in laid.groups:
-        of, rows = _rows(what, laid, group, name=name, before=before)
-        program = _traced(what, begin, group, before.groups[of])
+        of, rows = _rows(what, laid, group, name=name, before=before, origins=origins)
+        program = _traced(what, part.begin, group, before.groups[of])
         told_of = {**told, PROGRAM: program}
-        goes_on = Before(told=told_of, begin=begin, group=of, rows=rows)
+        goes_on = Before(told=told_of, begin=part.begin, group=of, rows=rows)
         groups.append(group._replace(before=goes_on))
     return laid._replace(groups=tuple(groups))
 
 
+def _origins(
+    what: str,
+    origin: Callable[[int], int] | None,
+    seeds: tuple[int, ...],
+    *,
+    name: str,
+    known: tuple[int, ...],
+) -> dict[int, int]:
+    """Find the seed of the previous stage that each seed goes on from."""
+    found = {seed: seed if origin is None else int(origin(seed)) for seed in seeds}
+    new = [seed for seed in sorted(found) if found[seed] not in known]
+    if new and origin is None:
+        raise ValueError(f"{what}: seeds: expected some of stage {name!r}, got {new[0]}")
+    if new:
+        got = f"{found[new[0]]} for seed {new[0]}"
+        raise ValueError(f"{what}: origin: expected seeds of stage {name!r}, got {got}")
+    return found
+
+
 def _rows(
-    what: str, laid: Layout, group: Group, *, name: str, before: Layout
+    what: str,
+    laid: Layout,
+    group: Group,
+    *,
+    name: str,
+    before: Layout,
+    origins: Mapping[int, int],
 ) -> tuple[int, np.ndarray]:
     """Find the group of the previous stage that a group continues, and each member's origin."""
     here = {axis: [label(value)] for axis, value in group.labels.items()}
@@ -219,13 +272,10 @@ def _rows(
             _check_points(what, axis, laid, name=name, before=before)
         found[axis] = np.asarray(places)[at[axis] if axis in here else np.zeros(count, int)]
     seeds = {seed: i for i, seed in enumerate(before.seeds)}
-    new = sorted(set(laid.seeds) - set(seeds))
-    if new:
-        raise ValueError(f"{what}: seeds: expected some of stage {name!r}, got {new[0]}")
     of = _index(before.static, found, count)
     if len(np.unique(of)) > 1:
         raise ValueError(f"{what}: expected groups that go on from one of stage {name!r} each")
-    seed = np.asarray([seeds[int(one)] for one in group.members.seeds])
+    seed = np.asarray([seeds[origins[int(one)]] for one in group.members.seeds])
     return int(of[0]), _index(before.traced, found, count) * len(seeds) + seed
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from purejaxrl_suite.buffers import uniform
+from purejaxrl_suite.buffers import mixed, uniform
 from purejaxrl_suite.core.types import Box, Discrete, Transition
 from tests.buffers import histories
 
@@ -270,3 +270,40 @@ def test_extras_and_continuous_actions_are_kept():
 def test_sizes_that_make_no_sense(changed, message):
     with pytest.raises(ValueError, match=message):
         golden(**changed)
+
+
+def test_elements_of_a_batch_are_replaced_by_those_of_another_ring():
+    """The other has rewards of 100 and more; share 0 changes no bit, 1 replaces everything."""
+    sizes = {"num_envs": 2, "rollout_length": 6, "max_n": 2}
+    own, other = (
+        uniform(histories.OBSERVATION, histories.ACTION, capacity=c, **sizes) for c in (24, 48)
+    )
+    replay, ends = mixed(own, other), np.zeros((2, 6, 2), bool)
+    steps = histories.rollout(0, *ends)
+    state = replay.add(replay.init(), steps)
+    assert not replay.ready(state, 1, 2)
+    theirs = steps._replace(reward=steps.reward + 100.0)
+    state = state._replace(other=other.add(state.other, theirs))
+    assert replay.ready(state, 12, 2) and not replay.ready(state, 13, 2)
+    again = replay.add(state, theirs)
+    jax.tree.map(np.testing.assert_array_equal, again.other, state.other)
+
+    @jax.jit
+    def batch(share):
+        now, key = state._replace(share=share), jax.random.key(0)
+        drawn = replay.draw(key, now, 256, 2)
+        plain = own.draw(key, state.own, 256, 2)
+        found = replay.read(now, drawn.slot, 2, 0.5), replay.sequences(now, drawn.slot, 2)
+        return drawn, *found, plain, own.read(state.own, plain.slot, 2, 0.5)
+
+    for share in (0.0, 0.25, 1.0):
+        drawn, found, walked, plain, read = batch(share)
+        replaced = np.asarray(found.reward > 100)
+        np.testing.assert_array_equal(walked.reward[0] >= 100, replaced)
+        np.testing.assert_array_equal(found.obs, walked.obs[0])
+        np.testing.assert_array_equal(found.slot >= own.layout.slots, replaced)
+        assert stats.binomtest(int(replaced.sum()), 256, share).pvalue > 1e-3
+        for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(read), strict=True):
+            np.testing.assert_array_equal(x[~replaced], y[~replaced])
+        if not share:
+            jax.tree.map(np.testing.assert_array_equal, drawn, plain)

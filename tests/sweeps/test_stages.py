@@ -74,6 +74,33 @@ def test_members_begin_with_those_of_the_same_coordinates(found):
     assert not np.array_equal(*kernels), "members differ, so the test can fail"
 
 
+def test_seeds_go_on_from_others_of_a_run_that_is_trained_already(found, tmp_path):
+    before, points = found["teacher"], grid(PPOHypers(learning_rate=0.0), gamma=[0.9, 0.5])
+    pupil = pjs.Stage("pupil", still(hypers=points, seeds=[7, 0], updates=2), keep_learner)
+    parts = pjs.Stage("teacher", before), pupil._replace(origin=lambda seed: seed % 3)
+    folder = tmp_path / "run"
+    made = pjs.stages(*parts, out=folder, **QUIET)
+    for gamma, (seed, origin) in ((0.5, (7, 1)), (0.9, (0, 0))):
+        ours = made["pupil"].policy({"gamma": gamma}, seed).state.learner.params
+        theirs = before.policy({"gamma": gamma}, origin).state.learner.params
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert sorted(made.curves["seed"].values.tolist()) == [0, 1, 2, 7]
+    assert [one.name for one in folder.iterdir() if one.is_dir()] == ["pupil"]
+    assert pjs.stages(*parts, out=folder, **QUIET).curves.equals(made.curves)
+    half = before._replace(curves=before.curves.assign_attrs(trained=0.5))
+    cases = [
+        ((parts[0], parts[1]._replace(origin=lambda seed: 0)), "origins is"),
+        ((parts[0], pupil), r"seeds: expected some of stage 'teacher', got 7"),
+        ((parts[0], pupil._replace(origin=lambda seed: 9)), r"origin: .* got 9 for seed 0"),
+        ((parts[0], pupil._replace(origin=3)), r"\[1\]: origin: expected a function seed ->"),
+        ((parts[0]._replace(origin=abs), pupil), "origin: expected None in the first stage"),
+        ((pjs.Stage("teacher", half), pupil), "expected a finished run, got one of which 50%"),
+    ]
+    for chain, message in cases:
+        with pytest.raises(ValueError, match=message):
+            pjs.stages(*chain, out=folder, **QUIET)
+
+
 def test_curves_have_a_stage_and_steps_that_count_through(found):
     curves = found.curves
     assert curves["stage"].values.tolist() == ["teacher"] * 4 + ["pupil"] * 2
