@@ -4,6 +4,19 @@ A policy is an array f[S, A] of action probabilities. Solvers take an MDP and a 
 unbatched: `jax.vmap` them over MDPs or policies, run them in float64 with `in_float64`.
 """
 
+from purejaxrl_suite.mdps.credit import emphasis, expected_trace
+from purejaxrl_suite.mdps.diagnostic import (
+    Diagnostic,
+    baird,
+    bipartite,
+    collision,
+    delayed_chain,
+    maze_48,
+    multi_chain,
+    random_walk,
+    two_state,
+    umbrella_chain,
+)
 from purejaxrl_suite.mdps.environment import environment
 from purejaxrl_suite.mdps.families import chain, grid, random_mdp, random_policy
 from purejaxrl_suite.mdps.mdp import (
@@ -27,26 +40,38 @@ from purejaxrl_suite.mdps.solve import (
 
 __all__ = [
     "MDP",
+    "Diagnostic",
     "Optimal",
     "action_values",
+    "baird",
+    "bipartite",
     "chain",
+    "collision",
     "constant_policy",
+    "delayed_chain",
+    "emphasis",
     "environment",
+    "expected_trace",
     "greedy_policy",
     "grid",
     "in_float64",
     "induced",
     "ksme",
+    "maze_48",
     "mico",
     "mico_operator",
+    "multi_chain",
     "optimal",
     "random_mdp",
     "random_policy",
+    "random_walk",
     "reduced",
     "sampled_mico",
     "state_values",
     "stationary_distribution",
     "successor_measure",
     "tabular",
+    "two_state",
+    "umbrella_chain",
     "uniform_policy",
 ]
