@@ -33,6 +33,7 @@ HOMES = {
     "xarray": {"sweeps", "populations"},
     "zarr": {"sweeps"},
     "matplotlib": {"report"},
+    "minari": {"datasets"},
     "mlflow": {"report"},
     "PIL": {"report"},
     "plotly": {"report"},

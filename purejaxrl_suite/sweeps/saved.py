@@ -1,6 +1,6 @@
-"""Save a tree of arrays in a folder, with a record: the format of policies.
+"""Save a tree of arrays in a folder, with a record: the format of policies and data sets.
 
-policy.json    the record, shapes and dtypes of all arrays, checksums
+policy.json    the record, shapes and dtypes of all arrays, checksums; of data sets: dataset.json
 arrays.npz     the arrays by name, to be read with numpy alone if need be
 """
 
@@ -21,8 +21,14 @@ from purejaxrl_suite.sweeps.identity import PROGRAM, changes, flat
 RECORD, ARRAYS = "policy.json", "arrays.npz"
 
 
-def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
-    """Write JAX arrays to a folder, new or empty, which appears when it is complete.
+def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree, name: str = RECORD) -> None:
+    """Write arrays to a folder, new or empty, which appears when it is complete.
+
+    Args:
+        path: the folder.
+        record: what is written beside the arrays.
+        arrays: of JAX or numpy.
+        name: of the file of the record.
 
     Raises:
         ValueError: the folder is not empty, or cannot be written.
@@ -36,7 +42,7 @@ def write(path: str | Path, record: Mapping[str, Any], arrays: PyTree) -> None:
         new.mkdir()
         np.savez_compressed(new / ARRAYS, **named)
         content = {"arrays": _describe(named), "files": files.manifest(new)}
-        files.write_json(new / RECORD, {**record, **content})
+        files.write_json(new / name, {**record, **content})
 
 
 def read(
@@ -60,10 +66,7 @@ def read(
     Raises:
         ValueError: a part differs, or a file is missing or damaged; the message names it.
     """
-    path = files.resolve(place("path", path, "a saved policy"))
-    if not (path / RECORD).exists():
-        raise ValueError(f"expected a saved policy, got {path}: {_instead(path)}")
-    saved = files.read_json(path / RECORD)
+    path, saved = _record(path, RECORD, "a saved policy")
     for name, ours in flat(expected).items():
         theirs = flat(saved).get(name, "missing")
         if theirs != ours:
@@ -75,20 +78,52 @@ def read(
             f"{path} was saved by another program: all names agree, but functions of agent, "
             "network or environment differ"
         )
-    files.verify(path, saved["files"])
-    with np.load(path / ARRAYS) as stored:
-        # numpy has no bfloat16: it reads bytes, whose dtype is in the record
-        leaves = [_typed(stored[name], saved["arrays"][name]) for name in tree.named(shapes)]
+    named = _arrays(path, saved)
+    leaves = [named[name] for name in tree.named(shapes)]
     found = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return jax.tree.map(jax.numpy.asarray, tree.from_host(like, found))
 
 
-def _instead(path: Path) -> str:
+def read_arrays(
+    path: str | Path, name: str, what: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read the record and the arrays that `write` wrote, whatever they are.
+
+    Args:
+        path: the folder.
+        name: of the file of the record.
+        what: is expected, for messages.
+
+    Returns:
+        The record, and the arrays by name.
+
+    Raises:
+        ValueError: a file is missing or damaged; the message names it.
+    """
+    path, saved = _record(path, name, what)
+    return saved, _arrays(path, saved)
+
+
+def _record(path: str | Path, name: str, what: str) -> tuple[Path, dict[str, Any]]:
+    path = files.resolve(place("path", path, what))
+    if not (path / name).exists():
+        raise ValueError(f"expected {what}, got {path}: {_instead(path, name)}")
+    return path, files.read_json(path / name)
+
+
+def _arrays(path: Path, saved: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    files.verify(path, saved["files"])
+    with np.load(path / ARRAYS) as stored:
+        # numpy has no bfloat16: it reads bytes, whose dtype is in the record
+        return {name: _typed(stored[name], form) for name, form in saved["arrays"].items()}
+
+
+def _instead(path: Path, name: str) -> str:
     if not path.exists():
         return "there is no such folder"
     if (path / "sweep.json").exists():
         return "it is the folder of a run, pjs.load reads those"
-    return f"{path / RECORD} is missing"
+    return f"{path / name} is missing"
 
 
 def _describe(named: Mapping[str, Any]) -> dict[str, str]:

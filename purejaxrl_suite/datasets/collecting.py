@@ -1,0 +1,234 @@
+"""Collect data sets on the device: members act in environments of their own, in one program."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.argument import boolean, integer, wrong
+from purejaxrl_suite.core.types import (
+    ENDED,
+    Agent,
+    Array,
+    Box,
+    Environment,
+    Key,
+    Memory,
+    PyTree,
+    Transition,
+)
+from purejaxrl_suite.datasets.experience import Experience, Record, cut, ends, episodes, scored
+from purejaxrl_suite.datasets.members import Batch, Who, batches
+from purejaxrl_suite.engine.parallel import check_fit
+from purejaxrl_suite.engine.rollout import rollout, start
+from purejaxrl_suite.ops import exploration
+from purejaxrl_suite.sweeps.policy import Policy
+
+LENGTH, POOL = 128, 16
+"""Steps of each environment for which start states are drawn at once, and how many: the k-th end
+of an episode takes the k-th, so none is reused where episodes have eight steps on average."""
+
+
+def collect(
+    policy: Who,
+    steps: int | float,
+    *,
+    num_envs: int = 8,
+    explore: bool = True,
+    seed: int = 0,
+    name: str = "",
+) -> Experience:
+    """Collect steps of one or several trained members, in equal parts.
+
+    Each member acts in `num_envs` environments, side by side, in one compiled program for all
+    members that share one. Each environment plays one episode after the other and is cut at the
+    end, where the last step is truncated: with `steps` for ten episodes or more in each environment
+    the share of early steps is about that of whole episodes.
+
+    Args:
+        policy: a Policy, a list of them, or a Result, whose members all act.
+        steps: E, of all members together.
+        num_envs: environments of each member.
+        explore: True samples as in training, with the hypers of its end; False acts greedily.
+        seed: of start states, environments and exploration.
+        name: of the set, such as "medium".
+
+    Returns:
+        The data set: member after member, environment after environment, in the order of time.
+        `extras` are empty: what an agent notes when it acts is for its own learning.
+
+    Raises:
+        ValueError: an argument does not fit, members are of different environments, or the
+            parameters of the environment change with time.
+
+    Example:
+        >>> env = pjs.make("CartPole-v1")
+        >>> result = pjs.run(pjs.dqn, env, seeds=4, steps=1e5)
+        >>> medium = pjs.datasets.collect(result, 1e5, name="medium")
+        >>> offline = pjs.run(pjs.dqn, env, seeds=4, steps=1e5, source=medium.source)
+    """
+    count, num_envs = _whole("steps", steps), integer("num_envs", num_envs, 1)
+    seed, explore = integer("seed", seed, 0, 2**32 - 1), boolean("explore", explore)
+    found = list(batches(policy))
+    for one in found:
+        _check(one.env, found[0].env)
+    streams = num_envs * sum(one.size for one in found)
+    length = -(-count // streams)
+    keys = jax.random.split(jax.random.key(seed), len(found))
+    size = {"length": length, "num_envs": num_envs}
+    parts = [_acted(key, one, explore, **size) for key, one in zip(keys, found, strict=True)]
+    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+    made = ends(whole)
+    last = np.arange(count) % length == length - 1
+    last[-1] = True
+    cut_steps = cut(whole, last)
+    record = Record(
+        name=name,
+        environment=found[0].env.name,
+        policy=", ".join(dict.fromkeys(one.agent.name for one in found)),
+        seeds=(seed,),
+    )
+    return scored(cut_steps, made[episodes(cut_steps).last], record)
+
+
+def random(
+    env: Environment,
+    steps: int | float,
+    *,
+    num_envs: int = 8,
+    seed: int = 0,
+    name: str = "random",
+) -> Experience:
+    """Collect steps of uniformly random actions, of those that the task has.
+
+    Args:
+        env: the environment, with its default parameters.
+        steps: as in `collect`.
+        num_envs: as in `collect`.
+        seed: as in `collect`.
+        name: as in `collect`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: an argument does not fit, or actions have no finite bounds.
+
+    Example:
+        >>> found = pjs.datasets.random(pjs.make("CartPole-v1"), 1000)
+        >>> found.steps.obs.shape
+        (1000, 4)
+    """
+    who = Policy(_uniform(env), env, state=(jnp.zeros(()),), hypers=(), env_params=env.params)
+    return collect(who, steps, num_envs=num_envs, seed=seed, name=name)
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a number of steps, which may be written as 1e5."""
+    whole = isinstance(value, float) and value.is_integer()
+    return integer(name, int(value) if whole else value, 1)
+
+
+def _check(env: Environment, first: Environment) -> None:
+    """Raise ValueError for an environment that changes with time, or is not that of the others."""
+    if env.phase is not None:
+        raise ValueError(
+            f"policy: expected an environment whose parameters stay, {env.name} is a stream of "
+            "tasks: choose one with policy._replace(env=..., env_params=...)"
+        )
+    ours, theirs = ((x.name, x.observation, x.action, x.recipe) for x in (env, first))
+    if ours != theirs:
+        raise wrong("policy", f"members in {first.name}, as the first is", env.name)
+
+
+def _acted(key: Key, batch: Batch, explore: bool, *, length: int, num_envs: int) -> Transition:
+    """Act for `length` steps in each environment: steps [B * N * length, ...] on the host."""
+    agent, env = _acting(batch.agent, explore, min(length, LENGTH), num_envs), batch.env
+    check_fit(agent, env)
+
+    def one(key: Key, hypers: Any, params: PyTree, state: Any) -> Transition:
+        start_key, act_key = jax.random.split(key)
+        hypers = agent.anneal(hypers, ENDED)
+        run = start(agent, env, key=start_key, params=params, state=())
+
+        def play(run: Any, key: Key):
+            run = run._replace(agent=state)
+            given = {"hypers": hypers, "params": params, "run": run}
+            run, steps, _ = rollout(agent, env, key=key, **given, reset_pool=POOL)
+            return run._replace(agent=()), steps._replace(extras={})
+
+        keys = jax.random.split(act_key, -(-length // agent.rollout_length))
+        steps = jax.lax.scan(play, tree.strong(run), keys)[1]
+        return jax.tree.map(lambda x: _by_environment(x, length), _typed(env, steps))
+
+    keys = jax.random.split(key, batch.size)
+    act = jax.jit(jax.vmap(one, (0, 0, batch.axes, 0)))
+    steps = act(keys, batch.hypers, batch.params, batch.states)
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), steps)
+
+
+def _acting(agent: Agent, explore: bool, length: int, num_envs: int) -> Agent:
+    """Let an agent act with exploration or without, whatever it is told, in other sizes."""
+
+    def act(noise: Any, hypers: Any, state: Any, memory: Memory, obs: Array, _: bool):
+        return agent.act(noise, hypers, state, memory, obs, explore)
+
+    return agent._replace(act=act, num_envs=num_envs, rollout_length=length)
+
+
+def _typed(env: Environment, steps: Transition) -> Transition:
+    """Convert steps to the dtypes of the spaces."""
+    seen, action = spaces.abstract(env.observation).dtype, spaces.abstract(env.action).dtype
+    return steps._replace(
+        obs=steps.obs.astype(seen),
+        next_obs=steps.next_obs.astype(seen),
+        action=steps.action.astype(action),
+        reward=steps.reward.astype(jnp.float32),
+    )
+
+
+def _by_environment(x: Array, length: int) -> Array:
+    """Order what rollouts [S, T, N, ...] have by environment, then time: [N * length, ...]."""
+    n, rest = x.shape[2], x.shape[3:]
+    by_time = jnp.reshape(x, (-1, n, *rest))[:length]
+    return jnp.reshape(jnp.moveaxis(by_time, 1, 0), (n * length, *rest))
+
+
+def _uniform(env: Environment) -> Agent:
+    """Make an agent that only acts, with uniformly random actions."""
+    box = env.action
+    if isinstance(box, Box) and not np.isfinite([*np.ravel(box.low), *np.ravel(box.high)]).all():
+        raise ValueError(f"env: expected finite bounds of actions, {env.name} has {box}")
+
+    def noise(key: Key, batch: int) -> Array:
+        if not isinstance(box, Box):
+            return exploration.uniform(key, batch)
+        low, high = (jnp.broadcast_to(jnp.asarray(x, box.dtype), box.shape) for x in box[2:4])
+        unit = jax.random.uniform(key, (batch, *box.shape), low.dtype)
+        return jnp.clip(low + unit * (high - low), low, high)
+
+    def act(noise: Array, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool):
+        if isinstance(box, Box):
+            return memory, noise, {}
+        valid = spaces.valid_actions(env.observation, box, obs)
+        values = jnp.zeros((obs.shape[0], box.n))
+        return memory, exploration.epsilon_greedy(noise, values, 1.0, valid), {}
+
+    def nothing(*arguments: Any) -> Any:
+        raise NotImplementedError("it only acts")
+
+    return Agent(
+        name="uniform",
+        observation=env.observation,
+        action=env.action,
+        hypers=(),
+        num_envs=1,
+        rollout_length=1,
+        init=nothing,
+        act=act,
+        update=nothing,
+        probe=nothing,
+        noise=noise,
+    )
