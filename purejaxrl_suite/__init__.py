@@ -37,16 +37,26 @@ if TYPE_CHECKING:
         sweeps,
     )
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+    from purejaxrl_suite.agents.behaviour import BehaviourConfig, BehaviourHypers, behaviour
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+    from purejaxrl_suite.agents.cql import CQLConfig, CQLHypers, cql
+    from purejaxrl_suite.agents.discrete_cql import (
+        DiscreteCQLConfig,
+        DiscreteCQLHypers,
+        discrete_cql,
+    )
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+    from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+    from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
     from purejaxrl_suite.cli.load import load
     from purejaxrl_suite.core.types import (
         Agent,
@@ -92,6 +102,12 @@ _HOMES = {
     "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
     "agents.sac": ("SACConfig", "SACHypers", "sac"),
     "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
+    "agents.behaviour": ("BehaviourConfig", "BehaviourHypers", "behaviour"),
+    "agents.cql": ("CQLConfig", "CQLHypers", "cql"),
+    "agents.discrete_cql": ("DiscreteCQLConfig", "DiscreteCQLHypers", "discrete_cql"),
+    "agents.iql": ("IQLConfig", "IQLHypers", "iql"),
+    "agents.qsarsa": ("QSarsaConfig", "QSarsaHypers", "qsarsa"),
+    "agents.td3_bc": ("TD3BCConfig", "TD3BCHypers", "td3_bc"),
     "cli.load": ("load",),
     "core.types": (
         "Agent",

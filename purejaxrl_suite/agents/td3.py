@@ -116,6 +116,7 @@ def td3(
     draw = drawing(replay, units)
     rates = partial(continuous_learning.optimizers, network)
     add_extra = partial(continuous_learning.add_extra, extra_loss, network=network)
+    smoothed = partial(continuous_learning.smoothed, network, units)
 
     def init(key: Key, hypers: TD3Hypers) -> ReplayState:
         learner = continuous_learning.initial_learner(key, network, rates(hypers))
@@ -132,12 +133,6 @@ def td3(
             noisy = jnp.clip(action + hypers.exploration_noise * normal, -1.0, 1.0)
             action = jnp.where(ready(hypers, state), noisy, uniform)
         return memory, units.outside(action), {}
-
-    def smoothed(hypers: TD3Hypers, target: PyTree, obs: Array, noise: Array) -> Array:
-        """Compute the target's actions with clipped noise."""
-        action, bound = jnp.tanh(network.apply(target, obs)[0].policy), hypers.target_noise_clip
-        noise = jnp.clip(hypers.target_noise * noise, -bound, bound)
-        return units.hold(jnp.clip(action + noise, -1.0, 1.0))
 
     def critic_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         """Make (params, taps) -> (f32[], (metrics, features)); the target is outside the loss."""

@@ -17,7 +17,7 @@ from purejaxrl_suite.nets.continuous import (
     ActorCritics,
     actor_critics,
     clip_bound,
-    is_critic,
+    part_of,
     tanh_bound,
 )
 from purejaxrl_suite.nets.encoders import (
@@ -81,13 +81,13 @@ __all__ = [
     "flatten",
     "impala",
     "implicit_quantile_network",
-    "is_critic",
     "is_noisy",
     "matching",
     "minatar_cnn",
     "mixture",
     "nature_cnn",
     "parameter_count",
+    "part_of",
     "penultimate",
     "per_conv",
     "per_feat",

@@ -7,6 +7,7 @@ their space: -1 is its lower bound, 1 its upper.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ from purejaxrl_suite.nets.layers import Activation, Initializer, Part, Style, de
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
 from purejaxrl_suite.nets.residual import residual_trunk
 
-ACTOR, CRITIC = "actor", "critic"
+ACTOR, CRITIC, VALUE = "actor", "critic", "value"
 
 
 Bound = Callable[[Array], Array]
@@ -60,11 +61,13 @@ def _check_bound(low: float, high: float) -> None:
 class ActorCritics(NamedTuple):
     """Output of `actor_critics`.
 
-    policy: Gaussian or f32[B, A], before tanh. values: f32[B, M] of M critics.
+    policy: Gaussian or f32[B, A], before tanh. values: f32[B, M] of M critics. value: f32[B], of
+    the observation alone, if the network has such a stream.
     """
 
     policy: Gaussian | Array
     values: Array
+    value: Array | None = None
 
 
 def actor_critics(
@@ -77,6 +80,7 @@ def actor_critics(
     critic_blocks: int = 0,
     critics: int = 2,
     deterministic: bool = False,
+    value: bool = False,
     log_std: Bound | None = None,
     activation: Activation = jax.nn.relu,
     layer_norm: bool = False,
@@ -99,6 +103,7 @@ def actor_critics(
         critics: number of critics (M).
         deterministic: the policy is one action, f32[B, A] before tanh, as in TD3. Else it is a
             `Gaussian` whose standard deviation depends on the observation.
+        value: one more stream `value`, like a critic, that reads no action, as in IQL.
         log_std: bound of the logarithm of that deviation; None is `tanh_bound(-5.0, 2.0)`, as in
             CleanRL; the paper has `clip_bound(-20.0, 2.0)`.
         activation: of all hidden layers.
@@ -145,10 +150,8 @@ def actor_critics(
     reads = math.prod(observation.shape)
     outputs = size if deterministic else 2 * size
     actor = stream(ACTOR, reads, hidden=hidden, blocks=blocks, units=outputs)
-    judges = tuple(
-        stream(f"{CRITIC}_{i}", reads + size, hidden=critic_hidden, blocks=critic_blocks, units=1)
-        for i in range(critics)
-    )
+    judge = partial(stream, hidden=critic_hidden, blocks=critic_blocks, units=1)
+    judges = tuple(judge(f"{CRITIC}_{i}", reads + size) for i in range(critics))
 
     def policy(output: Array) -> Gaussian | Array:
         if deterministic:
@@ -156,12 +159,19 @@ def actor_critics(
         mean, raw = jnp.split(output, 2, axis=-1)
         return Gaussian(mean, bound(raw))
 
-    return _join(actor, judges, policy, size)
+    return _join(actor, judges, policy, size, judge(VALUE, reads) if value else None)
 
 
-def is_critic(path: tuple[Any, ...]) -> bool:
-    """Tell whether the leaf at this path (of `jax.tree.map_with_path`) belongs to a critic."""
-    return any(str(part.key).startswith(f"{CRITIC}_") for part in path)
+def part_of(path: tuple[Any, ...]) -> str:
+    """Tell of what the leaf at this path (of `jax.tree.map_with_path`) is a part.
+
+    Returns:
+        "actor", "critic" or "value".
+    """
+    names = [str(part.key) for part in path]
+    if any(name.startswith(f"{CRITIC}_") for name in names):
+        return CRITIC
+    return VALUE if VALUE in names else ACTOR
 
 
 def torch_uniform() -> Initializer:
@@ -188,13 +198,15 @@ def _join(
     critics: tuple[Network, ...],
     policy: Callable[[Array], Gaussian | Array],
     size: int,
+    value: Network | None,
 ) -> Network:
     """Join networks whose parameters have no path in common, for A = size."""
+    parts = (actor, *critics) if value is None else (actor, *critics, value)
 
     def init(key: Key) -> PyTree:
         params: dict[str, Any] = {}
-        keys = jax.random.split(key, 1 + len(critics))
-        for key, part in zip(keys, (actor, *critics), strict=True):
+        keys = jax.random.split(key, len(parts))
+        for key, part in zip(keys, parts, strict=True):
             for namespace, streams in part.init(key).items():
                 params[namespace] = params.get(namespace, {}) | streams
         return params
@@ -213,10 +225,12 @@ def _join(
             action = jnp.zeros((obs.shape[0], size), jnp.float32)
         seen = jnp.concatenate([rows, action], axis=-1)
         judged = [critic.apply(params, seen, (), taps) for critic in critics]
-        for _, found in judged:
+        alone = [] if value is None else [value.apply(params, rows, (), taps)]
+        for _, found in judged + alone:
             features |= found.features
-        values = jnp.concatenate([value for value, _ in judged], axis=-1)
-        return ActorCritics(chosen, values), Internals(features, memory, {}, 0.0)
+        values = jnp.concatenate([x for x, _ in judged], axis=-1)
+        output = ActorCritics(chosen, values, alone[0][0][:, 0] if alone else None)
+        return output, Internals(features, memory, {}, 0.0)
 
     def unroll(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
@@ -226,5 +240,5 @@ def _join(
         features = chain.separate(internals.features, steps)
         return chain.separate(output, steps), internals._replace(features=features)
 
-    wiring = sum((critic.wiring for critic in critics), actor.wiring)
+    wiring = sum((part.wiring for part in parts), ())
     return Network(init=init, apply=apply, unroll=unroll, wiring=wiring)

@@ -7,19 +7,30 @@ import numpy as np
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+from purejaxrl_suite.agents.behaviour import BehaviourConfig, behaviour
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+from purejaxrl_suite.agents.cql import CQLConfig, cql
+from purejaxrl_suite.agents.discrete_cql import (
+    DiscreteCQLConfig,
+    DiscreteCQLHypers,
+    discrete_cql,
+)
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.iql import IQLConfig, iql
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
 from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+from purejaxrl_suite.agents.qsarsa import QSarsaConfig, qsarsa
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+from purejaxrl_suite.agents.td3_bc import TD3BCConfig, td3_bc
 from purejaxrl_suite.core import validate
-from purejaxrl_suite.core.types import Box, Discrete
+from purejaxrl_suite.core.types import Box, Discrete, Transition
+from purejaxrl_suite.engine.source import dataset
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.nets.tasks import multi_head
@@ -151,6 +162,46 @@ def small_td3(env, **more):
     return td3(env, config, network, TD3Hypers(**SOON_TOO), **more)
 
 
+OFFLINE = {"gradient_steps": 4, "batch_size": 8}
+WEIGHTS = {"value_learning_rate": 1e-2, "most_weight": 2.0}
+QUICK = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "target_update_rate": 0.5}
+
+
+def small_offline(build, config, hypers=None, **network):
+    """An agent that learns from a data set; `hypers` are fields of its Hypers."""
+
+    def make_agent(env, **more):
+        box = env.action if isinstance(env.action, Box) else Box((env.action.n,))
+        made = nets.actor_critics(env.observation, box, hidden=(8,), **network)
+        given = build(env).hypers._replace(**QUICK | (hypers or {}))
+        return build(env, config(**OFFLINE), made, given, **more)
+
+    return make_agent
+
+
+def small_discrete_cql(env, **more):
+    hypers = DiscreteCQLHypers(learning_rate=1e-2, target_update_period=4.0)
+    return discrete_cql(env, DiscreteCQLConfig(**OFFLINE), small_q(env), hypers, **more)
+
+
+def source_of(agent, env):
+    """What an agent learns from: None where it acts, else 40 steps of random experience."""
+    if agent.offline is None:
+        return None
+    draw, count, box = np.random.default_rng(0), 40, env.observation
+    obs = draw.uniform(-1.0, 1.0, (2, count, *box.shape)).astype(box.dtype)
+    if isinstance(env.action, Discrete):
+        action = draw.integers(env.action.n, size=count, dtype=np.int32)
+    else:
+        shape = count, *env.action.shape
+        action = draw.uniform(env.action.low, env.action.high, shape).astype(np.float32)
+    ends = draw.uniform(size=(2, count)) < 0.1
+    ends[1, -1] = True
+    reward = draw.normal(size=count).astype(np.float32)
+    steps = Transition(obs[0], action, reward, ends[0], ends[1], obs[1], {})
+    return partial(dataset, steps=steps)
+
+
 def shown(env, box, show):
     """The environment with observations of another space, of which show(obs) is one."""
 
@@ -265,6 +316,23 @@ AGENTS = {
         pendulum,
     ),
     "td3": (small_td3, pendulum),
+    "behaviour": (small_offline(behaviour, BehaviourConfig, deterministic=True), pendulum),
+    "behaviour-discrete": (
+        small_offline(behaviour, BehaviourConfig, deterministic=True),
+        probes.delayed_reward,
+    ),
+    "td3-bc": (small_offline(td3_bc, TD3BCConfig, deterministic=True), pendulum),
+    "qsarsa": (
+        small_offline(qsarsa, QSarsaConfig, {"cloning_weight": 0.5}, deterministic=True),
+        pendulum,
+    ),
+    "cql": (small_offline(cql, CQLConfig, {"temperature_learning_rate": 1e-2}), pendulum),
+    "discrete-cql": (small_discrete_cql, probes.delayed_reward),
+    "iql": (small_offline(iql, IQLConfig, WEIGHTS, value=True), pendulum),
+    "iql-discrete": (
+        small_offline(iql, IQLConfig, WEIGHTS, value=True, deterministic=True),
+        probes.delayed_reward,
+    ),
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
 }
@@ -280,7 +348,19 @@ VARIANTS = (
 )
 """Other settings of agents on the list."""
 
-SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *VARIANTS)
+ON_DATA = (
+    "behaviour",
+    "behaviour-discrete",
+    "td3-bc",
+    "qsarsa",
+    "cql",
+    "discrete-cql",
+    "iql",
+    "iql-discrete",
+)
+"""Agents that learn from a data set."""
+
+SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *ON_DATA, *VARIANTS)
 """Agents that are rules on a loop that another one on the list has, too: for `make test-all`."""
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from purejaxrl_suite.core.check import check_agent
 from purejaxrl_suite.core.types import Clock
+from purejaxrl_suite.engine.source import online
 from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.run import run
-from tests.contract.agents import AGENTS, SIBLINGS, ends
+from tests.contract.agents import AGENTS, SIBLINGS, ends, source_of
 
 
 def each(rare):
@@ -72,7 +73,9 @@ def rows_to_train(agent):
 def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(name):
     """One program: member 0 at the defaults, the last ones without learning."""
     agent, env = build(name)
-    init, _, train, *_ = make_train(agent, env, updates_per_call=4)
+    source = source_of(agent, env) or online
+    data = source(agent, env).data(env.params)
+    init, _, train, *_ = make_train(agent, source(agent, env), updates_per_call=4)
     changed, outer, still = rows_to_train(agent)
     rows = [agent.hypers._replace(**row) for row in ({}, *changed, *outer, still)]
     values = {field: [getattr(row, field) for row in rows] for field in agent.hypers._fields}
@@ -83,8 +86,8 @@ def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(nam
 
     @jax.jit
     def program(keys, hypers):
-        state = jax.vmap(init, (0, 0, None))(keys, hypers, env.params)
-        run, _ = jax.vmap(train, (0, 0, None, 0, None))(keys, hypers, env.params, state, clock)
+        state = jax.vmap(init, (0, 0, None))(keys, hypers, data)
+        run, _ = jax.vmap(train, (0, 0, None, 0, None))(keys, hypers, data, state, clock)
         return state.agent.learner.params, run.agent
 
     # On the host: there, taking a row of an array compiles nothing.
@@ -106,10 +109,11 @@ def test_every_hyper_matters_every_end_is_finite_and_members_are_independent(nam
 
 @functools.cache
 def trained(name):
-    """The agent, its environment, and what 8 updates of 3 seeds made of it."""
+    """The agent, what it is run with, how long, and what 8 updates of 3 seeds made of it."""
     agent, env = build(name)
     steps = 8 * agent.num_envs * agent.rollout_length
-    return agent, env, steps, run(agent, env, seeds=3, steps=steps)
+    given = {"env": env, "source": source_of(agent, env)}
+    return agent, given, steps, run(agent, **given, seeds=3, steps=steps)
 
 
 def told(result):
@@ -118,8 +122,8 @@ def told(result):
 
 @each_loop
 def test_segments_and_the_order_of_seeds_change_nothing(name):
-    agent, env, steps, whole = trained(name)
-    parts = run(agent, env, seeds=[2, 0, 1], steps=steps, segments=3)
+    agent, given, steps, whole = trained(name)
+    parts = run(agent, **given, seeds=[2, 0, 1], steps=steps, segments=3)
     order = np.asarray([1, 2, 0])
     equal(whole.state(), jax.tree.map(lambda x: x[order], parts.state()))
     assert told(whole).equals(told(parts).sortby("seed"))
@@ -128,8 +132,9 @@ def test_segments_and_the_order_of_seeds_change_nothing(name):
 @each_seed
 def test_a_seed_alone_is_the_same(name):
     """In a program of another shape: the same random numbers, up to rounding."""
-    agent, env, _, whole = trained(name)
-    alone = told(run(agent, env, seeds=[1], steps=2 * agent.num_envs * agent.rollout_length))
+    agent, given, _, whole = trained(name)
+    steps = 2 * agent.num_envs * agent.rollout_length
+    alone = told(run(agent, **given, seeds=[1], steps=steps))
     for metric, variable in alone.data_vars.items():
         if "step" in variable.dims:
             ours = told(whole)[metric].sel(seed=1).values[:1]

@@ -57,10 +57,11 @@ Loss = Callable[[PyTree, Any], tuple[Array, tuple[Metrics, Any]]]
 
 
 class Optimizers(NamedTuple):
-    """Optimizers of one tree of parameters; each moves only its own part."""
+    """Optimizers of one tree of parameters; each moves only its own part. value: () without one."""
 
     actor: Any
     critic: Any
+    value: Any = ()
 
 
 def check(name: str, env: types.Environment, config: ContinuousConfig) -> Units:
@@ -123,24 +124,24 @@ def assemble(env: types.Environment, config: ContinuousConfig, **known: Any) -> 
 
 def optimizers(network: Network, hypers: Any) -> Optimizers:
     """Make Adam for the actor and for the critics, with `Network.constrain` around each."""
+    actor = optimizer(network, "actor", hypers.actor_learning_rate)
+    return Optimizers(actor, optimizer(network, "critic", hypers.critic_learning_rate))
 
-    def of(critic: bool, rate: Any) -> optax.GradientTransformation:
-        def label(path: Any, leaf: Any) -> bool:
-            return nets.is_critic(path) == critic
 
-        def labels(params: PyTree) -> PyTree:
-            return jax.tree.map_with_path(label, params)
+def optimizer(network: Network, which: str, rate: Any) -> optax.GradientTransformation:
+    """Make Adam for a part of `nets.part_of`, with `Network.constrain` around it."""
 
-        parts: dict[Any, Any] = {True: adam(rate), False: optax.set_to_zero()}
-        return network.constrain(optax.partition(parts, labels))
+    def labels(params: PyTree) -> PyTree:
+        return jax.tree.map_with_path(lambda path, leaf: nets.part_of(path) == which, params)
 
-    return Optimizers(of(False, hypers.actor_learning_rate), of(True, hypers.critic_learning_rate))
+    parts: dict[Any, Any] = {True: adam(rate), False: optax.set_to_zero()}
+    return network.constrain(optax.partition(parts, labels))
 
 
 def initial_learner(key: Key, network: Network, rates: Optimizers) -> Learner:
-    """Draw parameters, and start the optimizers of actor and critics."""
+    """Draw parameters, and start the optimizers of all parts."""
     params = network.init(key)
-    return Learner(params, Optimizers(rates.actor.init(params), rates.critic.init(params)))
+    return Learner(params, Optimizers(*(one.init(params) if one else () for one in rates)))
 
 
 def partial_step(
@@ -149,7 +150,7 @@ def partial_step(
     rates: Optimizers,
     learner: Learner,
 ) -> tuple[Learner, Metrics, Any]:
-    """Make a `replay_learning.gradient_step` with the optimizer `which`, "actor" or "critic"."""
+    """Make a `replay_learning.gradient_step` with the optimizer `which`, such as "actor"."""
     inner = Learner(learner.params, getattr(learner.opt_state, which))
     inner, metrics, extra = replay_learning.gradient_step(loss, getattr(rates, which), inner)
     metrics[f"{which}_gradient_norm"] = metrics.pop("gradient_norm")
@@ -157,23 +158,23 @@ def partial_step(
     return Learner(inner.params, opt_state), metrics, extra
 
 
-def probe(critic_loss: Loss, actor_loss: Loss, params: PyTree) -> types.Probe:
-    """Probe both losses together; features are those of the critics' loss."""
+def probe(critic_loss: Loss, actor_loss: Loss, params: PyTree, *others: Loss) -> types.Probe:
+    """Probe all losses together; features are those of the critics' loss."""
 
-    def both(params: PyTree, taps: Any) -> tuple[Array, Any]:
+    def total(params: PyTree, taps: Any) -> tuple[Array, Any]:
         error, (_, features) = critic_loss(params, taps)
-        return error + actor_loss(params, taps)[0], features
+        return sum((loss(params, taps)[0] for loss in (actor_loss, *others)), error), features
 
-    return probe_loss(both, params)
+    return probe_loss(total, params)
 
 
 def moved_by(step: str, params: PyTree, fixed: PyTree) -> PyTree:
-    """Replace by `fixed` all parameters that a step of the "actor" or the "critic" does not move.
+    """Replace by `fixed` all parameters that a step, of a part of `nets.part_of`, does not move.
 
     So the step's loss has no gradient with respect to them.
     """
     return jax.tree.map_with_path(
-        lambda path, own, other: own if nets.is_critic(path) == (step == "critic") else other,
+        lambda path, own, other: own if nets.part_of(path) == step else other,
         params,
         fixed,
     )
@@ -204,6 +205,18 @@ def add_extra(
     inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **known)
     total, metrics = loss
     return extra_losses.add(extra_loss, total, metrics, inputs)
+
+
+def smoothed(
+    network: Network, units: Units, hypers: Any, target: PyTree, obs: Array, noise: Array
+) -> Array:
+    """Compute TD3's actions of a target network with clipped noise, f32[B, A], scaled.
+
+    noise: f32[B, A], normal; `hypers` have target_noise and target_noise_clip.
+    """
+    action, bound = jnp.tanh(network.apply(target, obs)[0].policy), hypers.target_noise_clip
+    noise = jnp.clip(hypers.target_noise * noise, -bound, bound)
+    return units.hold(jnp.clip(action + noise, -1.0, 1.0))
 
 
 def critic_target(batch: Batch, following: Array) -> Array:

@@ -7,6 +7,7 @@ replay stores raw experience and normalizes it by the current statistics when it
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ CLIP = 10.0
 class NormalizedState(NamedTuple):
     """State of an agent with running normalisation.
 
-    learner: of the inner agent. inner: the rest of its state. moments: running statistics.
+    learner: of the inner agent. inner: the rest of its state. moments: statistics.
     carry: f32[N], discounted returns in progress (rewards), or () (observations).
     """
 
@@ -62,30 +63,79 @@ def _estimating(agent: Agent, inside: Callable[[Any, Array], tuple[Any, Array]])
 
 def normalize_observations(agent: Agent) -> Agent:
     """Normalize the agent's observations: (obs - mean) / std, clipped to [-10, 10]."""
+    return _shown(
+        agent,
+        partial(statistics.init, agent.observation.shape),
+        see=partial(statistics.normalize, clip=CLIP),
+        after=statistics.update,
+    )
 
-    def see(state: NormalizedState, obs: Array) -> Array:
-        return statistics.normalize(state.moments, obs, clip=CLIP)
+
+class Standard(NamedTuple):
+    """Statistics f32[*shape] of the observations of a data set. scale: deviation + 1e-3."""
+
+    mean: Array
+    scale: Array
+
+
+def standardize_observations(agent: Agent) -> Agent:
+    """Standardize an offline agent's observations by its data set: (obs - mean) / (std + 1e-3).
+
+    Fujimoto and Gu 2021, arXiv 2106.06860, section 5.
+    """
+
+    def start() -> Standard:
+        return Standard(jnp.zeros(agent.observation.shape), jnp.ones(agent.observation.shape))
+
+    def see(standard: Standard, obs: Array) -> Array:
+        mean, scale = (jnp.expand_dims(x, range(obs.ndim - x.ndim)) for x in standard)
+        return (obs.astype(jnp.float32) - mean) / scale
+
+    def offline(state: NormalizedState, steps: Transition) -> NormalizedState:
+        # Sums are relative to one of the samples, which is exact where all are equal.
+        first, off = jnp.asarray(steps.obs[0], jnp.float32), steps.obs - steps.obs[:1]
+        standard = Standard(first + jnp.mean(off, axis=0), jnp.std(off, axis=0) + 1e-3)
+        return state._replace(moments=standard)
+
+    agent = _shown(agent, start, see=see, after=lambda standard, obs: standard)
+    return agent._replace(offline=offline)
+
+
+def _shown(
+    agent: Agent,
+    start: Callable[[], Any],
+    see: Callable[[Any, Array], Array],
+    after: Callable[[Any, Array], Any],
+) -> Agent:
+    """Show an agent its observations by statistics that are a part of its state.
+
+    start: () -> statistics of nothing. see: (statistics, obs) -> what the agent is shown. after:
+    (statistics, obs of an update) -> the next statistics.
+    """
+
+    def shown(state: NormalizedState, obs: Array) -> Array:
+        return see(state.moments, obs)
 
     def translate(state: NormalizedState, transition: Transition) -> Transition:
-        obs, next_obs = see(state, transition.obs), see(state, transition.next_obs)
+        obs, next_obs = shown(state, transition.obs), shown(state, transition.next_obs)
         return transition._replace(obs=obs, next_obs=next_obs)
 
     def init(key: Key, hypers: Any) -> NormalizedState:
-        return _close(agent.init(key, hypers), statistics.init(agent.observation.shape), ())
+        return _close(agent.init(key, hypers), start(), ())
 
     def act(noise: Any, hypers: Any, state: NormalizedState, memory: Any, obs: Array, explore):
-        return agent.act(noise, hypers, _open(state), memory, see(state, obs), explore)
+        return agent.act(noise, hypers, _open(state), memory, shown(state, obs), explore)
 
     def update(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
         inner, metrics = agent.update(key, hypers, _open(state), translate(state, transition))
-        return _close(inner, statistics.update(state.moments, transition.obs), ()), metrics
+        return _close(inner, after(state.moments, transition.obs), ()), metrics
 
     def probe(key: Key, hypers: Any, state: NormalizedState, transition: Transition):
         return agent.probe(key, hypers, _open(state), translate(state, transition))
 
-    estimate = _estimating(agent, lambda state, obs: (_open(state), see(state, obs)))
+    estimate = _estimating(agent, lambda state, obs: (_open(state), shown(state, obs)))
     changed = {"init": init, "act": act, "update": update, "probe": probe}
-    return agent._replace(**changed, see=see, estimate=estimate)
+    return agent._replace(**changed, see=shown, estimate=estimate)
 
 
 class NormalizedReplay(NamedTuple):
