@@ -93,8 +93,9 @@ def standardize_observations(agent: Agent) -> Agent:
 
     def offline(state: NormalizedState, steps: Transition) -> NormalizedState:
         # Sums are relative to one of the samples, which is exact where all are equal.
-        first, off = jnp.asarray(steps.obs[0], jnp.float32), steps.obs - steps.obs[:1]
-        standard = Standard(first + jnp.mean(off, axis=0), jnp.std(off, axis=0) + 1e-3)
+        obs = jnp.asarray(steps.obs, jnp.float32)
+        off = obs - obs[:1]
+        standard = Standard(obs[0] + jnp.mean(off, axis=0), jnp.std(off, axis=0) + 1e-3)
         return state._replace(moments=standard)
 
     agent = _shown(agent, start, see=see, after=lambda standard, obs: standard)

@@ -228,8 +228,8 @@ def network(
     """
     discrete = isinstance(env.action, Discrete)
     if given is None:
-        options = {"deterministic": deterministic or discrete, "value": value}
-        given = nets.actor_critics(env.observation, actions.box, **options)
+        logits = deterministic or discrete
+        given = nets.actor_critics(env.observation, actions.box, deterministic=logits, value=value)
     replay_learning.check_network(name, given)
     key, obs = jax.eval_shape(jax.random.key, 0), spaces.abstract(env.observation, 1)
     output = jax.eval_shape(lambda key, obs: given.apply(given.init(key), obs)[0], key, obs)
