@@ -221,6 +221,8 @@ def iql(
         return continuous_learning.probe(losses[2], losses[1], state.learner.params, losses[0])
 
     def anneal(hypers: IQLHypers, clock: Clock) -> IQLHypers:
+        if not config.cosine_actor_rate:
+            return hypers
         left = 0.5 * (1.0 + jnp.cos(jnp.pi * clock.progress))
         return hypers._replace(actor_learning_rate=hypers.actor_learning_rate * left)
 
@@ -237,5 +239,5 @@ def iql(
         probe=probe,
         noise=actions.noise,
         estimate=offline_learning.estimating(network, actions, partial(jnp.min, axis=-1)),
-        **{"anneal": anneal} if config.cosine_actor_rate else {},
+        anneal=anneal,
     )

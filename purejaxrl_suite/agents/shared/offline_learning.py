@@ -63,7 +63,7 @@ def batch_of(hypers: Any, inside: Inside, windows: Transition) -> Batch:
     weight, extras = jnp.ones(n), {}
     if len(windows.reward) > 1:
         following = tree.index(jax.vmap(next_actions, 1, 1)(windows), 0)
-        weight = (following.valid | first.terminated).astype(jnp.float32)
+        weight = jnp.asarray(following.valid | first.terminated, jnp.float32)
         extras = {NEXT: inside(following.action)}
     return Batch(
         obs=first.obs,
