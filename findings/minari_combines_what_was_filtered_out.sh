@@ -3,7 +3,7 @@
 # combine them combines these. It does not: combine_datasets takes every episode of the files that
 # they are from, so what was filtered out is back, and the parts of a split are each the whole. Images
 # that were stored without JPEG on purpose are compressed on the way, and change. Seen with
-# minari 0.5.4.
+# minari 0.5.4; reported as Farama-Foundation/Minari#350.
 #
 # Ends with 0 if this is still so, and with 1 if the behaviour has changed.
 set -euo pipefail

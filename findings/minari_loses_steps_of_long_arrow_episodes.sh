@@ -3,7 +3,7 @@
 # are read back as they were written. They are not: the first comes back with 32,767 steps, its rest
 # under the id of the second, and the second under the id of the third, which is never read.
 # `total_steps` still counts all of them. The same episodes in hdf5 are read as they are. Seen with
-# minari 0.5.4, pyarrow 26.0.1.
+# minari 0.5.4 and pyarrow 26.0.1; reported as Farama-Foundation/Minari#351.
 #
 # Ends with 0 if this is still so, and with 1 if the behaviour has changed.
 set -euo pipefail
