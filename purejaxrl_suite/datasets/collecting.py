@@ -19,7 +19,15 @@ from purejaxrl_suite.core.types import (
     PyTree,
     Transition,
 )
-from purejaxrl_suite.datasets.experience import Experience, Record, cut, ends, episodes, scored
+from purejaxrl_suite.datasets.experience import (
+    Experience,
+    Record,
+    cut,
+    ends,
+    episodes,
+    scored,
+    taken,
+)
 from purejaxrl_suite.datasets.members import Batch, Who, batches
 from purejaxrl_suite.engine.parallel import check_fit
 from purejaxrl_suite.engine.rollout import rollout, start
@@ -45,7 +53,8 @@ def collect(
     Each member acts in `num_envs` environments, side by side, in one compiled program for all
     members that share one. Each environment plays one episode after the other and is cut at the
     end, where the last step is truncated: with `steps` for ten episodes or more in each environment
-    the share of early steps is about that of whole episodes.
+    the share of early steps is about that of whole episodes. Actions beyond the bounds of their
+    space, as PPO samples them, are recorded as environments take them, at the bounds.
 
     Args:
         policy: a Policy, a list of them, or a Result, whose members all act.
@@ -180,11 +189,11 @@ def _acting(agent: Agent, explore: bool, length: int, num_envs: int) -> Agent:
 
 def _typed(env: Environment, steps: Transition) -> Transition:
     """Convert steps to the dtypes of the spaces."""
-    seen, action = spaces.abstract(env.observation).dtype, spaces.abstract(env.action).dtype
+    seen = spaces.abstract(env.observation).dtype
     return steps._replace(
         obs=steps.obs.astype(seen),
         next_obs=steps.next_obs.astype(seen),
-        action=steps.action.astype(action),
+        action=taken(env.action, steps.action),
         reward=steps.reward.astype(jnp.float32),
     )
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite.core import tree
+from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.argument import instances, wrong
-from purejaxrl_suite.core.types import Transition
+from purejaxrl_suite.core.types import Array, Box, Space, Transition
 from purejaxrl_suite.datasets import stored
 from purejaxrl_suite.engine.source import dataset
 from purejaxrl_suite.sweeps.experiment import MakesSource
@@ -136,6 +137,20 @@ def load(path: str | Path) -> Experience:
     """
     steps, record = stored.read(path)
     return Experience(steps, Record(**{**record, "seeds": tuple(record["seeds"])}))
+
+
+def taken(space: Space, action: Array) -> Array:
+    """Return the actions [..., *shape] that an environment takes, in the dtype of their space.
+
+    Beyond the bounds of a Box it takes the bound: a normal distribution samples such actions, and
+    rounding makes some where a policy is squashed.
+    """
+    action = action.astype(spaces.abstract(space).dtype)
+    if isinstance(space, Box) and np.issubdtype(action.dtype, np.floating):
+        low, high = (np.broadcast_to(np.asarray(x, action.dtype), space.shape) for x in space[2:4])
+        shape = (1,) * (action.ndim - low.ndim) + low.shape
+        action = jnp.clip(action, np.reshape(low, shape), np.reshape(high, shape))
+    return action
 
 
 def concatenate(sets: Sequence[Experience], name: str = "") -> Experience:

@@ -12,7 +12,7 @@ from purejaxrl_suite.buffers.ring import take
 from purejaxrl_suite.buffers.windows import transitions
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Transition
-from purejaxrl_suite.datasets.experience import Experience, Record, episodes, scored
+from purejaxrl_suite.datasets.experience import Experience, Record, episodes, scored, taken
 from purejaxrl_suite.datasets.members import Batch, Who, batches
 
 
@@ -117,7 +117,7 @@ def _read(at: Layout, ring: Ring) -> Remembered:
     kept, lost, begins, ends, broken = map(jnp.ravel, (kept, stored & ~kept, begins, ends, broken))
     steps = Transition(
         obs=batch.obs,
-        action=batch.action,
+        action=taken(at.action, batch.action),
         reward=batch.reward,
         terminated=batch.terminated,
         truncated=batch.truncated | broken,

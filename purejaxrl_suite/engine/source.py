@@ -393,7 +393,9 @@ def _check_values(env: Environment, steps: Transition) -> None:
             raise ValueError(f"steps.{name}: expected finite numbers, got others in step {bad[0]}")
     space, action = env.action, np.asarray(steps.action)
     low, high = (0, space.n - 1) if isinstance(space, Discrete) else (space.low, space.high)
-    inside = (np.asarray(low) <= action) & (action <= np.asarray(high))
+    # In the actions' own precision: the float32 number next to a bound may lie beyond it.
+    kind = action.dtype if action.dtype.kind == "f" else None
+    inside = (np.asarray(low, kind) <= action) & (action <= np.asarray(high, kind))
     if not inside.all():
         step = np.flatnonzero(~inside.reshape(len(inside), -1).all(axis=1))[0]
         expected = spaces.describe(space)

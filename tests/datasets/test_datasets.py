@@ -10,7 +10,8 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import datasets
 from purejaxrl_suite.core.types import Agent, Box, Discrete, Environment, TimeStep, Transition
-from purejaxrl_suite.datasets import Experience, Record
+from purejaxrl_suite.datasets import Experience, Record, experience
+from purejaxrl_suite.engine.source import check_steps
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps.policy import Policy
 from tests.buffers import histories
@@ -29,6 +30,14 @@ def counter(cut):
 
     space = Box((1,), "float32", 0.0, 3.0)
     return Environment("counter", space, Discrete(3), 3, (), init, step)
+
+
+def test_actions_are_those_that_the_environment_takes():
+    space = Box((2,), "float32", -0.7, (0.3, 1.0))
+    found = experience.taken(space, jnp.array([[0.5, 0.5], [-2.0, 2.0]]))
+    np.testing.assert_array_equal(found, np.array([[0.3, 0.5], [-0.7, 1.0]], np.float32))
+    env, steps = counter(True)._replace(action=space), some().steps
+    check_steps(env, steps._replace(action=np.tile(found, (2, 1))))  # 0.3 is more in float32
 
 
 class Nothing(NamedTuple):
