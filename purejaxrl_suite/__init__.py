@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
     from purejaxrl_suite.cli.load import load
@@ -101,6 +102,7 @@ _HOMES = {
     "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),
     "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
     "agents.sac": ("SACConfig", "SACHypers", "sac"),
+    "agents.tandem": ("TandemConfig", "TandemHypers", "tandem"),
     "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
     "agents.behaviour": ("BehaviourConfig", "BehaviourHypers", "behaviour"),
     "agents.cql": ("CQLConfig", "CQLHypers", "cql"),

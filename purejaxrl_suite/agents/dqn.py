@@ -116,26 +116,7 @@ def dqn(
     action = check("dqn", env, masks=True)
     network = network or nets.q_network(env.observation, action, layer_norm=False)
     network = masked(network, env.observation, action)
-
-    def q_values(hypers: DQNHypers, params: PyTree, obs: Array, chance: Any) -> Array:
-        return network.apply(params, obs)[0]
-
-    def targets(key: Key, hypers: DQNHypers, online: PyTree, target: PyTree, batch: Batch) -> Array:
-        """Compute the targets f32[B] of the taken actions' values."""
-        following = q_values(hypers, target, batch.next_obs, None)
-        selector = q_values(hypers, online, batch.next_obs, None) if config.double else following
-        return jax.vmap(value.q_target)(
-            batch.reward, batch.discount, batch.terminated, following, selector
-        )
-
-    def errors(key: Key, hypers: DQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any):
-        values, internals = network.apply(params, batch.obs, (), taps)
-        chosen = taken(values, batch.action)
-        off = chosen - target
-        size = losses.huber(off) if config.huber else jnp.square(off)
-        return Errors(size, chosen, values, internals)
-
-    rule = QLearningRule(q_values, targets, errors)
+    rule = dqn_rule(network, double=config.double, huber=config.huber)
     if config.augment:
         rule = rule._replace(augment=augmentation(env.observation))
     return q_learning(
@@ -148,3 +129,27 @@ def dqn(
         extra_loss=extra_loss,
         replay=replay,
     )
+
+
+def dqn_rule(network: types.Network, *, double: bool, huber: bool) -> QLearningRule:
+    """Make the rule of a network of action values; arguments as in `DQNConfig`."""
+
+    def q_values(hypers: Any, params: PyTree, obs: Array, chance: Any) -> Array:
+        return network.apply(params, obs)[0]
+
+    def targets(key: Key, hypers: Any, online: PyTree, target: PyTree, batch: Batch) -> Array:
+        """Compute the targets f32[B] of the taken actions' values."""
+        following = q_values(hypers, target, batch.next_obs, None)
+        selector = q_values(hypers, online, batch.next_obs, None) if double else following
+        return jax.vmap(value.q_target)(
+            batch.reward, batch.discount, batch.terminated, following, selector
+        )
+
+    def errors(key: Key, hypers: Any, params: PyTree, batch: Batch, target: Array, taps: Any):
+        values, internals = network.apply(params, batch.obs, (), taps)
+        chosen = taken(values, batch.action)
+        off = chosen - target
+        size = losses.huber(off) if huber else jnp.square(off)
+        return Errors(size, chosen, values, internals)
+
+    return QLearningRule(q_values, targets, errors)

@@ -113,15 +113,27 @@ def qr_dqn(
     network = network or nets.q_network(
         env.observation, action, atoms=config.quantiles, layer_norm=False
     )
+    return q_learning(
+        "qr_dqn",
+        env,
+        config=config,
+        hypers=hypers,
+        network=network,
+        rule=qr_dqn_rule(network, quantiles=config.quantiles, double=config.double),
+        extra_loss=extra_loss,
+        replay=replay,
+    )
 
-    def q_values(hypers: QRDQNHypers, params: PyTree, obs: Array, chance: Any) -> Array:
+
+def qr_dqn_rule(network: types.Network, *, quantiles: int, double: bool) -> QLearningRule:
+    """Make the rule of a network of quantiles; arguments as in `QRDQNConfig`."""
+
+    def q_values(hypers: Any, params: PyTree, obs: Array, chance: Any) -> Array:
         return jnp.mean(network.apply(params, obs)[0], axis=-1)
 
-    def targets(
-        key: Key, hypers: QRDQNHypers, online: PyTree, target: PyTree, batch: Batch
-    ) -> Array:
+    def targets(key: Key, hypers: Any, online: PyTree, target: PyTree, batch: Batch) -> Array:
         """Compute samples f32[B, quantiles] of the return."""
-        judge = q_values(hypers, online if config.double else target, batch.next_obs, None)
+        judge = q_values(hypers, online if double else target, batch.next_obs, None)
         following = network.apply(target, batch.next_obs)[0]
         return jax.vmap(value.q_target)(
             batch.reward, batch.discount, batch.terminated, following, judge
@@ -130,21 +142,11 @@ def qr_dqn(
     def errors(
         key: Key, hypers: QRDQNHypers, params: PyTree, batch: Batch, target: Array, taps: Any
     ):
-        quantiles, internals = network.apply(params, batch.obs, (), taps)
-        chosen = taken(quantiles, batch.action)
-        fractions = distributional.midpoints(config.quantiles)
+        values, internals = network.apply(params, batch.obs, (), taps)
+        chosen = taken(values, batch.action)
+        fractions = distributional.midpoints(quantiles)
         loss = jax.vmap(distributional.quantile_huber, (0, None, 0, None))
         sizes = loss(chosen, fractions, target, hypers.kappa)
-        return Errors(sizes, jnp.mean(chosen, axis=-1), quantiles, internals)
+        return Errors(sizes, jnp.mean(chosen, axis=-1), values, internals)
 
-    rule = QLearningRule(q_values, targets, errors)
-    return q_learning(
-        "qr_dqn",
-        env,
-        config=config,
-        hypers=hypers,
-        network=network,
-        rule=rule,
-        extra_loss=extra_loss,
-        replay=replay,
-    )
+    return QLearningRule(q_values, targets, errors)

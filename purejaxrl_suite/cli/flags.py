@@ -155,6 +155,7 @@ def agents() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 
     def of(build: Callable[..., Any], **options: Any) -> NetworkOf:
@@ -181,6 +182,7 @@ def agents() -> dict[str, AgentEntry]:
         noisy=True,
     )
     predictive = of(nets.self_predictive, atoms=lambda config: config.atoms)
+    either = {"recurrent": True, "bridged": True}
     return {
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
@@ -189,25 +191,12 @@ def agents() -> dict[str, AgentEntry]:
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
-        "ppo": AgentEntry(
-            build=ppo,
-            config=PPOConfig(),
-            hypers=PPOHypers(),
-            network=of(nets.actor_critic),
-            recurrent=True,
-            bridged=True,
-        ),
-        "pqn": AgentEntry(
-            build=pqn,
-            config=PQNConfig(),
-            hypers=PQNHypers(),
-            network=of(nets.q_network),
-            recurrent=True,
-            bridged=True,
-        ),
+        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), **either),
+        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), **either),
         "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
         "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), of(nets.actor_critics)),
+        "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
         "td3": AgentEntry(
             td3, TD3Config(), TD3Hypers(), of(nets.actor_critics, deterministic=True)
         ),

@@ -18,8 +18,8 @@ class Range(NamedTuple):
     """Valid values of a field: `gamma: Annotated[float, Range(0, 1)] = 0.99`.
 
     low, high: inclusive bounds. above, below: exclusive bounds. Each is a number, or the name of
-    another field of the same type; in Hypers also of a field of the Config. integer: whole numbers
-    only; Hypers hold them as floats.
+    another field of the same type; in Hypers also of a field of the Config, a switch being 0 or 1.
+    integer: whole numbers only; Hypers hold them as floats.
     """
 
     low: float | str = -math.inf
@@ -192,4 +192,4 @@ def _as_float32(x: np.ndarray) -> np.ndarray:
 
 def _numeric(known: Mapping[str, Any]) -> dict[str, np.ndarray]:
     found = {name: np.asarray(x) for name, x in known.items()}
-    return {name: x for name, x in found.items() if x.dtype.kind in "iuf"}
+    return {name: 1 * x for name, x in found.items() if x.dtype.kind in "biuf"}

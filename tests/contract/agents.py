@@ -26,6 +26,7 @@ from purejaxrl_suite.agents.qsarsa import QSarsaConfig, qsarsa
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
+from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.agents.td3_bc import TD3BCConfig, td3_bc
 from purejaxrl_suite.core import validate
@@ -294,6 +295,16 @@ AGENTS = {
         ),
         probes.delayed_reward,
     ),
+    "tandem": (
+        small_value(
+            tandem,
+            partial(TandemConfig, own_data=True),
+            TandemHypers,
+            own_fraction=0.5,
+            epsilon_decay=0.3,
+        ),
+        probes.delayed_reward,
+    ),
     "drq": (
         small_value(dqn, partial(DQNConfig, augment=True), DQNHypers),
         lambda: in_pixels(probes.delayed_reward()),
@@ -360,7 +371,7 @@ ON_DATA = (
 )
 """Agents that learn from a data set."""
 
-SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "bbf", "td3", *ON_DATA, *VARIANTS)
+SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "tandem", "bbf", "td3", *ON_DATA, *VARIANTS)
 """Agents that are rules on a loop that another one on the list has, too: for `make test-all`."""
 
 

@@ -6,7 +6,8 @@ here.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ import optax
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, replay_learning
 from purejaxrl_suite.agents.shared.configs import ReplayConfig
-from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
-from purejaxrl_suite.buffers import Batch, MakesReplay, uniform
+from purejaxrl_suite.agents.shared.replay_learning import Metrics, ReplayState, Target
+from purejaxrl_suite.buffers import Batch, MakesReplay, Uniform, uniform
 from purejaxrl_suite.core import spaces, types
 from purejaxrl_suite.core.types import (
     Agent,
@@ -57,6 +58,8 @@ class QLearningRule(NamedTuple):
     errors: (key, hypers, params, batch, targets, taps) -> Errors.
     chance: (key, B) -> leaves [B, ...], random numbers that action values need; often ().
     augment: (key, obs[B, ...]) -> augmented obs to learn from.
+    learning_rate: hypers -> that of the optimizer.
+    beside: what else is learnt in each gradient step; None for nothing.
     """
 
     q_values: Callable[[Any, PyTree, Array, Any], Array]
@@ -64,6 +67,39 @@ class QLearningRule(NamedTuple):
     errors: Callable[[Key, Any, PyTree, Batch, PyTree, Any], Errors]
     chance: Callable[[Key, int], PyTree] = lambda key, batch: ()
     augment: Callable[[Key, Array], Array] = lambda key, obs: obs
+    learning_rate: Callable[[Any], Any] = lambda hypers: hypers.learning_rate
+    beside: "Beside | None" = None
+
+
+class Beside(Protocol):
+    """Type of `QLearningRule.beside`."""
+
+    def __call__(
+        self, hypers: Any, key: Key, before: Any, after: Any, ready: Array, /
+    ) -> tuple[Any, Metrics]:
+        """Learn beside a gradient step, `key` its own, if `ready`: (state after it, metrics).
+
+        before, after: the agent's states, with the target that followed.
+        """
+        ...
+
+
+class StepKeys(NamedTuple):
+    """Parts of the key of a gradient step.
+
+    draw: for its batch. target, error: for those. obs, next_obs: to augment these.
+    """
+
+    draw: Key
+    target: Key
+    error: Key
+    obs: Key
+    next_obs: Key
+
+
+def step_keys(key: Key) -> StepKeys:
+    """Split the key of a gradient step."""
+    return StepKeys(*jax.random.split(key, len(StepKeys._fields)))
 
 
 def check(name: str, env: types.Environment, *, masks: bool = False) -> types.Discrete:
@@ -86,9 +122,43 @@ def check_noiseless(name: str, network: Network) -> None:
         raise ValueError(f"network: expected one without noisy layers, {name} draws no noise")
 
 
+def experience(
+    env: types.Environment, config: ReplayConfig, replay: MakesReplay = uniform
+) -> Uniform:
+    """Make the replay of a member."""
+    return replay(
+        env.observation,
+        env.action,
+        capacity=config.capacity,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        max_n=config.max_n_step,
+        time_limit=shortest_limit(env),
+    )
+
+
+def whole_steps(hypers: Any) -> Array:
+    """Return hypers.n_step as i32[]."""
+    return jnp.asarray(hypers.n_step).astype(jnp.int32)
+
+
 def taken(values: Array, action: Array) -> Array:
     """Select values[i, action[i]]: of f32[B, A, ...] and i32[B], f32[B, ...]."""
     return jax.vmap(lambda x, a: x[a])(values, action)
+
+
+def optimizer_of(
+    network: Network, rule: QLearningRule, hypers: Any
+) -> optax.GradientTransformation:
+    """Make the optimizer of a network that learns by a rule."""
+    rate = rule.learning_rate(hypers)
+    return network.constrain(optimizers.adam(rate, hypers.adam_epsilon))
+
+
+def mean_error(batch: Batch, found: Errors) -> tuple[Array, Metrics]:
+    """Compute the mean error f32[] of a batch, and its metrics."""
+    error = jnp.mean(batch.weight * found.losses)
+    return error, {"td_loss": error, "q_value": jnp.mean(found.q)}
 
 
 def q_learning(
@@ -122,27 +192,16 @@ def q_learning(
     replay_learning.check_network(name, network)
     check_noiseless(name, network)
     extra_losses.check(extra_loss)
-    made = replay(
-        env.observation,
-        env.action,
-        capacity=config.capacity,
-        num_envs=config.num_envs,
-        rollout_length=config.rollout_length,
-        max_n=config.max_n_step,
-        time_limit=shortest_limit(env),
-    )
+    made = experience(env, config, replay)
 
     def optimizer(hypers: Any) -> optax.GradientTransformation:
-        return network.constrain(optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
+        return optimizer_of(network, rule, hypers)
 
     def init(key: Key, hypers: Any) -> ReplayState:
         return replay_learning.initial_state(network.init(key), optimizer(hypers), made.init())
 
-    def n_step(hypers: Any) -> Array:
-        return jnp.asarray(hypers.n_step).astype(jnp.int32)
-
     def ready(hypers: Any, state: ReplayState) -> Array:
-        return made.ready(state.replay, hypers.min_history, n_step(hypers))
+        return made.ready(state.replay, hypers.min_history, whole_steps(hypers))
 
     def epsilon(hypers: Any, state: ReplayState) -> Array:
         return jnp.where(ready(hypers, state), hypers.epsilon, 1.0)
@@ -161,19 +220,17 @@ def q_learning(
 
     def objective(key: Key, hypers: Any, state: ReplayState, size: int):
         """Make the loss on a new batch: (params, taps) -> (f32[], (metrics, features))."""
-        draw_key, target_key, error_key, *augment_keys = jax.random.split(key, 5)
-        n = n_step(hypers)
-        drawn = made.draw(draw_key, state.replay, size, n, hypers.recent)
+        keys, n = step_keys(key), whole_steps(hypers)
+        drawn = made.draw(keys.draw, state.replay, size, n, hypers.recent)
         batch = made.read(state.replay, drawn.slot, n, hypers.gamma)
-        obs, next_obs = map(rule.augment, augment_keys, (batch.obs, batch.next_obs))
+        obs, next_obs = map(rule.augment, keys[-2:], (batch.obs, batch.next_obs))
         batch = batch._replace(obs=obs, next_obs=next_obs)
-        target = rule.targets(target_key, hypers, state.learner.params, state.target, batch)
+        target = rule.targets(keys.target, hypers, state.learner.params, state.target, batch)
         own = extra_losses.own_key(extra_loss, key)
 
         def loss(params: PyTree, taps: Any):
-            found = rule.errors(error_key, hypers, params, batch, target, taps)
-            error = jnp.mean(batch.weight * found.losses)
-            metrics = {"td_loss": error, "q_value": jnp.mean(found.q)}
+            found = rule.errors(keys.error, hypers, params, batch, target, taps)
+            error, metrics = mean_error(batch, found)
             seen = {"output": found.output, "internals": found.internals}
             known = {"batch": batch, "target": target, "hypers": hypers, "key": own}
             inputs = LossInputs(params=params, network=network, **seen, **known)
@@ -191,9 +248,10 @@ def q_learning(
             return replay_learning.gradient_step(loss, optimizer(hypers), state.learner)
 
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
+        beside = None if rule.beside is None else partial(rule.beside, hypers)
         keys = jax.random.split(key, config.gradient_steps)
         state, metrics, _ = replay_learning.learn(
-            keys, state, ready(hypers, state), rule=follow, step=step
+            keys, state, ready(hypers, state), rule=follow, step=step, beside=beside
         )
         steps = state.steps.astype(jnp.float32)
         metrics |= {"epsilon": epsilon(hypers, state), "gradient_steps": steps}

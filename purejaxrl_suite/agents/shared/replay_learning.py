@@ -89,12 +89,18 @@ def whole_period(rule: Target) -> Array:
     return schedules.whole(jnp.asarray(rule.period))
 
 
+Beside = Callable[[Any, State, State, Array], tuple[State, Metrics]]
+"""(one of the inputs, states before and after a gradient step, ready bool[]) -> (state, metrics):
+what else is learnt from it, such as a second learner."""
+
+
 def learn(
     inputs: PyTree,
     state: State,
     ready: Array,
     rule: Target,
     step: Callable[[Any, State], tuple[Learner, Metrics, Any]],
+    beside: Beside | None = None,
 ) -> tuple[State, Metrics, Any]:
     """Make a gradient step for each of K inputs, none if not `ready`.
 
@@ -104,6 +110,7 @@ def learn(
         ready: bool[].
         rule: of the target network.
         step: (one of the inputs, state) -> (learner, metrics, extra), on its own batch.
+        beside: what follows each gradient step; it keeps to `ready` itself.
 
     Returns:
         The state, means of the metrics (NaN if not ready), and all extras, leaves [K, ...].
@@ -115,7 +122,11 @@ def learn(
         steps = jnp.where(ready, schedules.counted(state.steps, whole_period(rule)), state.steps)
         moved = follow(state.target, learner.params, steps, rule)
         target = tree.where(ready, moved, state.target)
-        return state._replace(learner=learner, target=target, steps=steps), (metrics, extra)
+        after = state._replace(learner=learner, target=target, steps=steps)
+        if beside is not None:
+            after, more = beside(x, state, after, ready)
+            metrics = metrics | more
+        return after, (metrics, extra)
 
     state, (metrics, extras) = jax.lax.scan(body, state, inputs)
     means = {name: jnp.where(ready, jnp.mean(x), jnp.nan) for name, x in metrics.items()}
