@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from purejaxrl_suite import nets
-from purejaxrl_suite.studies import jaxpruner, minatar
+from purejaxrl_suite import nets, sparsity
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.studies import jaxpruner, minatar, sparse_actor_critic
 from purejaxrl_suite.studies import state_of_sparse_training as study
 from purejaxrl_suite.studies.judging import measured
 from tests.counted import counted
@@ -111,3 +112,38 @@ def test_answers_are_right_or_wrong():
     _, step = env.step(KEY, (), jnp.int32(3), jnp.int32(3))
     assert step.reward == 1.0 and step.terminated and not step.truncated
     assert env.step(KEY, (), jnp.int32(3), jnp.int32(4))[1].reward == 0.0
+
+
+def of_sac(score):
+    """Returns of SAC on Pendulum that begin at -1000 and end at -1000 + 800 times the score."""
+    along = np.linspace(0.0, 1.0, 40) > 0.5
+    tiny = 1e-3 * np.arange(9)[:, None] * along  # no two seeds are the same
+    shape, dims = (1, 1, 9, 40), ("environment", "sparsity", "seed", "step")
+    data = {
+        "episode_return": (dims, np.broadcast_to(-1000.0 + 800.0 * score * along + tiny, shape))
+    }
+    data["mask_sparsity"] = dims, np.full(shape, 0.9)
+    data["diverged"] = dims[:3], np.zeros(shape[:3], bool)
+    coords = {"environment": ["Pendulum-v1"], "sparsity": [0.9], "step": np.arange(40)}
+    return counted(xr.Dataset(data, coords=coords))
+
+
+def test_weights_of_actor_and_critics_are_divided():
+    one = sparse_actor_critic
+    scores = {one.BALANCED: 0.9, one.ACTOR: 0.9, one.CRITIC: 0.5}
+    made = {name: of_sac(score) for name, score in scores.items()}
+    made[one.DENSE] = of_sac(1.0).isel(sparsity=0, drop=True)
+    assert effects_of(one.STUDY, made) == pytest.approx([-0.4, 0.0], abs=1e-5)
+    gates = gates_of(one.STUDY, made)
+    assert gates.pop("masks") == pytest.approx(0.0, abs=1e-5) and min(gates.values()) > 1e3
+    ranked, over_time = one.figure(KEY, made)
+    assert len(ranked.rows) == 3 and len(over_time.lines) == 4
+    arms = one.arms(one.STUDY.quick)
+    shapes = jax.eval_shape(arms[one.DENSE].network(make("Pendulum-v1")).init, KEY)
+    layers = sparsity.kernels(shapes)
+    sizes = np.array([layer.size for layer in layers])
+    actor = np.array([".actor." in layer.name for layer in layers])
+    for share in (0.1, 0.9):
+        kept = sizes * (1.0 - np.asarray(one.divided(share).allocate(layers, 0.9)))
+        assert kept.sum() == pytest.approx(0.1 * sizes.sum(), rel=1e-3)
+        assert kept[actor].sum() == pytest.approx(share * kept.sum(), rel=1e-3)
