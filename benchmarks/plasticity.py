@@ -102,13 +102,22 @@ def measure(
     what: str,
     description: str | None,
     make: Callable[[int, int, int], list[harness.Contestant]],
+    **more: Callable[[int, int, int], Any],
 ) -> None:
-    """Let contestants take turns, show them, and write `WHAT-MEMBERS.json`."""
+    """Let contestants take turns, show them, and write `WHAT-MEMBERS.json`.
+
+    Args:
+        what: is measured.
+        description: of the command.
+        make: (members, environments, updates) -> contestants.
+        **more: what else is measured, by its name in the file: functions of the same arguments.
+    """
     arguments = parse(description)
     harness.pin(arguments.core if arguments.core >= 0 else None)
-    entrants = make(arguments.members, arguments.envs, arguments.updates)
-    found = harness.race(entrants, arguments.rounds)
+    size = arguments.members, arguments.envs, arguments.updates
+    found = harness.race(make(*size), arguments.rounds)
     report(found["contestants"])
+    found |= {name: function(*size) for name, function in more.items()}
     settings = {name: str(value) for name, value in vars(arguments).items()}
     data = {"context": harness.context(), "settings": settings, **found}
     name = f"{what}-{arguments.members}.json"
