@@ -17,6 +17,7 @@ from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
@@ -313,6 +314,20 @@ PRESETS = {
         hypers=TD3Hypers(),
         network=_actor_critics(deterministic=True),
         source="TD3's released code: MuJoCo, 1e6 steps",
+    ),
+    "qsarsa-ac-mujoco": Preset(
+        builder=qsarsa,
+        config=QSarsaConfig(),
+        hypers=QSarsaHypers(critic_weight=1.0, actor_weight=1.0),
+        network=_actor_critics(deterministic=True),
+        source="our reading of arXiv 2307.13824: critics and actor are regularised",
+    ),
+    "qsarsa-ac2-mujoco": Preset(
+        builder=qsarsa,
+        config=QSarsaConfig(),
+        hypers=QSarsaHypers(critic_weight=1.0, actor_weight=0.0),
+        network=_actor_critics(deterministic=True),
+        source="our reading of arXiv 2307.13824: critics alone are regularised",
     ),
     "bro-net-dmc": Preset(
         builder=sac,

@@ -107,8 +107,15 @@ def experiment(given: Given) -> "Experiment":
         env_params=None if points.env_params is base else points.env_params,
         evaluate_every=_evaluating(given.fleet),
         reset_pool=given.fleet.reset_pool,
+        source=_source(given.fleet),
         **given.plasticity,
     )
+
+
+def _source(fleet: Any) -> Any:
+    from purejaxrl_suite import datasets
+
+    return None if fleet.dataset is None else datasets.load(fleet.dataset).source
 
 
 def _evaluating(fleet: Any) -> Any:

@@ -38,6 +38,8 @@ class Fleet:
     """The first seed."""
     reset_pool: int = 1
     """Start states per environment and rollout; 0 computes an exact reset at every step."""
+    dataset: Path | None = None
+    """Folder of a data set to learn from in place of acting, written by `Experience.save`."""
     metrics: tuple[str, ...] = ()
     """Plasticity metrics to record: cheap, costly, or package.module:function of your own."""
     measure_every: int = 10
@@ -57,6 +59,7 @@ class Fleet:
     def __post_init__(self):
         """Expand `~`, which shells do not do in `--out=~/x`."""
         self.out = None if self.out is None else self.out.expanduser()
+        self.dataset = None if self.dataset is None else self.dataset.expanduser()
 
 
 class NetworkFlags(NamedTuple):
@@ -146,17 +149,28 @@ def agents() -> dict[str, AgentEntry]:
     """Return every agent by its name."""
     from purejaxrl_suite import nets
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
+    from purejaxrl_suite.agents.behaviour import BehaviourConfig, BehaviourHypers, behaviour
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+    from purejaxrl_suite.agents.cql import CQLConfig, CQLHypers, cql
+    from purejaxrl_suite.agents.discrete_cql import (
+        DiscreteCQLConfig,
+        DiscreteCQLHypers,
+        discrete_cql,
+    )
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+    from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.shared.offline_learning import box_of
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+    from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
 
     def of(build: Callable[..., Any], **options: Any) -> NetworkOf:
         """Make a network with these options; functions among them get the config."""
@@ -169,6 +183,12 @@ def agents() -> dict[str, AgentEntry]:
 
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
+
+    def on_either(env: "Environment", value: bool, **given: Any) -> Any:
+        """Make a network for actions of either kind, which are one-hot where they are discrete."""
+        box = box_of(env.action)
+        options = {"deterministic": box != env.action or not value, "value": value}
+        return nets.actor_critics(env.observation, box, **options | given)
 
     plain = of(nets.q_network, layer_norm=False)
     implicit = of(nets.implicit_quantile_network)
@@ -183,10 +203,27 @@ def agents() -> dict[str, AgentEntry]:
     )
     predictive = of(nets.self_predictive, atoms=lambda config: config.atoms)
     either = {"recurrent": True, "bridged": True}
+    deterministic = of(nets.actor_critics, deterministic=True)
     return {
+        "behaviour": AgentEntry(
+            build=behaviour,
+            config=BehaviourConfig(),
+            hypers=BehaviourHypers(),
+            network=lambda env, config, **given: on_either(env, False, **given),
+        ),
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
+        "cql": AgentEntry(cql, CQLConfig(), CQLHypers(), of(nets.actor_critics)),
+        "discrete_cql": AgentEntry(
+            discrete_cql, DiscreteCQLConfig(), DiscreteCQLHypers(), plain, bridged=True
+        ),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
+        "iql": AgentEntry(
+            build=iql,
+            config=IQLConfig(),
+            hypers=IQLHypers(),
+            network=lambda env, config, **given: on_either(env, True, **given),
+        ),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
@@ -194,12 +231,12 @@ def agents() -> dict[str, AgentEntry]:
         "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), **either),
         "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), **either),
         "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
+        "qsarsa": AgentEntry(qsarsa, QSarsaConfig(), QSarsaHypers(), deterministic),
         "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), of(nets.actor_critics)),
         "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
-        "td3": AgentEntry(
-            td3, TD3Config(), TD3Hypers(), of(nets.actor_critics, deterministic=True)
-        ),
+        "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
+        "td3_bc": AgentEntry(td3_bc, TD3BCConfig(), TD3BCHypers(), deterministic),
     }
 
 

@@ -93,7 +93,7 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
     if agent.offline is not None:
         raise ValueError(
             f"source: {agent.name} learns from a data set only: expected one, as in "
-            "source=partial(engine.dataset, steps=...), got none"
+            "source=datasets.load(path).source, or --dataset PATH, got none"
         )
     if reset_pool < 0:
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")

@@ -7,6 +7,7 @@ from purejaxrl_suite.cli.flags import agents
 from purejaxrl_suite.core.types import Box
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.presets import PRESETS
+from tests.contract.agents import BOXED
 
 ATARI = probes.delayed_reward()._replace(observation=Box((84, 84, 4), "uint8", 0, 255))
 
@@ -59,7 +60,7 @@ def test_bbf_has_the_published_size():
 @pytest.mark.parametrize("name", agents())
 def test_the_command_lines_networks_fit(name):
     entry = agents()[name]
-    env = make("Pendulum-v1" if name in ("sac", "td3") else "Breakout-MinAtar")
+    env = make("Pendulum-v1" if name in BOXED else "Breakout-MinAtar")
     network = entry.network(env, entry.config, hidden=(7,))
     state, action = abstract(entry.build(env, entry.config, network, entry.hypers))
     assert action.shape[0] == 3

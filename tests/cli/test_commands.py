@@ -15,10 +15,11 @@ import purejaxrl_suite as pjs
 from purejaxrl_suite import cli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.cli.bridges import bridges
-from purejaxrl_suite.cli.experiment import Sweep, Train
+from purejaxrl_suite.cli.experiment import Sweep, Train, lay_out
 from purejaxrl_suite.cli.flags import parse
 from purejaxrl_suite.cli.folder import default
 from purejaxrl_suite.envs import make
+from tests.contract.agents import source_of
 from tests.shared import command
 
 TINY = "--config.num-envs 2 --config.rollout-length 8 --config.epochs 1 --config.minibatches 1"
@@ -44,6 +45,17 @@ def test_without_a_name_other_settings_have_another_folder():
     both = {default(parse("sweep", Sweep, f"ppo --env CartPole-v1 --grid {grid}".split()), "sweep")
             for grid in ("gamma=0.9,0.99", "gamma=0.9,0.98")}  # fmt: skip
     assert len(both) == 2 and all(path.name.startswith("sweep-ppo-CartPole-v1-") for path in both)
+
+
+def test_an_offline_agent_is_told_its_data_set(tmp_path, capsys):
+    env = make("Pendulum-v1")
+    words = ["td3_bc", "--env", "Pendulum-v1"]
+    assert command(f"train {' '.join(words)}") == 2
+    text = capsys.readouterr().err
+    assert "source: td3_bc learns from a data set only" in text and "--dataset" in text
+    pjs.datasets.Experience(source_of(pjs.td3_bc(env), env).keywords["steps"]).save(tmp_path / "d")
+    given = parse("train", Train, [*words, "--dataset", str(tmp_path / "d")])
+    assert lay_out(given).groups[0].source.name == "dataset(Pendulum-v1)"
 
 
 def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):

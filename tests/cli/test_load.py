@@ -15,6 +15,7 @@ from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.record import record_of
+from tests.contract.agents import BOXED, source_of
 from tests.shared import drawn
 
 CONFIG = pjs.PPOConfig(num_envs=2, rollout_length=8, epochs=1, minibatches=2)
@@ -89,9 +90,10 @@ def test_a_layout_is_made_again_from_its_record(name):
 
 def test_every_agent_is_made_again_by_its_name():
     for name, entry in agents().items():
-        env = pjs.make("Pendulum-v1" if name in ("sac", "td3") else "Breakout-MinAtar")
-        ours = laid(entry.build, env, config=entry.config, steps=1e5)
-        again = _of_record(record_of(ours), NOTHING, 10).groups[0].agent
+        env = pjs.make("Pendulum-v1" if name in BOXED else "Breakout-MinAtar")
+        source = {"source": source_of(entry.build(env, entry.config, None, entry.hypers), env)}
+        ours = laid(entry.build, env, config=entry.config, steps=1e5, **source)
+        again = _of_record(record_of(ours), NOTHING | source, 10).groups[0].agent
         assert again.name == name and again.config == ours.groups[0].agent.config
 
 

@@ -371,6 +371,9 @@ ON_DATA = (
 )
 """Agents that learn from a data set."""
 
+BOXED = {"sac", "td3", "td3_bc", "qsarsa", "cql"}
+"""Agents of the command line that have continuous actions only."""
+
 SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "tandem", "bbf", "td3", *ON_DATA, *VARIANTS)
 """Agents that are rules on a loop that another one on the list has, too: for `make test-all`."""
 

@@ -28,6 +28,7 @@ from purejaxrl_suite.core.types import (
     Estimates,
     Key,
     Network,
+    Space,
     Transition,
 )
 from purejaxrl_suite.ops.episodes import next_actions
@@ -149,12 +150,17 @@ class Actions(NamedTuple):
     """
 
     discrete: bool
-    box: Box
+    box: Any
     inside: Inside
     noise: Callable[[Key, int], Array]
     sample: Callable[[Array, Any], Array]
     greedy: Callable[[Any], Array]
     log_likelihood: Callable[[Any, Array], Array]
+
+
+def box_of(space: Space) -> Space:
+    """Return the space that `nets.actor_critics` is built for: discrete actions are one-hot."""
+    return Box((space.n,), "float32", 0.0, 1.0) if isinstance(space, Discrete) else space
 
 
 def actions(name: str, env: types.Environment) -> Actions:
@@ -174,7 +180,7 @@ def actions(name: str, env: types.Environment) -> Actions:
 
     return Actions(
         discrete=True,
-        box=Box((space.n,), "float32", 0.0, 1.0),
+        box=box_of(space),
         inside=lambda action: jax.nn.one_hot(action, space.n),
         noise=lambda key, batch: jax.random.gumbel(key, (batch, space.n)),
         sample=lambda noise, logits: chosen(logits + noise),
