@@ -192,6 +192,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget(("Pendulum-v1",), 5, 8e3),
-    standard=Budget(("Pendulum-v1",), 16, 1.5e4, first_seed=1000),
+    standard=Budget(("Pendulum-v1",), 16, 3e4, first_seed=1000),
     full=Budget(("Brax-halfcheetah", "Brax-walker2d"), 16, 1e6, first_seed=2000),
 )
