@@ -38,6 +38,7 @@ def studies() -> dict[str, "Study"]:
         sparse_actor_critic,
         state_of_sparse_training,
         statistical_precipice,
+        tandem,
         tokenize_not_flatten,
         value_agents,
     )
@@ -60,6 +61,7 @@ def studies() -> dict[str, "Study"]:
         sparse_actor_critic,
         state_of_sparse_training,
         statistical_precipice,
+        tandem,
         tokenize_not_flatten,
         value_agents,
     )
