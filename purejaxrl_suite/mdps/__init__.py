@@ -4,6 +4,7 @@ A policy is an array f[S, A] of action probabilities. Solvers take an MDP and a 
 unbatched: `jax.vmap` them over MDPs or policies, run them in float64 with `in_float64`.
 """
 
+from purejaxrl_suite.mdps import traces
 from purejaxrl_suite.mdps.credit import emphasis, expected_trace
 from purejaxrl_suite.mdps.diagnostic import (
     Diagnostic,
@@ -27,6 +28,21 @@ from purejaxrl_suite.mdps.mdp import (
     uniform_policy,
 )
 from purejaxrl_suite.mdps.mico import ksme, mico, mico_operator, reduced, sampled_mico
+from purejaxrl_suite.mdps.prediction import (
+    NStepHypers,
+    Predictor,
+    Step,
+    TDHypers,
+    TraceHypers,
+    expected_trace_q,
+    expected_trace_td,
+    experience,
+    learn,
+    n_step_td,
+    td,
+    true_online_td,
+    value_error,
+)
 from purejaxrl_suite.mdps.solve import (
     Optimal,
     action_values,
@@ -41,7 +57,12 @@ from purejaxrl_suite.mdps.solve import (
 __all__ = [
     "MDP",
     "Diagnostic",
+    "NStepHypers",
     "Optimal",
+    "Predictor",
+    "Step",
+    "TDHypers",
+    "TraceHypers",
     "action_values",
     "baird",
     "bipartite",
@@ -52,15 +73,20 @@ __all__ = [
     "emphasis",
     "environment",
     "expected_trace",
+    "expected_trace_q",
+    "expected_trace_td",
+    "experience",
     "greedy_policy",
     "grid",
     "in_float64",
     "induced",
     "ksme",
+    "learn",
     "maze_48",
     "mico",
     "mico_operator",
     "multi_chain",
+    "n_step_td",
     "optimal",
     "random_mdp",
     "random_policy",
@@ -71,7 +97,11 @@ __all__ = [
     "stationary_distribution",
     "successor_measure",
     "tabular",
+    "td",
+    "traces",
+    "true_online_td",
     "two_state",
     "umbrella_chain",
     "uniform_policy",
+    "value_error",
 ]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import boolean, wrong
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, TimeStep
-from purejaxrl_suite.mdps.mdp import MDP, in_jax
+from purejaxrl_suite.mdps.mdp import MDP, draw_state, in_jax
 
 
 def environment(mdp: MDP, name: str = "tabular", *, one_hot: bool = True) -> Environment:
@@ -41,11 +41,11 @@ def environment(mdp: MDP, name: str = "tabular", *, one_hot: bool = True) -> Env
         return jax.nn.one_hot(state, states) if one_hot else state[None]
 
     def init(key: Key, params: MDP) -> tuple[Array, Array]:
-        state = _draw(key, params.start)
+        state = draw_state(key, params.start)
         return state, observe(state)
 
     def step(key: Key, params: MDP, state: Array, action: Array) -> tuple[Array, TimeStep]:
-        following = _draw(key, params.transition[state, action])
+        following = draw_state(key, params.transition[state, action])
         obs = observe(following)
         now = TimeStep(
             obs=obs,
@@ -67,8 +67,3 @@ def environment(mdp: MDP, name: str = "tabular", *, one_hot: bool = True) -> Env
         init=init,
         step=step,
     )
-
-
-def _draw(key: Key, probabilities: Array) -> Array:
-    """Draw a state, i32[]; one of probability 0 never."""
-    return jax.random.categorical(key, jnp.log(probabilities)).astype(jnp.int32)

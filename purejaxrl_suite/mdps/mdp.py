@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.argument import number, wrong
-from purejaxrl_suite.core.types import PyTree
+from purejaxrl_suite.core.types import Array, Key, PyTree
 
 TOLERANCE = 1e-6
 """How far sums of probabilities may be from 1: what float32 makes of them."""
@@ -136,6 +136,11 @@ def in_float64[**P](function: Callable[P, PyTree]) -> Callable[P, PyTree]:
 def in_jax(mdp: MDP) -> MDP:
     """Convert an MDP to JAX's arrays: what an `Environment` has as parameters."""
     return jax.tree.map(jnp.asarray, mdp)
+
+
+def draw_state(key: Key, probabilities: Array) -> Array:
+    """Draw the number of a state by probabilities f[S], i32[]; one of probability 0 never."""
+    return jax.random.categorical(key, jnp.log(probabilities)).astype(jnp.int32)
 
 
 def _widened(leaf: Any) -> Any:
