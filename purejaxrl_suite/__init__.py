@@ -54,7 +54,17 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+    from purejaxrl_suite.agents.reincarnation import (
+        dqfd,
+        fine_tuning,
+        jsrl,
+        kickstarting,
+        offline_pretraining,
+        qdagger,
+        rehearsal,
+    )
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.shared.students import reincarnated
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
@@ -85,6 +95,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.plan import Plan
     from purejaxrl_suite.sweeps.policy import Policy, load_policy
+    from purejaxrl_suite.sweeps.reincarnate import reincarnate, student_hypers
     from purejaxrl_suite.sweeps.result import Result
     from purejaxrl_suite.sweeps.run import run
     from purejaxrl_suite.sweeps.settings import Progress
@@ -101,6 +112,16 @@ _HOMES = {
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
     "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),
     "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
+    "agents.reincarnation": (
+        "dqfd",
+        "fine_tuning",
+        "jsrl",
+        "kickstarting",
+        "offline_pretraining",
+        "qdagger",
+        "rehearsal",
+    ),
+    "agents.shared.students": ("reincarnated",),
     "agents.sac": ("SACConfig", "SACHypers", "sac"),
     "agents.tandem": ("TandemConfig", "TandemHypers", "tandem"),
     "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
@@ -131,6 +152,7 @@ _HOMES = {
     "sweeps.plan": ("Plan",),
     "populations.population": ("evolve",),
     "sweeps.policy": ("Policy", "load_policy"),
+    "sweeps.reincarnate": ("reincarnate", "student_hypers"),
     "sweeps.result": ("Result",),
     "sweeps.run": ("run",),
     "populations.selection": ("Selection", "population_based_training", "successive_halving"),

@@ -1,17 +1,14 @@
 """Hyper-parameters of a sparse agent: those of the agent inside, and those of its masks."""
 
-from collections import namedtuple
-from functools import cache
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import joined as core
+from purejaxrl_suite.core.joined import Defaults
 from purejaxrl_suite.core.types import Array
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.sparsity.updaters import Updater
-
-Defaults = tuple[tuple[str, float], ...]
-"""((field, default), ...)."""
 
 
 class MaskHypers(NamedTuple):
@@ -50,39 +47,16 @@ def mask_hypers(updater: Updater, hypers: Any) -> MaskHypers:
     return MaskHypers(**told)
 
 
-@cache
 def joined_type(inner: type, own: Defaults) -> Any:
-    """Make the type of Hypers with the fields of `inner` and these fields of `MaskHypers`.
-
-    Raises ValueError where `inner` has one of them already.
-    """
-    hints = get_type_hints(MaskHypers, include_extras=True)
-    known: dict[str, Any] = {**get_type_hints(inner, include_extras=True)}
-    defaults: dict[str, Any] = {**getattr(inner, "_field_defaults", {})}
-    twice = [name for name, _ in own if name in known]
-    if twice:
-        raise ValueError(f"builder: {', '.join(twice)}: agents of this one are sparse already")
-    for name, value in own:
-        known[name] = Annotated[float, *hints[name].__metadata__]
-        defaults[name] = value
-    kind: Any = namedtuple(f"Sparse{inner.__name__}", known, defaults=defaults.values())
-    kind.__annotations__, kind.inner = known, inner
-    # The class has no place in a module, so what is pickled are its parts.
-    kind.__reduce__ = lambda self: (_unpickled, (inner, own, tuple(self)))
-    return kind
+    """Make the type of Hypers with the fields of `inner` and these fields of `MaskHypers`."""
+    return core.joined_type(inner, MaskHypers, own, "Sparse")
 
 
 def joined(inner: Any, own: Defaults, given: Any = None) -> Any:
     """Join the Hypers of the agent inside with those of masks: defaults, or those of `given`."""
-    values = {name: getattr(given, name, value) for name, value in own}
-    return joined_type(type(inner), own)(**inner._asdict(), **values)
+    return core.joined(inner, MaskHypers, own, "Sparse", given)
 
 
 def of_agent(given: Any) -> Any:
     """Select the Hypers of the agent inside from joined ones; give others, and None, back."""
-    inner = getattr(type(given), "inner", None)
-    return given if inner is None else inner(*given[: len(inner._fields)])
-
-
-def _unpickled(inner: type, own: Defaults, values: tuple[Any, ...]) -> Any:
-    return joined_type(inner, own)(*values)
+    return core.of_agent(given, MaskHypers)

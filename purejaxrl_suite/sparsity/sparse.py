@@ -244,6 +244,9 @@ def _with_masks(
         key: Key, clock: Clock, hypers: Any, state: Any, transition: Transition
     ) -> tuple[Any, Mapping[str, Array]]:
         due = (clock.update + 1) % updates == 0
+        told: Mapping[str, Array] = {}
+        if agent.maintain is not None:
+            state, told = agent.maintain(key, clock, hypers, state, transition)
         old = masked.masks_of(state.learner)
 
         def renew(learner: Learner) -> tuple[Learner, Array]:
@@ -262,7 +265,8 @@ def _with_masks(
             bare = jax.lax.cond(due, mask_them, lambda bare: bare, bare)
             state = bare._replace(**replay)
         state = state._replace(learner=learner)
-        return state, {"mask_churn": churn, "mask_sparsity": metrics.masked_share(masks)}
+        sparsity = metrics.masked_share(masks)
+        return state, {**told, "mask_churn": churn, "mask_sparsity": sparsity}
 
     return agent._replace(init=init, maintain=maintain)
 
