@@ -134,8 +134,8 @@ def tandem(
     `evaluation_return_passive` and `evaluate(policy="passive")` are of the passive learner, all
     else is of the active one. Metrics `passive_*` are those of the passive learner's gradient
     steps; `disagreement` is the share of the observations of its batch at which the greedy actions
-    of the two differ. With `own_data` every second environment is the passive learner's, also
-    where a policy explores elsewhere: evaluate greedily then.
+    of the two differ. With `own_data` every second environment is the passive learner's, so returns
+    of training are of both, and so are those of policies that explore: evaluate greedily then.
 
     Args:
         env: whose spaces the agent is built for.
