@@ -14,7 +14,7 @@ import purejaxrl_suite as pjs
 from tests.docs.test_examples import GIVEN, Reader
 
 ROOT = Path(pjs.__file__).parent
-TRAINS = re.compile(r"pjs\.(run|sweep|evolve)\(|\.run\(")
+TRAINS = re.compile(r"pjs\.(run|sweep|evolve|reincarnate)\(|\.run\(")
 GLOBALS = {"pjs": pjs, "jax": jax, "jnp": jnp, "np": np}
 
 

@@ -177,11 +177,10 @@ def parted(inner: Any, prior: Prior) -> StudentState:
 
 def hypers_of(method: Method, *, weaning: bool) -> Defaults:
     """Name the hyper-parameters that a student has beside those of the agent inside."""
-    if not method.weans:
-        return method.hypers
     if weaning:
-        return *method.hypers, ("weaning_end", 0.6)
-    return tuple(one for one in method.hypers if one[0] != "weaned_learning_rate")
+        return *method.hypers, *((("weaning_end", 0.6),) if method.weans else ())
+    unread = {"guide_decay"} | ({"weaned_learning_rate"} if method.weans else set())
+    return tuple(one for one in method.hypers if one[0] not in unread)
 
 
 def join(method: Method, inner: Any, *, weaning: bool = True, given: Any = None) -> Any:
