@@ -12,7 +12,7 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.shared import passive
 from purejaxrl_suite.agents.shared.passive import Both, Passive
 from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, fork, tandem
-from purejaxrl_suite.buffers import uniform
+from purejaxrl_suite.buffers import Batch, uniform
 from purejaxrl_suite.core import check
 from purejaxrl_suite.core.types import Run, Transition
 from purejaxrl_suite.envs import probes
@@ -133,6 +133,7 @@ def test_layers_stay_tied(vanilla):
     check_tied(trained(build(**TIED))(state, HYPERS, rollouts)[0])
 
 
+@pytest.mark.slow
 def test_own_data_from_none_of_it_to_all(vanilla):
     """A batch without any is the active learner's; with nothing else it is a learner of its own."""
     _, train, state, rollouts = vanilla
@@ -159,19 +160,20 @@ def test_own_data_from_none_of_it_to_all(vanilla):
 def test_each_learner_acts_by_its_own_values():
     agent = tandem(ENV, TandemConfig(**SIZES, own_data=True), table([2.0, 1.0]))
     state = jax.eval_shape(agent.init, jax.random.key(0), HYPERS)
-    state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
     learners = [state.learner._replace(params={"heads": {"q": jnp.float32(q)}}) for q in Q]
     second = state.passive._replace(learner=learners[1])
-    ring = state.replay._replace(filled=jnp.int32(32))
+    ring = state.replay._replace(filled=np.int32(32))
     state = state._replace(learner=learners[0], passive=second, replay=ring)
     noise, hypers = agent.noise(jax.random.key(0), 4), HYPERS._replace(epsilon=jnp.float32(0.0))
 
-    def chosen(act, explore):
-        return act(noise, hypers, state, (), jnp.zeros((4, 1)), explore)[1].tolist()
+    @jax.jit
+    def chosen(state):
+        acts = (agent.act, False), (agent.policies["passive"], False), (agent.act, True)
+        return [act(noise, hypers, state, (), jnp.zeros((4, 1)), x)[1] for act, x in acts]
 
-    assert chosen(agent.act, False) == [0, 0, 0, 0]
-    assert chosen(agent.policies["passive"], False) == [1, 1, 1, 1]
-    assert chosen(agent.act, True) == [0, 1, 0, 1]
+    found = np.asarray(chosen(state)).tolist()
+    assert found == [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 1]]
 
 
 Q = [2.0, 1.0], [1.0, 2.0]
@@ -192,38 +194,54 @@ def of(q):
     return {"heads": {"q": jnp.float32(q)}}
 
 
-@pytest.mark.parametrize(
-    ("values", "choices", "expected"),
-    [(False, False, 7.0), (False, True, 5.0), (True, False, 11.0), (True, True, 3.0)],
-)
-def test_targets_are_swapped_by_hand(values, choices, expected):
+def test_targets_are_swapped_by_hand():
     """Own: target values (5, 7), it prefers 1. The active one's: (3, 11), it prefers 0."""
-    rule = rule_of(passive.bootstrapped(values, choices))
     online, target = Both(of([1, 2]), of([2, 1])), Both(of([5, 7]), of([3, 11]))
     batch = batch_of(reward=1.0, discount=0.5)
-    found = rule.targets(None, None, online, target, batch)
-    np.testing.assert_array_equal(found, [1.0 + 0.5 * expected])
+    swaps = {(False, False): 7.0, (False, True): 5.0, (True, False): 11.0, (True, True): 3.0}
+
+    @jax.jit
+    def found(*known):
+        rules = [rule_of(passive.bootstrapped(*swap)) for swap in swaps]
+        return [rule.targets(None, None, *known) for rule in rules]
+
+    expected = [[1.0 + 0.5 * x] for x in swaps.values()]
+    np.testing.assert_array_equal(found(online, target, batch), expected)
 
 
-def batch_of(reward, discount, **fields):
-    replay, ring = filled([reward], [False], [False])
-    return replay.read(ring, jnp.zeros(1, jnp.int32), 1, 0.0)._replace(
-        discount=jnp.float32([discount]), **fields
+def batch_of(reward, discount):
+    """One transition whose value counts by the discount."""
+    zero, no = np.zeros((1, 1), np.float32), np.zeros(1, bool)
+    return Batch(
+        obs=zero,
+        action=np.zeros(1, np.int32),
+        reward=np.float32([reward]),
+        discount=np.float32([discount]),
+        next_obs=zero,
+        terminated=no,
+        truncated=no,
+        steps=np.ones(1, np.int32),
+        weight=np.ones(1, np.float32),
+        slot=np.zeros(1, np.int32),
+        extras={},
     )
 
 
-def filled(rewards, terminated, truncated, rows=8):
-    """A replay of one environment after these steps, whose action is 1 at odd steps."""
-    length = len(rewards)
-    sizes = {"capacity": rows, "num_envs": 1, "rollout_length": 1, "time_limit": 2}
+def filled(rewards, terminated, truncated):
+    """A replay of eight rows after these steps, whose action is 1 at odd steps."""
+    sizes = {"capacity": 8, "num_envs": 1, "rollout_length": 1, "time_limit": 2}
     replay = uniform(ENV.observation, ENV.action, **sizes)
-    ring, add = replay.init(), jax.jit(replay.add)
-    for i in range(length):
-        obs = jnp.full((1, 1, 1), i, jnp.float32)
-        ends = [jnp.full((1, 1), x[i]) for x in (terminated, truncated)]
-        action, reward = jnp.full((1, 1), i % 2), jnp.full((1, 1), rewards[i], jnp.float32)
+    ring, add = jax.jit(replay.init)(), jax.jit(replay.add)
+    for i, reward in enumerate(rewards):
+        obs = np.full((1, 1, 1), i, np.float32)
+        ends = [np.full((1, 1), x[i]) for x in (terminated, truncated)]
+        action, reward = np.full((1, 1), i % 2, np.int32), np.full((1, 1), reward, np.float32)
         ring = add(ring, Transition(obs, action, reward, *ends, obs + 1, {}))
     return replay, ring
+
+
+def targets_of(how, online, target, batch):
+    return jax.jit(partial(rule_of(how).targets, None, None))(online, target, batch)
 
 
 def test_a_sarsa_pair_never_spans_an_end():
@@ -232,15 +250,14 @@ def test_a_sarsa_pair_never_spans_an_end():
     cut = [False, False, False, True, False, False]
     replay, ring = filled([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ended, cut)
     how = passive.sarsa()
-    batch = jax.jit(partial(how.read, replay))(ring, jnp.arange(5), 1, 0.5)
+    batch = jax.jit(partial(how.read, replay))(ring, np.arange(5), 1, 0.5)
     np.testing.assert_array_equal(batch.weight, [1, 1, 1, 0, 1])
-    valid = [0, 2, 4]
-    np.testing.assert_array_equal(batch.extras["next_action"][jnp.asarray(valid)], [1, 1, 1])
+    following = np.asarray(batch.extras["next_action"])
+    np.testing.assert_array_equal(following[[0, 2, 4]], [1, 1, 1])
     # Own target values (10, 20); the terminated step has none.
-    rule = rule_of(how)
     target = Both(of([10, 20]), of([0, 0]))
-    found = rule.targets(None, None, target, target, batch)
-    np.testing.assert_array_equal(found[jnp.asarray([0, 1, 2, 4])], [11.0, 2.0, 13.0, 15.0])
+    found = np.asarray(targets_of(how, target, target, batch))
+    np.testing.assert_array_equal(found[[0, 1, 2, 4]], [11.0, 2.0, 13.0, 15.0])
 
 
 def test_monte_carlo_returns_are_of_whole_episodes():
@@ -249,10 +266,10 @@ def test_monte_carlo_returns_are_of_whole_episodes():
     ended[4], cut = True, [i == 6 for i in range(10)]
     replay, ring = filled([1.0] * 10, ended, cut)
     how = passive.monte_carlo(steps=3)
-    slots = jnp.asarray([2, 3, 4, 5, 6, 7, 0, 1])
+    slots = np.asarray([2, 3, 4, 5, 6, 7, 0, 1])
     batch = jax.jit(partial(how.read, replay))(ring, slots, 1, 0.5)
     np.testing.assert_array_equal(batch.weight, [1, 1, 1, 0, 0, 0, 0, 0])
-    found = rule_of(how).targets(None, None, None, None, batch)
+    found = np.asarray(targets_of(how, None, None, batch))
     np.testing.assert_array_equal(found[:3], [1.75, 1.5, 1.0])
     shorter = jax.jit(partial(passive.monte_carlo(2).read, replay))(ring, slots, 1, 0.5)
     np.testing.assert_array_equal(shorter.weight[:3], [0, 1, 1])
@@ -261,38 +278,39 @@ def test_monte_carlo_returns_are_of_whole_episodes():
 def test_regression_and_quantiles_by_hand():
     """Half of the mean over actions of 1 and 9; quantiles of its own target network."""
     batch = batch_of(reward=1.0, discount=0.5)
-    rule = rule_of(passive.regression())
-    goal = rule.targets(None, None, Both(of([9, 9]), of([4, 6])), None, batch)
-    assert rule.errors(None, None, of([5, 3]), batch, goal, None).losses == 0.5 * (1 + 9) / 2
-    rule = rule_of(passive.quantiles(2), atoms=2)
-    target = Both(of([[0, 0], [2, 6]]), of([9, 9]))
-    found = rule.targets(None, None, target, target, batch)
-    np.testing.assert_array_equal(found, [[2.0, 4.0]])
+
+    @partial(jax.jit, static_argnums=0)
+    def losses(rule, both, params):
+        goal = rule.targets(None, None, both, both, batch)
+        return goal, rule.errors(None, None, params, batch, goal, None).losses
+
+    active = Both(of([9, 9]), of([4, 6]))
+    assert losses(rule_of(passive.regression()), active, of([5, 3]))[1] == 0.5 * (1 + 9) / 2
+    own = Both(of([[0, 0], [2, 6]]), of([9, 9]))
+    goal, found = losses(rule_of(passive.quantiles(2), atoms=2), own, of([[2, 3], [0, 0]]))
+    np.testing.assert_array_equal(goal, [[2.0, 4.0]])
     # Kappa is 1: errors (0, 2), (-1, 1) at fractions .25 and .75.
-    params = of([[2, 3], [0, 0]])
-    losses = rule.errors(None, None, params, batch, found, None).losses
-    np.testing.assert_allclose(losses, [(0.25 * 1.5) / 2 + (0.25 * 0.5 + 0.75 * 0.5) / 2], 1e-6)
+    np.testing.assert_allclose(found, [(0.25 * 1.5) / 2 + (0.25 * 0.5 + 0.75 * 0.5) / 2], 1e-6)
 
 
 def test_the_gradient_is_the_error_clipped_to_1_divided_by_the_batch():
-    errors = jnp.float32([-3.0, -0.5, 0.0, 0.25, 7.0])
+    errors, batch = np.float32([-3.0, -0.5, 0.0, 0.25, 7.0]), batch_of(reward=0.0, discount=0.0)
     rule = rule_of(passive.bootstrapped())
 
-    def mean(off):
-        # One observation at a time: the table is the value of each.
-        each = [rule.errors(None, None, of([x, 0.0]), BATCH, 0.0, None).losses[0] for x in off]
-        return jnp.mean(jnp.stack(each))
+    def of_one(error):  # the table is the value of any observation
+        params = {"heads": {"q": jnp.stack([error, 0.0])}}
+        return rule.errors(None, None, params, batch, 0.0, None).losses[0]
 
-    BATCH = batch_of(reward=0.0, discount=0.0)
-    found = jax.grad(mean)(errors)
+    found = jax.jit(jax.grad(lambda errors: jnp.mean(jax.vmap(of_one)(errors))))(errors)
     np.testing.assert_allclose(found, np.clip(errors / 5, -1 / 5, 1 / 5), 1e-6)
 
 
 def test_a_fork_copies_the_active_learner_and_goes_on(vanilla):
-    agent, _, state, _ = vanilla
+    *_, state, _ = vanilla
     nothing = {name: () for name in Run._fields}
-    before = Run(**nothing | {"agent": state, "env": jnp.ones(3), "intervention": jnp.ones(2)})
-    fresh = Run(**nothing | {"agent": agent.init(jax.random.key(5), HYPERS), "env": jnp.zeros(3)})
+    before = Run(**nothing | {"agent": state, "env": np.ones(3), "intervention": np.ones(2)})
+    untrained = jax.tree.map(np.zeros_like, state)
+    fresh = Run(**nothing | {"agent": untrained, "env": np.zeros(3)})
     found = fork(jax.random.key(0), before, fresh)
     equal(found.agent, alike(state))
     assert found.intervention == () and np.all(found.env == 1.0)
