@@ -3,10 +3,10 @@
 The critics' loss is that of SAC without the entropy in its targets, plus `conservative_weight` *
 (log of the integral over actions of exp Q(s, a), less Q(s, a) of the data), summed over critics.
 The integral is estimated with actions that are uniform, of the policy at s, and of the policy at
-the successor of s, each weighted by its density (the paper's appendix F). The weight is fixed: the
-Lagrange form is not here. Learning rates, weight and width are our setting, near the released code
-for MuJoCo; that clones the behaviour first, this does not. Values are bootstrapped at time limits.
-For discrete actions see `discrete_cql`.
+the successor of s, each weighted by its density (the paper's appendix F). Defaults are those of the
+released code for MuJoCo with a fixed weight; the Lagrange form, which adapts it, and the cloning of
+the behaviour at the start are not here, and critics, actor and temperature are learnt in the order
+of `sac`. Values are bootstrapped at time limits. For discrete actions see `discrete_cql`.
 """
 
 import math
@@ -104,7 +104,7 @@ def cql(
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
-        network: None for `nets.actor_critics`.
+        network: None for `nets.actor_critics(hidden=(256, 256, 256))`.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the critics' loss and to the actor's; each only moves its own
             parameters. Its target is that of the critics, f32[B], and None in the actor's loss,
@@ -126,7 +126,7 @@ def cql(
     extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (CQLConfig(), CQLHypers()))
     units = action_scaling.units("cql", env)
-    network = network or nets.actor_critics(env.observation, env.action)
+    network = network or nets.actor_critics(env.observation, env.action, hidden=(256, 256, 256))
     continuous_learning.check_network("cql", env, network, policy=nets.Gaussian, subset=0)
     rates = partial(continuous_learning.optimizers, network)
     add_extra = partial(continuous_learning.add_extra, extra_loss, network=network)
