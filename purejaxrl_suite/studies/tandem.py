@@ -10,7 +10,7 @@ Claim: a passive learner fails on the data from which the active one learns. Wit
     active one's hidden layers, or with more exploration the gap closes.
 
 What is judged is rho, the passive learner's score as a share of the active one's: IQMs over games
-and seeds, resampled in pairs. Scores are of greedy evaluations in the last part of training. Active
+and seeds, resampled in pairs. Scores are of greedy evaluations in the last quarter of training. Active
 learners of one seed are the same in all arms but those of own data and of other exploration.
 Networks have two dense layers of 128 units, on MinAtar Young and Tian's encoder and one layer;
 settings are those of DQN in `state_of_sparse_training`, with the paper's loss (our setting). "own"
@@ -45,9 +45,10 @@ HYPERS = TandemHypers(learning_rate=1e-3, epsilon_decay=0.1)
 EPSILON = HYPERS.final_epsilon
 EPSILONS = (0.0, EPSILON, 0.1)
 FRACTIONS = (0.0, 0.1, 0.5, 1.0)
-LOOKS, EPISODES = 20, 32
+LOOKS, EPISODES = 10, 16
+"""Evaluations in a run, and episodes in each: few, as those of Catch are scanned to 1,000 steps."""
 LATE = 0.25
-"""The last part of training, over which values are averaged."""
+"""The last part of training, over which evaluations and values are averaged."""
 PASSIVE = f"{RETURN}_passive"
 SHARE = "share of the active learner's score"
 Select = Callable[[Curves], Curves]
@@ -114,7 +115,8 @@ def scores(curves: Curves, name: str = RETURN) -> Array:
     """
     tasks = [str(one) for one in curves["environment"].values]
     random = np.array([stats.random_score(one) for one in tasks])
-    found = stats.with_diverged(measured(curves, name), lost(curves), random)
+    late_ones = measured(curves, name, partial(stats.final_score, share=LATE))
+    found = stats.with_diverged(late_ones, lost(curves), random)
     each = {one: found[..., i] for i, one in enumerate(tasks)}
     return jnp.stack(list(stats.normalize_tasks(each).values()), axis=-1)
 
