@@ -10,8 +10,8 @@ Claim: a passive learner fails on the data from which the active one learns. Wit
     active one's hidden layers, or with more exploration the gap closes.
 
 What is judged is rho, the passive learner's score as a share of the active one's: IQMs over games
-and seeds, resampled in pairs. Scores are of greedy evaluations in the last quarter of training. Active
-learners of one seed are the same in all arms but those of own data and of other exploration.
+and seeds, resampled in pairs. Scores are of greedy evaluations in the last quarter of training.
+Active learners of one seed are the same in all arms but those of own data and of other exploration.
 Networks have two dense layers of 128 units, on MinAtar Young and Tian's encoder and one layer;
 settings are those of DQN in `state_of_sparse_training`, with the paper's loss (our setting). "own"
 has twice as many environments, half of them the passive learner's. Forked tandems are not asked
