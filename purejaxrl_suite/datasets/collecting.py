@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.argument import boolean, integer, wrong
+from purejaxrl_suite.core.argument import boolean, integer
 from purejaxrl_suite.core.types import (
     ENDED,
     Agent,
@@ -28,7 +28,7 @@ from purejaxrl_suite.datasets.experience import (
     scored,
     taken,
 )
-from purejaxrl_suite.datasets.members import Batch, Who, batches
+from purejaxrl_suite.datasets.members import Batch, Who, batches, environment
 from purejaxrl_suite.engine.parallel import check_fit
 from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.ops import exploration
@@ -80,9 +80,8 @@ def collect(
     """
     count, num_envs = _whole("steps", steps), integer("num_envs", num_envs, 1)
     seed, explore = integer("seed", seed, 0, 2**32 - 1), boolean("explore", explore)
+    _check_stays(environment(policy))
     found = list(batches(policy))
-    for one in found:
-        _check(one.env, found[0].env)
     streams = num_envs * sum(one.size for one in found)
     length = -(-count // streams)
     keys = jax.random.split(jax.random.key(seed), len(found))
@@ -140,16 +139,13 @@ def _whole(name: str, value: Any) -> int:
     return integer(name, int(value) if whole else value, 1)
 
 
-def _check(env: Environment, first: Environment) -> None:
-    """Raise ValueError for an environment that changes with time, or is not that of the others."""
+def _check_stays(env: Environment) -> None:
+    """Raise ValueError for an environment whose parameters change with time."""
     if env.phase is not None:
         raise ValueError(
             f"policy: expected an environment whose parameters stay, {env.name} is a stream of "
             "tasks: choose one with policy._replace(env=..., env_params=...)"
         )
-    ours, theirs = ((x.name, x.observation, x.action, x.recipe) for x in (env, first))
-    if ours != theirs:
-        raise wrong("policy", f"members in {first.name}, as the first is", env.name)
 
 
 def _acted(key: Key, batch: Batch, explore: bool, *, length: int, num_envs: int) -> Transition:

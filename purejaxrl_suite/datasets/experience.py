@@ -136,6 +136,9 @@ def load(path: str | Path) -> Experience:
         ValueError: a file is missing or damaged, which is named, or it is no data set.
     """
     steps, record = stored.read(path)
+    if record.keys() != set(Record._fields):  # of another version
+        known, got = ", ".join(Record._fields), ", ".join(record)
+        raise ValueError(f"{path}: expected a record of {known}, got {got}")
     return Experience(steps, Record(**{**record, "seeds": tuple(record["seeds"])}))
 
 

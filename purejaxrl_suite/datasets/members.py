@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.argument import instances
+from purejaxrl_suite.core.argument import instances, wrong
 from purejaxrl_suite.core.types import Agent, Environment, PyTree
 from purejaxrl_suite.sweeps import fleet
 from purejaxrl_suite.sweeps.policy import Policy
@@ -47,12 +47,19 @@ def batches(who: Who) -> Iterator[Batch]:
     """Yield the members, those of one program together.
 
     Raises:
-        ValueError: it is neither a Policy, nor a list of them, nor a Result.
+        ValueError: it is neither a Policy, nor a list of them, nor a Result; or members are of
+            different environments.
     """
-    if isinstance(who, Result):
-        yield from _of_result(who)
-        return
-    given = (who,) if isinstance(who, Policy) else instances("policy", who, Policy)
+    first = environment(who)
+    for batch in _of_result(who) if isinstance(who, Result) else _of_policies(who):
+        ours, theirs = ((x.name, x.observation, x.action, x.recipe) for x in (batch.env, first))
+        if ours != theirs:
+            raise wrong("policy", f"members in {first.name}, as the first is", batch.env.name)
+        yield batch
+
+
+def _of_policies(who: Policy | Sequence[Policy]) -> Iterator[Batch]:
+    given = (who,) if isinstance(who, Policy) else who
     alike: dict[tuple[int, int], list[Policy]] = {}
     for policy in given:
         alike.setdefault((id(policy.agent), id(policy.env)), []).append(policy)

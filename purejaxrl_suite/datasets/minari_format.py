@@ -48,7 +48,7 @@ def to_minari(experience: Experience, env: Environment, dataset_id: str, **metad
     _check_episodes(steps)
     folder = _new(dataset_id)
     record = experience.record
-    given = {"algorithm_name": record.policy or None} | metadata | {"jpeg_encoding": False}
+    given = {"algorithm_name": record.policy or None} | metadata
     try:
         with warnings.catch_warnings():  # it warns of each piece of metadata that is not given
             warnings.simplefilter("ignore", UserWarning)
@@ -58,6 +58,7 @@ def to_minari(experience: Experience, env: Environment, dataset_id: str, **metad
                 observation_space=_space(env.observation),
                 action_space=_space(env.action),
                 data_format="hdf5",
+                jpeg_encoding=False,
                 **given,
             )
         scores = {"ref_min_score": record.random_return, "ref_max_score": record.expert_return}

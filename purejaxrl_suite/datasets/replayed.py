@@ -13,7 +13,7 @@ from purejaxrl_suite.buffers.windows import transitions
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Transition
 from purejaxrl_suite.datasets.experience import Experience, Record, episodes, scored, taken
-from purejaxrl_suite.datasets.members import Batch, Who, batches
+from purejaxrl_suite.datasets.members import Batch, Who, batches, environment
 
 
 class Remembered(NamedTuple):
@@ -50,7 +50,8 @@ def from_replay(policy: Who, name: str = "medium-replay") -> Experience:
         The data set: member after member, environment after environment, in the order of time.
 
     Raises:
-        ValueError: an agent has no replay, or nothing is in it.
+        ValueError: an agent has no replay or nothing in it, or members are of different
+            environments.
     """
     parts: list[Remembered] = []
     agents: list[str] = []
@@ -65,7 +66,7 @@ def from_replay(policy: Who, name: str = "medium-replay") -> Experience:
     found = tree.index(every, every.kept)
     record = Record(
         name=name,
-        environment=batch.env.name,
+        environment=environment(policy).name,
         policy=", ".join(dict.fromkeys(agents)),
         lost=int(every.lost.sum()),
     )

@@ -196,6 +196,9 @@ def test_saved_sets_are_loaded_as_they_were(tmp_path):
         some(extras={"a.b": np.zeros(4)}).save(tmp_path / "other")
     with pytest.raises(ValueError, match="expected a saved data set, got .*: there is no such"):
         datasets.load(tmp_path / "other")
+    experience.stored.write(tmp_path / "newer", whole.steps, {"name": "x", "more": 3})
+    with pytest.raises(ValueError, match="newer: expected a record of name, .*, got name, more"):
+        datasets.load(tmp_path / "newer")
     arrays = tmp_path / "some" / "arrays.npz"
     arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match="arrays.npz is damaged"):
