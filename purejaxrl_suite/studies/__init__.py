@@ -5,7 +5,16 @@ judges its claims, and a `StudyResult` in one small JSON file is what remains.
 """
 
 from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, line, row
-from purejaxrl_suite.studies.protocol import EQUAL, LESS, MORE, Budget, Claim, Gate, Study
+from purejaxrl_suite.studies.protocol import (
+    EQUAL,
+    LESS,
+    MORE,
+    Budget,
+    Claim,
+    Computation,
+    Gate,
+    Study,
+)
 from purejaxrl_suite.studies.run import conclude, run_study
 from purejaxrl_suite.studies.scores import normalized_scores
 from purejaxrl_suite.studies.study_result import Ruling, StudyResult, read, results, write
@@ -16,6 +25,7 @@ __all__ = [
     "MORE",
     "Budget",
     "Claim",
+    "Computation",
     "Gate",
     "Heat",
     "Interval",

@@ -9,9 +9,10 @@
 
     STUDY = Study(__doc__, arms, claims, figure, gates=..., quick=..., standard=..., full=...)
 
-All parts are data and functions of data: an arm is an `Experiment`, trained as a sweep, an effect
-is a number with an interval, a gate is a condition on such a number that must hold before claims
-are judged, a figure is a list of panels. Nothing here trains, judges or draws.
+All parts are data and functions of data: an arm is an `Experiment`, trained as a sweep, or a
+`Computation`; an effect is a number with an interval, a gate is a condition on such a number that
+must hold before claims are judged, a figure is a list of panels. Nothing here trains, judges or
+draws.
 """
 
 import itertools
@@ -60,6 +61,25 @@ class Budget(NamedTuple):
     def seed_numbers(self) -> range:
         """Return the seeds that arms are trained with."""
         return range(self.first_seed, self.first_seed + self.seeds)
+
+
+class Computation(NamedTuple):
+    """An arm that is computed and not trained by the engine.
+
+    Exact solutions of tabular MDPs, for example, or tabular learning that is one program of its
+    own. It has no folder: a study that was stopped computes it again.
+    name: of what is computed, as arms are named after their agent.
+    compute: seed numbers -> {name: numbers f[S, ...]}, seeds first.
+    seeds: the seed numbers.
+    tasks: names of what it is computed for.
+    steps: updates of each seed; 1 for exact solutions.
+    """
+
+    name: str
+    compute: Callable[[Sequence[int]], Mapping[str, Any]]
+    seeds: Sequence[int]
+    tasks: tuple[str, ...]
+    steps: float = 1.0
 
 
 class Direction(NamedTuple):
@@ -156,8 +176,9 @@ class Study:
     """A study: a question with the experiments that answer it.
 
     text: the docstring of its file.
-    arms: budget -> arms by name; each is a folder of the run, and has a list of environments, the
-        first axis of its curves.
+    arms: budget -> arms by name. An Experiment is a folder of the run, and has a list of
+        environments, the first axis of its curves; a `Computation` is computed in one go, and
+        effects are given what it found (`Computed`) in place of curves.
     claims: what is judged.
     figure: (key, {arm: curves}) -> panels.
     gates: conditions of all or some of the claims.
@@ -173,7 +194,7 @@ class Study:
     """
 
     text: str | None
-    arms: Callable[[Budget], Mapping[str, Experiment]]
+    arms: Callable[[Budget], Mapping[str, Experiment | Computation]]
     claims: tuple[Claim, ...]
     figure: Callable[[Key, Mapping[str, Curves]], tuple[Panel, ...]]
     gates: tuple[Gate, ...]

@@ -11,10 +11,11 @@ import numpy as np
 from purejaxrl_suite.core.argument import instances
 from purejaxrl_suite.core.types import Environment, Key
 from purejaxrl_suite.stats import Estimate, estimate, iqm
+from purejaxrl_suite.studies.computation import Computed, computed
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
 from purejaxrl_suite.studies.panels import line
-from purejaxrl_suite.studies.protocol import Curves, Study
+from purejaxrl_suite.studies.protocol import Computation, Curves, Study
 from purejaxrl_suite.studies.scores import beside, returns, thinned
 from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with
@@ -63,6 +64,9 @@ def run_study(
     arms = study.arms(study.budgets[preset])
     curves, sizes = {}, {}
     for number, (label, arm) in enumerate(arms.items(), 1):
+        if isinstance(arm, Computation):
+            curves[label] = computed(label, arm)
+            continue
         with watched(f"{name}: {label} ({number}/{len(arms)})", progress) as watch:
             result = _train(label, arm, Path(folder) / label, watch)
         curves[label], sizes[label] = result.curves, result.parameters
@@ -88,15 +92,17 @@ def conclude(
         name: of the study.
         study: what was run.
         preset: the budget.
-        curves: {arm: dataset}.
-        sizes: {arm: `Result.parameters`}.
+        curves: {arm: dataset}, or `Computed` of arms that are computed.
+        sizes: {arm: `Result.parameters`} of those that are trained.
         looks: at earlier results, as in `run_study`.
         commit: of the code, for the record.
 
     Returns:
         The result.
     """
-    key, budget, curves = jax.random.key(0), study.budgets[preset], beside(curves)
+    key, budget = jax.random.key(0), study.budgets[preset]
+    trained = beside({n: one for n, one in curves.items() if not isinstance(one, Computed)})
+    curves = {**curves, **trained}
     gates = tuple(checked(gate, measured(key, gate, curves)) for gate in study.gates)
     effects = [measured(key, claim, curves) for claim in study.claims]
     look = Look(preset, digest(study, budget), budget.first_seed, budget.seeds)
@@ -112,7 +118,7 @@ def conclude(
         arms={label: _cost(dataset) for label, dataset in curves.items()},
         panels=tuple(study.figure(key, curves)),
         curves=tuple(
-            c for label, one in curves.items() for c in _thinned(key, label, one, sizes[label])
+            c for label, one in trained.items() for c in _thinned(key, label, one, sizes[label])
         ),
         made={**made_with(), "commit": commit},
     )
@@ -124,7 +130,9 @@ def _train(name: str, arm: Experiment, folder: Path, watch: Watch) -> Result:
     return execute(lay_out(arm), Settings(segments=SEGMENTS), folder, watch=watch)
 
 
-def _cost(curves: Curves) -> Cost:
+def _cost(curves: Curves | Computed) -> Cost:
+    if isinstance(curves, Computed):
+        return curves.cost
     return Cost(
         agent=str(curves.attrs["agent"]),
         tasks=tuple(str(name) for name in curves["environment"].values),
