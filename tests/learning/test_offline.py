@@ -7,6 +7,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.qsarsa import with_behaviour
 from purejaxrl_suite.core.types import Transition
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.envs import probes
@@ -59,6 +60,34 @@ def test_cloning_is_as_good_as_the_behaviour():
 def test_others_improve_on_it(name, hypers, network, least):
     found = learnt(name, hypers, network)
     assert (found > least).all() and (found <= 0.0).all(), found
+
+
+def test_qsarsa_goes_on_from_the_behaviours_q_which_is_its_own_in_a_task_of_one_step():
+    env = probes.tracking()
+    network = partial(nets.actor_critics, hidden=(32,), deterministic=True)
+    fields = {"network": lambda env: network(env.observation, env.action)}
+    fields |= {"source": partial(pjs.engine.dataset, steps=half_the_way())}
+    base = pjs.QSarsaHypers(**RATES)._replace(actor_weight=0.0)
+    steps = 30 * 50 * 64
+    first = pjs.BehaviourConfig(**SIZES), pjs.BehaviourHypers(**RATES)
+    second = pjs.QSarsaConfig(**SIZES), pjs.search.grid(base, critic_weight=[0.0, 1000.0])
+    parts = [
+        pjs.Experiment(build, env, 2, steps, hypers, config, **fields)
+        for build, (config, hypers) in ((pjs.behaviour, first), (pjs.qsarsa, second))
+    ]
+    last = parts[1]._replace(evaluate_every=Evaluating(15, episodes=256))
+    found = pjs.stages(
+        pjs.Stage("behaviour", parts[0]),
+        pjs.Stage("policy", last, begin=with_behaviour),
+        segments=1,
+        progress=False,
+    )
+    curves = found["policy"].curves
+    scores, apart = (
+        curves[name].values[..., -1] for name in ("evaluation_return", "critic_penalty")
+    )
+    assert (scores[0] > -0.06).all(), scores
+    assert (apart < 0.01).all(), apart
 
 
 @pytest.mark.parametrize("name", ["discrete_cql", "iql"])
