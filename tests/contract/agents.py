@@ -24,8 +24,10 @@ from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
 from purejaxrl_suite.agents.qsarsa import QSarsaConfig, qsarsa
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+from purejaxrl_suite.agents.reincarnation import jsrl
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
+from purejaxrl_suite.agents.shared.students import join, reincarnated
 from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.agents.td3_bc import TD3BCConfig, td3_bc
@@ -96,6 +98,14 @@ def small_dqn(**config):
     return lambda env, **more: dqn(
         env, config, nets.q_network(env.observation, env.action, hidden=(8,)), hypers, **more
     )
+
+
+def guided_dqn(env, **more):
+    """DQN, the first step of whose episodes is another one's."""
+    method, teacher = jsrl(), small_dqn()(env)
+    hypers = join(method, teacher.hypers, weaning=False)._replace(guide_steps=1.0)
+    build = reincarnated(dqn, method, teacher, weaning=False)
+    return build(env, teacher.config, small_q(env), hypers, **more)
 
 
 def small_value(build, config, hypers, network=small_q, **fields):
@@ -258,6 +268,7 @@ AGENTS = {
     "ppo-tasks": (ppo_on_tasks, two_tasks),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
+    "dqn-guided": (guided_dqn, probes.delayed_reward),
     "dqn-mixture": (small_value(dqn, DQNConfig, DQNHypers, small_mixture), probes.delayed_reward),
     "c51": (
         small_value(
@@ -351,6 +362,7 @@ AGENTS = {
 VARIANTS = (
     "ppo-tasks",
     "drq",
+    "dqn-guided",
     "dqn-mixture",
     "rainbow-epsilon",
     "bbf-as-released",

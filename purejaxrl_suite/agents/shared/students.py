@@ -276,7 +276,7 @@ def _student(
         state = plain.init(key, inner(hypers))
         prior = Prior(
             teacher=teacher.init(jax.random.fold_in(key, TEACHER)),
-            weaning=jnp.full((), float(offline or applies)),
+            weaning=jnp.float32(offline or applies),
             teacher_score=jnp.zeros(()),
             random_score=jnp.zeros(()),
             guide_steps=jnp.asarray(getattr(hypers, "guide_steps", 0.0), jnp.float32),
