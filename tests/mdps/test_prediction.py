@@ -174,7 +174,8 @@ def test_targets_of_windows_and_of_clips_by_hand():
     def moved(hypers, position=0, **flags):
         predictor = mdps.n_step_td(3, **flags)
         state = predictor.init(jnp.eye(3), jnp.zeros(3))._replace(position=jnp.int32(position))
-        return predictor.update(hypers._replace(step_size=1.0), jnp.eye(3), state, stream).weights
+        hypers = hypers._replace(step_size=1.0)
+        return jax.jit(predictor.update)(hypers, jnp.eye(3), state, stream).weights
 
     # 2 (1 + 0.5 * 3 (10 + 0.5 * 0.5 * 100)) and 1 (1 + 0.5 * 1 (10 + 0.5 * 0.5 * 100))
     np.testing.assert_allclose(moved(mdps.NStepHypers()), [107, 0, 0])
@@ -245,6 +246,7 @@ def test_of_one_history_all_traces_are_alike():
         np.testing.assert_allclose(found, known, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_learnt_traces_converge_to_the_closed_form():
     """Monte-Carlo and bootstrapped, on merging paths; many members in one program."""
     walk = mdps.random_walk()
@@ -271,7 +273,7 @@ def test_with_exact_z_every_mixture_has_the_same_expectation():
     table = jnp.asarray(z, jnp.float32)
 
     def member(key):
-        stream = mdps.experience(key, walk.mdp, walk.behaviour, walk.target, 400)
+        stream = mdps.experience(key, walk.mdp, walk.behaviour, walk.target, 300)
 
         def step(carried, now):
             y = mixed_trace(carried, table[now.state], features[now.state], 0.5)
@@ -279,10 +281,10 @@ def test_with_exact_z_every_mixture_has_the_same_expectation():
 
         return stream.state, jax.lax.scan(step, jnp.zeros(5), stream)[1]
 
-    states, traces = jax.jit(jax.vmap(member))(jax.random.split(jax.random.key(0), 64))
+    states, traces = jax.jit(jax.vmap(member))(jax.random.split(jax.random.key(0), 48))
     for state in range(5):
         seen = np.asarray(traces)[np.asarray(states) == state]
-        np.testing.assert_allclose(seen.mean(0), z[state], atol=0.05)
+        np.testing.assert_allclose(seen.mean(0), z[state], atol=0.08)
 
 
 def test_true_online_td_is_the_online_forward_view():
@@ -340,7 +342,7 @@ def test_watkins_cuts_by_hand():
     for watkins, better, kept in ((True, 0.5, 0.0), (True, 0.0, 0.25), (False, 0.5, 0.125)):
         weights = jnp.zeros(6).at[3].set(better)  # of the action that is not taken in state 1
         rule = mdps.expected_trace_q(2, watkins=watkins)
-        state, _ = mdps.learn(rule, hypers, jnp.eye(6), weights, stream)
+        state, _ = jax.jit(partial(mdps.learn, rule))(hypers, jnp.eye(6), weights, stream)
         bootstrapped = 0.5 * better
         np.testing.assert_allclose(state.weights[2], 1.0)
         np.testing.assert_allclose(state.weights[1], bootstrapped + (0.25 if kept else 0.0))

@@ -75,7 +75,7 @@ def test_values_can_be_differentiated():
     def first(gamma):
         return mdps.state_values(line._replace(gamma=gamma), right)[0]
 
-    np.testing.assert_allclose(jax.grad(first)(0.9), 1.8, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.grad(first))(0.9), 1.8, rtol=1e-5)
 
 
 def test_episodes_without_discount():
@@ -111,7 +111,7 @@ def test_grid_by_hand():
     assert slippery.reward[before, 1, goal] == 1.0 and slippery.reward[before, 1, lost] == 0.0
 
 
-@pytest.mark.parametrize("one_hot", [True, False])
+@pytest.mark.parametrize("one_hot", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_mdp_is_an_environment(one_hot):
     env = mdps.environment(mdps.chain(3), "chain", one_hot=one_hot)
     check_environment(env, jax.random.key(0), steps=16)
@@ -122,7 +122,7 @@ def test_experience_has_the_probabilities_of_the_mdp():
     env = mdps.environment(maze)
     keys = jax.random.split(jax.random.key(0), 4000)
     start, _ = env.init(keys[0], env.params)
-    step = jax.vmap(env.step, in_axes=(0, None, None, None))
+    step = jax.jit(jax.vmap(env.step, in_axes=(0, None, None, None)))
     states, now = step(keys, env.params, start, jnp.int32(1))
     share = np.bincount(states, minlength=len(maze.start)) / len(keys)
     np.testing.assert_allclose(share, maze.transition[0, 1], atol=0.03)
