@@ -6,8 +6,10 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
+from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.envs import probes
-from purejaxrl_suite.sweeps.reincarnate import reincarnation_stages
+from purejaxrl_suite.sweeps import fleet
+from purejaxrl_suite.sweeps.reincarnate import from_offline, reincarnation_stages
 from purejaxrl_suite.sweeps.stages import _lay_out
 from tests.shared import compiled_once, drawn
 
@@ -60,6 +62,7 @@ def found(parts):
     return pjs.stages(*parts, **QUIET)
 
 
+@pytest.mark.slow
 def test_students_have_the_teachers_of_their_seeds_and_replays_of_their_own(found):
     teacher, offline, online = (found[name].state().agent for name in ("teacher", *STAGES))
     last = [1, 0]  # students 3 and 4 have the teachers 1 and 0
@@ -78,6 +81,7 @@ def test_students_have_the_teachers_of_their_seeds_and_replays_of_their_own(foun
     assert np.all(np.abs(online.prior.random_score) < 1.0)
 
 
+@pytest.mark.slow
 def test_lambda_is_1_offline_and_follows_evaluations_online(found):
     assert np.all(found["offline"].curves["weaning"] == 1.0)
     curves = found["online"].curves
@@ -91,23 +95,26 @@ def test_lambda_is_1_offline_and_follows_evaluations_online(found):
         assert np.isfinite(curves[name].values[:, -1]).all()
 
 
-def test_the_online_stage_begins_with_parameters_and_optimizer_of_the_offline_stage(parts, found):
-    begin = parts[2].begin
-    old = found["offline"].state()
-    fresh = jax.tree.map(np.zeros_like, found["online"].state())
-    made = begin(jax.random.key(0), old, fresh).agent
-    equal(made.learner, old.agent.learner)
-    equal(made.rest.target, old.agent.learner.params)
-    equal(made.replay, fresh.agent.replay)
-    assert made.rest.steps.max() == 0
-    other = reincarnation_stages(
-        pjs.offline_pretraining(), TEACHER, STUDENT, offline_gradient_steps=7
-    )[2]
-    forgotten = other.begin(jax.random.key(0), old, fresh).agent
-    equal(forgotten.learner.params, old.agent.learner.params)
-    equal(forgotten.learner.opt_state, fresh.agent.learner.opt_state)
+def test_the_online_stage_begins_with_parameters_and_optimizer_of_the_offline_stage(parts):
+    """What is 1 was offline, what is 0 is fresh."""
+    (laid,) = list(_lay_out(parts).values())[2].groups
+    shape = fleet.abstract_run(laid.train, laid.members).agent
+    old, fresh = (
+        Run(jax.tree.map(lambda x, i=i: np.full(x.shape, i, x.dtype), shape), *[()] * 6)
+        for i in (1, 0)
+    )
+    for method, kept in ((pjs.qdagger(), old), (pjs.offline_pretraining(), fresh)):
+        made = from_offline(method)(jax.random.key(0), old, fresh).agent
+        equal(made.learner.params, old.agent.learner.params)
+        equal(made.learner.opt_state, kept.agent.learner.opt_state)
+        equal(made.rest, fresh.agent.rest._replace(target=old.agent.learner.params))
+        equal(made.replay, fresh.agent.replay)
+        equal(made.prior.teacher, old.agent.prior.teacher)
+        equal(made.prior.teacher_score, old.agent.prior.teacher_score)
+        assert made.prior.weaning.max() == 0.0, "the fresh one"
 
 
+@pytest.mark.slow
 def test_each_stage_may_be_stopped_and_goes_on_to_the_same_bits(parts, found, tmp_path):
     folder = tmp_path / "run"
     for _ in range(3):  # in the middle of each stage
