@@ -60,7 +60,7 @@ def test_it_is_stored_with_the_outputs_of_one_run(path):
     assert not any(output.get("name") == "stderr" or "ename" in output for output in outputs)
 
 
-TRAINED = ("01_quickstart", "02_sweeps")
+TRAINED = ("01_quickstart", "02_sweeps", "06_reincarnation")
 """In the others `make test` traces what would be trained, and makes up what it would have given."""
 FORGET, PRETEND = "%reset -f", "from tests.notebooks import untrained; untrained.install()"
 
