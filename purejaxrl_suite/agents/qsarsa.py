@@ -88,12 +88,16 @@ class QSarsaHypers(NamedTuple):
 def with_behaviour(key: Key, before: Run, fresh: Run) -> Run:
     """Begin the training of `qsarsa` with the Q-function of a stage that trained `behaviour`.
 
-    It is `Stage.begin`. Both stages have networks of one structure and normalize alike.
+    It is `Stage.begin`. Both stages have networks of one structure and normalize alike: the
+    statistics of observations are those that the Q-function was trained with.
     """
-    params = before.agent.learner.params
-    if hasattr(fresh.agent, "inner"):  # normalized
+    params, normalized = before.agent.learner.params, hasattr(fresh.agent, "inner")
+    if hasattr(before.agent, "inner") != normalized:
+        raise ValueError("expected both stages with one setting of normalize_observations")
+    if normalized:
         inner = fresh.agent.inner._replace(behaviour=params)
-        return fresh._replace(agent=fresh.agent._replace(inner=inner))
+        agent = fresh.agent._replace(inner=inner, moments=before.agent.moments)
+        return fresh._replace(agent=agent)
     return fresh._replace(agent=fresh.agent._replace(behaviour=params))
 
 

@@ -225,7 +225,8 @@ def fork(key: Key, before: Run, fresh: Run) -> Run:
     """Begin a stage in which the passive learner is a copy of the active one.
 
     For `Stage(begin=fork)`, after a stage of `tandem`, or of `dqn` with Double DQN and Huber's
-    loss; both learners go on from its learner, target network and optimizer, with its replay. With
+    loss; both learners go on from its learner, target network and optimizer, with its replay, the
+    passive one with its own data, if it has any. With
     `active_rate=0` the active learner is frozen; `epsilon=final_epsilon` keeps it acting as it did.
     Where the stage acts, its environments go on as they stood.
 
@@ -239,12 +240,14 @@ def fork(key: Key, before: Run, fresh: Run) -> Run:
     """
     found = before.agent
     twin = jax.tree.map(jnp.copy, (found.learner, found.target))
+    kept, new = getattr(getattr(found, "passive", None), "replay", ()), fresh.agent.passive.replay
+    kept = kept if jax.tree.structure(kept) == jax.tree.structure(new) else new
     agent = fresh.agent._replace(
         learner=found.learner,
         target=found.target,
         steps=found.steps,
         replay=found.replay,
-        passive=fresh.agent.passive._replace(learner=twin[0], target=twin[1]),
+        passive=fresh.agent.passive._replace(learner=twin[0], target=twin[1], replay=kept),
     )
     acts = jax.tree.structure(before.env) == jax.tree.structure(fresh.env)
     return (before if acts else fresh)._replace(agent=agent, intervention=fresh.intervention)

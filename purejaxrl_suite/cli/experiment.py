@@ -80,8 +80,12 @@ def lay_out(given: Given) -> "Layout":
 
 def experiment(given: Given) -> "Experiment":
     """Make the Experiment; ValueError if environments' parameters cannot be varied together."""
+    from purejaxrl_suite.agents.qsarsa import qsarsa
     from purejaxrl_suite.sweeps.experiment import Experiment
 
+    if given.entry.build is qsarsa:
+        text = "expected an agent that one experiment trains: qsarsa goes on from a stage"
+        raise ValueError(f"agent: {text} of behaviour, see `pjs.stages` and the command `stages`")
     environments = [given.make(id) for id in given.flags.env]
     base = environments[0].params
     if any(name.startswith("env.") for name in (*given.flags.grid, *given.flags.sample)):
@@ -107,15 +111,23 @@ def experiment(given: Given) -> "Experiment":
         env_params=None if points.env_params is base else points.env_params,
         evaluate_every=_evaluating(given.fleet),
         reset_pool=given.fleet.reset_pool,
-        source=_source(given.fleet),
+        source=_source(given.fleet, environments),
         **given.plasticity,
     )
 
 
-def _source(fleet: Any) -> Any:
+def _source(fleet: Any, environments: list[Any]) -> Any:
+    """Load a data set; ValueError if it is of another environment."""
     from purejaxrl_suite import datasets
 
-    return None if fleet.dataset is None else datasets.load(fleet.dataset).source
+    if fleet.dataset is None:
+        return None
+    data = datasets.load(fleet.dataset)
+    for env in environments:
+        if data.record.environment not in ("", env.name):
+            there = f"--dataset: {fleet.dataset} is of {data.record.environment!r}"
+            raise ValueError(f"{there}, expected one of {env.name!r}")
+    return data.source
 
 
 def _evaluating(fleet: Any) -> Any:

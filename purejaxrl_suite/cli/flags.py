@@ -147,42 +147,84 @@ class Given(NamedTuple):
 
 def agents() -> dict[str, AgentEntry]:
     """Return every agent by its name."""
+    return dict(sorted({**_acting(), **_offline()}.items()))
+
+
+def _of(build: Callable[..., Any], **options: Any) -> NetworkOf:
+    """Make a network with these options; functions among them get the config."""
+
+    def network(env: "Environment", config: Any, **given: Any) -> Any:
+        known = {name: x(config) if callable(x) else x for name, x in options.items()}
+        return build(env.observation, env.action, **known | given)
+
+    return network
+
+
+def _acting() -> dict[str, AgentEntry]:
+    """Return the agents that act while they learn."""
     from purejaxrl_suite import nets
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
-    from purejaxrl_suite.agents.behaviour import BehaviourConfig, BehaviourHypers, behaviour
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+    from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
+    from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
+    from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+    from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
+    from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
+    from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
+    from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+
+    def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
+        return (implicit if config.distributional else plain)(env, config, **given)
+
+    plain = _of(nets.q_network, layer_norm=False)
+    implicit = _of(nets.implicit_quantile_network)
+    atoms = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.atoms)
+    quantiles = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.quantiles)
+    noisy = _of(
+        nets.q_network,
+        layer_norm=False,
+        atoms=lambda config: config.atoms,
+        dueling=True,
+        noisy=True,
+    )
+    predictive = _of(nets.self_predictive, atoms=lambda config: config.atoms)
+    either = {"recurrent": True, "bridged": True}
+    deterministic = _of(nets.actor_critics, deterministic=True)
+    return {
+        "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
+        "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
+        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
+        "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
+        "munchausen": AgentEntry(
+            munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
+        ),
+        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), _of(nets.actor_critic), **either),
+        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), _of(nets.q_network), **either),
+        "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
+        "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
+        "sac": AgentEntry(sac, SACConfig(), SACHypers(), _of(nets.actor_critics)),
+        "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
+        "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
+    }
+
+
+def _offline() -> dict[str, AgentEntry]:
+    """Return the agents that learn from a data set alone."""
+    from purejaxrl_suite import nets
+    from purejaxrl_suite.agents.behaviour import BehaviourConfig, BehaviourHypers, behaviour
     from purejaxrl_suite.agents.cql import CQLConfig, CQLHypers, cql
     from purejaxrl_suite.agents.discrete_cql import (
         DiscreteCQLConfig,
         DiscreteCQLHypers,
         discrete_cql,
     )
-    from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
-    from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
-    from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
-    from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
-    from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
-    from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
-    from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
-    from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.shared.offline_learning import box_of
-    from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
-    from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
-
-    def of(build: Callable[..., Any], **options: Any) -> NetworkOf:
-        """Make a network with these options; functions among them get the config."""
-
-        def network(env: "Environment", config: Any, **given: Any) -> Any:
-            known = {name: x(config) if callable(x) else x for name, x in options.items()}
-            return build(env.observation, env.action, **known | given)
-
-        return network
-
-    def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
-        return (implicit if config.distributional else plain)(env, config, **given)
 
     def on_either(env: "Environment", value: bool, **given: Any) -> Any:
         """Make a network for actions of either kind, which are one-hot where they are discrete."""
@@ -190,52 +232,22 @@ def agents() -> dict[str, AgentEntry]:
         options = {"deterministic": box != env.action or not value, "value": value}
         return nets.actor_critics(env.observation, box, **options | given)
 
-    plain = of(nets.q_network, layer_norm=False)
-    implicit = of(nets.implicit_quantile_network)
-    atoms = of(nets.q_network, layer_norm=False, atoms=lambda config: config.atoms)
-    quantiles = of(nets.q_network, layer_norm=False, atoms=lambda config: config.quantiles)
-    noisy = of(
-        nets.q_network,
-        layer_norm=False,
-        atoms=lambda config: config.atoms,
-        dueling=True,
-        noisy=True,
-    )
-    predictive = of(nets.self_predictive, atoms=lambda config: config.atoms)
-    either = {"recurrent": True, "bridged": True}
-    deterministic = of(nets.actor_critics, deterministic=True)
+    def policy(env: "Environment", config: Any, **given: Any) -> Any:
+        return on_either(env, False, **given)
+
+    def policy_and_value(env: "Environment", config: Any, **given: Any) -> Any:
+        return on_either(env, True, **given)
+
+    plain = _of(nets.q_network, layer_norm=False)
+    deterministic = _of(nets.actor_critics, deterministic=True)
     return {
-        "behaviour": AgentEntry(
-            build=behaviour,
-            config=BehaviourConfig(),
-            hypers=BehaviourHypers(),
-            network=lambda env, config, **given: on_either(env, False, **given),
-        ),
-        "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
-        "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
-        "cql": AgentEntry(cql, CQLConfig(), CQLHypers(), of(nets.actor_critics)),
+        "behaviour": AgentEntry(behaviour, BehaviourConfig(), BehaviourHypers(), policy),
+        "cql": AgentEntry(cql, CQLConfig(), CQLHypers(), _of(nets.actor_critics)),
         "discrete_cql": AgentEntry(
             discrete_cql, DiscreteCQLConfig(), DiscreteCQLHypers(), plain, bridged=True
         ),
-        "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
-        "iql": AgentEntry(
-            build=iql,
-            config=IQLConfig(),
-            hypers=IQLHypers(),
-            network=lambda env, config, **given: on_either(env, True, **given),
-        ),
-        "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
-        "munchausen": AgentEntry(
-            munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
-        ),
-        "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), of(nets.actor_critic), **either),
-        "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), of(nets.q_network), **either),
-        "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
+        "iql": AgentEntry(iql, IQLConfig(), IQLHypers(), policy_and_value),
         "qsarsa": AgentEntry(qsarsa, QSarsaConfig(), QSarsaHypers(), deterministic),
-        "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
-        "sac": AgentEntry(sac, SACConfig(), SACHypers(), of(nets.actor_critics)),
-        "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
-        "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
         "td3_bc": AgentEntry(td3_bc, TD3BCConfig(), TD3BCHypers(), deterministic),
     }
 

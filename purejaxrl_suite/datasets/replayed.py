@@ -14,6 +14,7 @@ from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Transition
 from purejaxrl_suite.datasets.experience import Experience, Record, episodes, scored, taken
 from purejaxrl_suite.datasets.members import Batch, Who, batches, environment
+from purejaxrl_suite.sweeps.result import Result
 
 
 class Remembered(NamedTuple):
@@ -50,9 +51,13 @@ def from_replay(policy: Who, name: str = "medium-replay") -> Experience:
         The data set: member after member, environment after environment, in the order of time.
 
     Raises:
-        ValueError: an agent has no replay or nothing in it, or members are of different
-            environments.
+        ValueError: an agent has no replay or nothing in it, members are of different environments,
+            or members of a Result did not act: their replay holds what they were given.
     """
+    if isinstance(policy, Result) and not all(one.source.acts for one in policy.layout.groups):
+        raise ValueError(
+            "policy: expected members that acted, got some whose replay holds what they were given"
+        )
     parts: list[Remembered] = []
     agents: list[str] = []
     for batch in batches(policy):

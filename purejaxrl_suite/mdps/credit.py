@@ -1,5 +1,7 @@
 """Expectations of the traces of credit assignment, exactly: emphasis and expected eligibility."""
 
+from functools import reduce
+
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import integer, wrong
@@ -33,7 +35,7 @@ def emphasis(mdp: MDP, behaviour: Array, target: Array, n: int = 1) -> Array:
         ValueError: n < 1.
     """
     integer("n", n, 1)
-    kernel = jnp.linalg.matrix_power(discounted_chain(mdp, target), n)
+    kernel = reduce(product, [discounted_chain(mdp, target)] * n)
     return product(stationary_distribution(mdp, behaviour), geometric_sum(kernel))
 
 

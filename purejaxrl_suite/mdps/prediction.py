@@ -157,9 +157,9 @@ class TDState(NamedTuple):
 def td(emphatic: bool = False) -> Predictor:
     """Build TD(lambda), off-policy by importance sampling per decision, or emphatic TD(lambda).
 
-    M_t = lambda i_t + (1 - lambda) F_t (1 if not emphatic), e_t = gamma_t lambda rho_{t-1} e_{t-1}
-    + M_t x(S_t), w += alpha rho_t delta_t e_t. Sutton et al. 2016, arXiv 1503.04269; ETD(lambda,
-    beta): Hallak et al. 2016, arXiv 1509.05172.
+    M_t = lambda i_t + (1 - lambda) F_t (i_t if not emphatic),
+    e_t = gamma_t lambda rho_{t-1} e_{t-1} + M_t x(S_t), w += alpha rho_t delta_t e_t.
+    Sutton et al. 2016, arXiv 1503.04269; ETD(lambda, beta): Hallak et al. 2016, arXiv 1509.05172.
 
     Args:
         emphatic: whether states are weighted by their emphasis.

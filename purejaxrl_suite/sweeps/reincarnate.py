@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite.agents.shared.students import (
     Method,
@@ -20,16 +21,17 @@ from purejaxrl_suite.agents.shared.students import (
 )
 from purejaxrl_suite.agents.shared.teachers import make_teacher, ring_of
 from purejaxrl_suite.buffers import Mixed, Ring
-from purejaxrl_suite.core import joined, spaces
-from purejaxrl_suite.core.argument import instance, integer, wrong
+from purejaxrl_suite.core import joined, spaces, tree
+from purejaxrl_suite.core.argument import boolean, instance, integer, wrong
 from purejaxrl_suite.core.types import Agent, Array, Discrete, Environment, Key, PyTree, Run
-from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
+from purejaxrl_suite.engine.evaluate import Evaluating, Evaluation, make_evaluate
 from purejaxrl_suite.engine.source import idle
 from purejaxrl_suite.ops import exploration
+from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.before import Begin
 from purejaxrl_suite.sweeps.experiment import Experiment
-from purejaxrl_suite.sweeps.layout import lay_out
+from purejaxrl_suite.sweeps.layout import Group, lay_out
 from purejaxrl_suite.sweeps.result import Result
 from purejaxrl_suite.sweeps.stages import Stage, Stages, stages
 
@@ -60,9 +62,11 @@ def reincarnate(
             the agent's, or those that it has with the method (`student_hypers`). Metrics and the
             intervention are for the online stage.
         offline_gradient_steps: of the offline phase, for methods that have one, and only for them.
-        weaning: False keeps lambda at 1, as an ablation.
+        weaning: False keeps lambda at 1, and of `jsrl()` the guide's steps, as an ablation.
         origin: the student's seed -> the teacher's; None is the teacher's seed number
-            `student's seed % their number`.
+            `(student's seed + 1) % their number`, which is another seed if there is one: members of
+            equal seeds begin with equal parameters, if their networks are alike. In fine-tuning it
+            is number `student's seed % their number`.
         **how: of `stages`: `out`, `resume`, `segments` ...
 
     Returns:
@@ -104,22 +108,27 @@ def reincarnation_stages(
     layout = teacher.layout if isinstance(teacher, Result) else lay_out(_experiment(teacher))
     if len(layout.groups) != 1 or layout.traced:
         raise ValueError("teacher: expected one setting, got several: pick one with its own run")
-    agent, seeds = layout.groups[0].agent, layout.seeds
+    agent = _as_trained(layout.groups[0])
     if origin is None:
-        origin = _modulo(seeds)
+        origin = (_modulo if method.continues else _another)(layout.seeds)
     first = Stage("teacher", teacher)
+    steps = _offline_steps(method, offline_gradient_steps)
+    if not boolean("weaning", weaning) and not (method.weans or method.guides):
+        raise wrong("weaning", f"True, as {method.name} weans nobody", weaning)
     if method.continues:
         return first, Stage("online", student, go_on, origin)
-    steps = _offline_steps(method, offline_gradient_steps)
     env, params = _environment(student)
     hypers = _joined(method, student.hypers, weaning=weaning)
     build = partial(reincarnated, student.builder, method, agent, weaning=weaning)
     online = student._replace(builder=build(), hypers=hypers)
-    begin = from_teacher(agent, env, params, student.evaluate_every, offline=method.offline)
+    scored = {"offline": method.offline, "scored": method.weans and weaning}
+    begin = from_teacher(agent, env, params, student.evaluate_every, **scored)
     if steps is None:
         return first, Stage("online", online, begin, origin)
     alone = online._replace(builder=build(offline=True), source=idle)
-    alone = alone._replace(metrics=(), intervention=None)
+    defaults = Experiment._field_defaults
+    parts = {name: defaults[name] for name in ("metrics", "intervention", "reset_pool")}
+    alone = alone._replace(**parts)
     alone = alone._replace(steps=_counted(alone, steps))
     then = from_offline(method)
     return first, Stage("offline", alone, begin, origin), Stage("online", online, then)
@@ -142,35 +151,34 @@ def from_teacher(
     how: int | Evaluating | None = None,
     *,
     offline: bool = False,
+    scored: bool = True,
 ) -> Begin:
     """Make the `begin` of the first stage of a student, after that of its teacher.
 
     The student's own parts are fresh. It gets the teacher's parameters, and its experience if that
-    is what it replays; the teacher, greedily, and a random policy are scored in the environment.
+    is what it replays; the teacher and a random policy are scored in the environment.
 
     Args:
         teacher: the agent, as it was built.
         env: in which it is scored.
         params: of the environment.
-        how: the evaluation of the student, whose episodes and steps are used.
+        how: the evaluation of the student, which theirs is like; None is of `ONCE` episodes.
         offline: whether the stage is the offline phase, on the teacher's replay.
+        scored: whether anything reads the scores; else they stay 0.
     """
     kept = make_teacher(teacher, env)
-    given = how if isinstance(how, Evaluating) else Evaluating(1, ONCE)
-    sizes = {"episodes": given.episodes, "steps": given.steps}
-    judges = [make_evaluate(one, env, **sizes) for one in (teacher, _random(teacher))]
+    judges = _judges(teacher, env, params, how) if scored else []
     hypers = jax.tree.map(jnp.float32, teacher.hypers)
 
     def begin(key: Key, before: Run, fresh: Run) -> Run:
         student: StudentState = fresh.agent
-        keys = jax.random.split(key)
-        scores = [
-            jnp.mean(judge(key, hypers, params, before.agent).episode_return)
-            for judge, key in zip(judges, keys, strict=True)
-        ]
-        prior = student.prior._replace(
-            teacher=kept.keep(before.agent), teacher_score=scores[0], random_score=scores[1]
-        )
+        prior = student.prior._replace(teacher=kept.keep(before.agent))
+        if judges:
+            scores = [
+                jnp.mean(judge(key, hypers, params, before.agent).episode_return)
+                for judge, key in zip(judges, jax.random.split(key), strict=True)
+            ]
+            prior = prior._replace(teacher_score=scores[0], random_score=scores[1])
         replay = student.replay
         if offline or isinstance(replay, Mixed):
             ring = _ring(before.agent.replay)
@@ -178,6 +186,16 @@ def from_teacher(
         return fresh._replace(agent=student._replace(prior=prior, replay=replay))
 
     return begin
+
+
+def _judges(
+    teacher: Agent, env: Environment, params: PyTree, how: int | Evaluating | None
+) -> list[Callable[..., Evaluation]]:
+    """Make the evaluations of a teacher and of a random policy."""
+    given = check.evaluation(Evaluating(1, ONCE) if how is None else how, env, params)
+    assert given is not None
+    sizes = {"episodes": given.episodes, "steps": given.steps, "explore": given.explore}
+    return [make_evaluate(one, env, **sizes) for one in (teacher, _random(teacher))]
 
 
 def from_offline(method: Method) -> Begin:
@@ -190,7 +208,8 @@ def from_offline(method: Method) -> Begin:
     def begin(key: Key, before: Run, fresh: Run) -> Run:
         student, old = fresh.agent, before.agent
         params = old.learner.params
-        kept = old.learner.opt_state if method.keeps_optimizer else student.learner.opt_state
+        fresh_one = tree.with_constants_of(student.learner.opt_state, old.learner.opt_state)
+        kept = old.learner.opt_state if method.keeps_optimizer else fresh_one
         target = jax.tree.map(jnp.copy, params)
         prior = old.prior._replace(
             weaning=student.prior.weaning, guide_steps=student.prior.guide_steps
@@ -203,8 +222,15 @@ def from_offline(method: Method) -> Begin:
 
 
 def go_on(key: Key, before: Run, fresh: Run) -> Run:
-    """Begin a stage with all that the agent of the previous one has, in fresh environments."""
-    return fresh._replace(agent=before.agent)
+    """Begin a stage with all that the agent of the previous one has.
+
+    Environments go on as they stood, so that the last steps in the replay have their successors; in
+    another number of them, or others, they are fresh, and those steps have none.
+    """
+    parts = [(run.env, run.obs, run.pool) for run in (before, fresh)]
+    shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), part) for part in parts]
+    kept = before if shapes[0] == shapes[1] else fresh
+    return kept._replace(agent=before.agent, intervention=fresh.intervention)
 
 
 def _ring(replay: Any) -> Ring:
@@ -233,6 +259,22 @@ def _experiment(given: Any) -> Experiment:
 
 def _modulo(seeds: tuple[int, ...]) -> Callable[[int], int]:
     return lambda seed: seeds[seed % len(seeds)]
+
+
+def _another(seeds: tuple[int, ...]) -> Callable[[int], int]:
+    """Make the map from a student's seed to a teacher's, which is another one if there is any."""
+
+    def origin(seed: int) -> int:
+        after = [seeds[(seed + i) % len(seeds)] for i in (1, 2)]
+        return after[0] if after[0] != seed else after[1]
+
+    return origin
+
+
+def _as_trained(group: Group) -> Agent:
+    """The agent of a group of one setting, with the hypers that it was trained with."""
+    hypers = jax.tree.map(lambda x: float(np.asarray(x)[0]), group.members.hypers)
+    return group.agent._replace(hypers=hypers)
 
 
 def _offline_steps(method: Method, given: Any) -> int | None:

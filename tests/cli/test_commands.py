@@ -53,9 +53,18 @@ def test_an_offline_agent_is_told_its_data_set(tmp_path, capsys):
     assert command(f"train {' '.join(words)}") == 2
     text = capsys.readouterr().err
     assert "source: td3_bc learns from a data set only" in text and "--dataset" in text
-    pjs.datasets.Experience(source_of(pjs.td3_bc(env), env).keywords["steps"]).save(tmp_path / "d")
-    given = parse("train", Train, [*words, "--dataset", str(tmp_path / "d")])
+    steps = source_of(pjs.td3_bc(env), env).keywords["steps"]
+    for name in ("", "Acrobot-v1"):
+        record = pjs.datasets.Record(environment=name)
+        pjs.datasets.Experience(steps, record).save(tmp_path / f"of{name}")
+    given = parse("train", Train, [*words, "--dataset", str(tmp_path / "of")])
     assert lay_out(given).groups[0].source.name == "dataset(Pendulum-v1)"
+    for agent, name, message in (
+        ("td3_bc", "ofAcrobot-v1", "is of 'Acrobot-v1', expected one of 'Pendulum-v1'"),
+        ("qsarsa", "of", "qsarsa goes on from a stage of behaviour"),
+    ):
+        given = f"train {agent} --env Pendulum-v1 --dataset {tmp_path / name}"
+        assert command(given) == 2 and message in capsys.readouterr().err
 
 
 def test_train_writes_a_run_folder_and_report_reads_it(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Reincarnation in stages: what is carried over, and that stopped stages go on to the same bits."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -65,7 +67,7 @@ def found(parts):
 @pytest.mark.slow
 def test_students_have_the_teachers_of_their_seeds_and_replays_of_their_own(found):
     teacher, offline, online = (found[name].state().agent for name in ("teacher", *STAGES))
-    last = [1, 0]  # students 3 and 4 have the teachers 1 and 0
+    last = [0, 1]  # students 3 and 4 have the teachers 0 and 1
     theirs = jax.tree.map(lambda x: x[np.asarray(last)], teacher)
     bare = jax.tree.leaves(theirs._replace(replay=()))
     for student in (offline, online):
@@ -75,7 +77,7 @@ def test_students_have_the_teachers_of_their_seeds_and_replays_of_their_own(foun
     # All rows are the student's own: as many as it has acted, in a replay that has room for more.
     assert online.replay.filled.tolist() == [UPDATES * CONFIG.rollout_length] * 2
     assert online.rest.steps.max() <= UPDATES * CONFIG.gradient_steps, "counted anew"
-    for seed, origin in ((3, 1), (4, 0)):
+    for seed, origin in ((3, 0), (4, 1)):
         score = found["teacher"].policy(seed=origin).evaluate(16).episode_return.mean()
         assert online.prior.teacher_score[seed - 3] == score
     assert np.all(np.abs(online.prior.random_score) < 1.0)
@@ -137,6 +139,8 @@ def test_each_stage_may_be_stopped_and_goes_on_to_the_same_bits(parts, found, tm
 def test_methods_of_one_stage_and_what_does_not_fit():
     done = reincarnation_stages(pjs.fine_tuning(), TEACHER, TEACHER._replace(seeds=3))
     assert _lay_out(done)["online"].groups[0].before.rows.tolist() == [0, 1, 0]
+    taught = reincarnation_stages(pjs.kickstarting(), TEACHER, STUDENT._replace(seeds=3))
+    assert _lay_out(taught)["online"].groups[0].before.rows.tolist() == [1, 0, 1], "never their own"
     swept = STUDENT._replace(hypers=pjs.search.grid(HYPERS, gamma=[0.5, 0.9]))
     own = {"config": None, "network": None, "hypers": None, "steps": 4096}
     others = TEACHER._replace(builder=pjs.ppo, **own), STUDENT._replace(builder=pjs.c51, **own)
@@ -144,9 +148,18 @@ def test_methods_of_one_stage_and_what_does_not_fit():
     for chain in chains:
         assert set(_lay_out(reincarnation_stages(*chain))) == {"teacher", "online"}
     how = {"offline_gradient_steps": 7}
+
+    def plain(env, config=None, network=None, hypers=None):
+        return pjs.dqn(env, config, network, hypers)
+
+    frozen = partial(pjs.dqn, replay=pjs.buffers.frozen)
     cases = [
         ((pjs.qdagger(), TEACHER, STUDENT), {}, "offline_gradient_steps: expected an integer"),
         ((pjs.jsrl(), TEACHER, STUDENT), how, "None, as jsrl has no offline phase, got 7"),
+        ((pjs.fine_tuning(), TEACHER, STUDENT), how, "has no offline phase, got 7"),
+        ((pjs.rehearsal(), TEACHER, STUDENT), {"weaning": False}, "weaning: expected True, as reh"),
+        ((pjs.kickstarting(), TEACHER, STUDENT._replace(builder=plain)), {}, "takes extra_loss="),
+        ((pjs.qdagger(), TEACHER, STUDENT._replace(builder=frozen)), how, "no replay of its own"),
         ((pjs.jsrl(), 3, STUDENT), {}, "teacher: expected an Experiment, or the Result of one"),
         ((pjs.jsrl(), swept, STUDENT), {}, "teacher: expected one setting, got several"),
         ((pjs.jsrl(), TEACHER, STUDENT._replace(env=[ENV])), {}, "student: env: expected an Env"),

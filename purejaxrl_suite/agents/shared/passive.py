@@ -106,7 +106,7 @@ def sarsa() -> Passive:
     def read(replay: Uniform, ring: Ring, slot: Array, n: Array, gamma: Array | float) -> Batch:
         batch, at = replay.read(ring, slot, n, gamma), replay.layout
         following = rings.actions(at, ring, rings.ahead(at, slot, batch.steps))
-        weight = jnp.where(batch.truncated, 0.0, batch.weight)
+        weight = jnp.where(batch.truncated & ~batch.terminated, 0.0, batch.weight)
         return batch._replace(weight=weight, extras={"next_action": following})
 
     def rule(network: Network, active_q: Values) -> QLearningRule:

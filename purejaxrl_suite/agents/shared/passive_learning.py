@@ -81,7 +81,9 @@ def passive_steps(
         batch = read(state.replay)
         if not config.own_data:
             return batch
-        chosen = jax.random.uniform(apart(key, 0), (config.batch_size,)) < hypers.own_fraction
+        # Keys 1, 2 ... are those of further steps, and 0 that of an extra loss.
+        own_key = apart(key, config.passive_steps)
+        chosen = jax.random.uniform(own_key, (config.batch_size,)) < hypers.own_fraction
         return tree.where(chosen, read(state.passive.replay), batch)
 
     def step(key: Key, hypers: Any, before: Any, learner: Learner):
@@ -107,6 +109,9 @@ def passive_steps(
 
     def beside(hypers: Any, key: Key, before: Any, after: Any, ready: Array) -> tuple[Any, Metrics]:
         second = before.passive
+        if config.own_data:
+            its = replay.ready(second.replay, 1, loop.whole_steps(hypers))
+            ready = ready & (its | (hypers.own_fraction == 0.0))
         keys = jnp.stack([key, *(apart(key, i) for i in range(1, config.passive_steps))])
 
         def one(learner: Learner, key: Key) -> tuple[Learner, Metrics]:
@@ -118,7 +123,7 @@ def passive_steps(
         follow = Target(hypers.target_update_period, hypers.target_update_rate)
         moved = replay_learning.follow(second.target, learner.params, after.steps, follow)
         target = tree.where(ready, moved, second.target)
-        means = {name: jnp.mean(x) for name, x in metrics.items()}
+        means = {name: jnp.where(ready, jnp.mean(x), jnp.nan) for name, x in metrics.items()}
         return after._replace(passive=second._replace(learner=learner, target=target)), means
 
     return beside

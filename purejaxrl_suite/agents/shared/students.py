@@ -11,6 +11,7 @@ it, from learning_rate to the share `weaned_learning_rate`; a lambda above 1, of
 worse than random, does not raise it. In the offline phase lambda is 1.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -21,7 +22,7 @@ from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.agents.shared.teachers import Teacher, experience_of, make_teacher
 from purejaxrl_suite.buffers import PrioritisedState, mixed, uniform, unprioritised
 from purejaxrl_suite.core import joined, spaces
-from purejaxrl_suite.core.argument import boolean, declared, function, instance
+from purejaxrl_suite.core.argument import boolean, declared, function, instance, shown
 from purejaxrl_suite.core.joined import Defaults
 from purejaxrl_suite.core.tree import Constant
 from purejaxrl_suite.core.types import (
@@ -224,6 +225,10 @@ def reincarnated(
     boolean("weaning", weaning)
     if boolean("offline", offline) and not method.offline:
         raise ValueError(f"offline: expected False, as {method.name} has no offline phase")
+    if method.term is not None:
+        _check_takes(builder, "extra_loss", method)
+    if offline or method.rehearses:
+        _check_takes(builder, "replay", method)
 
     def build(
         env: Environment,
@@ -235,11 +240,16 @@ def reincarnated(
         inner = joined.of_agent(hypers, ReincarnationHypers)
         base = builder(env, config, network, inner)
         replay = _replay(method, teacher, env, base, offline=offline)
+        given = {**getattr(builder, "keywords", {}), **more}  # of a functools.partial, too
+        if replay is not None and given.get("replay") is not None:
+            text = f"expected no replay of its own, as {method.name} has the teacher's"
+            raise ValueError(f"builder: {text}, got {shown(given['replay'])}")
         more |= {} if replay is None else {"replay": replay}
         known = base.model or base.network
 
         def made(term: ExtraLoss | None) -> Agent:
-            terms = more | {"extra_loss": _both(more.get("extra_loss"), term)}
+            both = _both(given.get("extra_loss"), term)
+            terms = more if both is None else {**more, "extra_loss": both}
             return builder(env, base.config, known, base.hypers, **terms)
 
         kept = make_teacher(teacher, env)
@@ -253,6 +263,14 @@ def reincarnated(
 
     build.__annotations__ |= _declared(builder, method, weaning=weaning)
     return build
+
+
+def _check_takes(builder: Any, name: str, method: Method) -> None:
+    """Raise ValueError unless a builder takes an argument of this name."""
+    known = inspect.signature(builder).parameters
+    if name not in known and not any(x.kind is x.VAR_KEYWORD for x in known.values()):
+        text = f"expected one that takes {name}=, as {method.name} needs it"
+        raise ValueError(f"builder: {text}, got {shown(builder)}")
 
 
 def _student(
@@ -416,16 +434,20 @@ def _check(agent: Agent) -> Any:
         raise ValueError(expected) from error
     if told is None or not isinstance(agent.action, Discrete) or "target" not in state._fields:
         raise ValueError(expected)
-    if agent.maintain is not None or agent.evaluated is not None:
+    if agent.maintain is not None or agent.evaluated is not None or agent.policies:
         raise ValueError(f"{expected}; make it sparse afterwards, sparse(reincarnated(...), ...)")
     return less
 
 
 def weaned(prior: Prior, score: Array) -> Array:
-    """Compute lambda after an evaluation: it follows the gap to the teacher, and stays 0 at 0."""
-    gap = prior.teacher_score - prior.random_score + 1e-8
-    closed = (score - prior.random_score) / gap
-    return jnp.where(prior.weaning > 0.0, jnp.maximum(1.0 - closed, 0.0), 0.0)
+    """Compute lambda after an evaluation: it follows the gap to the teacher, and stays 0 at 0.
+
+    It is 0, too, if the teacher is not better than a random policy: there is no gap to follow.
+    """
+    gap = prior.teacher_score - prior.random_score
+    closed = (score - prior.random_score) / (gap + 1e-8)
+    follows = (prior.weaning > 0.0) & (gap > 0.0)
+    return jnp.where(follows, jnp.maximum(1.0 - closed, 0.0), 0.0)
 
 
 def _both(first: ExtraLoss | None, second: ExtraLoss | None) -> ExtraLoss | None:
@@ -450,7 +472,11 @@ def _replay(method: Method, teacher: Agent, env: Environment, base: Agent, *, of
     weighed = isinstance(state.replay, PrioritisedState)
     other = experience_of(teacher, env, base.config.max_n_step)
     if offline:
-        kept = other._replace(add=lambda ring, transition: ring)
+        # As much as there is, whatever the student waits for online.
+        kept = other._replace(
+            add=lambda ring, transition: ring,
+            ready=lambda ring, min_history, n: other.ready(ring, 1, n),
+        )
         return lambda *spaces, **sizes: unprioritised(kept) if weighed else kept
     if weighed:
         raise ValueError(
