@@ -18,7 +18,7 @@ from purejaxrl_suite.agents.shared.continuous_learning import Drawn, moved_by, p
 from purejaxrl_suite.agents.shared.offline_learning import NEXT
 from purejaxrl_suite.agents.shared.replay_learning import Target, follow
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import value
 from purejaxrl_suite.ops.schedules import counted
@@ -159,22 +159,13 @@ def behaviour(
         target = follow(state.target, learner.params, steps, Target(1, hypers.target_update_rate))
         return BehaviourState(learner, target, steps), of_critic | of_actor
 
-    def dealt(key: Key, hypers: Any, windows: Transition, shape: tuple[int, ...]) -> Drawn:
-        size = actions.box.shape[0]
-        return offline_learning.dealt(key, hypers, actions.inside, windows, shape, size)
-
-    def update(key: Key, hypers: BehaviourHypers, state: BehaviourState, windows: Transition):
-        drawn = dealt(key, hypers, windows, (config.gradient_steps, config.batch_size))
-        state, metrics = offline_learning.learn(partial(step, hypers), state, drawn)
-        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
-        return state, extra_losses.named(metrics)
-
-    def probe(key: Key, hypers: BehaviourHypers, state: BehaviourState, windows: Transition):
-        drawn = dealt(key, hypers, windows, windows.reward.shape[1:])
-        critic_loss = critic_objective(hypers, state, drawn)
-        actor_loss = actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
-
+    update, probe = offline_learning.update_and_probe(
+        config,
+        actions.inside,
+        actions.box.shape[0],
+        step=step,
+        objectives=(critic_objective, actor_objective),
+    )
     return offline_learning.assemble(
         env,
         config,

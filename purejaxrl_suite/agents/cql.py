@@ -29,7 +29,7 @@ from purejaxrl_suite.agents.shared import (
 from purejaxrl_suite.agents.shared.continuous_learning import Drawn, moved_by, partial_step
 from purejaxrl_suite.agents.shared.temperatures import Temperature
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import offline
 from purejaxrl_suite.ops.schedules import counted
@@ -216,20 +216,13 @@ def cql(
         metrics = of_critic | of_actor | {"temperature": jnp.exp(temperature.log[0])}
         return state._replace(learner=learner, temperature=temperature), metrics
 
-    def dealt(key: Key, hypers: CQLHypers, windows: Transition, shape: tuple[int, ...]) -> Drawn:
-        return offline_learning.dealt(key, hypers, units.inside, windows, shape, units.size)
-
-    def update(key: Key, hypers: CQLHypers, state: CQLState, windows: Transition):
-        drawn = dealt(key, hypers, windows, (config.gradient_steps, config.batch_size))
-        state, metrics = offline_learning.learn(partial(step, hypers), state, drawn)
-        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
-        return state, extra_losses.named(metrics)
-
-    def probe(key: Key, hypers: CQLHypers, state: CQLState, windows: Transition) -> types.Probe:
-        drawn = dealt(key, hypers, windows, windows.reward.shape[1:])
-        critic_loss = critic_objective(hypers, state, drawn)
-        actor_loss = actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
+    update, probe = offline_learning.update_and_probe(
+        config,
+        units.inside,
+        units.size,
+        step=step,
+        objectives=(critic_objective, actor_objective),
+    )
 
     def noise(key: Key, batch: int) -> Array:
         return jax.random.normal(key, (batch, units.size))

@@ -28,7 +28,7 @@ from purejaxrl_suite.agents.shared.continuous_learning import (
 )
 from purejaxrl_suite.agents.shared.replay_learning import Target, follow
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Clock, Key, Learner, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import Agent, Array, Clock, Key, Learner, Memory, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import offline
 from purejaxrl_suite.ops.schedules import counted
@@ -181,16 +181,8 @@ def iql(
         batch = drawn.batch
         following = network.apply(state.learner.params, batch.next_obs)[0].value
         target = continuous_learning.critic_target(batch, following)
-
-        def loss(params: PyTree, taps: Any):
-            params = moved_by("critic", params, state.learner.params)
-            seen = network.apply(params, batch.obs, (), taps, action=batch.action)
-            error, metrics = continuous_learning.critic_errors(seen[0].values, batch, target)
-            known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
-            total, metrics = add_extra((error + seen[1].aux_loss, metrics), seen=seen, **known)
-            return total, (metrics, seen[1].features)
-
-        return loss
+        fixed, known = state.learner.params, {"hypers": hypers, "drawn": drawn, "target": target}
+        return continuous_learning.critic_loss(network, add_extra, fixed, **known)
 
     objectives = {"value": value_objective, "actor": actor_objective, "critic": critic_objective}
 
@@ -205,20 +197,13 @@ def iql(
         target = follow(state.target, state.learner.params, steps, rule)
         return state._replace(target=target, steps=steps), metrics
 
-    def dealt(key: Key, hypers: IQLHypers, windows: Transition, shape: tuple[int, ...]) -> Drawn:
-        size = actions.box.shape[0]
-        return offline_learning.dealt(key, hypers, actions.inside, windows, shape, size)
-
-    def update(key: Key, hypers: IQLHypers, state: IQLState, windows: Transition):
-        drawn = dealt(key, hypers, windows, (config.gradient_steps, config.batch_size))
-        state, metrics = offline_learning.learn(partial(step, hypers), state, drawn)
-        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
-        return state, extra_losses.named(metrics)
-
-    def probe(key: Key, hypers: IQLHypers, state: IQLState, windows: Transition):
-        drawn = dealt(key, hypers, windows, windows.reward.shape[1:])
-        losses = [objective(hypers, state, drawn) for objective in objectives.values()]
-        return continuous_learning.probe(losses[2], losses[1], state.learner.params, losses[0])
+    update, probe = offline_learning.update_and_probe(
+        config,
+        actions.inside,
+        actions.box.shape[0],
+        step=step,
+        objectives=(critic_objective, actor_objective, value_objective),
+    )
 
     def anneal(hypers: IQLHypers, clock: Clock) -> IQLHypers:
         if not config.cosine_actor_rate:

@@ -169,16 +169,8 @@ def sac(
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
         soft = ensembles.subset_minimum(key, values, subset) - weight * log_prob
         target = continuous_learning.critic_target(batch, soft)
-
-        def loss(params: PyTree, taps: Any):
-            params = moved_by("critic", params, state.learner.params)
-            seen = network.apply(params, batch.obs, (), taps, action=batch.action)
-            error, metrics = continuous_learning.critic_errors(seen[0].values, batch, target)
-            known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
-            total, metrics = add_extra((error + seen[1].aux_loss, metrics), seen=seen, **known)
-            return total, (metrics, seen[1].features)
-
-        return loss
+        fixed, known = state.learner.params, {"hypers": hypers, "drawn": drawn, "target": target}
+        return continuous_learning.critic_loss(network, add_extra, fixed, **known)
 
     def actor_objective(hypers: SACHypers, state: SACState, drawn: Drawn):
         """Make (params, taps) -> (f32[], (metrics, inputs of the temperature's loss))."""

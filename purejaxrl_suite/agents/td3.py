@@ -140,17 +140,8 @@ def td3(
         action = smoothed(hypers, state.target, batch.next_obs, drawn.noise)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         target = continuous_learning.critic_target(batch, jnp.min(values, axis=-1))
-
-        def loss(params: PyTree, taps: Any):
-            params = moved_by("critic", params, state.learner.params)
-            seen = network.apply(params, batch.obs, (), taps, action=batch.action)
-            error, metrics = continuous_learning.critic_errors(seen[0].values, batch, target)
-            known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
-            own = error + seen[1].aux_loss, metrics
-            total, metrics = add_extra(own, seen=seen, **known)
-            return total, (metrics, seen[1].features)
-
-        return loss
+        fixed, known = state.learner.params, {"hypers": hypers, "drawn": drawn, "target": target}
+        return continuous_learning.critic_loss(network, add_extra, fixed, **known)
 
     def actor_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         """Make (params, taps) -> (f32[], (metrics, ())); only the first critic is used."""

@@ -234,6 +234,37 @@ def critic_errors(values: Array, batch: Batch, target: Array) -> tuple[Array, Me
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 
 
+def critic_loss(
+    network: Network,
+    add: Callable[..., Any],
+    fixed: PyTree,
+    *,
+    hypers: Any,
+    drawn: Drawn,
+    target: Array,
+) -> Loss:
+    """Make the critics' loss: (params, taps) -> (f32[], (metrics, features)).
+
+    Args:
+        network: of actor and critics.
+        add: adds the extra loss, `add_extra` of this agent.
+        fixed: parameters of which those of the actor are used, as constants.
+        hypers: in force.
+        drawn: the batch.
+        target: f32[B], of the values.
+    """
+
+    def loss(params: PyTree, taps: Any):
+        params = moved_by("critic", params, fixed)
+        seen = network.apply(params, drawn.batch.obs, (), taps, action=drawn.batch.action)
+        error, metrics = critic_errors(seen[0].values, drawn.batch, target)
+        known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+        total, metrics = add((error + seen[1].aux_loss, metrics), seen=seen, **known)
+        return total, (metrics, seen[1].features)
+
+    return loss
+
+
 def learn(
     key: Key,
     hypers: Any,

@@ -7,13 +7,19 @@ needs the action that followed in the data.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import action_scaling, replay_learning
+from purejaxrl_suite.agents.shared import (
+    action_scaling,
+    continuous_learning,
+    extra_losses,
+    replay_learning,
+)
 from purejaxrl_suite.agents.shared.action_scaling import Units
 from purejaxrl_suite.agents.shared.continuous_learning import Drawn
 from purejaxrl_suite.agents.shared.normalize import standardize_observations
@@ -28,6 +34,7 @@ from purejaxrl_suite.core.types import (
     Estimates,
     Key,
     Network,
+    Probe,
     Space,
     Transition,
 )
@@ -101,6 +108,39 @@ def learn(
     """Make a step on each minibatch (leading axis); return the state and means of the metrics."""
     state, metrics = jax.lax.scan(step, state, drawn)
     return state, {name: jnp.mean(x) for name, x in metrics.items()}
+
+
+def update_and_probe(
+    config: OfflineConfig,
+    inside: Inside,
+    size: int,
+    *,
+    step: Callable[[Any, Any, Drawn], tuple[Any, Metrics]],
+    objectives: tuple[Callable[[Any, Any, Drawn], Any], ...],
+) -> tuple[Callable[..., Any], Callable[..., Probe]]:
+    """Make `Agent.update` and `Agent.probe` of an agent that makes a step on each minibatch.
+
+    Args:
+        config: sizes.
+        inside: actions of the data -> as the network reads them.
+        size: of the actions (A).
+        step: (hypers, state, drawn) -> (state, metrics); the state counts `steps`.
+        objectives: (hypers, state, drawn) -> loss, of critics, of the actor, and others.
+    """
+
+    def update(key: Key, hypers: Any, state: Any, windows: Transition) -> Any:
+        shape = config.gradient_steps, config.batch_size
+        drawn = dealt(key, hypers, inside, windows, shape, size)
+        state, metrics = learn(partial(step, hypers), state, drawn)
+        metrics["gradient_steps"] = state.steps.astype(jnp.float32)
+        return state, extra_losses.named(metrics)
+
+    def probe(key: Key, hypers: Any, state: Any, windows: Transition) -> Probe:
+        drawn = dealt(key, hypers, inside, windows, windows.reward.shape[1:], size)
+        critic, actor, *others = (objective(hypers, state, drawn) for objective in objectives)
+        return continuous_learning.probe(critic, actor, state.learner.params, *others)
+
+    return update, probe
 
 
 def no_noise(key: Key, batch: int) -> tuple[()]:
