@@ -174,7 +174,8 @@ def test_an_experiment_learns_from_data_and_goes_on_with_no_other(tmp_path):
     assert "episode_return" not in whole.curves and whole.evaluate(2).sizes["gamma"] == 2
     acted = pjs.datasets.collect(whole, 40, num_envs=2)  # by four members, in the environment
     np.testing.assert_array_equal(acted.steps.obs[:, 0], np.tile([0, 1, 0, 1, 0], 8))
-    assert len(pjs.datasets.from_replay(whole).steps.reward) == 4 * 64  # all that they were given
+    with pytest.raises(ValueError, match="^policy: expected members that acted, got some"):
+        pjs.datasets.from_replay(whole)
     again = pjs.sweep(experiment, resume=tmp_path / "whole", progress=False)
     assert again.curves.equals(whole.curves)
     own = {"network": experiment.network, "announce": lambda text: None}
