@@ -4,7 +4,7 @@ A policy is an array f[S, A] of action probabilities. Solvers take an MDP and a 
 unbatched: `jax.vmap` them over MDPs or policies, run them in float64 with `in_float64`.
 """
 
-from purejaxrl_suite.mdps import traces
+from purejaxrl_suite.mdps import mirror_ascent, traces
 from purejaxrl_suite.mdps.credit import emphasis, expected_trace
 from purejaxrl_suite.mdps.diagnostic import (
     Diagnostic,
@@ -19,7 +19,14 @@ from purejaxrl_suite.mdps.diagnostic import (
     umbrella_chain,
 )
 from purejaxrl_suite.mdps.environment import environment
-from purejaxrl_suite.mdps.families import chain, grid, random_mdp, random_policy
+from purejaxrl_suite.mdps.families import (
+    chain,
+    cliff_world,
+    deep_sea_treasure,
+    grid,
+    random_mdp,
+    random_policy,
+)
 from purejaxrl_suite.mdps.mdp import (
     MDP,
     constant_policy,
@@ -28,6 +35,7 @@ from purejaxrl_suite.mdps.mdp import (
     uniform_policy,
 )
 from purejaxrl_suite.mdps.mico import ksme, mico, mico_operator, reduced, sampled_mico
+from purejaxrl_suite.mdps.mirror_ascent import MirrorHypers, ascend
 from purejaxrl_suite.mdps.prediction import (
     NStepHypers,
     Predictor,
@@ -57,6 +65,7 @@ from purejaxrl_suite.mdps.solve import (
 __all__ = [
     "MDP",
     "Diagnostic",
+    "MirrorHypers",
     "NStepHypers",
     "Optimal",
     "Predictor",
@@ -64,11 +73,14 @@ __all__ = [
     "TDHypers",
     "TraceHypers",
     "action_values",
+    "ascend",
     "baird",
     "bipartite",
     "chain",
+    "cliff_world",
     "collision",
     "constant_policy",
+    "deep_sea_treasure",
     "delayed_chain",
     "emphasis",
     "environment",
@@ -85,6 +97,7 @@ __all__ = [
     "maze_48",
     "mico",
     "mico_operator",
+    "mirror_ascent",
     "multi_chain",
     "n_step_td",
     "optimal",

@@ -123,6 +123,49 @@ def grid(rows: Sequence[str], gamma: float = 0.99, slip: float = 0.0, paid: floa
     return tabular(transition, reward, gamma, start=start, terminal=goal)
 
 
+def cliff_world(gamma: float = 0.9) -> MDP:
+    """Build the cliff world of functional mirror ascent: 4 columns of 5 cells, numbered upwards.
+
+    From the start in the lower left corner, state 0, cells of the cliff (1, 2, 3) lie below the
+    goal (4). Any action on the cliff costs 100 and leads back to the start; any action in the goal
+    pays 1 and ends the episode in state 20. Actions are down, up, left and right; off the grid one
+    stays. v* = gamma^6, beside the cliff; one column farther away a path is worth gamma^8. Vaswani
+    et al. 2022, arXiv 2108.05828, and its code.
+    """
+    at, states = np.arange(20), 21
+    transition, paid = np.zeros((states, 4, states)), np.zeros((states, 4))
+    for action, (right, up) in enumerate(((0, -1), (0, 1), (-1, 0), (1, 0))):
+        column, row = np.clip(at // 5 + right, 0, 3), np.clip(at % 5 + up, 0, 4)
+        transition[at, action, 5 * column + row] = 1.0
+    transition[1:4], paid[1:4] = np.eye(states)[0], -100.0
+    transition[4], paid[4] = np.eye(states)[20], 1.0
+    return tabular(
+        transition, paid, gamma, start=np.eye(states)[0], terminal=np.arange(states) == 20
+    )
+
+
+def deep_sea_treasure(size: int = 5, gamma: float = 0.9) -> MDP:
+    """Build the deep sea treasure of functional mirror ascent: a square in which one sinks.
+
+    From the upper left corner every action, left or right, costs 0.01 / size and leads down a row,
+    too; the bottom ends the episode. To enter its last cell by going right pays 1. Vaswani et al.
+    2022, arXiv 2108.05828, and its code, after Osband et al. 2019, arXiv 1908.03568.
+
+    Args:
+        size: columns and rows; states are numbered upwards, column by column.
+        gamma: the discount.
+    """
+    integer("size", size, 2)
+    at = np.arange(size * size)
+    column, row = at // size, at % size
+    transition, paid = np.zeros((len(at), 2, len(at))), np.full((len(at), 2), -0.01 / size)
+    for action, right in enumerate((-1, 1)):
+        following = np.clip(column + right, 0, size - 1)
+        transition[at, action, size * following + np.maximum(row - 1, 0)] = 1.0
+    paid[(row == 1) & (column >= size - 2), 1] = 1.0
+    return tabular(transition, paid, gamma, start=np.eye(len(at))[size - 1], terminal=row == 0)
+
+
 def _with_unpaid_end(transition: np.ndarray, goal: np.ndarray, paid: float) -> np.ndarray:
     """Add a state that a goal's entries lead to when it does not pay, [S, A, S] -> one more."""
     lost = (1.0 - paid) * np.sum(transition[..., goal], axis=-1, keepdims=True)

@@ -65,19 +65,22 @@ def discounted_chain(mdp: MDP, policy: Array) -> Array:
     return mdp.gamma * going_on(mdp, induced(mdp, policy)[0])
 
 
-def geometric_sum(kernel: Array) -> Array:
-    """Sum all powers of a non-negative matrix, (I - K)^-1 f[S, S]; NaN in rows that diverge."""
+def geometric_sum(kernel: Array, doublings: int = DOUBLINGS) -> Array:
+    """Sum all powers of a non-negative matrix, (I - K)^-1 f[S, S]; NaN in rows that diverge.
+
+    doublings: 2 to their power is how many powers are summed.
+    """
 
     def double(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         total, power = carry
         return (total + product(power, total), product(power, power)), None
 
     start = jnp.eye(len(kernel), dtype=kernel.dtype), kernel
-    (total, power), _ = jax.lax.scan(double, start, None, length=DOUBLINGS)
+    (total, power), _ = jax.lax.scan(double, start, None, length=doublings)
     return jnp.where(jnp.sum(power, axis=1, keepdims=True) < LEFT, total, jnp.nan)
 
 
-def successor_measure(mdp: MDP, policy: Array) -> Array:
+def successor_measure(mdp: MDP, policy: Array, doublings: int = DOUBLINGS) -> Array:
     """Compute the discounted expected number of visits to each state from each state.
 
     M = (I - gamma P)^-1 with P the transitions that do not end the episode; v = M r.
@@ -86,11 +89,13 @@ def successor_measure(mdp: MDP, policy: Array) -> Array:
     Args:
         mdp: the MDP.
         policy: f[S, A].
+        doublings: 2 to their power is how many steps are summed, static. Fewer are faster where
+            gamma is well below 1; NaN where too few are.
 
     Returns:
         f[S, S]; the column of a terminal state is 0 but for the state itself.
     """
-    return geometric_sum(discounted_chain(mdp, policy))
+    return geometric_sum(discounted_chain(mdp, policy), doublings)
 
 
 def state_values(mdp: MDP, policy: Array) -> Array:
