@@ -80,12 +80,8 @@ def lay_out(given: Given) -> "Layout":
 
 def experiment(given: Given) -> "Experiment":
     """Make the Experiment; ValueError if environments' parameters cannot be varied together."""
-    from purejaxrl_suite.agents.qsarsa import qsarsa
     from purejaxrl_suite.sweeps.experiment import Experiment
 
-    if given.entry.build is qsarsa:
-        text = "expected an agent that one experiment trains: qsarsa goes on from a stage"
-        raise ValueError(f"agent: {text} of behaviour, see `pjs.stages` and the command `stages`")
     environments = [given.make(id) for id in given.flags.env]
     base = environments[0].params
     if any(name.startswith("env.") for name in (*given.flags.grid, *given.flags.sample)):

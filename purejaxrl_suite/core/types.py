@@ -424,6 +424,8 @@ class Agent(NamedTuple):
         with its statistics; before the first update. Only agents have it that learn from data sets
         alone (`engine.dataset`): they learn once from each step that they are given, so the engine
         refuses to let them collect any. None for agents that may.
+    after: the agent of the stage that it goes on from, such as "behaviour": alone it is refused. ""
+        for agents that begin by themselves.
     """
 
     name: str
@@ -451,6 +453,7 @@ class Agent(NamedTuple):
     policies: Mapping[str, Act] = {}
     offline: Callable[[Any, Transition], Any] | None = None
     evaluated: "Evaluated | None" = None
+    after: str = ""
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

@@ -14,9 +14,8 @@ from rich.text import Text as RichText
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import engineering, unlike
 from purejaxrl_suite.stats import MINIMUM_SEEDS
-from purejaxrl_suite.studies.protocol import Budget, Computation, Study, Text
+from purejaxrl_suite.studies.protocol import Arm, Budget, Computation, Continuation, Study, Text
 from purejaxrl_suite.studies.study_result import Checked, Finding, Ruling, StudyResult
-from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.layout import lay_out
 
 STYLE = {
@@ -90,7 +89,7 @@ def conditions(study: Study) -> Table:
     return table
 
 
-def arms(planned: Mapping[str, Experiment | Computation]) -> Table:
+def arms(planned: Mapping[str, Arm]) -> Table:
     """Tabulate arms: what is trained. Print it with rich."""
     table = PlainTable(box=SIMPLE_HEAD)
     for name in ("arm", "agent", "environments"):
@@ -98,10 +97,11 @@ def arms(planned: Mapping[str, Experiment | Computation]) -> Table:
     for name in ("configurations", "seeds", "steps of each", "steps in all"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, arm in planned.items():
-        if isinstance(arm, Computation):
+        if isinstance(arm, Computation | Continuation):
             total = len(arm.seeds) * len(arm.tasks) * arm.steps
             sizes = "1", str(len(arm.seeds)), engineering(arm.steps), engineering(total)
-            table.add_row(name, arm.name, ", ".join(arm.tasks), *sizes)
+            what = arm.name if isinstance(arm, Computation) else f"after {', '.join(arm.after)}"
+            table.add_row(name, what, ", ".join(arm.tasks), *sizes)
             continue
         laid = lay_out(arm)
         groups, seeds = laid.groups, len(laid.seeds)

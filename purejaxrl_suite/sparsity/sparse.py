@@ -89,9 +89,9 @@ def sparse(
 
     Raises:
         ValueError: an argument is of another kind. The builder raises it for a period that is no
-            multiple of the gradient steps of an update, for structures that do not fit a layer, and
-            for mask_targets where there is no target network. Runs that are shorter than a period
-            are refused.
+            multiple of the gradient steps of an update, for structures that do not fit a layer, for
+            mask_targets where there is no target network, and for an agent with further learners,
+            such as `tandem`. Runs that are shorter than a period are refused.
 
     Example:
         >>> env = pjs.make("Breakout-MinAtar")
@@ -117,6 +117,9 @@ def sparse(
         inner = of_agent(hypers)
         network = _masked(_network(builder, env, config, network, inner), updater)
         agent = builder(env, config, network, inner, **more)
+        if agent.policies:
+            text = f"expected an agent with one learner, as masks are of one, got {agent.name}"
+            raise ValueError(f"builder: {text}")
         agent = agent._replace(hypers=joined(agent.hypers, read_by(updater), hypers))
         updates = _updates(agent, period)
         options = {"reset_count": reset_count, "mask_targets": mask_targets}

@@ -12,6 +12,7 @@ from purejaxrl_suite.studies.protocol import (
     Budget,
     Claim,
     Computation,
+    Continuation,
     Gate,
     Study,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Budget",
     "Claim",
     "Computation",
+    "Continuation",
     "Gate",
     "Heat",
     "Interval",

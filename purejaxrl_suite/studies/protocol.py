@@ -9,10 +9,10 @@
 
     STUDY = Study(__doc__, arms, claims, figure, gates=..., quick=..., standard=..., full=...)
 
-All parts are data and functions of data: an arm is an `Experiment`, trained as a sweep, or a
-`Computation`; an effect is a number with an interval, a gate is a condition on such a number that
-must hold before claims are judged, a figure is a list of panels. Nothing here trains, judges or
-draws.
+All parts are data and functions of data: an arm is an `Experiment`, trained as a sweep, a
+`Continuation` of other arms in stages, or a `Computation`; an effect is a number with an interval,
+a gate is a condition on such a number that must hold before claims are judged, a figure is a list
+of panels. Nothing here trains, judges or draws.
 """
 
 import itertools
@@ -34,6 +34,7 @@ from purejaxrl_suite.stats import (
 )
 from purejaxrl_suite.studies.panels import Panel
 from purejaxrl_suite.sweeps.experiment import Experiment
+from purejaxrl_suite.sweeps.stages import Stage
 
 Curves = Any
 """An xarray.Dataset over (environment, other axes ..., seed, step), from a sweep."""
@@ -80,6 +81,28 @@ class Computation(NamedTuple):
     seeds: Sequence[int]
     tasks: tuple[str, ...]
     steps: float = 1.0
+
+
+class Continuation(NamedTuple):
+    """An arm that goes on from earlier arms, in stages: students of teachers, for example.
+
+    Each environment has stages of its own, in a folder of its name. The arm's curves are those of
+    the last stage.
+    after: names of arms that are trained before this one, each with one program per environment.
+    stages: the Results of these arms in one environment, in this order -> the stages.
+    seeds: the seed numbers of the last stage.
+    tasks: names of the environments.
+    steps: of each member in the last stage.
+    """
+
+    after: tuple[str, ...]
+    stages: Callable[..., tuple[Stage, ...]]
+    seeds: Sequence[int]
+    tasks: tuple[str, ...]
+    steps: float
+
+
+Arm = Experiment | Continuation | Computation
 
 
 class Direction(NamedTuple):
@@ -177,8 +200,8 @@ class Study:
 
     text: the docstring of its file.
     arms: budget -> arms by name. An Experiment is a folder of the run, and has a list of
-        environments, the first axis of its curves; a `Computation` is computed in one go, and
-        effects are given what it found (`Computed`) in place of curves.
+        environments, the first axis of its curves; so is a `Continuation`; a `Computation` is
+        computed in one go, and effects are given what it found (`Computed`) in place of curves.
     claims: what is judged.
     figure: (key, {arm: curves}) -> panels.
     gates: conditions of all or some of the claims.
@@ -194,7 +217,7 @@ class Study:
     """
 
     text: str | None
-    arms: Callable[[Budget], Mapping[str, Experiment | Computation]]
+    arms: Callable[[Budget], Mapping[str, Arm]]
     claims: tuple[Claim, ...]
     figure: Callable[[Key, Mapping[str, Curves]], tuple[Panel, ...]]
     gates: tuple[Gate, ...]

@@ -10,13 +10,15 @@ import numpy as np
 
 from purejaxrl_suite.core.argument import instances
 from purejaxrl_suite.core.types import Environment, Key
+from purejaxrl_suite.engine.evaluate import RETURN as EVALUATION
 from purejaxrl_suite.stats import Estimate, estimate, iqm
 from purejaxrl_suite.studies.computation import Computed, computed
+from purejaxrl_suite.studies.continuation import SEGMENTS, by_environment, continued
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, measured, ruled
 from purejaxrl_suite.studies.panels import line
-from purejaxrl_suite.studies.protocol import Computation, Curves, Study
-from purejaxrl_suite.studies.scores import beside, returns, thinned
+from purejaxrl_suite.studies.protocol import Computation, Continuation, Curves, Study
+from purejaxrl_suite.studies.scores import RETURN, beside, late, returns, thinned
 from purejaxrl_suite.studies.study_result import Cost, Curve, Look, StudyResult
 from purejaxrl_suite.sweeps.curves import made_with
 from purejaxrl_suite.sweeps.display import watched
@@ -26,7 +28,8 @@ from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.result import Result
 from purejaxrl_suite.sweeps.settings import Settings, Watch
 
-SEGMENTS = 10
+LATE = 0.25
+"""The last part of training, over which evaluations of agents that do not act are averaged."""
 
 
 def run_study(
@@ -62,13 +65,19 @@ def run_study(
     if preset not in study.budgets:
         raise ValueError(f"preset: expected one of {', '.join(study.budgets)}, got {preset!r}")
     arms = study.arms(study.budgets[preset])
-    curves, sizes = {}, {}
+    curves, sizes, results = {}, {}, {}
     for number, (label, arm) in enumerate(arms.items(), 1):
+        title, place = f"{name}: {label} ({number}/{len(arms)})", Path(folder) / label
         if isinstance(arm, Computation):
             curves[label] = computed(label, arm)
             continue
-        with watched(f"{name}: {label} ({number}/{len(arms)})", progress) as watch:
-            result = _train(label, arm, Path(folder) / label, watch)
+        if isinstance(arm, Continuation):
+            done = continued(label, arm, results, place, progress=progress)
+            results[label], curves[label], sizes[label] = done
+            continue
+        with watched(title, progress) as watch:
+            result = _train(label, arm, place, watch)
+        results[label] = by_environment(result)
         curves[label], sizes[label] = result.curves, result.parameters
     return conclude(
         name, study, preset=preset, curves=curves, sizes=sizes, looks=looks, commit=commit
@@ -146,11 +155,17 @@ def _cost(curves: Curves | Computed) -> Cost:
 
 
 def _thinned(key: Key, arm: str, curves: Curves, sizes: Any) -> list[Curve]:
-    """Compute the IQM of every configuration at a few steps, without diverged members."""
-    axes = [axis for axis in curves["episode_return"].dims if axis not in ("seed", "step")]
-    steps, few = thinned(curves, "episode_return")
+    """Compute the IQM of every configuration at a few steps, without diverged members.
+
+    Of returns in training, or, of agents that learn without acting, of evaluations.
+    """
+    acts = RETURN in curves
+    metric = RETURN if acts else EVALUATION
+    axes = [axis for axis in curves[metric].dims if axis not in ("seed", "step")]
+    steps, few = thinned(curves, metric)
     found = estimate(key, few, partial(iqm, axis=0))
-    final = np.moveaxis(np.asarray(returns(curves)), -1, 1 + axes.index("environment"))
+    last = returns(curves) if acts else late(curves, curves[metric], LATE)
+    final = np.moveaxis(np.asarray(last), -1, 1 + axes.index("environment"))
     made = []
     for index in np.ndindex(*(curves.sizes[axis] for axis in axes)):
         at = dict(zip(axes, index, strict=True))

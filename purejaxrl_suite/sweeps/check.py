@@ -83,6 +83,15 @@ def steps(agent: Agent, given: Any) -> int:
     return updates
 
 
+def begins(agent: Agent, *, goes_on: bool) -> None:
+    """Raise ValueError for an agent that needs an earlier stage, where there is none."""
+    if agent.after and not goes_on:
+        text = f"expected an agent that begins by itself: {agent.name} goes on from a stage of"
+        raise ValueError(
+            f"builder: {text} {agent.after}, see `pjs.stages` and the command `stages`"
+        )
+
+
 def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
     """Return the builder and its `declared` types; for a built Agent, a builder that returns it."""
     given = experiment.builder

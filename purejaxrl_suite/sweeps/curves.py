@@ -226,6 +226,24 @@ def join(laid: Layout, made: list["xarray.Dataset"]) -> "xarray.Dataset":
     return joined
 
 
+def side_by_side(each: Mapping[str, Any]) -> Any:
+    """Join Datasets or DataArrays of environments, {name: one}, along a new first axis.
+
+    Attributes are those of the first.
+    """
+    import xarray
+
+    parts = [one.expand_dims(environment=[name]) for name, one in each.items()]
+    return xarray.concat(
+        parts,
+        "environment",
+        coords="minimal",
+        compat="override",
+        join="outer",
+        combine_attrs="override",
+    )
+
+
 def variable(
     laid: Layout, name: str, values: np.ndarray, dims: tuple[str, ...], **known: str
 ) -> Any:

@@ -118,8 +118,11 @@ class Choice(NamedTuple):
     intervention: Intervention | None
 
 
-def lay_out(experiment: Experiment) -> Layout:
-    """Build every agent and list all members; raises ValueError for an invalid experiment."""
+def lay_out(experiment: Experiment, *, goes_on: bool = False) -> Layout:
+    """Build every agent and list all members; raises ValueError for an invalid experiment.
+
+    goes_on: whether its members begin with those of an earlier stage, as some agents must.
+    """
     builder, declared = check.builder(experiment)
     choices, static, along = _choices(experiment, declared)
     hypers, seeds = experiment.hypers, check.seeds(experiment.seeds)
@@ -134,6 +137,7 @@ def lay_out(experiment: Experiment) -> Layout:
         build = partial(_build, builder, choice, hypers.base)
         agent, source = built_for(check.source(experiment), build, env)
         check.kind("hypers", hypers.base, type(agent.hypers))
+        check.begins(agent, goes_on=goes_on)
         updates = check.steps(agent, experiment.steps)
         check.room(points.count * hypers.count, seeds, updates)
         members = _members(agent, points, hypers, seeds)

@@ -200,7 +200,7 @@ def _lay_out(parts: tuple[Stage, ...]) -> dict[str, Layout]:
 def _layout(what: str, given: Any, *, first: bool) -> Layout:
     """Lay out an experiment, or take the layout of a run that is finished."""
     if not (first and isinstance(given, Result)):
-        return lay_out(instance(what, given, Experiment))
+        return lay_out(instance(what, given, Experiment), goes_on=not first)
     if TRAINED in given.curves.attrs:
         share = f"{given.curves.attrs[TRAINED]:.0%}"
         raise ValueError(f"{what}: expected a finished run, got one of which {share} is trained")

@@ -233,6 +233,19 @@ def test_the_second_stage_begins_with_what_the_first_has_learnt():
         assert jax.tree.structure(agent) == jax.tree.structure(runs[1].agent)
 
 
+def test_what_needs_an_earlier_stage_is_refused_alone():
+    env = probes.tracking()
+    source = pjs.datasets.random(env, 10).source
+    given: dict = {"seeds": 1, "steps": 1e4, "source": source}
+    message = "^builder: .*: qsarsa goes on from a stage of behaviour, see `pjs.stages`"
+    for builder in (pjs.qsarsa, pjs.qsarsa(env)):
+        for front in (pjs.run, pjs.sweep, pjs.plan):
+            with pytest.raises(ValueError, match=message):
+                front(builder, env, **given)
+    with pytest.raises(ValueError, match=message):
+        pjs.stages(pjs.Stage("policy", pjs.Experiment(pjs.qsarsa, env, **given)))
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n != "td3-bc" else n for n in ON_DATA]
 )

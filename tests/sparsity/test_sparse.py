@@ -16,6 +16,7 @@ from purejaxrl_suite.core.check import check_agent, check_gradients, experience
 from purejaxrl_suite.core.inspection import inspect_agent
 from purejaxrl_suite.core.types import Clock, Inspection, Learner
 from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sparsity.hypers import read_by
 from purejaxrl_suite.sparsity.optimizer import (
     Masked,
@@ -371,6 +372,8 @@ def test_what_makes_no_sense_is_refused():
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
     with pytest.raises(ValueError, match="kernel"):
         sparse_agent("pqn", fits_not)
+    with pytest.raises(ValueError, match="builder: expected an agent with one learner"):
+        pjs.sparse(pjs.tandem, sparsity.static())(probes.delayed_reward())
     sparse, env = sparse_agent("pqn", sparsity.magnitude())
     for name, value in {"sparsity": 1.0, "sparsity_start": 0.9, "sparsity_end": 0.0}.items():
         with pytest.raises(ValueError, match="hypers.sparsity.*expected"):

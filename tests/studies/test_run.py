@@ -14,12 +14,14 @@ from purejaxrl_suite.envs import probes
 from purejaxrl_suite.report.findings import effect as report_effect
 from purejaxrl_suite.report.studies import study_figure
 from purejaxrl_suite.stats import Effect, Estimate
-from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim, run
+from purejaxrl_suite.studies import EQUAL, LESS, MORE, Claim, Continuation, run
 from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.judging import checked, exploratory, judge, measured, ruled
 from purejaxrl_suite.studies.run import run_study
 from purejaxrl_suite.studies.study_result import Look, find, seen
 from purejaxrl_suite.sweeps.display import watched
+from purejaxrl_suite.sweeps.reincarnate import go_on
+from purejaxrl_suite.sweeps.stages import Stage
 from tests.shared import compiled_once
 from tests.studies.tiny import OVER, STUDY, difference
 
@@ -408,3 +410,40 @@ def test_what_could_not_be_judged_is_refused(changes, message):
     named = [one._replace(gates=one.gates or ("perfect",)) for one in STUDY.claims]
     with pytest.raises(ValueError, match=message):
         replace(STUDY, **{"claims": tuple(named), **changes})
+
+
+def going_on(name, after, steps):
+    """An arm of the tiny study that trains on from another, along a new axis."""
+
+    def parts(before):
+        frozen = STUDY.arms(STUDY.quick)["frozen"]
+        rates = search.grid(frozen.hypers, learning_rate=[0.0, 3e-2])
+        same = frozen._replace(env=before.env, hypers=rates, steps=steps)
+        return Stage("before", before), Stage(name, same, go_on)
+
+    return Continuation((after,), parts, range(2), ("action_reward",), steps)
+
+
+def test_an_arm_goes_on_from_another(tmp_path):
+    """And one from that; a study that has stopped goes on, and what is not there is refused."""
+    frozen = STUDY.arms(STUDY.quick)["frozen"]
+    none: Any = {"claims": (), "gates": (), "figure": lambda key, curves: ()}
+
+    def run_with(folder=tmp_path, **arms):
+        study = replace(STUDY, arms=lambda budget: {"frozen": frozen, **arms}, **none)
+        return run_study("tiny", study, "quick", folder, progress=False)
+
+    arm = going_on("later", "frozen", 32 * 20)
+    found = run_with(later=arm)
+    first, still, learnt = found.curves
+    assert (first.arm, still.arm, learnt.arm) == ("frozen", "later", "later")
+    assert learnt.settings["environment"] == "action_reward"
+    assert np.mean(learnt.final) > np.mean(still.final) and learnt.parameters == first.parameters
+    cost = found.arms["later"]
+    assert (cost.members, cost.steps, cost.tasks) == (4, 32 * 20, ("action_reward",))
+    assert (tmp_path / "later" / "action_reward" / "later" / "sweep.json").exists()
+    again = run_with(later=arm)
+    np.testing.assert_array_equal(again.curves[2].final, learnt.final)
+    message = r"^arms\['later'\]: after: expected arms before it \(frozen\), got 'nobody'"
+    with pytest.raises(ValueError, match=message):
+        run_with(tmp_path, later=arm._replace(after=("nobody",)))

@@ -30,7 +30,7 @@ from purejaxrl_suite.studies.definition import digest
 from purejaxrl_suite.studies.gates import reaches
 from purejaxrl_suite.studies.judging import checked, judge, ruled
 from purejaxrl_suite.studies.plasticity_panels import ranking
-from purejaxrl_suite.studies.protocol import JUDGED, MORE, Computation
+from purejaxrl_suite.studies.protocol import JUDGED, MORE, Computation, Continuation
 from purejaxrl_suite.studies.scores import beside, by_task, estimated, lowest, scores_of_tasks
 from purejaxrl_suite.studies.study_result import SHIPPED
 from purejaxrl_suite.sweeps.layout import lay_out
@@ -58,8 +58,9 @@ def arms_of(name, preset):
     return built(name, preset)
 
 
-def computes(arm):
-    return isinstance(arm, Computation)
+def whole(arm):
+    """Whether all of an arm is an Experiment, which can be laid out as it is."""
+    return not isinstance(arm, Computation | Continuation)
 
 
 @functools.cache
@@ -83,7 +84,7 @@ def test_contract(name):
             assert one.over and set(one.over) <= set(arms) and one.unit
         for arm in arms.values():
             assert tuple(arm.seeds) == tuple(budget.seed_numbers)
-            tasks = " ".join(arm.tasks if computes(arm) else (env.name for env in arm.env))
+            tasks = " ".join((env.name for env in arm.env) if whole(arm) else arm.tasks)
             assert any(id in tasks for id in budget.environments)
         sizes.append({label: len(arm.seeds) * arm.steps for label, arm in arms.items()})
     quick, standard, full = sizes
@@ -113,7 +114,7 @@ ELSEWHERE = ("grama_continuous", "moe_mixture_of_rl", "moe_scaling", "mtrl_scali
 )
 def test_arms_are_laid_out(name):
     """Every arm on one of its environments, every environment with one of the arms."""
-    arms = [arm for arm in arms_of(name, "quick").values() if not computes(arm)]
+    arms = [arm for arm in arms_of(name, "quick").values() if whole(arm)]
     for number, arm in enumerate(arms):
         known = arm.env
         some = known[number :: len(arms)] or [known[number % len(known)]]
@@ -125,7 +126,7 @@ def test_arms_are_laid_out(name):
 @each_study
 def test_every_arm_is_laid_out_on_every_environment(name, preset):
     for arm in arms_of(name, preset).values():
-        if not computes(arm):
+        if whole(arm):
             lay_out(arm)
 
 

@@ -214,6 +214,7 @@ def offline_td3(
         config,
         standardize=config.normalize_observations,
         name=name,
+        after="behaviour" if terms.behaviour else "",
         network=network,
         hypers=hypers,
         init=init,
