@@ -148,9 +148,10 @@ def students(
         slow = HYPERS._replace(learning_rate=0.1 * HYPERS.learning_rate, **GREEDY)
         alone = alone._replace(config=CONFIG, network=teacher_of.network, hypers=slow)
     count = _gradient_steps(alone) if method.offline else None
-    return reincarnation_stages(
+    made = reincarnation_stages(
         method, teacher, alone, offline_gradient_steps=count, weaning=weaning
     )
+    return tuple(_unseen(stage) if stage.name == "offline" else stage for stage in made)
 
 
 def _after_a_teacher(method: Method, hypers: DQNHypers, env: Environment) -> Any:
@@ -160,6 +161,12 @@ def _after_a_teacher(method: Method, hypers: DQNHypers, env: Environment) -> Any
         joined = student_hypers(method, hypers)
         return joined._replace(guide_steps=steps, guide_decay=GUIDE_DECAY)
     return hypers._replace(**GREEDY) if method.offline else hypers
+
+
+def _unseen(stage: Stage) -> Stage:
+    """Return a stage without evaluations, which nothing reads."""
+    assert isinstance(stage.experiment, Experiment)
+    return stage._replace(experiment=stage.experiment._replace(evaluate_every=None))
 
 
 def _gradient_steps(alone: Experiment) -> int:
