@@ -60,7 +60,7 @@ RATES = {
     "actor_learning_rate": 1e-3,
     "critic_learning_rate": 1e-3,
     "gamma": 0.98,
-    "target_update_rate": 0.01,
+    "target_update_rate": 0.02,
 }
 GROUP = 20
 """Gradient steps of an update of learners."""
@@ -68,13 +68,13 @@ AGENTS, LONGER = 4, 4
 """Agents whose experience the data are, and steps until they are experts, in those to medium."""
 UNIFORM = 0.25
 """The part of a medium agent's training in which it acts at random, as TD3 begins."""
-GRADIENTS = 0.75
+GRADIENTS = 1.0
 """Gradient steps on a data set for each step of a medium agent."""
 LOOKS, EPISODES = 5, 8
 """Evaluations in a run, and episodes in each."""
 LATE = 0.25
 """The last part of training, over which evaluations are averaged."""
-WEIGHTS, PENALTIES = (0.0, 0.3, 1.0, 3.0), (0.0, 1.0)
+WEIGHTS, PENALTIES = (0.0, 1.0, 3.0), (0.0, 1.0)
 """lambda, of the critics' distance from the behaviour's values; and of these in the actor's aim."""
 UNIT = "score of experts"
 Select = Callable[[Curves], Curves]
@@ -91,7 +91,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
     """Make arms: agents whose experience the data are, and two learners from each data set."""
     environments = [make(id) for id in budget.environments]
     on_brax = all(id.startswith("Brax-") for id in budget.environments)
-    units, batch = (256, 256) if on_brax else (32, 64)
+    units, batch = (256, 256) if on_brax else (32, 32)
     of = partial(network, units=units)
     hypers = HYPERS._replace(min_history=float(int(UNIFORM * budget.steps)))
     medium = Experiment(
@@ -100,7 +100,7 @@ def arms(budget: Budget) -> dict[str, Arm]:
         budget.seed_numbers,
         budget.steps,
         hypers,
-        ACTING._replace(batch_size=batch, capacity=int(LONGER * budget.steps)),
+        ACTING._replace(batch_size=2 * batch, capacity=int(LONGER * budget.steps)),
         of,
         evaluate_every=_looks(budget.steps / (ACTING.num_envs * ACTING.rollout_length)),
     )

@@ -141,9 +141,9 @@ def students(
 ) -> tuple[Stage, ...]:
     """Make the stages of a method, in the environment of its teachers."""
     method = METHODS[name]()
+    env: Any = teacher.env
     own: Any = alone.hypers
-    hypers = _after_a_teacher(method, own, teacher.env)
-    alone = alone._replace(env=teacher.env, hypers=hypers)
+    alone = alone._replace(env=env, hypers=_after_a_teacher(method, own, env))
     if method.continues:
         slow = HYPERS._replace(learning_rate=0.1 * HYPERS.learning_rate, **GREEDY)
         alone = alone._replace(config=CONFIG, network=teacher_of.network, hypers=slow)
@@ -314,6 +314,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget((minatar.CATCH,), 4, 4e3),
-    standard=Budget(("Breakout-MinAtar",), 16, 2e4, first_seed=1000),
+    standard=Budget(("Breakout-MinAtar",), 16, 1.2e4, first_seed=1000),
     full=Budget(minatar.FOUR_GAMES, 32, 5e5, first_seed=2000),
 )

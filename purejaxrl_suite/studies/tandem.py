@@ -366,6 +366,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget((minatar.CATCH,), 3, 4e3),
-    standard=Budget(("CartPole-v1",), 16, 3e4, first_seed=1000),
+    standard=Budget(("CartPole-v1",), 16, 2.5e4, first_seed=1000),
     full=Budget(minatar.FOUR_GAMES, 16, 2e6, first_seed=2000),
 )
