@@ -210,7 +210,8 @@ def _uniform(env: Environment) -> Agent:
     def noise(key: Key, batch: int) -> Array:
         if not isinstance(box, Box):
             return exploration.uniform(key, batch)
-        low, high = (jnp.broadcast_to(jnp.asarray(x, box.dtype), box.shape) for x in box[2:4])
+        shape = 1, *box.shape
+        low, high = (jnp.broadcast_to(jnp.asarray(x, box.dtype), shape) for x in box[2:4])
         unit = jax.random.uniform(key, (batch, *box.shape), low.dtype)
         return jnp.clip(low + unit * (high - low), low, high)
 

@@ -215,11 +215,11 @@ def ac2(curves: Curves, weight: float = 1.0) -> Curves:
 
 
 def at_random(medium: Curves) -> Array:
-    """Average the returns of agents while they act at random, f32[environments]."""
+    """Average the returns of agents while they act at random, f32[1, environments]."""
     until = UNIFORM * float(medium["step"].values[-1])
     begun = medium.isel(step=np.flatnonzero(medium["step"].values <= until))
     every = partial(stats.final_score, share=1.0)
-    return jnp.nanmean(measured(begun, TRAINING, every), axis=0)
+    return jnp.nanmean(measured(begun, TRAINING, every), axis=0, keepdims=True)
 
 
 def scores(curves: Curves, medium: Curves, expert: Curves) -> Array:
@@ -228,7 +228,7 @@ def scores(curves: Curves, medium: Curves, expert: Curves) -> Array:
     A member that diverged scores as random actions do.
     """
     low = at_random(medium)
-    high = jnp.nanmean(late(expert, expert[RETURN], LATE), axis=0)
+    high = jnp.nanmean(late(expert, expert[RETURN], LATE), axis=0, keepdims=True)
     found = (late(curves, curves[RETURN], LATE) - low) / (high - low)
     gone = np.asarray(curves["diverged"].transpose("seed", "environment").values, bool)
     return jnp.where(high > low, jnp.where(gone, 0.0, found), jnp.nan)

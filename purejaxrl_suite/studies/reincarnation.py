@@ -195,16 +195,21 @@ def chain(teacher: Result | Experiment, *, alone: Experiment) -> tuple[Stage, ..
     )
 
 
+def at_random(curves: Curves) -> np.ndarray:
+    """Return the scores of a random policy, f32[1, environments]."""
+    known = [stats.random_score(str(one)) for one in curves["environment"].values]
+    return np.asarray(known, np.float32)[None]
+
+
 def returns(curves: Curves) -> Array:
     """Average greedy evaluations late in training, f32[S, environments]; random where diverged."""
-    random = np.array([stats.random_score(str(one)) for one in curves["environment"].values])
-    return jnp.where(lost(curves), random, late(curves, curves[RETURN], LATE))
+    return jnp.where(lost(curves), at_random(curves), late(curves, curves[RETURN], LATE))
 
 
 def scores(curves: Curves, teacher: Curves) -> Array:
     """Compute scores f32[S, environments]: 0 is a random policy, 1 the mean of the teachers."""
-    random = np.array([stats.random_score(str(one)) for one in curves["environment"].values])
-    gap = jnp.mean(returns(teacher), axis=0) - random
+    random = at_random(curves)
+    gap = jnp.mean(returns(teacher), axis=0, keepdims=True) - random
     return jnp.where(gap > 0.0, (returns(curves) - random) / gap, jnp.nan)
 
 
@@ -220,8 +225,7 @@ def reached(key: Key, curves: Curves, teacher: Curves) -> Effect:
 
 def knows(key: Key, teacher: Curves) -> Effect:
     """Estimate by how much teachers are better than chance, in standard deviations of seeds."""
-    random = np.array([stats.random_score(str(one)) for one in teacher["environment"].values])
-    ahead = returns(teacher) - random
+    ahead = returns(teacher) - at_random(teacher)
     return estimated(key, ahead / jnp.std(ahead, axis=0, ddof=1, keepdims=True), smallest_mean)
 
 
