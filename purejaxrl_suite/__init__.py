@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         populations,
         presets,
         report,
+        representations,
         search,
         sparsity,
         stats,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
         population_based_training,
         successive_halving,
     )
+    from purejaxrl_suite.representations.auxiliary import auxiliary
     from purejaxrl_suite.sparsity.sparse import sparse
     from purejaxrl_suite.sweeps.experiment import Experiment
     from purejaxrl_suite.sweeps.plan import Plan
@@ -146,6 +148,7 @@ _HOMES = {
         "Transition",
     ),
     "engine.evaluate": ("Evaluating", "make_evaluate"),
+    "representations.auxiliary": ("auxiliary",),
     "sparsity.sparse": ("sparse",),
     "sweeps.settings": ("Progress",),
     "sweeps.experiment": ("Experiment",),
@@ -175,6 +178,7 @@ _PACKAGES = (
     "populations",
     "presets",
     "report",
+    "representations",
     "search",
     "sparsity",
     "stats",

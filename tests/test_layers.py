@@ -14,6 +14,7 @@ LEVELS = (
     {"core"},
     {"ops", "nets", "envs", "buffers", "mdps", "stats"},
     {"plasticity", "sparsity", "agents", "engine"},
+    {"representations"},
     {"sweeps", "presets"},
     {"search", "datasets"},
     {"populations"},

@@ -129,6 +129,7 @@ def behaviour(
             error = jnp.mean(batch.weight * errors)
             metrics = {"critic_loss": error, "q_value": jnp.mean(seen[0].values)}
             known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((error + seen[1].aux_loss, metrics), seen=seen, **known)
             return total, (metrics, seen[1].features)
 
@@ -143,6 +144,7 @@ def behaviour(
             policy = network.apply(params, batch.obs, (), taps)[0].policy
             total = -jnp.mean(actions.log_likelihood(policy, batch.action))
             known = {"params": params, "drawn": drawn, "hypers": hypers}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((total, {"actor_loss": total}), **known)
             return total, (metrics, ())
 
@@ -161,6 +163,7 @@ def behaviour(
 
     update, probe = offline_learning.update_and_probe(
         config,
+        network,
         actions.inside,
         actions.box.shape[0],
         step=step,

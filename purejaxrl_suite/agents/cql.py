@@ -183,6 +183,7 @@ def cql(
             total = error + seen[1].aux_loss + hypers.conservative_weight * penalty
             metrics = metrics | {"conservative_penalty": penalty}
             known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((total, metrics), seen=seen, **known)
             return total, (metrics, seen[1].features)
 
@@ -198,7 +199,9 @@ def cql(
             values = network.apply(params, obs, action=action)[0].values
             total = jnp.mean(weight * log_prob - jnp.min(values, axis=-1))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
-            total, metrics = add_extra((total, metrics), params=params, drawn=drawn, hypers=hypers)
+            known = {"params": params, "drawn": drawn, "hypers": hypers}
+            known |= {"target_params": state.target}
+            total, metrics = add_extra((total, metrics), **known)
             return total, (metrics, log_prob)
 
         return loss
@@ -218,6 +221,7 @@ def cql(
 
     update, probe = offline_learning.update_and_probe(
         config,
+        network,
         units.inside,
         units.size,
         step=step,

@@ -36,6 +36,7 @@ from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, offline, optimizers, value
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.probe import samples_of
 
 
 class DiscreteCQLConfig(NamedTuple):
@@ -158,6 +159,7 @@ def discrete_cql(
             metrics = {"td_loss": error, "q_value": jnp.mean(chosen)}
             metrics |= {"conservative_penalty": penalty}
             seen = {"params": params, "network": network, "output": values, "internals": internals}
+            seen |= {"target_params": state.target}
             inputs = LossInputs(batch=batch, target=target, hypers=hypers, key=own, **seen)
             total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
             return total, (metrics, internals.features)
@@ -182,13 +184,15 @@ def discrete_cql(
         return state, extra_losses.named(metrics)
 
     def probe(key: Key, hypers: DiscreteCQLHypers, state: Any, windows: Transition) -> types.Probe:
-        loss = objective(hypers, state, dealt(key, hypers, windows, windows.reward.shape[1:]))
+        drawn, params = dealt(key, hypers, windows, windows.reward.shape[1:]), state.learner.params
+        loss = objective(hypers, state, drawn)
+        value = jnp.max(network.apply(params, drawn.batch.obs)[0], axis=-1)
 
         def features(params: PyTree, taps: Any):
             total, (_, found) = loss(params, taps)
             return total, found
 
-        return probe_loss(features, state.learner.params)
+        return probe_loss(features, params, samples_of(drawn.batch, value))
 
     return offline_learning.assemble(
         env,

@@ -154,6 +154,7 @@ def iql(
             total = jnp.mean(offline.expectile_loss(target - found, hypers.expectile))
             metrics = {"value_loss": total, "value": jnp.mean(found)}
             known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((total, metrics), **known)
             return total, (metrics, ())
 
@@ -171,6 +172,7 @@ def iql(
             total = -jnp.mean(weight * actions.log_likelihood(policy, batch.action))
             metrics = {"actor_loss": total, "advantage": jnp.mean(advantage)}
             known = {"params": params, "drawn": drawn, "hypers": hypers}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((total, metrics), **known)
             return total, (metrics, ())
 
@@ -181,8 +183,8 @@ def iql(
         batch = drawn.batch
         following = network.apply(state.learner.params, batch.next_obs)[0].value
         target = continuous_learning.critic_target(batch, following)
-        fixed, known = state.learner.params, {"hypers": hypers, "drawn": drawn, "target": target}
-        return continuous_learning.critic_loss(network, add_extra, fixed, **known)
+        known = {"hypers": hypers, "drawn": drawn, "target": target}
+        return continuous_learning.critic_loss(network, add_extra, state, **known)
 
     objectives = {"value": value_objective, "actor": actor_objective, "critic": critic_objective}
 
@@ -199,6 +201,7 @@ def iql(
 
     update, probe = offline_learning.update_and_probe(
         config,
+        network,
         actions.inside,
         actions.box.shape[0],
         step=step,

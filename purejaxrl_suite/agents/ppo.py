@@ -23,6 +23,7 @@ from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, minibatch, optimizers, returns, statistics, successors
 from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.probe import samples_of
 
 
 class PPOConfig(NamedTuple):
@@ -223,7 +224,8 @@ def ppo(
             total, (_, features) = loss(hypers, params, batch, taps, own)
             return total, features
 
-        return probe_loss(objective, state.learner.params)
+        value = jnp.reshape(batch.value, transition.reward.shape)
+        return probe_loss(objective, state.learner.params, samples_of(transition, value))
 
     def anneal(hypers: PPOHypers, clock: types.Clock) -> PPOHypers:
         left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0

@@ -22,6 +22,7 @@ from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import exploration, minibatch, optimizers, returns, schedules, successors
 from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.probe import samples_of
 
 
 class PQNConfig(NamedTuple):
@@ -203,7 +204,10 @@ def pqn(
             total, (_, features) = loss(hypers, params, batch, taps, own)
             return total, features
 
-        return probe_loss(objective, state.learner.params)
+        params, seen = state.learner.params, (batch.obs, batch.memory, batch.starts)
+        value = jnp.max(network.unroll(params, *seen, {})[0], axis=-1)
+        value = jnp.reshape(value, transition.reward.shape)
+        return probe_loss(objective, params, samples_of(transition, value))
 
     def anneal(hypers: PQNHypers, clock: types.Clock) -> PQNHypers:
         left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0

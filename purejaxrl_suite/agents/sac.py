@@ -169,8 +169,8 @@ def sac(
         weight = temperatures.weight(state.temperature, task_of(batch.next_obs))
         soft = ensembles.subset_minimum(key, values, subset) - weight * log_prob
         target = continuous_learning.critic_target(batch, soft)
-        fixed, known = state.learner.params, {"hypers": hypers, "drawn": drawn, "target": target}
-        return continuous_learning.critic_loss(network, add_extra, fixed, **known)
+        known = {"hypers": hypers, "drawn": drawn, "target": target}
+        return continuous_learning.critic_loss(network, add_extra, state, **known)
 
     def actor_objective(hypers: SACHypers, state: SACState, drawn: Drawn):
         """Make (params, taps) -> (f32[], (metrics, inputs of the temperature's loss))."""
@@ -184,7 +184,9 @@ def sac(
             values = network.apply(params, obs, action=action)[0].values
             total = jnp.mean(weight * log_prob - ensembles.policy_value(values, subset))
             metrics = {"actor_loss": total, "entropy": -jnp.mean(log_prob)}
-            total, metrics = add_extra((total, metrics), params=params, drawn=drawn, hypers=hypers)
+            known = {"params": params, "drawn": drawn, "hypers": hypers}
+            known |= {"target_params": state.target}
+            total, metrics = add_extra((total, metrics), **known)
             return total, (metrics, (log_prob, task))
 
         return loss
@@ -223,7 +225,8 @@ def sac(
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
         critic_loss = critic_objective(hypers, state, drawn)
         actor_loss = actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
+        params, batch = state.learner.params, drawn.batch
+        return continuous_learning.probe(network, params, batch, critic_loss, actor_loss)
 
     judge = partial(ensembles.policy_value, subset=subset)
     estimate = estimates.of_critics(network, units, lambda policy: jnp.tanh(policy.mean), judge)

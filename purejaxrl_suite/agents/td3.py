@@ -140,8 +140,8 @@ def td3(
         action = smoothed(hypers, state.target, batch.next_obs, drawn.noise)
         values = network.apply(state.target, batch.next_obs, action=action)[0].values
         target = continuous_learning.critic_target(batch, jnp.min(values, axis=-1))
-        fixed, known = state.learner.params, {"hypers": hypers, "drawn": drawn, "target": target}
-        return continuous_learning.critic_loss(network, add_extra, fixed, **known)
+        known = {"hypers": hypers, "drawn": drawn, "target": target}
+        return continuous_learning.critic_loss(network, add_extra, state, **known)
 
     def actor_objective(hypers: TD3Hypers, state: ReplayState, drawn: Drawn):
         """Make (params, taps) -> (f32[], (metrics, ())); only the first critic is used."""
@@ -152,6 +152,7 @@ def td3(
             action = units.hold(jnp.tanh(network.apply(params, obs, (), taps)[0].policy))
             total = -jnp.mean(network.apply(params, obs, action=action)[0].values[:, 0])
             known = {"params": params, "drawn": drawn, "hypers": hypers}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((total, {"actor_loss": total}), **known)
             return total, (metrics, ())
 
@@ -189,7 +190,8 @@ def td3(
         drawn = draw(key, hypers, state.replay, (config.probe_size,))
         critic_loss = critic_objective(hypers, state, drawn)
         actor_loss = actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
+        params, batch = state.learner.params, drawn.batch
+        return continuous_learning.probe(network, params, batch, critic_loss, actor_loss)
 
     estimate = estimates.of_critics(network, units, jnp.tanh, partial(jnp.min, axis=-1))
     return continuous_learning.assemble(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from purejaxrl_suite.cli import plasticity
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
+from purejaxrl_suite.cli.auxiliary import AuxiliaryFlags, auxiliary
 from purejaxrl_suite.cli.bridges import bridge
 from purejaxrl_suite.cli.plugins import defaults
 from purejaxrl_suite.cli.sparse import SparseFlags, sparse
@@ -41,7 +42,8 @@ class Fleet:
     dataset: Path | None = None
     """Folder of a data set to learn from in place of acting, written by `Experience.save`."""
     metrics: tuple[str, ...] = ()
-    """Plasticity metrics to record: cheap, costly, or package.module:function of your own."""
+    """Metrics to record: cheap and costly ones of plasticity, representations, or
+    package.module:function of your own."""
     measure_every: int = 10
     """Updates from one measurement of these metrics to the next."""
     evaluate_every: int | None = None
@@ -103,8 +105,8 @@ class Given(NamedTuple):
     """A parsed command.
 
     command: the typed words. name: the agent's. entry: the agent. flags: those of the command only.
-    network_flags, sparse_flags: as given; `entry.build` and `hypers` are what the latter make of
-    the agent's. network: Environment -> Network, None for the agent's own.
+    network_flags, auxiliary_flags, sparse_flags: as given; `entry.build` and `hypers` are what the
+    latter two make of the agent's. network: Environment -> Network, None for the agent's own.
     """
 
     command: tuple[str, ...]
@@ -115,6 +117,7 @@ class Given(NamedTuple):
     config: Any
     hypers: Any
     network_flags: NetworkFlags
+    auxiliary_flags: AuxiliaryFlags
     sparse_flags: SparseFlags
     network: Callable[["Environment"], "Network"] | None
 
@@ -268,15 +271,19 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
         ("config", type(entry.config), dataclasses.field(default=entry.config)),
         ("hypers", type(entry.hypers), dataclasses.field(default=entry.hypers)),
         ("network", NetworkFlags, dataclasses.field(default=NetworkFlags())),
+        ("auxiliary", AuxiliaryFlags, dataclasses.field(default=AuxiliaryFlags())),
         ("sparse", SparseFlags, dataclasses.field(default=SparseFlags())),
     ]
     form = dataclasses.make_dataclass("Command", fields)
     given: Any = fill(form, f"{command} {name}", arguments[1:], flags.__doc__)
     own = getattr(given, command)
-    made = sparse(given.sparse, entry.build, given.hypers, several=command != "train")
-    made.check((*own.grid, *own.sample))
-    if made.grid:
-        own = dataclasses.replace(own, grid=(*made.grid, *own.grid))
+    several = command != "train"
+    inner = auxiliary(given.auxiliary, entry.build, given.hypers, several=several)
+    made = sparse(given.sparse, inner.build, inner.hypers, several=several)
+    for one in (made, inner):
+        one.check((*own.grid, *own.sample))
+    if inner.grid or made.grid:
+        own = dataclasses.replace(own, grid=(*inner.grid, *made.grid, *own.grid))
     return Given(
         command=(command, *arguments),
         name=name,
@@ -286,6 +293,7 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
         config=given.config,
         hypers=made.hypers,
         network_flags=given.network,
+        auxiliary_flags=given.auxiliary,
         sparse_flags=given.sparse,
         network=_network(name, entry, given) or preset_network,
     )

@@ -23,6 +23,7 @@ def default(given: Given, prefix: str = "") -> Path:
     parts = given.config, given.hypers, given.network_flags
     settings = {name: x for name, x in flags.items() if name not in HOW}
     settings |= {f"sparse.{name}": x for name, x in given.sparse_flags.given().items()}
+    settings |= {f"auxiliary.{name}": x for name, x in given.auxiliary_flags.given().items()}
     text = json.dumps([settings, *(one._asdict() for one in parts)], sort_keys=True, default=_name)
     unique = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     words = [*filter(None, [prefix]), given.name, *given.flags.env, unique]
@@ -39,6 +40,7 @@ def record(given: Given) -> dict[str, Any]:
         "command": [PROGRAM, *given.command],
         "commit": commit(),
         "network": given.network_flags._asdict(),
+        "auxiliary": given.auxiliary_flags.given(),
         "sparse": given.sparse_flags.given(),
     }
 

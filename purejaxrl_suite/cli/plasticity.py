@@ -1,4 +1,4 @@
-"""Names of plasticity metrics and interventions on the command line."""
+"""Names of metrics and interventions on the command line."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 def metric_sets() -> dict[str, tuple["Metric", ...]]:
     """Return sets of metrics by name."""
-    from purejaxrl_suite import plasticity
+    from purejaxrl_suite import plasticity, representations
 
-    return {"cheap": plasticity.CHEAP, "costly": plasticity.COSTLY}
+    sets = {"cheap": plasticity.CHEAP, "costly": plasticity.COSTLY}
+    return sets | {"representations": representations.METRICS}
 
 
 def interventions() -> dict[str, Callable[[], "Intervention"]]:

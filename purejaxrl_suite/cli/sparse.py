@@ -2,10 +2,11 @@
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from purejaxrl_suite.core.argument import integer, number, one_of, wrong
+from purejaxrl_suite.cli.made import Made, numbers
+from purejaxrl_suite.core.argument import integer, one_of, wrong
 
 if TYPE_CHECKING:
     from purejaxrl_suite.core.types import Builder
@@ -54,26 +55,6 @@ class SparseFlags(NamedTuple):
         return {name: x for name, x in self._asdict().items() if x is not None}
 
 
-class Sparse(NamedTuple):
-    """What the flags make of an agent.
-
-    grid: texts NAME=VALUE,VALUE of the flags with several values. told: {field of the Hypers: flag
-    that sets it}.
-    """
-
-    build: "Builder"
-    hypers: Any
-    grid: tuple[str, ...] = ()
-    told: dict[str, str] = {}
-
-    def check(self, texts: Sequence[str]) -> None:
-        """Raise ValueError where --grid or --sample vary what a flag sets."""
-        for text in texts:
-            name = text.partition("=")[0].replace("-", "_")
-            if name in self.told:
-                raise ValueError(f"--grid, --sample: {self.told[name]} sets {name} already")
-
-
 def methods() -> "dict[str, Callable[..., Updater]]":
     """Return what makes the updater of each method, by name."""
     from purejaxrl_suite.sparsity import updaters
@@ -95,7 +76,7 @@ def methods() -> "dict[str, Callable[..., Updater]]":
     return named | more | {"no_prune": updaters.no_prune}
 
 
-def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) -> Sparse:
+def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) -> Made:
     """Make a builder of sparse agents of the flags; the builder itself where none is given.
 
     Args:
@@ -112,7 +93,7 @@ def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) 
     """
     given = flags.given()
     if not given:
-        return Sparse(build, hypers)
+        return Made(build, hypers)
     if flags.method is None:
         raise ValueError(f"{_flag(next(iter(given)))}: expected a --sparse.method with it")
     from purejaxrl_suite import sparsity
@@ -124,16 +105,16 @@ def sparse(flags: SparseFlags, build: "Builder", hypers: Any, *, several: bool) 
         if updater.score is None:
             raise ValueError(f"--sparse.period: the masks of {flags.method} never change")
     reads = read_by(updater)
-    numbers = {name: _numbers(name, given[name], several) for name in FIELDS if name in given}
-    for name in numbers:
+    levels = {name: _numbers(name, given[name], several) for name in FIELDS if name in given}
+    for name in levels:
         if FIELDS[name] not in dict(reads):
             raise ValueError(f"{_flag(name)}: has no effect with {updater.name}")
-    single = {FIELDS[name]: xs[0] for name, xs in numbers.items() if len(xs) == 1}
-    told = {FIELDS[name]: _flag(name) for name in numbers}
-    return Sparse(
+    single = {FIELDS[name]: xs[0] for name, xs in levels.items() if len(xs) == 1}
+    told = {FIELDS[name]: _flag(name) for name in levels}
+    return Made(
         build=sparsity.sparse(build, updater, period=flags.period),
         hypers=joined(hypers, reads)._replace(**single),
-        grid=tuple(f"{FIELDS[n]}={given[n]}" for n, xs in numbers.items() if len(xs) > 1),
+        grid=tuple(f"{FIELDS[n]}={given[n]}" for n, xs in levels.items() if len(xs) > 1),
         told=told,
     )
 
@@ -179,16 +160,8 @@ def _structure(text: str) -> "Structure":
 
 def _numbers(name: str, text: str, several: bool) -> list[float]:
     """Parse VALUE, or VALUE,VALUE ... where there may be several."""
-    flag, parts = _flag(name), text.split(",")
-    if len(parts) > 1 and not several:
-        raise ValueError(f"{flag}: expected one number, got {text!r}; `sweep` takes several")
-    try:
-        found = [float(part) for part in parts]
-    except ValueError:
-        raise wrong(flag, "numbers" if several else "a number", text) from None
-    if name == "target":
-        return [number(flag, x, 0, below=1) for x in found]
-    return [number(flag, x, 0, high=1) for x in found]
+    bounds: dict[str, Any] = {"below": 1} if name == "target" else {"high": 1}
+    return numbers(_flag(name), text, several, low=0, **bounds)
 
 
 def _flag(name: str) -> str:

@@ -160,17 +160,34 @@ class Learner(NamedTuple):
     opt_state: PyTree
 
 
+class Samples(NamedTuple):
+    """What a probe has looked at: B steps, and what the agent thinks of them; no axis of time.
+
+    obs, next_obs: [B, ...], as the network reads them; with replay of n steps next_obs is n later.
+    action: [B, ...]. terminated: bool[B], where next_obs means nothing. value: f32[B], of obs, in
+    the rewards that the agent learns from.
+    """
+
+    obs: Array
+    action: Array
+    next_obs: Array
+    terminated: Array
+    value: Array
+
+
 class Probe(NamedTuple):
     """Activations and gradients of one forward and one backward pass on a batch.
 
     features: {layer: f32[B, ..., H]}, activations.
     feature_grads: the same structure, dL/dfeature.
     grads: like params, raw: before clipping, masking and the optimizer.
+    samples: the batch, in the order of the features; None for an agent that does not show it.
     """
 
     features: Mapping[str, Array]
     feature_grads: Mapping[str, Array]
     grads: PyTree
+    samples: Samples | None = None
 
 
 class Edge(NamedTuple):
@@ -327,6 +344,7 @@ class LossInputs(NamedTuple):
         loss of an actor.
     hypers: the agent's Hypers in force, after annealing.
     key: for randomness in the extra loss; different in every gradient step.
+    target_params: parameters of the target network in that step; None for agents without one.
     """
 
     params: PyTree
@@ -337,6 +355,7 @@ class LossInputs(NamedTuple):
     target: PyTree
     hypers: Any
     key: Key
+    target_params: PyTree = None
 
 
 ExtraLoss = Callable[[LossInputs], tuple[Array, Mapping[str, Array]]]

@@ -37,6 +37,7 @@ from purejaxrl_suite.engine.source import dataset
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.nets.tasks import multi_head
+from purejaxrl_suite.representations import auxiliary, mico
 
 PPO = PPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
 NORMALIZED = PPO._replace(normalize_observations=True, normalize_rewards=True)
@@ -106,6 +107,12 @@ def guided_dqn(env, **more):
     hypers = join(method, teacher.hypers, weaning=False)._replace(guide_steps=1.0)
     build = reincarnated(dqn, method, teacher, weaning=False)
     return build(env, teacher.config, small_q(env), hypers, **more)
+
+
+def mico_dqn(env, **more):
+    """DQN with an auxiliary loss of its only hidden layer."""
+    inside = small_dqn()(env)
+    return auxiliary(dqn, mico())(env, inside.config, small_q(env), inside.hypers, **more)
 
 
 def small_value(build, config, hypers, network=small_q, **fields):
@@ -269,6 +276,7 @@ AGENTS = {
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-guided": (guided_dqn, probes.delayed_reward),
+    "dqn-mico": (mico_dqn, probes.delayed_reward),
     "dqn-mixture": (small_value(dqn, DQNConfig, DQNHypers, small_mixture), probes.delayed_reward),
     "c51": (
         small_value(
@@ -363,6 +371,7 @@ VARIANTS = (
     "ppo-tasks",
     "drq",
     "dqn-guided",
+    "dqn-mico",
     "dqn-mixture",
     "rainbow-epsilon",
     "bbf-as-released",

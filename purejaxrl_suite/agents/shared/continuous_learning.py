@@ -36,6 +36,7 @@ from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import value
 from purejaxrl_suite.ops.optimizers import adam
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.probe import samples_of
 
 Metrics = dict[str, Array]
 
@@ -158,14 +159,17 @@ def partial_step(
     return Learner(inner.params, opt_state), metrics, extra
 
 
-def probe(critic_loss: Loss, actor_loss: Loss, params: PyTree, *others: Loss) -> types.Probe:
-    """Probe all losses together; features are those of the critics' loss."""
+def probe(
+    network: Network, params: PyTree, batch: Batch, critic_loss: Loss, *others: Loss
+) -> types.Probe:
+    """Probe all losses together; features are those of the critics' loss, values their means."""
+    values = network.apply(params, batch.obs, action=batch.action)[0].values
 
     def total(params: PyTree, taps: Any) -> tuple[Array, Any]:
         error, (_, features) = critic_loss(params, taps)
-        return sum((loss(params, taps)[0] for loss in (actor_loss, *others)), error), features
+        return sum((loss(params, taps)[0] for loss in others), error), features
 
-    return probe_loss(total, params)
+    return probe_loss(total, params, samples_of(batch, jnp.mean(values, axis=-1)))
 
 
 def moved_by(step: str, params: PyTree, fixed: PyTree) -> PyTree:
@@ -188,13 +192,15 @@ def add_extra(
     params: PyTree,
     drawn: Drawn,
     hypers: Any,
+    target_params: PyTree,
     target: Array | None = None,
     seen: tuple[nets.ActorCritics, Internals] | None = None,
 ) -> tuple[Array, Metrics]:
     """Add an extra loss, if there is one, to the loss and metrics of a step.
 
-    params: from `moved_by`. target: of the critics, f32[B]. seen: the network's output and
-    internals for the batch and its actions, if they have been computed.
+    params: from `moved_by`. target_params: of the target network. target: of the critics, f32[B].
+    seen: the network's output and internals for the batch and its actions, if they have been
+    computed.
     """
     if extra_loss is None:
         return loss
@@ -202,7 +208,8 @@ def add_extra(
     # Without taps: in a probe, the taps of features belong to the critics' loss.
     output, internals = seen or network.apply(params, batch.obs, action=batch.action)
     known = {"output": output, "internals": internals, "batch": batch, "target": target}
-    inputs = LossInputs(params=params, network=network, hypers=hypers, key=key, **known)
+    known |= {"hypers": hypers, "key": key, "target_params": target_params}
+    inputs = LossInputs(params=params, network=network, **known)
     total, metrics = loss
     return extra_losses.add(extra_loss, total, metrics, inputs)
 
@@ -237,7 +244,7 @@ def critic_errors(values: Array, batch: Batch, target: Array) -> tuple[Array, Me
 def critic_loss(
     network: Network,
     add: Callable[..., Any],
-    fixed: PyTree,
+    state: Any,
     *,
     hypers: Any,
     drawn: Drawn,
@@ -248,17 +255,18 @@ def critic_loss(
     Args:
         network: of actor and critics.
         add: adds the extra loss, `add_extra` of this agent.
-        fixed: parameters of which those of the actor are used, as constants.
+        state: the agent's; the parameters of the actor are constants.
         hypers: in force.
         drawn: the batch.
         target: f32[B], of the values.
     """
 
     def loss(params: PyTree, taps: Any):
-        params = moved_by("critic", params, fixed)
+        params = moved_by("critic", params, state.learner.params)
         seen = network.apply(params, drawn.batch.obs, (), taps, action=drawn.batch.action)
         error, metrics = critic_errors(seen[0].values, drawn.batch, target)
         known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+        known |= {"target_params": state.target}
         total, metrics = add((error + seen[1].aux_loss, metrics), seen=seen, **known)
         return total, (metrics, seen[1].features)
 

@@ -112,6 +112,7 @@ def learn(
 
 def update_and_probe(
     config: OfflineConfig,
+    network: Network,
     inside: Inside,
     size: int,
     *,
@@ -122,6 +123,7 @@ def update_and_probe(
 
     Args:
         config: sizes.
+        network: of actor and critics.
         inside: actions of the data -> as the network reads them.
         size: of the actions (A).
         step: (hypers, state, drawn) -> (state, metrics); the state counts `steps`.
@@ -137,8 +139,8 @@ def update_and_probe(
 
     def probe(key: Key, hypers: Any, state: Any, windows: Transition) -> Probe:
         drawn = dealt(key, hypers, inside, windows, windows.reward.shape[1:], size)
-        critic, actor, *others = (objective(hypers, state, drawn) for objective in objectives)
-        return continuous_learning.probe(critic, actor, state.learner.params, *others)
+        of_each = (objective(hypers, state, drawn) for objective in objectives)
+        return continuous_learning.probe(network, state.learner.params, drawn.batch, *of_each)
 
     return update, probe
 

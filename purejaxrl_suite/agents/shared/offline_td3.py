@@ -151,6 +151,7 @@ def offline_td3(
             penalty, more = terms.critic(hypers, state, drawn, params)
             own = error + seen[1].aux_loss + penalty, metrics | more
             known = {"params": params, "drawn": drawn, "hypers": hypers, "target": target}
+            known |= {"target_params": state.target}
             total, metrics = add_extra(own, seen=seen, **known)
             return total, (metrics, seen[1].features)
 
@@ -169,6 +170,7 @@ def offline_td3(
             error = cloning_error(drawn, action)
             metrics = {"actor_loss": total, "cloning_error": error}
             known = {"params": params, "drawn": drawn, "hypers": hypers}
+            known |= {"target_params": state.target}
             total, metrics = add_extra((total, metrics), **known)
             return total, (metrics, ())
 
@@ -207,7 +209,8 @@ def offline_td3(
         drawn = dealt(key, hypers, windows=windows, shape=windows.reward.shape[1:])
         critic_loss = critic_objective(hypers, state, drawn)
         actor_loss = actor_objective(hypers, state, drawn)
-        return continuous_learning.probe(critic_loss, actor_loss, state.learner.params)
+        params, batch = state.learner.params, drawn.batch
+        return continuous_learning.probe(network, params, batch, critic_loss, actor_loss)
 
     return offline_learning.assemble(
         env,

@@ -34,6 +34,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, optimizers, schedules
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.probe import samples_of
 
 
 class Errors(NamedTuple):
@@ -233,6 +234,7 @@ def q_learning(
             error, metrics = mean_error(batch, found)
             seen = {"output": found.output, "internals": found.internals}
             known = {"batch": batch, "target": target, "hypers": hypers, "key": own}
+            known |= {"target_params": state.target}
             inputs = LossInputs(params=params, network=network, **seen, **known)
             total = error + found.internals.aux_loss
             total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
@@ -259,13 +261,18 @@ def q_learning(
 
     def probe(key: Key, hypers: Any, state: ReplayState, transition: Transition) -> types.Probe:
         """Probe on replayed experience; meaningless before there is any."""
-        loss = objective(key, hypers, state, config.probe_size)
+        loss, params = objective(key, hypers, state, config.probe_size), state.learner.params
+        # Those that the loss has drawn, without its augmentation.
+        draw, n = step_keys(key).draw, whole_steps(hypers)
+        drawn = made.draw(draw, state.replay, config.probe_size, n, hypers.recent)
+        batch = made.read(state.replay, drawn.slot, n, hypers.gamma)
+        q = rule.q_values(hypers, params, batch.obs, None)
 
         def features(params: PyTree, taps: Any):
             total, (_, found) = loss(params, taps)
             return total, found
 
-        return probe_loss(features, state.learner.params)
+        return probe_loss(features, params, samples_of(batch, jnp.max(q, axis=-1)))
 
     def anneal(hypers: Any, clock: types.Clock) -> Any:
         """Anneal epsilon by the steps taken so far; it is constant until learning begins."""

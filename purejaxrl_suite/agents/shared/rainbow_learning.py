@@ -33,6 +33,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, schedules, value
 from purejaxrl_suite.ops.probe import probe as probe_loss
+from purejaxrl_suite.ops.probe import samples_of
 
 SMALLEST_PRIORITY = 1e-10
 
@@ -184,12 +185,15 @@ def rainbow_learning(
         draw_key, loss_key = jax.random.split(key)
         drawn = tree.index(draw(draw_key, hypers, state, 1, config.probe_size), 0)
         loss = objective(loss_key, hypers, state, drawn, window(hypers, state))
+        batch = rule.read(state.replay, drawn.slot, *window(hypers, state))
+        params = state.learner.params
+        value = jnp.max(q_values(hypers, params, batch.obs), axis=-1)
 
         def features(params: PyTree, taps: Any):
             total, (_, (_, found)) = loss(params, taps)
             return total, found
 
-        return probe_loss(features, state.learner.params)
+        return probe_loss(features, params, samples_of(batch, value))
 
     def acting_values(hypers: Any, state: Any, memory: Memory, obs: Array) -> Array:
         return q_values(hypers, rule.acting(state), obs)

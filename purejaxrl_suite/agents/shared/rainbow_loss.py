@@ -147,6 +147,7 @@ def categorical_value(
         weight = drawn.weight * batch.weight
         own = extra_losses.own_key(extra_loss, key)
         known = {"batch": batch._replace(obs=obs, weight=weight), "target": target, "key": own}
+        known |= {"target_params": state.target}
 
         def loss(params: PyTree, taps: Any):
             logits, internals = network.apply(noisy(noise_key, params), obs, (), taps)

@@ -1,0 +1,83 @@
+"""Which of a network's features are its representation, and their values at other observations."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.core.argument import one_of
+from purejaxrl_suite.core.types import Array, Key, Network, PyTree
+
+Rows = dict[str, Array]
+"""{layer: f32[B, D]}, flattened features."""
+
+
+def output_layers(network: Network) -> tuple[str, ...]:
+    """Name the layers that are a network's representation.
+
+    They are the last of the encoder, whose output bridge, trunk or heads read; where the encoder
+    has no layers, as for vectors, the last of the trunk. Networks with streams have one for each.
+
+    Raises:
+        ValueError: the network has no hidden layer.
+    """
+    for namespace in ("encoder", "trunk"):
+        found = tuple(
+            edge.layer
+            for edge in network.wiring
+            if edge.layer.split("/")[0] == namespace
+            and any(path[0] != namespace for path in edge.outgoing)
+        )
+        if found:
+            return found
+    raise ValueError("network: expected a hidden layer, whose output is the representation")
+
+
+def chosen_layers(network: Network, layer: str | None) -> tuple[str, ...]:
+    """Return the layer of that name, or `output_layers`; of critics and an actor, the critics'.
+
+    Raises:
+        ValueError: the network has no such layer.
+    """
+    if layer is not None:
+        return (one_of("layer", layer, [edge.layer for edge in network.wiring]),)
+    found = output_layers(network)
+    critics = tuple(name for name in found if "/critic" in name)
+    return critics or found
+
+
+def rows(features: Mapping[str, Array], layers: tuple[str, ...], batch_axes: int = 1) -> Rows:
+    """Select features, with so many leading axes of samples, and flatten them to vectors."""
+    found = {layer: features[layer] for layer in layers}
+    return {
+        layer: jnp.reshape(x, (-1, math.prod(x.shape[batch_axes:]))) for layer, x in found.items()
+    }
+
+
+def features_at(
+    network: Network,
+    params: PyTree,
+    obs: Array,
+    layers: tuple[str, ...],
+    action: Array | None = None,
+) -> Rows:
+    """Compute features of observations [B, ...], and of actions where the network reads them."""
+    inputs: dict[str, Any] = {} if action is None else {"action": action}
+    return rows(network.apply(params, obs, **inputs)[1].features, layers)
+
+
+def reads_actions(layer: str) -> bool:
+    """Tell whether a layer is one of critics that read actions, as those of SAC."""
+    return "/critic_" in layer
+
+
+def acted(network: Network, params: PyTree, obs: Array, key: Key) -> Array:
+    """Sample a policy of continuous actions at obs[B, ...], f32[B, A], scaled to [-1, 1]."""
+    policy = network.apply(params, obs)[0].policy
+    if not isinstance(policy, nets.Gaussian):
+        return jnp.tanh(policy)
+    normal = jax.random.normal(key, policy.mean.shape)
+    return jnp.tanh(policy.mean + jnp.exp(policy.log_std) * normal)
