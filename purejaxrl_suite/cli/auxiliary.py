@@ -68,10 +68,11 @@ def auxiliary(flags: AuxiliaryFlags, build: "Builder", hypers: Any, *, several: 
     name, weights = f"{term.kind}_weight", [term.weight]
     if flags.weight is not None:
         weights = numbers(_flag("weight"), flags.weight, several, low=0)
-    kept = joined(hypers, representations.AuxiliaryHypers, ((name, weights[0]),), "Auxiliary")
+    own = ((name, term.weight),)
+    kept = joined(hypers, representations.AuxiliaryHypers, own, "Auxiliary")
     return Made(
         build=representations.auxiliary(build, term),
-        hypers=kept,
+        hypers=kept._replace(**{name: weights[0]}),
         grid=(f"{name}={flags.weight}",) if len(weights) > 1 else (),
         told={} if flags.weight is None else {name: _flag("weight")},
     )

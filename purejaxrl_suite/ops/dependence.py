@@ -38,6 +38,7 @@ def mutual_information(x: Array, y: Array, k: int = 3, where: Array | None = Non
     Raises:
         ValueError: there are not more samples than k, or their numbers differ.
     """
+    x, y = jnp.asarray(x), jnp.asarray(y)
     n, where = _samples(x, y, k, where)
 
     def counts(rows: Array) -> tuple[Array, Array]:
@@ -74,6 +75,7 @@ def mutual_information_with_labels(
     Raises:
         ValueError: there are not more samples than k, or their numbers differ.
     """
+    x, label = jnp.asarray(x), jnp.asarray(label)
     n, where = _samples(x, label, k, where)
     same = (label[:, None] == label[None, :]) & where[None, :]
     alike = jnp.sum(same, axis=1).astype(jnp.float32)

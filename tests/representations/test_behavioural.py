@@ -17,6 +17,7 @@ from purejaxrl_suite.representations import ksme, mico, output_layers
 from tests.contract.agents import AGENTS
 
 ENV = pjs.make("CartPole-v1")
+MICO, KSME = mico(), ksme()
 LAYER = "trunk/dense_0"
 
 
@@ -49,17 +50,22 @@ def params(seed):
     return network().init(jax.random.key(seed))
 
 
-def loss(term, batch, online=0, target=1):
-    """The term on the batch, and its gradient."""
-
-    def of(params):
+@functools.cache
+def program(term):
+    def of(params, target, batch):
         output, internals = network().apply(params, batch.obs)
         seen = {"output": output, "internals": internals, "batch": batch, "target": None}
         known = {"hypers": SimpleNamespace(gamma=0.5), "key": jax.random.key(0)}
-        known |= {"target_params": None if target is None else globals()["params"](target)}
-        return term.loss(LossInputs(params=params, network=network(), **seen, **known))[0]
+        inputs = LossInputs(params, network(), **seen, **known, target_params=target)
+        return term.loss(inputs)[0]
 
-    return jax.value_and_grad(of)(params(online))
+    return jax.jit(jax.value_and_grad(of))
+
+
+def loss(term, batch, online=0, target=1):
+    """The term on the batch, and its gradient."""
+    other = None if target is None else params(target)
+    return jax.device_get(program(term)(params(online), other, batch))
 
 
 def features(seed, obs):
@@ -80,7 +86,7 @@ def mico_of(x, y):
 @pytest.mark.parametrize("kind", ["mico", "ksme"])
 def test_losses_by_hand(kind):
     """All pairs, the diagonal too; after the termination of sample 1 an observation of zeros."""
-    term, compare = (mico(), mico_of) if kind == "mico" else (ksme(), lambda x, y: x @ y.T)
+    term, compare = (MICO, mico_of) if kind == "mico" else (KSME, lambda x, y: x @ y.T)
     given = batch()
     after = np.where(given.terminated[:, None], 0.0, given.next_obs)
     reward = np.asarray(given.reward, float)
@@ -91,7 +97,7 @@ def test_losses_by_hand(kind):
     np.testing.assert_allclose(loss(term, given)[0], np.mean(huber(found - target)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("term", [mico(), ksme()], ids=["mico", "ksme"])
+@pytest.mark.parametrize("term", [MICO, KSME], ids=["mico", "ksme"])
 def test_what_does_not_change_the_loss(term):
     given, order = batch(), np.array([2, 0, 3, 1])
     expected = loss(term, given)[0]
@@ -109,7 +115,7 @@ def test_what_does_not_change_the_loss(term):
     np.testing.assert_array_equal(loss(term, seen)[0], expected)
 
 
-@pytest.mark.parametrize("term", [mico(), ksme()], ids=["mico", "ksme"])
+@pytest.mark.parametrize("term", [MICO, KSME], ids=["mico", "ksme"])
 def test_one_sample_equal_samples_and_zero_features_have_finite_gradients(term):
     one = batch(1, terminated=np.array([False]))
     same = jax.tree.map(lambda x: jnp.repeat(x, 3, axis=0), one)
@@ -124,18 +130,18 @@ def test_the_gradient_is_that_of_the_first_argument_alone():
     """Without a target network the online one is a constant: as if it were its own copy."""
     given = batch()
     for own, copied in zip(
-        jax.tree.leaves(loss(mico(), given, 0, None)),
-        jax.tree.leaves(loss(mico(), given, 0, 0)),
+        jax.tree.leaves(loss(MICO, given, 0, None)),
+        jax.tree.leaves(loss(MICO, given, 0, 0)),
         strict=True,
     ):
         np.testing.assert_array_equal(own, copied)
-    gradient = loss(mico(), given)[1]
+    gradient = loss(MICO, given)[1]
     assert np.any(gradient["trunk"]["dense_0"]["kernel"] != 0)
     assert all(np.all(x == 0) for x in jax.tree.leaves(gradient["heads"]))
 
 
 def test_shuffled_rewards_keep_the_rewards():
-    plain, shuffled = mico(), mico(shuffled_rewards=True)
+    plain, shuffled = MICO, mico(shuffled_rewards=True)
     given = batch(6)
     assert shuffled.name == "mico(shuffled_rewards)"
     assert loss(plain, given)[0] != loss(shuffled, given)[0]
@@ -145,22 +151,22 @@ def test_shuffled_rewards_keep_the_rewards():
 
 def test_the_kernel_refuses_rewards_that_are_not_clipped():
     given = batch(reward=np.array([0.0, 1.0, -1.0, 1.5], np.float32))
-    assert np.isnan(loss(ksme(), given)[0])
-    assert np.isfinite(loss(mico(), given)[0])
+    assert np.isnan(loss(KSME, given)[0])
+    assert np.isfinite(loss(MICO, given)[0])
     several = given._replace(steps=jnp.full(4, 2))
-    assert np.isfinite(loss(ksme(), several)[0])
+    assert np.isfinite(loss(KSME, several)[0])
     empty = given._replace(weight=jnp.array([1.0, 1.0, 1.0, 0.0]))
-    assert np.isfinite(loss(ksme(), empty)[0])
+    assert np.isfinite(loss(KSME, empty)[0])
+
+
+def builder_of(make):
+    """A builder of an agent of the contract list, with settings of its own."""
+    return lambda env, config=None, network=None, hypers=None, **more: make(env, **more)
 
 
 def wrapped(name, term):
     make, make_env = AGENTS[name]
-
-    def inside(env, config=None, network=None, hypers=None, **more):
-        agent = make(env, **more)
-        return agent if hypers is None else agent._replace(hypers=hypers)
-
-    return pjs.auxiliary(inside, term)(make_env()), make(make_env())
+    return pjs.auxiliary(builder_of(make), term)(make_env()), make(make_env())
 
 
 def updated(agent, hypers, updates=3):
@@ -217,11 +223,8 @@ def test_terms_are_nested_named_and_refused():
     with pytest.raises(ValueError, match="term: expected an Auxiliary"):
         pjs.auxiliary(pjs.dqn, "mico")
     make, make_env = AGENTS["iql-discrete"]
-    build = pjs.auxiliary(
-        lambda env, config=None, network=None, hypers=None, **more: make(env, **more), mico()
-    )  # noqa: E501
     with pytest.raises(ValueError, match="reads no actions"):
-        build(make_env())
+        pjs.auxiliary(builder_of(make), mico())(make_env())
 
 
 def test_layers_of_a_representation():
