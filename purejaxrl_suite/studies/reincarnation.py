@@ -11,11 +11,11 @@ Claim: at equal steps QDagger scores more than students of the other methods and
 The teacher is DQN with one hidden layer, stopped early; the student has two, and three-step
 returns. Each student has the teacher of another seed. Scores are of greedy evaluations in the last
 quarter of training; 0 is a random policy, 1 the mean of the teachers. Steps of students are those
-online: methods with an offline phase make as many gradient steps before, on the teacher's replay.
-"going on" is the teacher itself, with a tenth of its learning rate, for as many steps. Weights are
-those of the released code; rates, sizes and the decay of JSRL's guide are our setting. `full` has a
-chain, too: the teacher goes on, and then teaches a larger Rainbow. In the paper the first link also
-changes the optimizer, from RMSProp to Adam; here it is Adam throughout.
+online: methods with an offline phase make twice as many gradient steps before, on the teacher's
+replay. "going on" is the teacher itself, with a tenth of its learning rate, for as many steps.
+Weights are those of the released code; rates, sizes and the decay of JSRL's guide are our setting.
+`full` has a chain, too: the teacher goes on, and then teaches a larger Rainbow. In the paper the
+first link also changes the optimizer, from RMSProp to Adam; here it is Adam throughout.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,8 +61,8 @@ HYPERS = DQNHypers(
 )
 GREEDY = {"epsilon": HYPERS.final_epsilon}
 """Who begins with more than nothing explores little, from the first step on."""
-TEACHING = 4
-"""Steps of the teacher for each of a student."""
+TEACHING, OFFLINE = 12, 2
+"""Steps of the teacher for each of a student, and gradient steps offline for each online."""
 LOOKS, EPISODES = 10, 16
 """Evaluations in a run, and episodes in each."""
 STEPS = {minatar.CATCH: 10}
@@ -147,7 +147,7 @@ def students(
     if method.continues:
         slow = HYPERS._replace(learning_rate=0.1 * HYPERS.learning_rate, **GREEDY)
         alone = alone._replace(config=CONFIG, network=teacher_of.network, hypers=slow)
-    count = _gradient_steps(alone) if method.offline else None
+    count = OFFLINE * _gradient_steps(alone) if method.offline else None
     made = reincarnation_stages(
         method, teacher, alone, offline_gradient_steps=count, weaning=weaning
     )
@@ -191,7 +191,10 @@ def chain(teacher: Result | Experiment, *, alone: Experiment) -> tuple[Stage, ..
         hypers=RainbowHypers(learning_rate=HYPERS.learning_rate, min_history=500.0),
     )
     return reincarnation_stages(
-        methods.qdagger(), teacher, student, offline_gradient_steps=_gradient_steps(alone)
+        methods.qdagger(),
+        teacher,
+        student,
+        offline_gradient_steps=OFFLINE * _gradient_steps(alone),
     )
 
 
@@ -317,7 +320,7 @@ STUDY = Study(
             "more steps",
         ),
     ),
-    quick=Budget((minatar.CATCH,), 4, 4e3),
-    standard=Budget(("Breakout-MinAtar",), 16, 1.2e4, first_seed=1000),
-    full=Budget(minatar.FOUR_GAMES, 32, 5e5, first_seed=2000),
+    quick=Budget((minatar.CATCH,), 4, 1.5e3),
+    standard=Budget(("Breakout-MinAtar",), 16, 4e3, first_seed=3000),
+    full=Budget(minatar.FOUR_GAMES, 32, 2e5, first_seed=2000),
 )
