@@ -9,24 +9,28 @@ from purejaxrl_suite.mdps.credit import emphasis, expected_trace
 from purejaxrl_suite.mdps.diagnostic import (
     Diagnostic,
     baird,
-    bipartite,
     collision,
+    corner_walk,
     delayed_chain,
-    maze_48,
     multi_chain,
     random_walk,
     two_state,
     umbrella_chain,
 )
 from purejaxrl_suite.mdps.environment import environment
+from purejaxrl_suite.mdps.expected_traces import TraceHypers, expected_trace_q, expected_trace_td
+from purejaxrl_suite.mdps.experience import Step, experience
 from purejaxrl_suite.mdps.families import (
+    bipartite,
     chain,
     cliff_world,
     deep_sea_treasure,
     grid,
+    maze_48,
     random_mdp,
     random_policy,
 )
+from purejaxrl_suite.mdps.live import Life, Row, epsilon_greedy, fixed, play
 from purejaxrl_suite.mdps.mdp import (
     MDP,
     constant_policy,
@@ -36,15 +40,21 @@ from purejaxrl_suite.mdps.mdp import (
 )
 from purejaxrl_suite.mdps.mico import ksme, mico, mico_operator, reduced, sampled_mico
 from purejaxrl_suite.mdps.mirror_ascent import MirrorHypers, ascend
+from purejaxrl_suite.mdps.planning import (
+    Model,
+    PlanningHypers,
+    PlanningState,
+    given,
+    likelihood,
+    planned_td,
+    planner_aware,
+    squared,
+)
+from purejaxrl_suite.mdps.planning_control import PlanningControlState, planned_q
 from purejaxrl_suite.mdps.prediction import (
     NStepHypers,
     Predictor,
-    Step,
     TDHypers,
-    TraceHypers,
-    expected_trace_q,
-    expected_trace_td,
-    experience,
     learn,
     n_step_td,
     td,
@@ -61,14 +71,22 @@ from purejaxrl_suite.mdps.solve import (
     stationary_distribution,
     successor_measure,
 )
+from purejaxrl_suite.mdps.stability import ExpectedUpdates, expected_updates
 
 __all__ = [
     "MDP",
     "Diagnostic",
+    "ExpectedUpdates",
+    "Life",
     "MirrorHypers",
+    "Model",
     "NStepHypers",
     "Optimal",
+    "PlanningControlState",
+    "PlanningHypers",
+    "PlanningState",
     "Predictor",
+    "Row",
     "Step",
     "TDHypers",
     "TraceHypers",
@@ -80,20 +98,26 @@ __all__ = [
     "cliff_world",
     "collision",
     "constant_policy",
+    "corner_walk",
     "deep_sea_treasure",
     "delayed_chain",
     "emphasis",
     "environment",
+    "epsilon_greedy",
     "expected_trace",
     "expected_trace_q",
     "expected_trace_td",
+    "expected_updates",
     "experience",
+    "fixed",
+    "given",
     "greedy_policy",
     "grid",
     "in_float64",
     "induced",
     "ksme",
     "learn",
+    "likelihood",
     "maze_48",
     "mico",
     "mico_operator",
@@ -101,11 +125,16 @@ __all__ = [
     "multi_chain",
     "n_step_td",
     "optimal",
+    "planned_q",
+    "planned_td",
+    "planner_aware",
+    "play",
     "random_mdp",
     "random_policy",
     "random_walk",
     "reduced",
     "sampled_mico",
+    "squared",
     "state_values",
     "stationary_distribution",
     "successor_measure",

@@ -2,24 +2,18 @@
 
 Features, policies and constants are those of the papers' code where it is public: Baird's example
 as in Sutton and Barto 2018, chapter 11; the collision task of Ghiassian and Sutton 2021, arXiv
-2106.00922; bipartite layers and the maze of Chelu et al. 2020, arXiv 2010.13685; multi-chain of van
-Hasselt et al. 2021, arXiv 2007.01839; the umbrella chain of bsuite, arXiv 1908.03568.
+2106.00922; multi-chain and the walk to a corner of van Hasselt et al. 2021, arXiv 2007.01839; the
+umbrella chain of bsuite, arXiv 1908.03568.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import combinations, product
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.argument import boolean, integer, number
-from purejaxrl_suite.core.types import Key
-from purejaxrl_suite.mdps.families import grid
 from purejaxrl_suite.mdps.mdp import MDP, constant_policy, tabular, uniform_policy
-
-MAZE_48 = ("......XG", "..X...X.", "S.X...X.", "..X.....", "....X...", "........")
 
 
 class Diagnostic(NamedTuple):
@@ -288,6 +282,45 @@ def multi_chain(
     )
 
 
+def corner_walk(size: int = 5, probability: float = 0.2, gamma: float = 0.99) -> Diagnostic:
+    """Build a walk over a square, right or down by a coin, from one corner to the opposite one.
+
+    Paths part and merge. At an edge all actions follow it. An action in the last corner ends the
+    episode, with reward 1 by the given probability.
+
+    Args:
+        size: cells of each side.
+        probability: of the reward.
+        gamma: the discount.
+    """
+    integer("size", size, 2)
+    number("probability", probability, low=0.0, high=1.0)
+    down, right = np.divmod(np.arange(size * size), size)
+    cells, total = size * size, size * size + 2
+    to = np.stack([down * size + right + 1, (down + 1) * size + right])
+    to[0, right == size - 1] = to[1, right == size - 1]
+    to[1, down == size - 1] = to[0, down == size - 1]
+    transition, reward = np.zeros((2, total, 2, total))
+    for action in range(2):
+        transition[np.arange(cells - 1), action, to[action, :-1]] = 1.0
+    transition[cells - 1, :, cells:] = probability, 1.0 - probability
+    reward[cells - 1, :, cells] = 1.0
+    passes, times = np.eye(cells), down + right  # passes[i, j]: from i one comes by j
+    for i in reversed(range(cells - 1)):
+        passes[i] = np.maximum(passes[i], passes[to[:, i]].mean(axis=0))
+    visits = passes[0]
+    came = (passes * visits[:, None] / visits).T * (times < times[:, None])
+    ends = np.arange(total) >= cells
+    left = 2 * (size - 1) - times
+    return _on_policy(
+        tabular(transition, reward, gamma, start=np.eye(total)[0], terminal=ends),
+        v=np.append(probability * gamma**left, [0.0, 0.0]),
+        d_mu=np.append(visits / (2 * size - 1), [0.0, 0.0]),
+        times=times,
+        came=came,
+    )
+
+
 def _on_policy(
     mdp: MDP,
     v: np.ndarray,
@@ -316,51 +349,3 @@ def _on_policy(
         return features + np.pad(passed * decay**apart, ((0, np.sum(ends)), (0, 0)))
 
     return known._replace(emphasis=emphasis, z=z)
-
-
-def maze_48(gamma: float = 0.99, slip: float = 0.0, paid: float = 1.0) -> MDP:
-    """Build the maze of 48 cells, 41 of them free, whose shortest path has 13 moves.
-
-    v*(S) = gamma^12 paid without slips. Arguments as of `grid`; the paper's "dynamics probability"
-    is 1 - slip.
-    """
-    return grid(MAZE_48, gamma=gamma, slip=slip, paid=paid)
-
-
-def bipartite(key: Key, layers: Sequence[int] = (500, 5), gamma: float = 0.9) -> MDP:
-    """Draw layers of states, each of which leads to a random one of the next layer.
-
-    Probabilities of starts, all in the first layer, and of successors are normalised uniform
-    numbers. Only entering the last layer, which is terminal, pays: normal, mean and standard
-    deviation 10, fixed for each pair of states. Many causes of few effects, (500, 5), or few causes
-    of many, (5, 500). Pure: draw many with `jax.vmap`.
-
-    Args:
-        key: for the draw.
-        layers: how many states each layer has, two layers or more.
-        gamma: the discount.
-
-    Returns:
-        The MDP with one action, in JAX's precision.
-
-    Raises:
-        ValueError: fewer than two layers, or one without states.
-    """
-    if len(layers) < 2:
-        raise ValueError(f"layers: expected at least two, got {tuple(layers)}")
-    sizes = [integer(f"layers[{i}]", size, 1) for i, size in enumerate(layers)]
-    of_weights, of_start, of_rewards = jax.random.split(key, 3)
-    layer = np.repeat(np.arange(len(sizes)), sizes)
-    ends, states = layer == len(sizes) - 1, len(layer)
-    allowed = layer[None, :] == layer[:, None] + 1
-    weights = jnp.where(allowed, jax.random.uniform(of_weights, (states, states)), 0.0)
-    weights = jnp.where(ends[:, None], np.eye(states), weights)
-    first = jnp.where(layer == 0, jax.random.uniform(of_start, (states,)), 0.0)
-    paid = 10.0 + 10.0 * jax.random.normal(of_rewards, (states, states))
-    return MDP(
-        transition=(weights / jnp.sum(weights, axis=1, keepdims=True))[:, None],
-        reward=jnp.where(allowed & ends, paid, 0.0)[:, None],
-        gamma=jnp.asarray(gamma, weights.dtype),
-        start=first / jnp.sum(first),
-        terminal=jnp.asarray(ends),
-    )

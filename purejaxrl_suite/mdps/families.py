@@ -1,4 +1,7 @@
-"""Families of tabular MDPs: random ones, chains and grids."""
+"""Families of tabular MDPs: random ones, chains, grids and layers.
+
+The maze and the layers are those of Chelu et al. 2020, arXiv 2010.13685.
+"""
 
 from collections.abc import Sequence
 
@@ -9,6 +12,8 @@ import numpy as np
 from purejaxrl_suite.core.argument import integer, number, wrong
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.mdps.mdp import MDP, tabular
+
+MAZE_48 = ("......XG", "..X...X.", "S.X...X.", "..X.....", "....X...", "........")
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Row and column of the actions of a grid: up, right, down, left."""
@@ -164,6 +169,54 @@ def deep_sea_treasure(size: int = 5, gamma: float = 0.9) -> MDP:
         transition[at, action, size * following + np.maximum(row - 1, 0)] = 1.0
     paid[(row == 1) & (column >= size - 2), 1] = 1.0
     return tabular(transition, paid, gamma, start=np.eye(len(at))[size - 1], terminal=row == 0)
+
+
+def maze_48(gamma: float = 0.99, slip: float = 0.0, paid: float = 1.0) -> MDP:
+    """Build the maze of 48 cells, 41 of them free, whose shortest path has 13 moves.
+
+    v*(S) = gamma^12 paid without slips. Arguments as of `grid`; the paper's "dynamics probability"
+    is 1 - slip.
+    """
+    return grid(MAZE_48, gamma=gamma, slip=slip, paid=paid)
+
+
+def bipartite(key: Key, layers: Sequence[int] = (500, 5), gamma: float = 0.9) -> MDP:
+    """Draw layers of states, each of which leads to a random one of the next layer.
+
+    Probabilities of starts, all in the first layer, and of successors are normalised uniform
+    numbers. Only entering the last layer, which is terminal, pays: normal, mean and standard
+    deviation 10, fixed for each pair of states. Many causes of few effects, (500, 5), or few causes
+    of many, (5, 500). Pure: draw many with `jax.vmap`.
+
+    Args:
+        key: for the draw.
+        layers: how many states each layer has, two layers or more.
+        gamma: the discount.
+
+    Returns:
+        The MDP with one action, in JAX's precision.
+
+    Raises:
+        ValueError: fewer than two layers, or one without states.
+    """
+    if len(layers) < 2:
+        raise ValueError(f"layers: expected at least two, got {tuple(layers)}")
+    sizes = [integer(f"layers[{i}]", size, 1) for i, size in enumerate(layers)]
+    of_weights, of_start, of_rewards = jax.random.split(key, 3)
+    layer = np.repeat(np.arange(len(sizes)), sizes)
+    ends, states = layer == len(sizes) - 1, len(layer)
+    allowed = layer[None, :] == layer[:, None] + 1
+    weights = jnp.where(allowed, jax.random.uniform(of_weights, (states, states)), 0.0)
+    weights = jnp.where(ends[:, None], np.eye(states), weights)
+    first = jnp.where(layer == 0, jax.random.uniform(of_start, (states,)), 0.0)
+    paid = 10.0 + 10.0 * jax.random.normal(of_rewards, (states, states))
+    return MDP(
+        transition=(weights / jnp.sum(weights, axis=1, keepdims=True))[:, None],
+        reward=jnp.where(allowed & ends, paid, 0.0)[:, None],
+        gamma=jnp.asarray(gamma, weights.dtype),
+        start=first / jnp.sum(first),
+        terminal=jnp.asarray(ends),
+    )
 
 
 def _with_unpaid_end(transition: np.ndarray, goal: np.ndarray, paid: float) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Linear prediction from a stream of experience, by traces: TD, emphatic TD, expected traces.
+"""Linear prediction from a stream of experience, by traces: TD, emphatic TD, true online TD.
 
 A `Predictor` is a pair of pure functions of one member; vmap them over seeds, hyper-parameters and
-MDPs. Experience does not depend on what is learnt, so it is drawn first (`experience`), and a
+MDPs. Where experience does not depend on what is learnt, it is drawn first (`experience`), and a
 predictor that looks n steps ahead is given slices of it (`learn`). Episodes follow each other in
-the stream.
+the stream. Where it does, `live.play` draws it step by step.
 """
 
 from collections.abc import Callable
@@ -12,32 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.argument import boolean, integer
-from purejaxrl_suite.core.types import Array, Key
-from purejaxrl_suite.mdps.mdp import MDP, draw_state, in_jax
-from purejaxrl_suite.mdps.traces import (
-    carry_follow_on,
-    corrected_error,
-    follow_on,
-    mixed_trace,
-)
-
-
-class Step(NamedTuple):
-    """Transitions of a stream; leaves [...].
-
-    state, action, next_state: i32, next_state being the true successor. reward: f32. discount:
-    gamma, or 0 where next_state is terminal. ratio: f32, pi(a|s) / mu(a|s). interest: f32, how much
-    the value of the state is asked for.
-    """
-
-    state: Array
-    action: Array
-    reward: Array
-    discount: Array
-    next_state: Array
-    ratio: Array
-    interest: Array
+from purejaxrl_suite.core.argument import boolean, integer, wrong
+from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.mdps.experience import Step, kept
+from purejaxrl_suite.mdps.traces import carry_follow_on, corrected_error, follow_on
 
 
 class Predictor(NamedTuple):
@@ -56,43 +34,6 @@ class Predictor(NamedTuple):
     steps: int
 
 
-def experience(key: Key, mdp: MDP, behaviour: Array, target: Array, steps: int) -> Step:
-    """Draw a stream of transitions, with ratios of the target policy to the behaviour.
-
-    Args:
-        key: for the draws.
-        mdp: the MDP.
-        behaviour: f[S, A], which acts.
-        target: f[S, A], which is asked about.
-        steps: T.
-
-    Returns:
-        Leaves [T]; all interest is 1.
-    """
-    mdp, behaviour, target = in_jax(mdp), jnp.asarray(behaviour), jnp.asarray(target)
-
-    def step(state: Array, key: Key) -> tuple[Array, Step]:
-        of_action, of_state, of_start = jax.random.split(key, 3)
-        action = jax.random.categorical(of_action, jnp.log(behaviour[state])).astype(jnp.int32)
-        following = draw_state(of_state, mdp.transition[state, action])
-        ends = mdp.terminal[following]
-        ratio = target[state, action] / behaviour[state, action]
-        now = Step(
-            state=state,
-            action=action,
-            reward=mdp.reward[state, action, following],
-            discount=jnp.where(ends, 0.0, mdp.gamma),
-            next_state=following,
-            ratio=ratio,
-            interest=jnp.ones_like(ratio),
-        )
-        return jnp.where(ends, draw_state(of_start, mdp.start), following), now
-
-    of_start, of_steps = jax.random.split(key)
-    start = draw_state(of_start, mdp.start)
-    return jax.lax.scan(step, start, jax.random.split(of_steps, steps))[1]
-
-
 def learn(
     predictor: Predictor,
     hypers: Any,
@@ -101,6 +42,7 @@ def learn(
     stream: Step,
     measure: Callable[[Any], Any] = lambda state: (),
     state: Any = None,
+    every: int = 1,
 ) -> tuple[Any, Any]:
     """Learn from a stream, one update for each step that has enough steps ahead.
 
@@ -110,28 +52,42 @@ def learn(
         features: f[S, K].
         weights: f[K], at the start.
         stream: leaves [T].
-        measure: of the state after each update, such as an error.
+        measure: of the state, such as an error.
         state: where to go on; None starts anew, from `weights`.
+        every: updates before each measure, static.
 
     Returns:
-        The last state, and measures with a leading axis [T - steps + 1].
+        The last state, and measures with a leading axis [(T - steps + 1) / every].
+
+    Raises:
+        ValueError: `every` does not divide the number of updates.
     """
     features, ahead = jnp.asarray(features), jnp.arange(predictor.steps)
+    updates = len(stream.reward) - predictor.steps + 1
+    if integer("every", every, 1) and updates % every:
+        raise wrong("every", f"a divisor of the {updates} updates", every)
     if state is None:
         state = predictor.init(features, jnp.asarray(weights))
 
-    def step(state: Any, t: Array) -> tuple[Any, Any]:
+    def step(state: Any, t: Array) -> tuple[Any, None]:
         steps = jax.tree.map(lambda leaf: leaf[t + ahead], stream)
-        state = predictor.update(hypers, features, state, steps)
+        return predictor.update(hypers, features, state, steps), None
+
+    def row(state: Any, times: Array) -> tuple[Any, Any]:
+        state, _ = jax.lax.scan(step, state, times)
         return state, measure(state)
 
-    times = jnp.arange(len(stream.reward) - predictor.steps + 1)
-    return jax.lax.scan(step, state, times)
+    return jax.lax.scan(row, state, jnp.reshape(jnp.arange(updates), (-1, every)))
+
+
+def values(features: Array, weights: Array) -> Array:
+    """Compute linear values, f[S]; features f[S] are the diagonal of one-hot ones."""
+    return features * weights if jnp.ndim(features) == 1 else features @ weights
 
 
 def value_error(features: Array, weights: Array, v: Array, visits: Array) -> Array:
     """Compute the root mean squared error of values, weighted by a distribution `visits` f[S]."""
-    return jnp.sqrt(jnp.sum(visits * (features @ weights - v) ** 2))
+    return jnp.sqrt(jnp.sum(visits * (values(features, weights) - v) ** 2))
 
 
 class TDHypers(NamedTuple):
@@ -178,7 +134,7 @@ def td(emphatic: bool = False) -> Predictor:
         mixed = hypers.lambda_ * step.interest + (1.0 - hypers.lambda_) * f
         trace = state.trace + (mixed if emphatic else step.interest) * features[step.state]
         error = step.ratio * _error(features, state.weights, step)
-        decay = step.discount * step.ratio
+        decay = kept(step) * step.ratio
         return TDState(
             weights=state.weights + hypers.step_size * error * trace,
             trace=decay * hypers.lambda_ * trace,
@@ -239,13 +195,13 @@ def n_step_td(n: int, emphatic: bool = False, windowed: bool = False) -> Predict
         return NStepState(weights, carried, jnp.int32(0))
 
     def corrected(hypers: NStepHypers, errors: Array, steps: Step, position: Array) -> Array:
-        found = jnp.zeros_like(errors[0])
+        found, discounts = jnp.zeros_like(errors[0]), kept(steps)
         for k in reversed(range(n)):
             ends = windowed & (position + k + 1 >= n)
             found = corrected_error(
                 errors[k],
                 jnp.where(ends, 0.0, found),
-                steps.discount[k],
+                discounts[k],
                 steps.ratio[k],
                 rho_clip=hypers.rho_clip,
                 c_clip=hypers.c_clip,
@@ -259,7 +215,7 @@ def n_step_td(n: int, emphatic: bool = False, windowed: bool = False) -> Predict
         f = follow_on(state.carried, step.interest)
         weighted = emphatic & (~jnp.bool_(windowed) | (state.position == 0))
         gradient = jnp.where(weighted, f, step.interest) * features[step.state]
-        decay = step.discount * jnp.minimum(hypers.emphasis_clip, step.ratio)
+        decay = kept(step) * jnp.minimum(hypers.emphasis_clip, step.ratio)
         return NStepState(
             weights=state.weights + hypers.step_size * error * gradient,
             carried=carry_follow_on(state.carried, f, decay),
@@ -267,130 +223,6 @@ def n_step_td(n: int, emphatic: bool = False, windowed: bool = False) -> Predict
         )
 
     return Predictor(init, update, NStepHypers(), n)
-
-
-class TraceHypers(NamedTuple):
-    """Hyper-parameters of expected traces.
-
-    step_size, power: alpha = step_size i^-power in the i-th episode. eta: of the trace in use; 1 is
-    TD(lambda), 0 expected traces alone. z_eta: of the targets of z; 1 is Monte-Carlo, 0 bootstraps
-    from z of the state before. z_step_size: z moves by 1 / visits, and by no less than this.
-    """
-
-    step_size: float | Array = 0.1
-    power: float | Array = 0.0
-    lambda_: float | Array = 0.9
-    eta: float | Array = 0.0
-    z_eta: float | Array = 1.0
-    z_step_size: float | Array = 0.0
-
-
-class TraceState(NamedTuple):
-    """State of expected traces.
-
-    z: f[S, K], the expected trace of each state. visits: f[S]. carried: f[K], gamma lambda y of
-    the step before; carried_target: the same for targets of z. episode: f[], from 1.
-    """
-
-    weights: Array
-    z: Array
-    visits: Array
-    carried: Array
-    carried_target: Array
-    episode: Array
-
-
-def expected_trace_td(learnt: bool = True) -> Predictor:
-    """Build ET(lambda, eta), TD with expected traces, on-policy.
-
-    y_t = (1 - eta) z(S_t) + eta (gamma_t lambda y_{t-1} + x(S_t)), w += alpha delta_t y_t; first
-    z(S_t) moves towards its target, which ends with x(S_t). With eta = 1 it is TD(lambda), bit for
-    bit, whatever z is. van Hasselt et al. 2021, arXiv 2007.01839.
-
-    Args:
-        learnt: whether z is learnt, from 0; else it stays what `state.z` is set to.
-
-    Returns:
-        The predictor; its Hypers are `TraceHypers`.
-    """
-
-    def look(features: Array, weights: Array, step: Step) -> tuple[Array, Array, Array]:
-        return step.state, features[step.next_state] @ weights, jnp.ones_like(step.reward)
-
-    return _traced(look, learnt)
-
-
-def expected_trace_q(actions: int, watkins: bool = False, learnt: bool = True) -> Predictor:
-    """Build Q(lambda) and QET(lambda) of tables: values of state-action pairs, off-policy by max.
-
-    As `expected_trace_td` on pairs, of which number S_t A + A_t is the present one, with delta_t =
-    r + gamma max_a q(s', a) - q(s, a). Features are the identity of S A pairs. eta = 1 is Q(lambda)
-    without cuts (Peng's, without his correction), or Watkins's, which forgets the past at actions
-    that are not greedy: Watkins 1989, Learning from delayed rewards.
-
-    Args:
-        actions: A.
-        watkins: whether traces are cut at actions that are not greedy.
-        learnt: as of `expected_trace_td`.
-
-    Returns:
-        The predictor; its Hypers are `TraceHypers`.
-
-    Raises:
-        ValueError: actions < 1, or a flag is no bool.
-    """
-    integer("actions", actions, 1)
-    boolean("watkins", watkins)
-
-    def look(features: Array, weights: Array, step: Step) -> tuple[Array, Array, Array]:
-        q = jnp.reshape(features @ weights, (-1, actions))
-        greedy = q[step.state, step.action] >= jnp.max(q[step.state])
-        keep = jnp.where(greedy | (not watkins), 1.0, 0.0).astype(weights.dtype)
-        return step.state * actions + step.action, jnp.max(q[step.next_state]), keep
-
-    return _traced(look, learnt)
-
-
-Look = Callable[[Array, Array, Step], tuple[Array, Array, Array]]
-"""(features, weights, step) -> the row that is predicted, the successor's value, and what is left
-of the trace before."""
-
-
-def _traced(look: Look, learnt: bool) -> Predictor:
-    boolean("learnt", learnt)
-
-    def init(features: Array, weights: Array) -> TraceState:
-        zero = jnp.zeros_like(weights)
-        visits = jnp.zeros(len(features), weights.dtype)
-        return TraceState(
-            weights=weights,
-            z=jnp.zeros(features.shape, weights.dtype),
-            visits=visits,
-            carried=zero,
-            carried_target=zero,
-            episode=jnp.ones((), weights.dtype),
-        )
-
-    def update(hypers: TraceHypers, features: Array, state: TraceState, steps: Step) -> TraceState:
-        step = jax.tree.map(lambda leaf: leaf[0], steps)
-        row, following, keep = look(features, state.weights, step)
-        x, z, visits = features[row], state.z[row], state.visits.at[row].add(1.0)
-        target = keep * state.carried_target + x
-        if learnt:
-            z = z + jnp.maximum(1.0 / visits[row], hypers.z_step_size) * (target - z)
-        y = mixed_trace(keep * state.carried, z, x, hypers.eta)
-        error = step.reward + step.discount * following - x @ state.weights
-        decay = step.discount * hypers.lambda_
-        return TraceState(
-            weights=state.weights + hypers.step_size * state.episode**-hypers.power * error * y,
-            z=state.z.at[row].set(z),
-            visits=visits,
-            carried=decay * y,
-            carried_target=decay * ((1.0 - hypers.z_eta) * z + hypers.z_eta * target),
-            episode=state.episode + (step.discount == 0),
-        )
-
-    return Predictor(init, update, TraceHypers(), 1)
 
 
 class TrueOnlineState(NamedTuple):
@@ -422,7 +254,7 @@ def true_online_td() -> Predictor:
         trace = state.trace + (1.0 - alpha * (state.trace @ x)) * x
         return TrueOnlineState(
             weights=state.weights + alpha * ((error + moved) * trace - moved * x),
-            trace=step.discount * hypers.lambda_ * trace,
+            trace=kept(step) * hypers.lambda_ * trace,
             before=features[step.next_state] @ state.weights,
         )
 

@@ -19,6 +19,7 @@ DIAGNOSTICS = {
     "noisy_delayed_chain": lambda: mdps.delayed_chain(3, noisy=True),
     "umbrella_chain": lambda: mdps.umbrella_chain(3),
     "one_step_umbrella": lambda: mdps.umbrella_chain(1),
+    "corner_walk": lambda: mdps.corner_walk(3),
     "multi_chain": lambda: mdps.multi_chain(3, 2),
 }
 each = pytest.mark.parametrize("name", DIAGNOSTICS)

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import mdps
-from purejaxrl_suite.mdps.traces import carry_follow_on, corrected_error, follow_on, mixed_trace
-
-INF = float("inf")
-
+from purejaxrl_suite.mdps.stability import INF, expected_follow_on
+from purejaxrl_suite.mdps.traces import carry_follow_on, follow_on, mixed_trace
 
 TD, ET = mdps.td(), mdps.expected_trace_td()
 JOINED = mdps.multi_chain(4, 4)
@@ -38,60 +36,6 @@ def learnt(predictor, hypers, one, stream):
 # --- Emphasis ---
 
 
-def expected_follow_on(one, n, clip, steps):
-    """E[F | s] by the trace's own code, which is linear in what is carried."""
-    mdp, mu = one.mdp, one.behaviour
-    came = np.einsum("s,sa,sat->sat", one.d_mu, mu, mdp.transition) / one.d_mu
-    decay = jnp.asarray(mdp.gamma * np.minimum(clip, one.target / mu))
-
-    def step(carried, _):
-        trace = jax.vmap(follow_on)(carried, jnp.ones(len(carried)))
-        carry = jax.vmap(jax.vmap(carry_follow_on, (None, None, 0)))(carried, trace, decay)
-        return jnp.einsum("sat,san->tn", came, carry), trace
-
-    return jax.lax.scan(step, jnp.zeros((len(mu), n)), None, length=steps)[1][-1]
-
-
-def expected_errors(one, n, clip):
-    """E[corrected error of 1 .. n steps | s] of each unit weight, [n, S, K]; rewards are 0."""
-    mdp, mu, x = one.mdp, jnp.asarray(one.behaviour), jnp.asarray(one.features)
-    error = (mdp.gamma * x[None] - x[:, None])[:, None]  # [S, 1, S', K]
-    ratio = jnp.asarray(one.target / one.behaviour)[..., None, None]
-    chance = mu[..., None] * mdp.transition
-    found = [jnp.zeros_like(x)]
-    for _ in range(n):
-        one_more = corrected_error(
-            error, found[-1][None, None], mdp.gamma, ratio, rho_clip=clip, c_clip=clip
-        )
-        found.append(jnp.einsum("sat,satk->sk", chance, one_more))
-    return found[1:]
-
-
-def stability(one, n):
-    """Matrices of expected updates of TD, window-mixed TD, NETD, WETD, V-trace and NEVtrace."""
-    d, x = jnp.asarray(one.d_mu)[:, None], jnp.asarray(one.features)
-    steps = 6000
-    plain, clipped = expected_errors(one, n, INF), expected_errors(one, n, 1.0)
-    first = expected_follow_on(one, 1, INF, steps)[:, None]
-    trace = expected_follow_on(one, n, INF, steps)[:, None]
-    clipped_trace = expected_follow_on(one, n, 1.0, steps)[:, None]
-
-    def matrix(emphasis, error):
-        return -x.T @ (d * emphasis * error)
-
-    def windows(emphasis):
-        return (matrix(emphasis, plain[-1]) + sum(matrix(1.0, e) for e in plain[:-1])) / n
-
-    return (
-        matrix(1.0, plain[-1]),
-        windows(1.0),
-        matrix(trace, plain[-1]),
-        windows(first),
-        matrix(1.0, clipped[-1]),
-        matrix(clipped_trace, clipped[-1]),
-    )
-
-
 TABLE = [
     (mdps.two_state, 0.9, 1, (-0.2000, -0.2000, 3.4000, 3.4000, -0.1000, 0.0636)),
     (mdps.two_state, 0.9, 2, (0.0700, -0.0650, 3.3100, 3.3550, -0.0325, 0.0411)),
@@ -113,8 +57,7 @@ QUICK = (mdps.two_state, 0.9, 3)
     [row if row[:3] == QUICK else pytest.param(*row, marks=pytest.mark.slow) for row in TABLE],
 )
 def test_stability_of_expected_updates(make, gamma, n, expected):
-    with jax.enable_x64(True):
-        found = [np.asarray(one) for one in jax.jit(lambda: stability(make(gamma), n))()]
+    found = mdps.in_float64(lambda: mdps.expected_updates(make(gamma), n))()
     least = [np.linalg.eigvals(one).real.min() for one in found]
     np.testing.assert_allclose(least, expected, atol=1e-3)
 
@@ -153,8 +96,7 @@ def test_follow_on_trace_on_policy(n, limit):
 
 def test_expectation_of_the_trace_is_emphasis():
     one = mdps.two_state()
-    with jax.enable_x64(True):
-        found = np.asarray(jax.jit(partial(expected_follow_on, one, 3, INF, 1000))())
+    found = mdps.in_float64(partial(expected_follow_on, one, 3, INF, 1000))()
     assert one.emphasis is not None
     np.testing.assert_allclose(one.d_mu * found, one.emphasis(3), rtol=1e-10)
 
@@ -169,6 +111,8 @@ def test_targets_of_windows_and_of_clips_by_hand():
         next_state=jnp.array([1, 2, 0]),
         ratio=jnp.array([2.0, 3.0, 0.5]),
         interest=jnp.ones(3),
+        noise=jnp.zeros(3),
+        last=jnp.zeros(3, bool),
     )
 
     def moved(hypers, position=0, **flags):
@@ -337,6 +281,8 @@ def test_watkins_cuts_by_hand():
         next_state=jnp.array([1, 2]),
         ratio=jnp.ones(2),
         interest=jnp.ones(2),
+        noise=jnp.zeros(2),
+        last=jnp.array([False, True]),
     )
     hypers = mdps.TraceHypers(step_size=1.0, lambda_=0.5, eta=1.0)
     for watkins, better, kept in ((True, 0.5, 0.0), (True, 0.0, 0.25), (False, 0.5, 0.125)):
