@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         discrete_cql,
     )
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
@@ -65,7 +66,9 @@ if TYPE_CHECKING:
         rehearsal,
     )
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+    from purejaxrl_suite.agents.shared.associations import SyntheticSettings
     from purejaxrl_suite.agents.shared.students import reincarnated
+    from purejaxrl_suite.agents.synthetic_returns import synthetic_returns
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
@@ -108,6 +111,7 @@ _HOMES = {
     "agents.bbf": ("BBFConfig", "BBFHypers", "bbf"),
     "agents.c51": ("C51Config", "C51Hypers", "c51"),
     "agents.dqn": ("DQNConfig", "DQNHypers", "dqn"),
+    "agents.impala": ("ImpalaConfig", "ImpalaHypers", "impala"),
     "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
     "agents.munchausen": ("MunchausenConfig", "MunchausenHypers", "munchausen"),
     "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),
@@ -123,8 +127,10 @@ _HOMES = {
         "qdagger",
         "rehearsal",
     ),
+    "agents.shared.associations": ("SyntheticSettings",),
     "agents.shared.students": ("reincarnated",),
     "agents.sac": ("SACConfig", "SACHypers", "sac"),
+    "agents.synthetic_returns": ("synthetic_returns",),
     "agents.tandem": ("TandemConfig", "TandemHypers", "tandem"),
     "agents.td3": ("TD3Config", "TD3Hypers", "td3"),
     "agents.behaviour": ("BehaviourConfig", "BehaviourHypers", "behaviour"),

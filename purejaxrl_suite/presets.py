@@ -15,6 +15,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
@@ -122,6 +123,35 @@ PRESETS = {
         hypers=PPOHypers(learning_rate=1e-3, entropy_coefficient=0.03),
         network=_actor_critic(hidden=(64, 64), activation=jax.nn.relu, shared=True),
         source="our setting: navix and MiniGrid",
+    ),
+    "cleanba-atari": Preset(
+        builder=impala,
+        config=ImpalaConfig(),
+        hypers=ImpalaHypers(),
+        network=_actor_critic(
+            hidden=(256,), activation=jax.nn.relu, encoder=nets.impala(pooled=3), shared=True
+        ),
+        source="Cleanba, cleanba_impala.py: Atari games, 5e7 steps",
+    ),
+    "impala-minatar": Preset(
+        builder=impala,
+        config=ImpalaConfig(),
+        hypers=ImpalaHypers(learning_rate=1e-3),
+        network=_actor_critic(
+            hidden=(128,), activation=jax.nn.relu, encoder=nets.minatar_cnn(), shared=True
+        ),
+        source="our setting: MinAtar games",
+    ),
+    "emphatic-minatar": Preset(
+        builder=impala,
+        config=ImpalaConfig(
+            n_step=5, emphatic=True, emphatic_policy=True, clip_emphasis=True, replayed=3
+        ),
+        hypers=ImpalaHypers(learning_rate=1e-3),
+        network=_actor_critic(
+            hidden=(128,), activation=jax.nn.relu, encoder=nets.minatar_cnn(), shared=True
+        ),
+        source="our setting: MinAtar games, NEVtrace and ACE with stale rollouts",
     ),
     "purejaxql-cartpole": Preset(
         builder=pqn,

@@ -169,6 +169,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -200,6 +201,9 @@ def _acting() -> dict[str, AgentEntry]:
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
+        "impala": AgentEntry(
+            impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
+        ),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True

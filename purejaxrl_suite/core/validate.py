@@ -80,7 +80,7 @@ def settings[C, H](config: C | None, hypers: H | None, defaults: tuple[C, H]) ->
     hypers = defaults[1] if hypers is None else hypers
     instance("config", config, type(defaults[0]))
     instance("hypers", hypers, type(defaults[1]))
-    return _settings("config", config), hypers
+    return fields("config", config), hypers
 
 
 def ranges(kind: type) -> dict[str, tuple[Any, Range]]:
@@ -145,7 +145,14 @@ def _outside(
     return ValueError(f"hypers.{name}: expected {allowed.describe(here)}, got {text}")
 
 
-def _settings(name: str, config: Any) -> Any:
+def fields(name: str, config: Any) -> Any:
+    """Check the fields of a Config by their ranges; their numbers become Python's own.
+
+    name: of the argument, for messages.
+
+    Raises:
+        ValueError: a field is out of its Range, or of another type.
+    """
     checked = {}
     for field, (kind, allowed) in ranges(type(config)).items():
         value = getattr(config, field)
@@ -160,7 +167,7 @@ def _setting(name: str, value: Any, kind: Any, allowed: Range, known: Mapping[st
     if kind is bool:
         return boolean(name, value)
     if hasattr(kind, "_fields"):
-        return _settings(name, instance(name, value, kind))
+        return fields(name, instance(name, value, kind))
     if kind not in (int, float):
         return value
     number = np.asarray(_number(value))

@@ -13,6 +13,7 @@ from purejaxrl_suite.core.types import Array, Key, Learner, PyTree
 from purejaxrl_suite.ops.differentiable import norm
 
 Loss = Callable[[PyTree, Any, Any, Key | None], tuple[Array, tuple[dict[str, Array], Any]]]
+Prepare = Callable[[PyTree, Any], Any]
 
 
 class Pooled(optax.GradientTransformation):
@@ -31,6 +32,7 @@ def descend(
     batch: Any,
     indices: Array,
     keys: Key | None = None,
+    prepare: Prepare | None = None,
 ) -> tuple[Learner, dict[str, Array]]:
     """Take K gradient steps on minibatches of sequences.
 
@@ -42,6 +44,8 @@ def descend(
             [sequences, ...]; a minibatch holds B of the sequences.
         indices: i32[K, B], the sequences of each step, from `ops.minibatch.epochs`.
         keys: Key[K], one for each step; None where nothing in the loss is random.
+        prepare: (params, minibatch) -> minibatch, with targets of the parameters before the step;
+            None where targets are the same in all steps.
 
     Returns:
         The learner, and means over the steps of the metrics and of `gradient_norm` (before
@@ -66,8 +70,9 @@ def descend(
     names: list[str] = []  # of the metrics, filled when a step is traced
 
     def step(learner: Learner, drawn: tuple[Array, Key | None]) -> tuple[Learner, Array]:
-        given = unravel(learner.params), minibatch(drawn[0]), {}, drawn[1]
-        grads, (metrics, _) = jax.grad(loss, has_aux=True)(*given)
+        params, part = unravel(learner.params), minibatch(drawn[0])
+        part = part if prepare is None else prepare(params, part)
+        grads, (metrics, _) = jax.grad(loss, has_aux=True)(params, part, {}, drawn[1])
         grads = ravel_pytree(grads)[0] if pooled else grads
         updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
         params = optax.apply_updates(learner.params, updates)

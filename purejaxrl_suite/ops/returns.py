@@ -196,6 +196,59 @@ def vtrace(
     return VTrace(values + corrections, weights * (rewards + successor - values))
 
 
+def n_step_vtrace(
+    rewards: Array,
+    values: Array,
+    next_values: Array,
+    terminated: Array,
+    done: Array,
+    log_ratios: Array,
+    gamma: Array | float,
+    n: int,
+    rho_clip: Array | float = 1.0,
+    c_clip: Array | float = 1.0,
+) -> VTrace:
+    """Compute V-trace targets that bootstrap after n steps, and their advantages.
+
+    The corrected error of a step is D[t] = rho[t] delta[t] + gamma c[t] D[t + 1], of no more than n
+    steps; targets are v + D, and the advantage of an action bootstraps after n steps, too. With n =
+    T it is `vtrace`. Without clips it is n-step TD with importance sampling per decision. Espeholt
+    et al. 2018, arXiv 1802.01561, equation 1.
+
+    Args:
+        rewards: f32[T].
+        values: f32[T], of the observations acted on.
+        next_values: f32[T], of the true successors.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy.
+        gamma: discount.
+        n: steps of a target, fewer where the episode or the data end; static.
+        rho_clip: upper bound of the importance weights of errors and of the policy gradient.
+        c_clip: of those of the traces.
+
+    Returns:
+        The targets and the advantages.
+
+    Raises:
+        ValueError: n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: expected at least one step")
+    ratios, zero = jnp.exp(log_ratios), jnp.zeros_like(rewards[0])
+    weights = jnp.minimum(rho_clip, ratios)
+    decay = jnp.where(done, 0.0, gamma * jnp.minimum(c_clip, ratios))
+    errors = weights * (rewards + _bootstrap(next_values, terminated, gamma) - values)
+
+    def longer(_: Array, corrections: tuple[Array, Array]) -> tuple[Array, Array]:
+        return corrections[1], errors + decay * _shift(corrections[1], zero)
+
+    shorter, whole = jax.lax.fori_loop(1, n, longer, (jnp.zeros_like(errors), errors))
+    following = next_values + jnp.where(done, 0.0, _shift(shorter, zero))
+    successor = _bootstrap(following, terminated, gamma)
+    return VTrace(values + whole, weights * (rewards + successor - values))
+
+
 def retrace(
     rewards: Array,
     q_values: Array,
@@ -227,3 +280,41 @@ def retrace(
     errors = rewards + _bootstrap(next_values, terminated, gamma) - q_values
     decay = jnp.where(done, 0.0, gamma * _shift(traces, jnp.zeros_like(traces[0])))
     return q_values + _reverse_linear(errors, decay)
+
+
+def retrace_from_action_values(
+    rewards: Array,
+    q_values: Array,
+    actions: Array,
+    next_q_values: Array,
+    next_policy: Array,
+    terminated: Array,
+    done: Array,
+    log_ratios: Array,
+    gamma: Array | float,
+    lambda_: Array | float,
+) -> Array:
+    """Compute Retrace(lambda) targets of the taken actions' values, from values of all actions.
+
+    As `retrace`, with the expectation of Q(s', .) under the target policy. Munos et al. 2016, arXiv
+    1606.02647; so are the returns of Muesli, arXiv 2104.06159.
+
+    Args:
+        rewards: f32[T].
+        q_values: f32[T, A], of the observations acted on.
+        actions: i32[T], taken there.
+        next_q_values: f32[T, A], of the true successors.
+        next_policy: f32[T, A], probabilities of the target policy there.
+        terminated: bool[T], the successor has no value.
+        done: bool[T], terminated or truncated.
+        log_ratios: f32[T], log pi(a|s) - log mu(a|s) of target and behaviour policy.
+        gamma: discount.
+        lambda_: decay of the traces.
+
+    Returns:
+        f32[T], the targets.
+    """
+    taken = jnp.take_along_axis(q_values, actions[:, None], axis=1)[:, 0]
+    following = jnp.sum(next_policy * next_q_values, axis=1)
+    steps = rewards, taken, following, terminated, done, log_ratios
+    return retrace(*steps, gamma, lambda_)

@@ -10,7 +10,7 @@ from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.envs import probes, wrappers
 from tests.contract.agents import AGENTS
 
-RECURRENT = {"ppo-recurrent", "pqn-recurrent"}
+RECURRENT = {"ppo-recurrent", "pqn-recurrent", "impala-recurrent"}
 
 
 def test_all_recurrent_agents_are_tested_here():
@@ -18,7 +18,12 @@ def test_all_recurrent_agents_are_tested_here():
 
 
 @pytest.mark.parametrize(
-    "name", ["ppo-recurrent", pytest.param("pqn-recurrent", marks=pytest.mark.slow)]
+    "name",
+    [
+        "ppo-recurrent",
+        pytest.param("pqn-recurrent", marks=pytest.mark.slow),
+        pytest.param("impala-recurrent", marks=pytest.mark.slow),
+    ],
 )
 def test_a_memory_outlives_a_life_and_no_episode(name):
     """Episodes of five steps lose a life at the second; nothing is learnt, so all stays equal."""
@@ -51,5 +56,7 @@ def test_a_memory_outlives_a_life_and_no_episode(name):
     if name == "pqn-recurrent":
         np.testing.assert_allclose(jnp.max(output, -1), steps.extras["value"], atol=1e-6)
         np.testing.assert_allclose(metrics["q_value"], np.mean(steps.extras["value"]), atol=1e-6)
+    elif name == "impala-recurrent":
+        np.testing.assert_allclose(metrics["importance_ratio"], 1.0, atol=1e-6)
     else:
         assert metrics["approximate_kl"] < 1e-10

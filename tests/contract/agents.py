@@ -16,6 +16,7 @@ from purejaxrl_suite.agents.discrete_cql import (
     discrete_cql,
 )
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.iql import IQLConfig, iql
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
 from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
@@ -26,8 +27,10 @@ from purejaxrl_suite.agents.qsarsa import QSarsaConfig, qsarsa
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
 from purejaxrl_suite.agents.reincarnation import jsrl
 from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
+from purejaxrl_suite.agents.shared.associations import SyntheticSettings
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.agents.shared.students import join, reincarnated
+from purejaxrl_suite.agents.synthetic_returns import synthetic_returns
 from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.agents.td3_bc import TD3BCConfig, td3_bc
@@ -88,6 +91,37 @@ def small_ppo(config=PPO, **network):
 def small_pqn(**network):
     return lambda env, **more: pqn(
         env, PQN, nets.q_network(env.observation, env.action, hidden=(8,), **network), **more
+    )
+
+
+IMPALA = ImpalaConfig(num_envs=4, rollout_length=8, minibatches=2)
+STALE = IMPALA._replace(n_step=3, emphatic=True, emphatic_policy=True, replayed=1, replay_age=2)
+
+
+# Gradients of sums are clipped, and learning shows early.
+IMPALA_SOON = ImpalaHypers(learning_rate=1e-2, max_gradient_norm=1.0)
+
+
+def small_impala(config=IMPALA, **network):
+    return lambda env, **more: impala(
+        env,
+        config,
+        nets.actor_critic(env.observation, env.action, hidden=(8,), **network),
+        IMPALA_SOON,
+        **more,
+    )
+
+
+def small_synthetic(build, config, hypers=None, **network):
+    """An agent with synthetic returns, whose memory is shorter than some episodes."""
+    settings = SyntheticSettings(capacity=6, hidden=(4,))
+    builder = synthetic_returns(build, settings)
+    return lambda env, **more: builder(
+        env,
+        config,
+        nets.actor_critic(env.observation, env.action, hidden=(8,), **network),
+        hypers,
+        **more,
     )
 
 
@@ -273,6 +307,14 @@ AGENTS = {
     "ppo-recurrent": (small_ppo(memory_units=8), probes.recall),
     "ppo-normalized": (small_ppo(NORMALIZED), pendulum),
     "ppo-tasks": (ppo_on_tasks, two_tasks),
+    "impala": (small_impala(), probes.delayed_reward),
+    "impala-recurrent": (small_impala(memory_units=8), probes.recall),
+    "impala-emphatic": (small_impala(STALE), probes.delayed_reward),
+    "impala-synthetic": (
+        small_synthetic(impala, IMPALA, IMPALA_SOON, shared=True),
+        probes.delayed_reward,
+    ),
+    "ppo-synthetic": (small_synthetic(ppo, PPO, memory_units=8), probes.recall),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-guided": (guided_dqn, probes.delayed_reward),
@@ -369,6 +411,9 @@ AGENTS = {
 
 VARIANTS = (
     "ppo-tasks",
+    "impala-recurrent",
+    "impala-emphatic",
+    "ppo-synthetic",
     "drq",
     "dqn-guided",
     "dqn-mico",

@@ -11,7 +11,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Discrete
-from purejaxrl_suite.envs import gymnax, minigrid, navix, probes
+from purejaxrl_suite.envs import credit, gymnax, minigrid, navix, probes
 
 # Breakout is checked where these games of MinAtar are not.
 LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar", "SpaceInvaders-MinAtar")
@@ -44,6 +44,11 @@ def test_probe(probe):
     GRIDS, ["Navix-KeyCorridorS3R1-v0", "Navix-Dynamic-Obstacles-5x5-v0", "MiniGrid-DoorKey-5x5-v0"]
 )
 def test_grid(id: str):
+    check_environment(envs.make(id), jax.random.key(0), steps=32)
+
+
+@pytest.mark.parametrize("id", credit.ids())
+def test_credit(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 
 

@@ -14,6 +14,7 @@ MADE = {
         wrappers.time_limit(make("Pendulum-v1"), steps=7), scale=-3.0
     ),
     "minatar": lambda: make("Breakout-MinAtar", use_minimal_action_set=False),
+    "credit": lambda: make("Credit-DelayedCatch", runs=3),
     "probe": probes.delayed_reward,
     "several": lambda: wrappers.clip_reward(
         multi_task([probes.delayed_reward(), wrappers.scale_reward(probes.recall(), 2.0)])

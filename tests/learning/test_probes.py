@@ -7,6 +7,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.envs import probes
@@ -64,9 +65,21 @@ def pqn_with_values(env):
     return agent, lambda params, obs: jnp.max(network.apply(params, obs, (), {})[0], -1)
 
 
+def impala_with_values(env):
+    """With stale rollouts, and the emphasis that they need."""
+    network = nets.actor_critic(env.observation, env.action, hidden=(16,))
+    config = ImpalaConfig(
+        num_envs=16, rollout_length=16, n_step=4, emphatic=True, clip_emphasis=True, replayed=1
+    )
+    hypers = ImpalaHypers(learning_rate=1e-2, gamma=GAMMA, entropy_coefficient=0.0)
+    agent = impala(env, config, network, hypers)
+    return agent, lambda params, obs: network.apply(params, obs, (), {})[0].value
+
+
 # What PPO shows of actions and observations, PQN need not: its bootstrapping is its own.
 FAST = {(ppo_with_values, probe) for probe in WHOLE} | {(pqn_with_values, "delayed or cut")}
-CASES = [(build, probe) for probe in VALUES for build in (ppo_with_values, pqn_with_values)]
+BUILDS = ppo_with_values, pqn_with_values, impala_with_values
+CASES = [(build, probe) for probe in VALUES for build in BUILDS]
 
 
 @pytest.mark.parametrize(

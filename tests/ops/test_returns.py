@@ -98,6 +98,51 @@ def test_vtrace_is_its_definition(rollout):
     )
 
 
+@pytest.mark.parametrize("n", [1, 3, LENGTH])
+def test_n_step_vtrace_is_its_definition(rollout, n):
+    ratios = np.exp(rollout["log_ratios"])
+    rho, traces = np.minimum(1.2, ratios), np.minimum(0.8, ratios)
+    errors = rho * (one_step(rollout) - rollout["values"])
+
+    def correction(t, n):
+        steps = min(n, horizon(rollout["done"], t)) if t < LENGTH else 0
+        return sum(GAMMA**k * np.prod(traces[t : t + k]) * errors[t + k] for k in range(steps))
+
+    corrections = [correction(t, n) for t in range(LENGTH)]
+    arguments = (*pick(rollout, "rewards", "values"), jnp.asarray(rollout["log_ratios"]))
+    found = returns.n_step_vtrace(*arguments, GAMMA, n, rho_clip=1.2, c_clip=0.8)
+    np.testing.assert_allclose(found.targets, rollout["values"] + corrections, rtol=1e-5, atol=1e-5)
+    shorter = [0.0 if rollout["done"][t] else correction(t + 1, n - 1) for t in range(LENGTH)]
+    ahead = rollout | {"next_values": rollout["next_values"] + np.asarray(shorter)}
+    expected = rho * (one_step(ahead) - rollout["values"])
+    np.testing.assert_allclose(found.advantages, expected, rtol=1e-5, atol=1e-5)
+    if n == LENGTH:
+        clips = {"rho_clip": 1.2, "c_clip": 0.8, "advantage_clip": 1.2}
+        same = returns.vtrace(*arguments, GAMMA, **clips)
+        for one, other in zip(found, same, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_what_follows_an_end_changes_nothing_before_it(rollout):
+    end = 4
+    assert rollout["done"][end]
+    later = np.arange(LENGTH) > end
+    other = {
+        name: x if x.dtype == bool else np.where(later, 7.0 - x, x) for name, x in rollout.items()
+    }
+    for function in (
+        lambda *x: returns.vtrace(*x, GAMMA, LAMBDA),
+        lambda *x: returns.n_step_vtrace(*x, GAMMA, 3),
+    ):
+        found = [
+            function(*pick(r, "rewards", "values"), jnp.asarray(r["log_ratios"]))
+            for r in (rollout, other)
+        ]
+        for one, two in zip(*found, strict=True):
+            np.testing.assert_array_equal(one[: end + 1], two[: end + 1])
+            assert np.all(one[end + 1 :] != two[end + 1 :])
+
+
 def test_retrace_is_its_definition(rollout):
     traces = LAMBDA * np.minimum(1.0, np.exp(rollout["log_ratios"]))
     errors = one_step(rollout) - rollout["values"]
@@ -159,6 +204,17 @@ def test_rlax_agrees_on_retrace():
         jnp.log(ratios[:-1]), GAMMA, LAMBDA,
     )  # fmt: skip
     np.testing.assert_allclose(found - taken, expected, rtol=1e-5, atol=1e-5)
+    whole = returns.retrace_from_action_values(
+        rewards, q[:-1], action[:-1], q[1:], target[1:], terminated, terminated,
+        jnp.log(ratios[:-1]), GAMMA, LAMBDA,
+    )  # fmt: skip
+    np.testing.assert_array_equal(whole, found)
+    # rlax gives no target to its first step, whose action it does not need.
+    traces = LAMBDA * jnp.minimum(1.0, ratios)
+    general = rlax.general_off_policy_returns_from_action_values(
+        q[1:], action[1:], rewards, jnp.where(terminated, 0.0, GAMMA), traces[1:], target[1:]
+    )
+    np.testing.assert_allclose(whole, general, rtol=1e-5, atol=1e-5)
 
 
 def test_hand_computed_table():

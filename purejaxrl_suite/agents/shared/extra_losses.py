@@ -60,6 +60,19 @@ def add(
     }
 
 
+def both(first: ExtraLoss | None, second: ExtraLoss | None) -> ExtraLoss | None:
+    """Add two terms of a loss; None without any."""
+    if first is None or second is None:
+        return first or second
+    check(first)
+
+    def terms(inputs: LossInputs) -> tuple[Array, Metrics]:
+        (one, told), (other, more) = first(inputs), second(inputs)
+        return one + other, {**told, **more}
+
+    return terms
+
+
 def named(metrics: Metrics) -> Metrics:
     """Remove marks from the metrics of an update; ValueError if the agent has that name, too."""
     marked = {name for name in metrics if name.startswith(MARK)}

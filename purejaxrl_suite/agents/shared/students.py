@@ -248,7 +248,7 @@ def reincarnated(
         known = base.model or base.network
 
         def made(term: ExtraLoss | None) -> Agent:
-            both = _both(given.get("extra_loss"), term)
+            both = extra_losses.both(given.get("extra_loss"), term)
             terms = more if both is None else {**more, "extra_loss": both}
             return builder(env, base.config, known, base.hypers, **terms)
 
@@ -448,19 +448,6 @@ def weaned(prior: Prior, score: Array) -> Array:
     closed = (score - prior.random_score) / (gap + 1e-8)
     follows = (prior.weaning > 0.0) & (gap > 0.0)
     return jnp.where(follows, jnp.maximum(1.0 - closed, 0.0), 0.0)
-
-
-def _both(first: ExtraLoss | None, second: ExtraLoss | None) -> ExtraLoss | None:
-    """Add two terms of a loss; None without any."""
-    if first is None or second is None:
-        return first or second
-    extra_losses.check(first)
-
-    def both(inputs: LossInputs) -> Told:
-        (one, told), (other, more) = first(inputs), second(inputs)
-        return one + other, {**told, **more}
-
-    return both
 
 
 def _replay(method: Method, teacher: Agent, env: Environment, base: Agent, *, offline: bool) -> Any:

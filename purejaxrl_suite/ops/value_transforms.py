@@ -1,0 +1,75 @@
+"""Values as categorical predictions: a transform that tames large ones, and two-hot targets.
+
+A head has logits over M atoms, evenly spaced between `low` and `high` in transformed space. Its
+value is the inverse transform of the mean atom, its loss the cross-entropy to a two-hot target.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrl_suite.core.types import Array
+
+EPSILON = 1e-3
+"""Slope of the linear part of the transform of MuZero (Schrittwieser et al. 2020)."""
+
+
+def signed_hyperbolic(x: Array, epsilon: float = EPSILON) -> Array:
+    """Compute h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x, f32[...].
+
+    Pohlen et al. 2018, arXiv 1805.11593, proposition A.2.
+    """
+    # The root of 1 + |x| less 1, without cancellation where x is small.
+    root = jnp.expm1(0.5 * jnp.log1p(jnp.abs(x)))
+    return jnp.sign(x) * root + epsilon * x
+
+
+def signed_parabolic(x: Array, epsilon: float = EPSILON) -> Array:
+    """Compute the inverse of `signed_hyperbolic`, f32[...]."""
+    size = jnp.abs(x)
+    # y = sqrt(|h^-1(x)| + 1) - 1 solves epsilon y^2 + (1 + 2 epsilon) y = |x|; the form below does
+    # not cancel.
+    slope = 1.0 + 2.0 * epsilon
+    y = 2.0 * size / (slope + jnp.sqrt(slope**2 + 4.0 * epsilon * size))
+    return jnp.sign(x) * y * (y + 2.0)
+
+
+def two_hot(x: Array, low: Array | float, high: Array | float, atoms: int) -> Array:
+    """Spread a number over the two atoms next to it, so that their mean is the number.
+
+    Args:
+        x: f32[]; beyond the support it is the outermost atom.
+        low: the first atom.
+        high: the last atom.
+        atoms: M, static.
+
+    Returns:
+        f32[M], probabilities.
+
+    Raises:
+        ValueError: less than two atoms.
+    """
+    if atoms < 2:
+        raise ValueError(f"atoms={atoms}: expected at least 2")
+    place = (atoms - 1) * (jnp.clip(x, low, high) - low) / (high - low)
+    return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(atoms)))
+
+
+def mean_atom(probabilities: Array, low: Array | float, high: Array | float) -> Array:
+    """Compute the mean f32[] of a distribution f32[M] over evenly spaced atoms."""
+    return probabilities @ jnp.linspace(low, high, probabilities.shape[0])
+
+
+def value_of(logits: Array, low: Array | float, high: Array | float) -> Array:
+    """Compute the value f32[] that logits f32[M] over atoms in transformed space stand for."""
+    return signed_parabolic(mean_atom(jax.nn.softmax(logits), low, high))
+
+
+def categorical_value_loss(
+    logits: Array, target: Array, low: Array | float, high: Array | float
+) -> Array:
+    """Compute the cross-entropy f32[] from logits f32[M] to the two-hot transformed target f32[].
+
+    Schrittwieser et al. 2020, MuZero, appendix F.
+    """
+    wanted = two_hot(signed_hyperbolic(target), low, high, logits.shape[0])
+    return -wanted @ jax.nn.log_softmax(logits)
