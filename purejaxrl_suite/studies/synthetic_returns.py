@@ -172,7 +172,7 @@ def states_map(title: str, curves: Curves) -> Heat:
     steps, rows = np.zeros(0), {}
     for name, whole in names.items():
         steps, few = thinned(curves, whole)
-        rows[name] = np.nanmean(np.asarray(few), axis=tuple(range(few.ndim - 1)))
+        rows[name] = np.asarray(jnp.nanmean(few, axis=tuple(range(few.ndim - 1))))
     values = np.stack([*rows.values()])
     known = np.isfinite(values).all(0)
     return Heat(

@@ -130,7 +130,7 @@ def test_a_key_opens_the_door_once():
     to_key = with_key(state)
     assert len(to_key) <= 15
     rest = [NORTH] * (75 - len(to_key)) + [NORTH, NORTH, SOUTH, NORTH, *[SOUTH] * 6]
-    after, now = played(env, np.int32([*to_key, *rest]), state)
+    after, now = jax.device_get(played(env, np.int32([*to_key, *rest]), state))
     taken = np.flatnonzero(now.info["key"])
     assert taken[0] == len(to_key) - 1 and taken[-1] == 84
     np.testing.assert_array_equal(np.flatnonzero(after.indicated), [len(to_key) - 1])

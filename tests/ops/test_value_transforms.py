@@ -50,7 +50,7 @@ def test_rlax_agrees_on_two_hot_targets_and_values():
         targets = pair.apply(values)
         expected = jax.vmap(lambda x: pair.apply_inv(jax.nn.softmax(x)))(logits)
     np.testing.assert_allclose(ours, targets, atol=2e-3)
-    np.testing.assert_allclose(found, expected, 1e-2, 1e-2)
+    np.testing.assert_allclose(found, expected[:, 0], 1e-2, 1e-2)
 
 
 def test_the_loss_is_least_at_its_target():
