@@ -15,9 +15,15 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.agents.shared import extra_losses
-from purejaxrl_suite.agents.shared.associations import Model, Past, SyntheticSettings, model_of
-from purejaxrl_suite.core import tree, types, validate
-from purejaxrl_suite.core.argument import declared, function, instance
+from purejaxrl_suite.agents.shared.associations import (
+    Model,
+    Past,
+    SyntheticSettings,
+    checked,
+    model_of,
+)
+from purejaxrl_suite.core import tree, types
+from purejaxrl_suite.core.argument import declared, function
 from purejaxrl_suite.core.joined import joined, joined_type, of_agent
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, Transition
 from purejaxrl_suite.core.validate import Range
@@ -76,8 +82,7 @@ def synthetic_returns(builder: Any, settings: SyntheticSettings | None = None) -
         'impala with synthetic returns'
     """
     function("builder", builder, 4, "(env, config, network, hypers) -> Agent")
-    known = SyntheticSettings() if settings is None else settings
-    given = validate.fields("settings", instance("settings", known, SyntheticSettings))
+    given = checked(SyntheticSettings() if settings is None else settings)
 
     def build(
         env: types.Environment,

@@ -13,10 +13,14 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.types import Array, Key, Network, PyTree
 
 NAME = "associative"
+OWN = 0xA550C
+"""Of the key of these parameters: a number beyond those of any split, which has the same keys."""
 
 
 def embedding_layer(network: Network) -> str:
     """Name the layer that is the embedding: the last hidden one before a memory.
+
+    Of two trunks it is that of the critic.
 
     Raises:
         ValueError: the network has no hidden layer.
@@ -47,7 +51,7 @@ def with_associations(
 
     def init(key: Key) -> PyTree:
         params = network.init(key)
-        own = jax.random.split(jax.random.fold_in(key, 1), len(parts))
+        own = jax.random.split(jax.random.fold_in(key, OWN), len(parts))
         model = {part: _perceptron(k, sizes) for part, k in zip(parts, own, strict=True)}
         return {**params, "aux": {**params.get("aux", {}), NAME: model}}
 

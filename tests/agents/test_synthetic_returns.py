@@ -81,6 +81,28 @@ def model(gated=True, biased=True, hidden=(4,)):
     return wide.init(jax.random.key(0))
 
 
+def test_parameters_of_the_model_are_draws_of_their_own():
+    """No key of the network is used again: with its GRU's shapes it would have its kernels."""
+    env = probes.recall()
+    size = 8
+    plain = nets.actor_critic(env.observation, env.action, hidden=(size,), memory_units=size)
+    drawn = []
+
+    def spy(key, sizes):
+        drawn.append(key)
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(associative, "_perceptron", spy)
+        wide = associative.with_associations(plain, size, (), gated=True, biased=True)
+        key = jax.random.key(0)
+        wide.init(key)
+    parts = [jax.random.split(part, 8) for part in jax.random.split(key, 8)]
+    used = {tuple(jax.random.key_data(k).tolist()) for part in parts for k in part}
+    used |= {tuple(jax.random.key_data(k).tolist()) for k in jax.random.split(key, 8)}
+    assert not used & {tuple(jax.random.key_data(k).tolist()) for k in drawn}
+
+
 def past_of(seed=1, count=CAPACITY, batch=1):
     remembered = jax.random.normal(jax.random.key(seed), (batch, CAPACITY, UNITS))
     count = jnp.full(batch, count, jnp.int32)
@@ -197,6 +219,13 @@ def test_what_is_refused():
         synthetic_returns(impala, SyntheticSettings(layer="nowhere"))(env)
     with pytest.raises(ValueError, match="settings.capacity: expected an integer of at least 1"):
         synthetic_returns(impala, SyntheticSettings(capacity=0))
+    for wrong, says in (
+        ({"hidden": (64, 0)}, r"settings.hidden.1.: expected an integer of at least 1, got 0"),
+        ({"hidden": [64]}, "settings.hidden: expected a tuple"),
+        ({"layer": None}, "settings.layer: expected a str"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            synthetic_returns(impala, SyntheticSettings(**wrong))
     agent = synthetic_returns(ppo)(env)  # which learns from single steps
     with pytest.raises(ValueError, match="builder: expected that of an agent that learns from who"):
         jax.eval_shape(partial(learnt, agent), jax.random.key(0))

@@ -11,8 +11,8 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core import types
-from purejaxrl_suite.core.argument import wrong
+from purejaxrl_suite.core import types, validate
+from purejaxrl_suite.core.argument import instance, integer, wrong
 from purejaxrl_suite.core.types import Array, Key, Memory, PyTree
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets import associative
@@ -28,7 +28,8 @@ class SyntheticSettings(NamedTuple):
         gated: predict with a gate of the present state; without one it is 1.
         biased: predict with a bias of the present state; without one it is 0.
         loss_weight: factor of the model's loss, a mean over steps like the agent's own.
-        layer: of the network, that embeds states; "" is the last hidden one before a memory.
+        layer: of the network, that embeds states; "" is the last hidden one before a memory, the
+            critic's if there are two trunks.
     """
 
     capacity: Annotated[int, Range(1)] = 300
@@ -37,6 +38,20 @@ class SyntheticSettings(NamedTuple):
     biased: bool = True
     loss_weight: Annotated[float, Range(0)] = 1.0
     layer: str = ""
+
+
+def checked(settings: SyntheticSettings) -> SyntheticSettings:
+    """Return the settings, with Python's own numbers.
+
+    Raises:
+        ValueError: they are of another type, or a field is out of its range.
+    """
+    found = validate.fields("settings", instance("settings", settings, SyntheticSettings))
+    instance("settings.hidden", found.hidden, tuple)
+    for i, units in enumerate(found.hidden):
+        integer(f"settings.hidden[{i}]", units, 1)
+    instance("settings.layer", found.layer, str)
+    return found
 
 
 class Past(NamedTuple):
