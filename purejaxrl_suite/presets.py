@@ -126,7 +126,7 @@ PRESETS = {
     ),
     "cleanba-atari": Preset(
         builder=impala,
-        config=ImpalaConfig(),
+        config=ImpalaConfig(num_envs=128),
         hypers=ImpalaHypers(),
         network=_actor_critic(
             hidden=(256,), activation=jax.nn.relu, encoder=nets.impala(pooled=3), shared=True

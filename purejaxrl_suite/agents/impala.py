@@ -5,11 +5,14 @@ the gradient steps since, and of stale rollouts that are replayed. The loss is a
 in the paper. Emphasis: Jiang et al. 2021, arXiv 2106.11779, "Emphatic algorithms for deep
 reinforcement learning". States are weighted by the follow-on trace F, which goes on from rollout to
 rollout and starts anew with episodes; all interest is 1. Where targets bootstrap at the end of the
-rollout that is WETD: F weighs its first step alone. Where they bootstrap after n steps it is NETD,
-and with clips of 1 and `clip_emphasis` NEVtrace. `emphatic_policy` is ACE. How stale rollouts are
-replayed, and where NEVtrace clips, is our setting; so are n-step targets of steps alone that have n
-steps left in the rollout. Defaults are Cleanba's for Atari, but values are bootstrapped at time
-limits.
+rollout that is WETD, with large clips: F weighs its first step alone. Where they bootstrap after n
+steps it is NETD, with large clips, and with clips of 1 and `clip_emphasis` NEVtrace.
+`emphatic_policy` is ACE. How stale rollouts are replayed, and where NEVtrace clips, is our setting;
+so are n-step targets of steps alone that have n steps left in the rollout.
+
+Defaults are Cleanba's for Atari, with differences: values are bootstrapped at time limits, there
+are half as many environments, rollouts are of the newest policy and not of the one before, and
+RMSProp's epsilon is under the root.
 """
 
 from functools import partial
@@ -120,8 +123,9 @@ def impala(
         The agent, for `run`, `sweep` and `make_train`.
 
     Raises:
-        ValueError: the minibatches do not divide the environments and their replays, or emphasis is
-            to be clipped or put on the policy and there is none.
+        ValueError: the minibatches do not divide the environments and their replays, emphasis is to
+            be clipped or put on the policy and there is none, or replays have an age and there are
+            none.
 
     Example:
         >>> env = pjs.make("CartPole-v1")
@@ -130,9 +134,7 @@ def impala(
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (ImpalaConfig(), ImpalaHypers()))
-    for name in ("emphatic_policy", "clip_emphasis"):
-        if getattr(config, name) and not config.emphatic:
-            raise ValueError(f"config.{name}: expected False without emphatic, got True")
+    _check(config)
     spaces, length = (env.observation, env.action), config.rollout_length
     network = masked(network or nets.actor_critic(*spaces), *spaces)
     distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
@@ -265,3 +267,12 @@ def impala(
         estimate=estimates.of_actor_critic(network, env.action),
     )
     return agent
+
+
+def _check(config: ImpalaConfig) -> None:
+    """Raise ValueError for a field that would have no effect."""
+    for name in ("emphatic_policy", "clip_emphasis"):
+        if getattr(config, name) and not config.emphatic:
+            raise ValueError(f"config.{name}: expected False without emphatic, got True")
+    if config.replay_age != 1 and not config.replayed:
+        raise ValueError(f"config.replay_age: expected 1 without replayed, got {config.replay_age}")

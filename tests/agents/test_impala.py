@@ -164,6 +164,8 @@ def test_what_is_refused():
     env = probes.delayed_reward()
     with pytest.raises(ValueError, match="config.clip_emphasis: expected False without emphatic"):
         impala(env, ImpalaConfig(clip_emphasis=True))
+    with pytest.raises(ValueError, match="config.replay_age: expected 1 without replayed, got 3"):
+        impala(env, ImpalaConfig(replay_age=3))
     with pytest.raises(ValueError, match="minibatches=5 must divide the 64 environments"):
         impala(env, ImpalaConfig(minibatches=5))
     with pytest.raises(ValueError, match="config.n_step: expected an integer in .0, rollout_len"):
