@@ -3,6 +3,8 @@
 That holds as these tests compile, without the fusions in which XLA rounds otherwise.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.core import check
 from tests.contract.agents import AGENTS
 
@@ -142,6 +145,17 @@ def test_a_batch_of_rollouts_is_what_was_experienced():
     fields = transition.reward, transition.next_obs[..., 0], transition.obs[..., 0]
     expected = sum(np.vdot(np.arange(32.0), np.ravel(x)[order]) for x in fields)
     np.testing.assert_allclose(metrics["x"], expected, rtol=1e-5)
+
+
+INPUTS: Any = None
+
+
+def test_two_terms_do_not_share_a_name():
+    term = extra_losses.both(lambda inputs: (1.0, {"x": 2.0}), lambda inputs: (3.0, {"y": 4.0}))
+    assert term is not None and term(INPUTS) == (4.0, {"x": 2.0, "y": 4.0})
+    twice = extra_losses.both(term, lambda inputs: (0.0, {"x": 0.0}))
+    with pytest.raises(ValueError, match="one name: x, by a term of the loss and by another"):
+        assert twice is not None and twice(INPUTS)
 
 
 def test_names_of_the_engine_are_refused_too():

@@ -61,14 +61,14 @@ def add(
 
 
 def both(first: ExtraLoss | None, second: ExtraLoss | None) -> ExtraLoss | None:
-    """Add two terms of a loss; None without any."""
+    """Add two terms of a loss; None without any. ValueError if both record a metric of one name."""
     if first is None or second is None:
         return first or second
     check(first)
 
     def terms(inputs: LossInputs) -> tuple[Array, Metrics]:
         (one, told), (other, more) = first(inputs), second(inputs)
-        return one + other, {**told, **more}
+        return one + other, joined({"a term of the loss": told, "another": more})
 
     return terms
 
