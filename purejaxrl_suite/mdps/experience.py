@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from purejaxrl_suite.core.argument import wrong
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.mdps.mdp import MDP, in_jax
 
@@ -110,7 +111,14 @@ def experience(key: Key, mdp: MDP, behaviour: ArrayLike, target: ArrayLike, step
 
     Returns:
         Leaves [T]; all interest is 1.
+
+    Raises:
+        ValueError: a policy is not of the MDP's states and actions.
     """
+    for name, policy in (("behaviour", behaviour), ("target", target)):
+        found, known = jnp.shape(policy), mdp.transition.shape[:2]
+        if found != known:
+            raise wrong(name, f"probabilities {list(known)}", list(found))
     world, behaviour, target = tables(mdp), jnp.asarray(behaviour), jnp.asarray(target)
     actions, ratios = cumulative(behaviour), target / jnp.where(behaviour > 0, behaviour, 1.0)
     of_start, of_steps = jax.random.split(key)

@@ -118,19 +118,27 @@ def play(
         The life at the end, and rows with a leading axis [steps / every].
 
     Raises:
-        ValueError: the rule looks further ahead, or `every` does not divide `steps`.
+        ValueError: the rule looks further ahead, `every` does not divide `steps`, or features or
+            probabilities are not those of the MDP's states and actions.
     """
     if predictor.steps != 1:
         raise wrong("predictor", "a rule that looks 1 step ahead", predictor.steps)
     if integer("every", every, 1) > integer("steps", steps, 1) or steps % every:
         raise wrong("every", f"a divisor of {steps} steps", every)
     limit = None if time_limit is None else integer("time_limit", time_limit, 1)
+    states, actions = mdp.transition.shape[:2]
+    if len(features) not in (states, states * actions):
+        raise wrong("features", f"{states} rows, or {states * actions} of pairs", len(features))
     world, features = tables(mdp), jnp.asarray(features)
     take = partial(_taken, world, behaviour, target, limit)
     if life is None:
         start = pick(world.starts, jax.random.uniform(jax.random.fold_in(key, 0)))
         rule = predictor.init(features, jnp.asarray(weights))
         life = Life(rule, start, jnp.int32(0), jnp.int32(0))
+    for name, policy in (("behaviour", behaviour), ("target", target or behaviour)):
+        found = jax.eval_shape(policy, life.rule, life.place).shape
+        if found != (actions,):
+            raise wrong(name, f"probabilities [{actions}]", list(found))
 
     def one(carry: tuple[Life, Any], drawn: tuple[Array, Array]) -> tuple[tuple[Life, Any], None]:
         (life, sums), (uniforms, restart) = carry, drawn

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core.argument import boolean, instance, integer
+from purejaxrl_suite.core.argument import boolean, instance, integer, wrong
 from purejaxrl_suite.core.types import Array
 from purejaxrl_suite.mdps.experience import Step
 from purejaxrl_suite.mdps.planning import (
@@ -65,8 +65,10 @@ def planned_q(
         current: whether the reference state x is S_{t+1}; else S_t.
         model: how it is learnt; None is `likelihood()`.
         model_free: whether Q-learning learns, too; else planning alone does (mb_).
-        sampled: whether planning draws from the model; else it takes expectations.
-        most_probable: of backward planning, how many pairs move; None is all.
+        sampled: whether planning draws from the model; else it takes expectations. All draws of a
+            step are by its one noise.
+        most_probable: of backward planning, how many pairs move, and those that are as probable as
+            the last of them; None is all.
 
     Returns:
         The predictor; its Hypers are `PlanningHypers`. Features are f[S A, K], or f[S A], the
@@ -74,7 +76,8 @@ def planned_q(
 
     Raises:
         ValueError: actions < 1, a flag is no bool, the model no Model, or `most_probable` is less
-            than 1 or given forward.
+            than 1 or given forward. When learning starts: features are not of pairs, or there are
+            fewer than `most_probable`.
     """
     integer("actions", actions, 1)
     for name, flag in (("backward", backward), ("current", current), ("sampled", sampled)):
@@ -88,6 +91,10 @@ def planned_q(
 
     def init(features: Array, weights: Array) -> PlanningControlState:
         pairs = len(features)
+        if pairs % actions:
+            raise wrong("features", f"rows of pairs, a multiple of {actions} actions", pairs)
+        if most_probable is not None:
+            integer("most_probable", most_probable, 1, pairs)
         states = pairs // actions
         shape = (states, pairs) if backward else (pairs, states)
         return PlanningControlState(

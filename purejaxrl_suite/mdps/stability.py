@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Array
@@ -46,9 +47,11 @@ def expected_updates(one: Diagnostic, n: int) -> ExpectedUpdates:
         The matrices, in JAX's precision; `in_float64` makes them exact.
 
     Raises:
-        ValueError: n < 1.
+        ValueError: n < 1, or the MDP has terminal states.
     """
     integer("n", n, 1)
+    if np.any(one.mdp.terminal):
+        raise ValueError(f"one: expected no terminal state, got {int(np.sum(one.mdp.terminal))}")
     d, x = jnp.asarray(one.d_mu)[:, None], jnp.asarray(one.features)
     plain, clipped = expected_errors(one, n, INF), expected_errors(one, n, 1.0)
     first = expected_follow_on(one, 1, INF)[:, None]

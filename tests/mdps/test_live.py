@@ -21,10 +21,10 @@ def q(rule):
 
 
 def lived(key, hypers, steps, every, life=None, predictor=RULE, epsilon=0.5, **options):
-    greedy = mdps.epsilon_greedy(q, lambda rule: epsilon)
-    eye, zeros = jnp.eye(8), jnp.zeros(8)
+    greedy = options.pop("behaviour", mdps.epsilon_greedy(q, lambda rule: epsilon))
+    features, weights = options.pop("features", jnp.eye(8)), options.pop("weights", jnp.zeros(8))
     return mdps.play(
-        predictor, hypers, eye, zeros, key, LINE, greedy,
+        predictor, hypers, features, weights, key, LINE, greedy,
         steps=steps, every=every, life=life, **options,
     )  # fmt: skip
 
@@ -94,11 +94,14 @@ def test_a_fixed_policy_has_the_long_run_of_the_solver():
 def test_cut_episodes_bootstrap_and_leave_no_trace():
     """With a limit of one step nothing is carried on, but values go beyond the cut."""
     hypers = mdps.TraceHypers(step_size=0.5, lambda_=0.9, eta=1.0)
-    run = partial(lived, steps=300, every=300, time_limit=1, epsilon=1.0)
+    weights = jnp.array([0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0])
+    run = partial(lived, steps=300, every=300, time_limit=1, epsilon=1.0, weights=weights)
     life, rows = jax.jit(run)(jax.random.key(0), jax.tree.map(jnp.float32, hypers))
     assert rows.total["episodes"][0] == 300 and life.rule.episode == 301
     np.testing.assert_array_equal(life.rule.carried, 0.0)
-    np.testing.assert_array_equal(life.rule.weights, 0.0)  # one is always cut in state 0
+    # One is always cut in state 0, and unpaid: its values come from max q = 2 of state 1.
+    np.testing.assert_allclose(life.rule.weights[:2], [0.9 * 0.9 * 2.0, 0.9 * 2.0], 1e-3)
+    np.testing.assert_array_equal(life.rule.weights[2:], weights[2:])
     assert life.place == 0 and life.age == 0
 
 
@@ -127,6 +130,12 @@ def test_ties_are_broken_at_random():
         ({"predictor": mdps.n_step_td(2)}, "predictor: expected a rule that looks 1 step ahead"),
         ({"every": 7}, "every: expected a divisor of 60 steps, got 7"),
         ({"time_limit": 0}, "time_limit: expected an integer of at least 1"),
+        ({"features": jnp.eye(3, 8)}, "features: expected 4 rows, or 8 of pairs, got 3"),
+        (
+            {"behaviour": mdps.fixed(jnp.ones((4, 3)))},
+            r"behaviour: expected probabilities .2., got",
+        ),
+        ({"target": mdps.fixed(jnp.ones((4, 1)))}, "target: expected probabilities .2."),
     ],
 )
 def test_bad_arguments_are_refused(wrong, says):

@@ -292,6 +292,19 @@ def test_only_the_most_probable_pairs_move():
         (lambda: mdps.planned_td(True, True, model=3), "model: expected a Model"),
         (lambda: mdps.planned_q(0, True, True), "actions: expected an integer of at least 1"),
         (lambda: mdps.planned_q(2, False, True, most_probable=1), "most_probable: expected None"),
+        (
+            lambda: mdps.planned_q(2, True, True, most_probable=9).init(jnp.eye(8), jnp.zeros(8)),
+            "most_probable: expected an integer in 1 .. 8, got 9",
+        ),
+        (
+            lambda: mdps.planned_q(3, True, True).init(jnp.eye(8), jnp.zeros(8)),
+            "features: expected rows of pairs, a multiple of 3 actions, got 8",
+        ),
+        (
+            lambda: mdps.experience(jax.random.key(0), LAYERED, jnp.ones((4, 1)), jnp.ones(5), 3),
+            r"behaviour: expected probabilities .5, 1., got .4, 1.",
+        ),
+        (lambda: mdps.expected_updates(mdps.collision(), 1), "one: expected no terminal state"),
     ],
 )
 def test_bad_arguments_are_refused(wrong, says):
