@@ -23,6 +23,9 @@ def studies() -> dict[str, "Study"]:
     from purejaxrl_suite.studies import (
         bbf,
         dormant_neurons,
+        emphatic,
+        expected_traces,
+        forethought_and_hindsight,
         grama,
         grama_continuous,
         hyperparameter_consistency,
@@ -50,6 +53,9 @@ def studies() -> dict[str, "Study"]:
     modules = (
         bbf,
         dormant_neurons,
+        emphatic,
+        expected_traces,
+        forethought_and_hindsight,
         grama,
         grama_continuous,
         hyperparameter_consistency,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.argument import boolean, integer
 from purejaxrl_suite.core.types import Array
 from purejaxrl_suite.mdps.experience import Step, kept
-from purejaxrl_suite.mdps.prediction import Predictor
+from purejaxrl_suite.mdps.prediction import Predictor, features_of, values, values_of
 from purejaxrl_suite.mdps.traces import mixed_trace
 
 
@@ -63,7 +63,8 @@ def expected_trace_td(learnt: bool = True) -> Predictor:
     """
 
     def look(features: Array, weights: Array, step: Step) -> tuple[Array, Array, Array]:
-        return step.state, features[step.next_state] @ weights, jnp.ones_like(step.reward)
+        following = values_of(features, weights, step.next_state)
+        return step.state, following, jnp.ones_like(step.reward)
 
     return _traced(look, learnt)
 
@@ -91,7 +92,7 @@ def expected_trace_q(actions: int, watkins: bool = False, learnt: bool = True) -
     boolean("watkins", watkins)
 
     def look(features: Array, weights: Array, step: Step) -> tuple[Array, Array, Array]:
-        q = jnp.reshape(features @ weights, (-1, actions))
+        q = jnp.reshape(values(features, weights), (-1, actions))
         greedy = q[step.state, step.action] >= jnp.max(q[step.state])
         keep = jnp.where(greedy | (not watkins), 1.0, 0.0).astype(weights.dtype)
         return step.state * actions + step.action, jnp.max(q[step.next_state]), keep
@@ -112,7 +113,7 @@ def _traced(look: Look, learnt: bool) -> Predictor:
         visits = jnp.zeros(len(features), weights.dtype)
         return TraceState(
             weights=weights,
-            z=jnp.zeros(features.shape, weights.dtype),
+            z=jnp.zeros((len(features), len(weights)), weights.dtype),
             visits=visits,
             carried=zero,
             carried_target=zero,
@@ -122,12 +123,13 @@ def _traced(look: Look, learnt: bool) -> Predictor:
     def update(hypers: TraceHypers, features: Array, state: TraceState, steps: Step) -> TraceState:
         step = jax.tree.map(lambda leaf: leaf[0], steps)
         row, following, keep = look(features, state.weights, step)
-        x, z, visits = features[row], state.z[row], state.visits.at[row].add(1.0)
+        x, z, visits = features_of(features, row), state.z[row], state.visits.at[row].add(1.0)
         target = keep * state.carried_target + x
         if learnt:
             z = z + jnp.maximum(1.0 / visits[row], hypers.z_step_size) * (target - z)
         y = mixed_trace(keep * state.carried, z, x, hypers.eta)
-        error = step.reward + step.discount * following - x @ state.weights
+        own = values_of(features, state.weights, row)
+        error = step.reward + step.discount * following - own
         decay = kept(step) * hypers.lambda_
         return TraceState(
             weights=state.weights + hypers.step_size * state.episode**-hypers.power * error * y,

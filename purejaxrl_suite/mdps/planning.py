@@ -160,11 +160,13 @@ def planned_td(
         x = end if current else first.state
         left = falling(state.episode, hypers.episodes)
         learning = whole * left * hypers.model_step_size
-        moved = state.reward[row, outcome]
-        rewards = state.reward.at[row, outcome].add(learning * (reward - moved))
+        paid = state.reward[row]
+        error = _one_hot(outcome, paid) * (reward - paid[outcome])
+        rewards = _with_row(state.reward, row, paid + learning * error)
         plan = planned(hypers, features, state.weights, rewards[row], row)
-        direction = known.direction(state.table[row], outcome, plan)
-        table = state.table.at[row].add(learning * direction)
+        own = state.table[row]
+        direction = known.direction(own, outcome, plan)
+        table = _with_row(state.table, row, own + learning * direction)
         weights = state.weights
         if model_free:
             v = values(features, weights)
@@ -213,6 +215,12 @@ def outcomes(model: Model, row: Array, noise: Array, sampled: bool) -> Array:
 def project(features: Array, amounts: Array) -> Array:
     """Sum features by amounts f[S]: the change of weights f[K] for changes of values."""
     return features * amounts if jnp.ndim(features) == 1 else amounts @ features
+
+
+def _with_row(table: Array, row: Array, values: Array) -> Array:
+    """Replace a row in place: a scatter, or one fused with what reads it, may copy the table."""
+    values = jax.lax.optimization_barrier(values)
+    return jax.lax.dynamic_update_index_in_dim(table, values, row, 0)
 
 
 def _one_hot(index: Array, like: Array) -> Array:

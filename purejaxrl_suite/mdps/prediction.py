@@ -49,7 +49,7 @@ def learn(
     Args:
         predictor: the rule.
         hypers: its hyper-parameters, traced.
-        features: f[S, K].
+        features: f[S, K]; or f[S], the diagonal of one-hot ones, with which tables are faster.
         weights: f[K], at the start.
         stream: leaves [T].
         measure: of the state, such as an error.
@@ -81,8 +81,22 @@ def learn(
 
 
 def values(features: Array, weights: Array) -> Array:
-    """Compute linear values, f[S]; features f[S] are the diagonal of one-hot ones."""
+    """Compute the linear values of all states, f[S]; of features as `learn` takes them."""
     return features * weights if jnp.ndim(features) == 1 else features @ weights
+
+
+def values_of(features: Array, weights: Array, states: Array) -> Array:
+    """Compute the linear values of some states i32[...], f[...]."""
+    if jnp.ndim(features) == 1:
+        return features[states] * weights[states]
+    return features[states] @ weights
+
+
+def features_of(features: Array, state: Array) -> Array:
+    """Return the features of a state, f[K]."""
+    if jnp.ndim(features) == 1:
+        return jnp.where(jnp.arange(len(features)) == state, features, 0.0)
+    return features[state]
 
 
 def value_error(features: Array, weights: Array, v: Array, visits: Array) -> Array:
@@ -132,7 +146,9 @@ def td(emphatic: bool = False) -> Predictor:
         step = jax.tree.map(lambda leaf: leaf[0], steps)
         f = follow_on(state.carried, step.interest)
         mixed = hypers.lambda_ * step.interest + (1.0 - hypers.lambda_) * f
-        trace = state.trace + (mixed if emphatic else step.interest) * features[step.state]
+        trace = state.trace + (mixed if emphatic else step.interest) * features_of(
+            features, step.state
+        )
         error = step.ratio * _error(features, state.weights, step)
         decay = kept(step) * step.ratio
         return TDState(
@@ -214,7 +230,7 @@ def n_step_td(n: int, emphatic: bool = False, windowed: bool = False) -> Predict
         step = jax.tree.map(lambda leaf: leaf[0], steps)
         f = follow_on(state.carried, step.interest)
         weighted = emphatic & (~jnp.bool_(windowed) | (state.position == 0))
-        gradient = jnp.where(weighted, f, step.interest) * features[step.state]
+        gradient = jnp.where(weighted, f, step.interest) * features_of(features, step.state)
         decay = kept(step) * jnp.minimum(hypers.emphasis_clip, step.ratio)
         return NStepState(
             weights=state.weights + hypers.step_size * error * gradient,
@@ -249,13 +265,13 @@ def true_online_td() -> Predictor:
         hypers: TDHypers, features: Array, state: TrueOnlineState, steps: Step
     ) -> TrueOnlineState:
         step = jax.tree.map(lambda leaf: leaf[0], steps)
-        x, alpha = features[step.state], hypers.step_size
+        x, alpha = features_of(features, step.state), hypers.step_size
         error, moved = _error(features, state.weights, step), x @ state.weights - state.before
         trace = state.trace + (1.0 - alpha * (state.trace @ x)) * x
         return TrueOnlineState(
             weights=state.weights + alpha * ((error + moved) * trace - moved * x),
             trace=kept(step) * hypers.lambda_ * trace,
-            before=features[step.next_state] @ state.weights,
+            before=values_of(features, state.weights, step.next_state),
         )
 
     return Predictor(init, update, TDHypers(), 1)
@@ -263,5 +279,5 @@ def true_online_td() -> Predictor:
 
 def _error(features: Array, weights: Array, step: Step) -> Array:
     """Compute temporal-difference errors, f[...]."""
-    following = step.discount * (features[step.next_state] @ weights)
-    return step.reward + following - features[step.state] @ weights
+    following = step.discount * values_of(features, weights, step.next_state)
+    return step.reward + following - values_of(features, weights, step.state)

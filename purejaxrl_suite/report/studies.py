@@ -12,11 +12,12 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
 from purejaxrl_suite.report.layers import heat_map
-from purejaxrl_suite.studies.panels import Heat, Intervals, Line, Lines, Panel
+from purejaxrl_suite.studies.panels import Bars, Heat, Intervals, Line, Lines, Panel
 from purejaxrl_suite.studies.study_result import StudyResult
 
 COLUMNS = 2
 MARK = "#888888"
+ENDS = ("value", "low", "high")
 HIGH, LOW, ROW = 3.1, 2.0, 0.22
 """Heights in inches of a panel, of one with a few intervals, and of an interval."""
 FEW = 8
@@ -41,7 +42,7 @@ def study_figure(outcome: StudyResult, path: str | Path | None = None) -> Figure
 
 
 def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Figure:
-    """Draw `Lines`, `Intervals` and `Heat` of `purejaxrl_suite.studies`, two in a row.
+    """Draw `Lines`, `Intervals`, `Bars` and `Heat` of `purejaxrl_suite.studies`, two in a row.
 
     path: where to write the picture, if anywhere. Returns the figure.
     """
@@ -54,7 +55,7 @@ def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Fi
         ratios: Any = {"height_ratios": heights}
         axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=ratios).ravel()
         for ax, panel in zip(axes, panels, strict=False):
-            draw: Any = {Lines: _lines, Intervals: _intervals, Heat: _heat}[type(panel)]
+            draw: Any = DRAWN_BY[type(panel)]
             draw(ax, panel)
             ax.set_title(panel.title)
         for ax in axes[len(panels) :]:
@@ -65,6 +66,7 @@ def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Fi
 
 def _lines(ax: Axes, panel: Lines) -> None:
     ax.set_xscale("log" if panel.logarithmic else "linear")
+    ax.set_yscale("log" if panel.logarithmic_y else "linear")
     ends = {}
     for colour, one in zip(COLOURS, panel.lines, strict=False):
         ax.plot(one.x, one.value, color=colour, marker="o", markersize=3)
@@ -113,6 +115,20 @@ def _intervals(ax: Axes, panel: Intervals) -> None:
     ax.set_xlabel(panel.x)
 
 
+def _bars(ax: Axes, panel: Bars) -> None:
+    width = 0.8 / len(panel.labels)
+    for number, (label, rows) in enumerate(zip(panel.labels, panel.rows, strict=True)):
+        x = np.arange(len(rows)) + (number - (len(panel.labels) - 1) / 2) * width
+        value, low, high = (np.array([getattr(r, n) for r in rows]) for n in ENDS)
+        error = np.stack([value - low, high - value])
+        colour = COLOURS[number % len(COLOURS)]
+        ax.bar(x, value, width, color=colour, yerr=error, label=label, error_kw={"linewidth": 1})
+    ax.set_xticks(range(len(panel.groups)), panel.groups)
+    ax.grid(visible=False, axis="x")
+    ax.set_ylabel(panel.y)
+    ax.legend(fontsize="x-small", frameon=False, ncols=2)
+
+
 def _heat(ax: Axes, panel: Heat) -> None:
     heat_map(
         ax,
@@ -123,6 +139,9 @@ def _heat(ax: Axes, panel: Heat) -> None:
         ends=(panel.low, panel.high),
     )
     ax.set_xlabel(panel.x)
+
+
+DRAWN_BY = {Lines: _lines, Intervals: _intervals, Bars: _bars, Heat: _heat}
 
 
 def _last(one: Line) -> float:

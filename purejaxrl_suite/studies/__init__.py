@@ -4,7 +4,17 @@ A study is one file of this folder; `protocol` says what is in it, `run_study` r
 judges its claims, and a `StudyResult` in one small JSON file is what remains.
 """
 
-from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, line, row
+from purejaxrl_suite.studies.panels import (
+    Bars,
+    Heat,
+    Interval,
+    Intervals,
+    Line,
+    Lines,
+    line,
+    row,
+    spread,
+)
 from purejaxrl_suite.studies.protocol import (
     EQUAL,
     LESS,
@@ -24,6 +34,7 @@ __all__ = [
     "EQUAL",
     "LESS",
     "MORE",
+    "Bars",
     "Budget",
     "Claim",
     "Computation",
@@ -44,5 +55,6 @@ __all__ = [
     "results",
     "row",
     "run_study",
+    "spread",
     "write",
 ]

@@ -1,4 +1,4 @@
-"""Panels of the figure of a study: lines, intervals and colours, as numbers."""
+"""Panels of the figure of a study: lines, intervals, bars and colours, as numbers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,11 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A panel of lines. x, y: labels of the axes. against: the place of a horizontal line."""
+    """A panel of lines.
+
+    x, y: labels of the axes. logarithmic, logarithmic_y: whether they are logarithmic. against: the
+    place of a horizontal line.
+    """
 
     title: str
     x: str
@@ -28,6 +32,7 @@ class Lines(NamedTuple):
     lines: tuple[Line, ...]
     logarithmic: bool = False
     against: float | None = None
+    logarithmic_y: bool = False
 
 
 class Interval(NamedTuple):
@@ -53,6 +58,19 @@ class Intervals(NamedTuple):
     smallest: float = 0.0
 
 
+class Bars(NamedTuple):
+    """A panel of bars with intervals: in each of G groups one bar for each label.
+
+    y: label of the axis. groups: their names. rows: G intervals for each label.
+    """
+
+    title: str
+    y: str
+    groups: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: tuple[tuple[Interval, ...], ...]
+
+
 class Heat(NamedTuple):
     """A heat map with a row per label, such as a layer.
 
@@ -70,7 +88,7 @@ class Heat(NamedTuple):
     high: float = 1.0
 
 
-Panel = Lines | Intervals | Heat
+Panel = Lines | Intervals | Bars | Heat
 
 
 def row(label: str, found: Estimate | Effect) -> Interval:
@@ -87,6 +105,12 @@ def line(label: str, x: ArrayLike | Sequence[float], found: Estimate | Effect) -
         low=_floats(found.low),
         high=_floats(found.high),
     )
+
+
+def spread(label: str, x: ArrayLike | Sequence[float], values: ArrayLike) -> Line:
+    """Make a line of the medians of f[S, K], with a band from the 10th to the 90th percentile."""
+    low, middle, high = np.percentile(np.asarray(values, float), (10, 50, 90), axis=0)
+    return Line(label, _floats(x), _floats(middle), _floats(low), _floats(high))
 
 
 def _floats(values: ArrayLike | Sequence[float]) -> tuple[float, ...]:

@@ -8,7 +8,8 @@
     gates               conditions with their measures (`Checked`)
     findings            claims with their effects and rulings (`Finding`)
     arms                {name: its cost} (`Cost`)
-    panels              the figure: {"lines": `Lines`}, {"intervals": `Intervals`}, {"heat": `Heat`}
+    panels              the figure: {"lines": `Lines`}, {"intervals": `Intervals`},
+                        {"bars": `Bars`}, {"heat": `Heat`}
     curves              thinned learning curves and final scores (`Curve`)
     made                versions, device, commit
 
@@ -23,7 +24,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from purejaxrl_suite.studies.panels import Heat, Interval, Intervals, Line, Lines, Panel
+from purejaxrl_suite.studies.panels import Bars, Heat, Interval, Intervals, Line, Lines, Panel
 from purejaxrl_suite.studies.protocol import JUDGED, Budget, Text
 from purejaxrl_suite.sweeps.files import replacing
 
@@ -302,8 +303,17 @@ def _lines(found: dict[str, Any]) -> Lines:
 
 
 def _intervals(found: dict[str, Any]) -> Intervals:
-    rows: Any = tuple(Interval(x["label"], *_numbers(list(x.values())[1:])) for x in found["rows"])
-    return Intervals(**(found | {"rows": rows}))
+    return Intervals(**(found | {"rows": _rows(found["rows"])}))
+
+
+def _bars(found: dict[str, Any]) -> Bars:
+    typed: Any = {name: tuple(found[name]) for name in ("groups", "labels")}
+    typed["rows"] = tuple(map(_rows, found["rows"]))
+    return Bars(**(found | typed))
+
+
+def _rows(found: list[dict[str, Any]]) -> Any:
+    return tuple(Interval(x["label"], *_numbers(list(x.values())[1:])) for x in found)
 
 
 def _heat(found: dict[str, Any]) -> Heat:
@@ -320,5 +330,5 @@ def _numbers(values: list[float | None]) -> tuple[float, ...]:
     return tuple(map(_number, values))
 
 
-_KIND_OF = {Lines: "lines", Intervals: "intervals", Heat: "heat"}
-_PANELS = {"lines": _lines, "intervals": _intervals, "heat": _heat}
+_KIND_OF = {Lines: "lines", Intervals: "intervals", Bars: "bars", Heat: "heat"}
+_PANELS = {"lines": _lines, "intervals": _intervals, "bars": _bars, "heat": _heat}

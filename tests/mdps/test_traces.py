@@ -100,3 +100,17 @@ def test_many_settings_in_one_program_learn_what_each_learns_alone():
         one = hypers._replace(eta=eta[i], lambda_=decay[i])
         alone = learnt(rule, one, *of(JOINED), stream).weights
         np.testing.assert_allclose(found[i], alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [mdps.td(True), mdps.n_step_td(3, True), mdps.true_online_td(), mdps.expected_trace_td()],
+)
+def test_a_diagonal_stands_for_one_hot_features(rule):
+    full = jnp.asarray(JOINED.mdp.terminal == 0, jnp.float32)
+    hypers = jax.tree.map(jnp.float32, rule.hypers._replace(step_size=0.2))
+    zeros, stream = jnp.zeros(len(full)), stream_of(JOINED)
+    found = learnt(rule, hypers, full, zeros, stream).weights
+    known = learnt(rule, hypers, jnp.diag(full), zeros, stream).weights
+    assert np.ptp(known) > 0
+    np.testing.assert_allclose(found, known, rtol=1e-5, atol=1e-6)

@@ -145,8 +145,9 @@ def test_the_file_holds_all_of_the_outcome(stopped, tmp_path):
     (again,) = studies.results(path.parent).values()
     assert again.text.paper == "none, it is a test." and again.text == outcome.text
     assert again.budget == outcome.budget and again.panels[1].logarithmic
+    assert again.panels[3].logarithmic_y and again.panels[4].rows[1][1].high == 1.0
     assert np.isnan(again.panels[0].rows[1].value) and again.panels[2].against == 0.5
-    np.testing.assert_array_equal(again.panels[3].values, [[0.0, 1.0], [np.nan, 0.5]])
+    np.testing.assert_array_equal(again.panels[5].values, [[0.0, 1.0], [np.nan, 0.5]])
     for name in ("study", "preset", "made", "arms", "digest", "looks"):
         assert getattr(again, name) == getattr(outcome, name) or name == "arms"
         assert type(getattr(again, name)) is type(getattr(outcome, name))

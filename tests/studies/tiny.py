@@ -9,6 +9,7 @@ from purejaxrl_suite.stats import Reference, Score
 from purejaxrl_suite.studies import (
     LESS,
     MORE,
+    Bars,
     Budget,
     Claim,
     Gate,
@@ -83,6 +84,10 @@ def figure(key, curves):
         Intervals("Rows", "a number", rows, against=0.0, smallest=0.05),
         Lines("Lines", "x", "y", lines, logarithmic=True),
         Lines("More", "x", "y", lines, against=0.5),
+        Lines(
+            "Logarithms", "x", "y", (Line("b", (1.0, 2.0), *[(1.0, 9.0)] * 3),), logarithmic_y=True
+        ),
+        Bars("Bars", "y", ("a group", "another"), ("one", "two"), (rows, rows[::-1])),
         Heat("Map", "x", "share", ("one", "two"), (1.0, 2.0), ((0.0, 1.0), (nan, 0.5))),
     )
 
