@@ -72,6 +72,7 @@ from purejaxrl_suite.mdps.solve import (
     successor_measure,
 )
 from purejaxrl_suite.mdps.stability import ExpectedUpdates, expected_updates
+from purejaxrl_suite.mdps.successors import Successors, learn_successors
 
 __all__ = [
     "MDP",
@@ -88,6 +89,7 @@ __all__ = [
     "Predictor",
     "Row",
     "Step",
+    "Successors",
     "TDHypers",
     "TraceHypers",
     "action_values",
@@ -118,6 +120,7 @@ __all__ = [
     "ksme",
     "learn",
     "likelihood",
+    "learn_successors",
     "maze_48",
     "mico",
     "mico_operator",
