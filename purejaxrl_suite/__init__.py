@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.behaviour import BehaviourConfig, BehaviourHypers, behaviour
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
     from purejaxrl_suite.agents.cql import CQLConfig, CQLHypers, cql
+    from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
+    from purejaxrl_suite.agents.dcpg import DCPGConfig, DCPGHypers, dcpg
     from purejaxrl_suite.agents.discrete_cql import (
         DiscreteCQLConfig,
         DiscreteCQLHypers,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
+    from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
@@ -110,10 +113,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "agents.bbf": ("BBFConfig", "BBFHypers", "bbf"),
     "agents.c51": ("C51Config", "C51Hypers", "c51"),
+    "agents.daac": ("DAACConfig", "DAACHypers", "daac"),
+    "agents.dcpg": ("DCPGConfig", "DCPGHypers", "dcpg"),
     "agents.dqn": ("DQNConfig", "DQNHypers", "dqn"),
     "agents.impala": ("ImpalaConfig", "ImpalaHypers", "impala"),
     "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
     "agents.munchausen": ("MunchausenConfig", "MunchausenHypers", "munchausen"),
+    "agents.ppg": ("PPGConfig", "PPGHypers", "ppg"),
     "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
     "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),

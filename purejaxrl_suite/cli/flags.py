@@ -168,10 +168,13 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite import nets
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
+    from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
+    from purejaxrl_suite.agents.dcpg import DCPGConfig, DCPGHypers, dcpg
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
+    from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
@@ -183,6 +186,11 @@ def _acting() -> dict[str, AgentEntry]:
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
 
+    def advantages(env: "Environment", config: Any, **given: Any) -> Any:
+        units = getattr(env.action, "n", 1)
+        return nets.decoupled_actor_critic(env.observation, env.action, units=units, **given)
+
+    decoupled = _of(nets.decoupled_actor_critic)
     plain = _of(nets.q_network, layer_norm=False)
     implicit = _of(nets.implicit_quantile_network)
     atoms = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.atoms)
@@ -200,6 +208,8 @@ def _acting() -> dict[str, AgentEntry]:
     return {
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
+        "daac": AgentEntry(daac, DAACConfig(), DAACHypers(), advantages),
+        "dcpg": AgentEntry(dcpg, DCPGConfig(), DCPGHypers(), decoupled),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
         "impala": AgentEntry(
             impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
@@ -208,6 +218,7 @@ def _acting() -> dict[str, AgentEntry]:
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
+        "ppg": AgentEntry(ppg, PPGConfig(), PPGHypers(), decoupled),
         "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), _of(nets.actor_critic), **either),
         "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), _of(nets.q_network), **either),
         "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),

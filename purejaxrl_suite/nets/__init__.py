@@ -20,6 +20,7 @@ from purejaxrl_suite.nets.continuous import (
     part_of,
     tanh_bound,
 )
+from purejaxrl_suite.nets.decoupled import DecoupledOutput, decoupled_actor_critic
 from purejaxrl_suite.nets.encoders import (
     Encoder,
     cnn,
@@ -52,6 +53,7 @@ __all__ = [
     "ActorCritics",
     "Bridge",
     "ConvLayer",
+    "DecoupledOutput",
     "DenseLayer",
     "Encoder",
     "Gaussian",
@@ -71,6 +73,7 @@ __all__ = [
     "clip_bound",
     "cnn",
     "crelu",
+    "decoupled_actor_critic",
     "default_encoder",
     "distribution",
     "draw_noise",

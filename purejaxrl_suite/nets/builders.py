@@ -85,7 +85,7 @@ def actor_critic(
             for name, head, of in streams
         )
     heads = {
-        "policy": _policy_head(action, nn.initializers.orthogonal(0.01), dtype),
+        "policy": policy_head(action, nn.initializers.orthogonal(0.01), dtype),
         "value": Linear(1, nn.initializers.orthogonal(1.0), dtype),
     }
     gru = Gru(memory_units, dtype) if memory_units else None
@@ -187,7 +187,8 @@ def _body(
     return Body(span.parts, heads, span.ensemble)
 
 
-def _policy_head(action: Space, kernel_init: Initializer, dtype: Any) -> nn.Module:
+def policy_head(action: Space, kernel_init: Initializer, dtype: Any) -> nn.Module:
+    """Make the head of a policy; ValueError for actions of a kind that has none."""
     if isinstance(action, Discrete):
         return Linear(action.n, kernel_init, dtype)
     if isinstance(action, Box) and len(action.shape) == 1:

@@ -10,6 +10,8 @@ from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.agents.behaviour import BehaviourConfig, behaviour
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.cql import CQLConfig, cql
+from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
+from purejaxrl_suite.agents.dcpg import DCPGConfig, DCPGHypers, dcpg
 from purejaxrl_suite.agents.discrete_cql import (
     DiscreteCQLConfig,
     DiscreteCQLHypers,
@@ -20,6 +22,7 @@ from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.iql import IQLConfig, iql
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
 from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
+from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
@@ -123,6 +126,20 @@ def small_synthetic(build, config, hypers=None, **network):
         hypers,
         **more,
     )
+ROLLOUT = {"num_envs": 4, "rollout_length": 8, "epochs": 2, "minibatches": 2}
+PHASIC = ROLLOUT | {"policy_phases": 2, "auxiliary_epochs": 2, "auxiliary_minibatches": 4}
+
+
+def small_decoupled(build, config, hypers, units=1):
+    """An on-policy agent with two encoders; `config` are fields of its Config."""
+    made = hypers(learning_rate=1e-2, gamma=0.9)
+
+    def make_agent(env, **more):
+        spaces = env.observation, env.action
+        network = nets.decoupled_actor_critic(*spaces, hidden=(8,), units=units)
+        return build(env, config, network, made, **more)
+
+    return make_agent
 
 
 def small_dqn(**config):
@@ -315,6 +332,15 @@ AGENTS = {
         probes.delayed_reward,
     ),
     "ppo-synthetic": (small_synthetic(ppo, PPO, memory_units=8), probes.recall),
+    "daac": (
+        small_decoupled(daac, DAACConfig(**ROLLOUT, value_epochs=2), DAACHypers, units=2),
+        probes.delayed_reward,
+    ),
+    "ppg": (
+        small_decoupled(ppg, PPGConfig(**PHASIC, normalize_observations=True), PPGHypers),
+        pendulum,
+    ),
+    "dcpg": (small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers), probes.delayed_reward),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-guided": (guided_dqn, probes.delayed_reward),
@@ -440,7 +466,19 @@ ON_DATA = (
 BOXED = {"sac", "td3", "td3_bc", "qsarsa", "cql"}
 """Agents of the command line that have continuous actions only."""
 
-SIBLINGS = ("dqn-double", "qr-dqn", "m-dqn", "m-iqn", "tandem", "bbf", "td3", *ON_DATA, *VARIANTS)
+SIBLINGS = (
+    "ppg",
+    "daac",
+    "dqn-double",
+    "qr-dqn",
+    "m-dqn",
+    "m-iqn",
+    "tandem",
+    "bbf",
+    "td3",
+    *ON_DATA,
+    *VARIANTS,
+)
 """Agents that are rules on a loop that another one on the list has, too: for `make test-all`."""
 
 

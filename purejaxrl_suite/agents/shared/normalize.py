@@ -61,6 +61,22 @@ def _estimating(agent: Agent, inside: Callable[[Any, Array], tuple[Any, Array]])
     return estimate
 
 
+def _maintaining(agent: Agent) -> Any:
+    """Make `Agent.maintain` of the state inside; None if the agent has none.
+
+    It is given the rollout as it was collected, which agents of the suite do not read there.
+    """
+    known = agent.maintain
+    if known is None:
+        return None
+
+    def maintain(key: Key, clock: Any, hypers: Any, state: Any, transition: Transition) -> Any:
+        inner, told = known(key, clock, hypers, _open(state), transition)
+        return _close(inner, state.moments, state.carry), told
+
+    return maintain
+
+
 def normalize_observations(agent: Agent) -> Agent:
     """Normalize the agent's observations: (obs - mean) / std, clipped to [-10, 10]."""
     return _shown(
@@ -136,7 +152,7 @@ def _shown(
 
     estimate = _estimating(agent, lambda state, obs: (_open(state), shown(state, obs)))
     changed = {"init": init, "act": act, "update": update, "probe": probe}
-    return agent._replace(**changed, see=shown, estimate=estimate)
+    return agent._replace(**changed, see=shown, estimate=estimate, maintain=_maintaining(agent))
 
 
 class NormalizedReplay(NamedTuple):
@@ -227,4 +243,4 @@ def normalize_rewards(agent: Agent) -> Agent:
 
     estimate = _estimating(agent, lambda state, obs: (_open(state), obs))
     changed = {"init": init, "act": act, "update": update, "probe": probe}
-    return agent._replace(**changed, estimate=estimate)
+    return agent._replace(**changed, estimate=estimate, maintain=_maintaining(agent))

@@ -1,0 +1,185 @@
+"""Parts of on-policy agents whose actor and critic share no features: DAAC, PPG, DCPG."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.shared import extra_losses
+from purejaxrl_suite.core import types
+from purejaxrl_suite.core.types import Array, ExtraLoss, LossInputs, Memory, Network, PyTree
+from purejaxrl_suite.ops import losses, minibatch, optimizers, returns, successors
+
+Metrics = dict[str, Array]
+
+
+class Batch(NamedTuple):
+    """B steps: leaves [1, B, ...].
+
+    reward ... next_obs: for an extra loss; None without one.
+    """
+
+    obs: Array
+    starts: Array
+    action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    target: Array
+    memory: Memory = ()
+    reward: Any = None
+    terminated: Any = None
+    truncated: Any = None
+    next_obs: Any = None
+
+
+def checked_network(
+    name: str, env: types.Environment, network: Network | None, units: int
+) -> Network:
+    """Return the network, or `nets.decoupled_actor_critic` with so many auxiliary outputs.
+
+    Raises:
+        ValueError: it has another output, or tasks differ in their actions.
+    """
+    if isinstance(env.action, types.Discrete) and env.action.valid:
+        raise ValueError(f"{name}: the tasks of {env.name} differ in actions, expected all alike")
+    if network is None:
+        return nets.decoupled_actor_critic(env.observation, env.action, units=units)
+    key = jax.eval_shape(jax.random.key, 0)
+    obs = jax.ShapeDtypeStruct((1, *env.observation.shape), env.observation.dtype)
+    found = jax.eval_shape(lambda key, obs: network.apply(network.init(key), obs)[0], key, obs)
+    if not isinstance(found, nets.DecoupledOutput) or found.auxiliary.shape[1] != units:
+        text = f"expected nets.decoupled_actor_critic(..., units={units})"
+        raise ValueError(f"network: {name}: {text}")
+    return network
+
+
+def prepared(
+    network: Network, hypers: Any, params: PyTree, transition: types.Transition, *, extra: bool
+) -> Batch:
+    """Compute advantages and targets of a rollout, outside the loss.
+
+    extra: whether the batch has what an extra loss reads.
+    """
+    obs, action, reward, terminated, truncated, next_obs, extras, _ = transition
+    done, starts = transition.done, transition.starts
+    values = network.unroll(params, obs, (), starts, {})[0].value
+
+    def value(params: PyTree, obs: Array) -> Array:
+        return network.apply(params, obs)[0].value
+
+    following = successors.next_values(value, params, values, next_obs, terminated, truncated)
+    gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
+    gamma, decay = hypers.gamma, hypers.gae_lambda
+    advantage = gae(reward, values, following, terminated, done, gamma, decay)
+    batch = Batch(
+        obs=obs,
+        starts=starts,
+        action=action,
+        log_prob=extras["log_prob"],
+        value=values,
+        advantage=advantage,
+        target=advantage + values,
+    )
+    if extra:
+        ends = {"terminated": terminated, "truncated": truncated}
+        batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
+    return minibatch.single_steps(batch)
+
+
+class Seen(NamedTuple):
+    """A forward pass on a batch. output: `nets.DecoupledOutput` [1, B, ...]."""
+
+    output: Any
+    internals: types.Internals
+
+
+def policy_loss(hypers: Any, policy: Any, batch: Batch, advantage: Array) -> tuple[Array, Metrics]:
+    """Compute PPO's clipped loss with the entropy bonus, f32[], and its metrics."""
+    log_prob = policy.log_prob(batch.action)
+    log_ratio = log_prob - batch.log_prob
+    surrogate = losses.ppo_surrogate(log_prob, batch.log_prob, advantage, hypers.clip_range)
+    metrics = losses.means(
+        {
+            "policy_loss": surrogate,
+            "entropy": policy.entropy(),
+            "approximate_kl": losses.approximate_kl(log_ratio),
+            "clip_fraction": losses.clipped(log_ratio, hypers.clip_range),
+        }
+    )
+    return metrics["policy_loss"] - hypers.entropy_coefficient * metrics["entropy"], metrics
+
+
+def value_error(value: Array, target: Array) -> Array:
+    """Compute half the mean squared error, f32[]."""
+    return 0.5 * jnp.mean(jnp.square(value - target))
+
+
+def add_extra(
+    extra_loss: ExtraLoss | None,
+    loss: tuple[Array, Metrics],
+    *,
+    seen: Seen,
+    batch: Batch,
+    target: Array | None,
+    **known: Any,
+) -> tuple[Array, Metrics]:
+    """Add an extra loss, if there is one, to a loss and its metrics."""
+    if extra_loss is None:
+        return loss
+    inputs = LossInputs(**seen._asdict(), batch=batch, target=target, **known)
+    return extra_losses.add(extra_loss, *loss, inputs)
+
+
+def divergence(space: types.Space, old: Any, new: Any) -> Array:
+    """Compute KL(old || new) of two policy outputs of a network, [..., A] each: f32[...]."""
+    if isinstance(space, types.Discrete):
+        before, after = jax.nn.log_softmax(old), jax.nn.log_softmax(new)
+        return jnp.sum(jnp.exp(before) * (before - after), axis=-1)
+    ratio = jnp.exp(2.0 * (old.log_std - new.log_std))
+    apart = jnp.square((old.mean - new.mean) * jnp.exp(-new.log_std))
+    each = new.log_std - old.log_std + 0.5 * (ratio + apart - 1.0)
+    return jnp.sum(each, axis=-1)
+
+
+def of_critic(path: tuple[Any, ...]) -> bool:
+    """Tell whether a leaf at this path (of `jax.tree.map_with_path`) is the critic's."""
+    names = {str(part.key) for part in path}
+    return bool(names & {"critic", "value"})
+
+
+def only(critic: bool, params: PyTree) -> PyTree:
+    """Make all parameters constants but those of the critic, or those of the actor."""
+    return jax.tree.map_with_path(
+        lambda path, x: x if of_critic(path) == critic else jax.lax.stop_gradient(x), params
+    )
+
+
+def clipped_adam(hypers: Any) -> optax.GradientTransformation:
+    """Make Adam on gradients that are clipped by their global norm."""
+    clip = optimizers.clip_by_global_norm(hypers.max_gradient_norm)
+    return optax.chain(clip, optimizers.adam(hypers.learning_rate, hypers.adam_epsilon))
+
+
+def optimizer_of(network: Network, hypers: Any, critic: bool) -> optax.GradientTransformation:
+    """Make `clipped_adam` of the critic alone, or of the actor, with `Network.constrain`."""
+    label = partial(jax.tree.map_with_path, lambda path, x: of_critic(path) == critic)
+    parts: dict[Any, Any] = {True: clipped_adam(hypers), False: optax.set_to_zero()}
+    return network.constrain(optax.partition(parts, label))
+
+
+def acting(network: Network, space: types.Space) -> tuple[Callable[..., Any], Any]:
+    """Make `Agent.act` and `Agent.noise` of a policy that learns from its log-probabilities."""
+    distribution, sampler = nets.distribution(space), nets.sampler(space)
+
+    def act(noise: Any, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool):
+        policy = network.apply(state.learner.params, obs)[0].policy
+        known = distribution(policy)
+        action = sampler.sample(noise, policy) if explore else known.mode()
+        return memory, action, {"log_prob": known.log_prob(action)}
+
+    return act, sampler.noise

@@ -1,0 +1,194 @@
+"""DAAC, PPG and DCPG: reductions to PPO and to each other, phases, and what moves what."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import purejaxrl_suite as pjs
+from purejaxrl_suite import nets
+from purejaxrl_suite.agents.shared import decoupled
+from purejaxrl_suite.core import check
+from purejaxrl_suite.core.types import Clock
+from purejaxrl_suite.envs import probes
+
+SIZES = {"num_envs": 4, "rollout_length": 8, "epochs": 2, "minibatches": 1}
+RATES = {"learning_rate": 1e-2, "gamma": 0.9, "adam_epsilon": 1e-5}
+ENV = probes.delayed_reward()
+
+
+@functools.cache
+def network(units=1):
+    spaces = ENV.observation, ENV.action
+    return nets.decoupled_actor_critic(*spaces, hidden=(8,), units=units)
+
+
+def phasic(build, config, hypers, **given):
+    sizes = SIZES | {"policy_phases": 2, "auxiliary_epochs": 4, "auxiliary_minibatches": 2}
+    rates = hypers(**RATES | given)
+    return build(ENV, config(**sizes, normalize_rewards=False), network(), rates)
+
+
+PPG = phasic(pjs.ppg, pjs.PPGConfig, pjs.PPGHypers)
+DCPG = phasic(pjs.dcpg, pjs.DCPGConfig, pjs.DCPGHypers, distillation_coefficient=0.0)
+DAAC = pjs.daac(
+    ENV,
+    pjs.DAACConfig(**SIZES, value_epochs=3, normalize_rewards=False),
+    network(ENV.action.n),
+    pjs.DAACHypers(**RATES),
+)
+
+
+def start(agent):
+    hypers = jax.tree.map(jnp.float32, agent.hypers)
+    state = agent.init(jax.random.key(0), hypers)
+    return hypers, state, check.experience(agent, jax.random.key(1), hypers, state)
+
+
+@functools.cache
+def phases(name):
+    """States: at first, after one policy phase, after two, and after the auxiliary phase."""
+    agent = {"ppg": PPG, "dcpg": DCPG}[name]
+
+    @jax.jit
+    def program():
+        hypers, state, rollout = start(agent)
+        states = [state]
+        for i in range(2):
+            state, _ = agent.update(jax.random.key(i), hypers, state, rollout)
+            clock = Clock(jnp.int32(i), jnp.int32(9))
+            after, told = agent.maintain(jax.random.key(7), clock, hypers, state, rollout)
+            states.append(state)
+            if i == 0:
+                early = after
+        return [*states, after], early, told, rollout
+
+    return jax.device_get(program())
+
+
+def equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_a_policy_phase_is_ppo():
+    """With one minibatch of everything; PPO's network may have the same output."""
+    config = pjs.PPOConfig(**SIZES, anneal_learning_rate=False, clip_value_loss=False)
+    ppo = pjs.ppo(ENV, config, network(), pjs.PPOHypers(**RATES))
+
+    @jax.jit
+    def program():
+        hypers, state, rollout = start(PPG)
+        rollout = rollout._replace(extras=rollout.extras | {"memory": ()})
+        known = jax.tree.map(jnp.float32, ppo.hypers)
+        first = ppo.init(jax.random.key(0), known)
+        return ppo.update(jax.random.key(0), known, first, rollout)[0]
+
+    found = jax.device_get(program())
+    expected = phases("ppg")[0][1]
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
+        found.learner.params,
+        expected.learner.params,
+    )
+
+
+def test_dcpg_without_distillation_is_ppg():
+    for own, other in zip(phases("dcpg")[0], phases("ppg")[0], strict=True):
+        equal(own.learner.params, other.learner.params)
+
+
+def test_the_delayed_network_changes_in_auxiliary_phases_alone():
+    first, one, two, after = phases("dcpg")[0]
+    equal(one.delayed, first.learner.params)
+    equal(two.delayed, first.learner.params)
+    equal(after.delayed, after.learner.params)
+
+
+def errors(agent, state, params):
+    """Of both values, over the rollouts that are kept."""
+    obs = state.kept.obs.reshape((-1, *ENV.observation.shape))
+    output = agent.network.apply(params, obs)[0]
+    target = state.kept.target.ravel()
+    return [float(np.mean((x - target) ** 2)) for x in (output.value, output.auxiliary[:, 0])]
+
+
+def test_the_auxiliary_phase_learns_values_after_the_last_policy_phase():
+    states, early, told, rollout = phases("ppg")
+    equal(early, states[1])
+    before, after = (errors(PPG, states[2], s.learner.params) for s in states[2:])
+    assert after[1] < before[1] and after[0] < before[0]
+    assert told["auxiliary_kl"] >= 0.0
+    # Both rollouts are kept, the second over the first in its own place.
+    np.testing.assert_array_equal(states[2].kept.obs[1], rollout.obs.reshape((32, -1)))
+    np.testing.assert_array_equal(states[3].kept.target, states[2].kept.target)
+    assert states[1].phases == 1 and states[2].phases == 0
+
+
+def test_actor_and_critic_move_by_their_own_losses():
+    @jax.jit
+    def program():
+        hypers, state, rollout = start(DAAC)
+        still = hypers._replace(advantage_coefficient=jnp.float32(0.0))
+        pairs = [DAAC.update(jax.random.key(2), h, state, rollout)[0] for h in (hypers, still)]
+        other = rollout._replace(reward=0.0 * rollout.reward)
+        probe = DAAC.probe(jax.random.key(3), hypers, state, other)
+        return state, pairs, probe.grads
+
+    state, (own, still), _ = jax.device_get(program())
+    moved = jax.tree.map(lambda x, y: not np.array_equal(x, y), own, state).learner.params
+    assert all(jax.tree.leaves(moved["trunk"]))
+    # The advantages move the actor, whose head they have, and the critic stays the same.
+    same = jax.tree.map(np.array_equal, own.learner.params, still.learner.params)
+    assert all(jax.tree.leaves(same["trunk"]["critic"])) and same["heads"]["value"]["kernel"]
+    assert not same["trunk"]["actor"]["dense_0"]["kernel"]
+    assert not same["heads"]["auxiliary"]["kernel"]
+
+
+def test_divergences_of_policies():
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(2, 5, 3)).astype(np.float32)
+    old, new = (np.exp(x) / np.exp(x).sum(-1, keepdims=True) for x in logits.astype(float))
+    found = decoupled.divergence(pjs.Discrete(3), *jnp.asarray(logits))
+    np.testing.assert_allclose(found, stats.entropy(old, new, axis=-1), rtol=1e-4)
+    mean, log_std = draw.normal(size=(2, 2, 4, 3)).astype(np.float32)
+    pairs = [nets.Gaussian(m, s) for m, s in zip(mean, log_std, strict=True)]
+    found = decoupled.divergence(pjs.Box((3,)), *pairs)
+    (m, n), (s, t) = mean.astype(float), np.exp(log_std.astype(float))
+    expected = np.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5
+    np.testing.assert_allclose(found, expected.sum(-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: pjs.daac(pjs.make("Pendulum-v1")), "daac needs Discrete actions"),
+        (lambda: pjs.ppg(ENV, network=network(2)), "expected nets.decoupled_actor_critic"),
+        (lambda: pjs.ppg(ENV, network=nets.q_network(ENV.observation, ENV.action)), "units=1"),
+        (lambda: pjs.ppg(ENV, pjs.PPGConfig(minibatches=7)), "minibatches"),
+        (lambda: pjs.dcpg(ENV, pjs.DCPGConfig(auxiliary_minibatches=7)), "auxiliary_minibatches"),
+    ],
+)
+def test_mistakes_are_named(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["daac", "ppg", "dcpg"])
+def test_probes_are_learnt(name):
+    env = probes.observation_action_reward()
+    sizes = {"num_envs": 16, "rollout_length": 16, "epochs": 2, "minibatches": 4}
+    kinds = {"daac": (pjs.daac, pjs.DAACConfig, pjs.DAACHypers, {}, 2)}
+    more = {"policy_phases": 4, "auxiliary_minibatches": 16}
+    kinds["ppg"] = (pjs.ppg, pjs.PPGConfig, pjs.PPGHypers, more, 1)
+    kinds["dcpg"] = (pjs.dcpg, pjs.DCPGConfig, pjs.DCPGHypers, more, 1)
+    build, config, hypers, more, units = kinds[name]
+    spaces = env.observation, env.action
+    made = nets.decoupled_actor_critic(*spaces, hidden=(16,), units=units)
+    settings = hypers(learning_rate=1e-2, gamma=0.9), config(**sizes, **more)
+    agent = build(env, settings[1], made, settings[0])
+    result = pjs.run(agent, env, seeds=2, steps=100 * 256)
+    np.testing.assert_array_equal(result.evaluate(16).episode_return, 1.0)
