@@ -96,7 +96,10 @@ def auxiliary(builder: Any, term: Auxiliary) -> AuxiliaryBuilder:
         **more: Any,
     ) -> Agent:
         inner = joined.of_agent(hypers, AuxiliaryHypers)
-        more["extra_loss"] = _added(term, more.get("extra_loss"))
+        other = more.get("extra_loss")
+        if other is not None:
+            function("extra_loss", other, 1, "LossInputs -> (f32[], {name: f32[]})")
+        more["extra_loss"] = _added(term, other)
         agent = builder(env, config, network, inner, **more)
         term.check(agent)
         return agent._replace(

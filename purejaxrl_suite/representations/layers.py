@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.core.argument import one_of
-from purejaxrl_suite.core.types import Array, Key, Network, PyTree
+from purejaxrl_suite.core.types import Array, Edge, Key, Network, Path, PyTree
 
 Rows = dict[str, Array]
 """{layer: f32[B, D]}, flattened features."""
@@ -19,21 +19,41 @@ def output_layers(network: Network) -> tuple[str, ...]:
     """Name the layers that are a network's representation.
 
     They are the last of the encoder, whose output bridge, trunk or heads read; where the encoder
-    has no layers, as for vectors, the last of the trunk. Networks with streams have one for each.
+    has no layers, as for vectors, the last of the trunk; those of its experts, if all units are
+    theirs. Networks with streams have one for each.
 
     Raises:
         ValueError: the network has no hidden layer.
     """
-    for namespace in ("encoder", "trunk"):
+    for namespace in ("encoder", "trunk", "bridge"):
+        last = [edge for edge in network.wiring if _leaves(edge, namespace)]
+        # What reads another of these layers, as behind the fractions of IQN, comes later.
         found = tuple(
             edge.layer
-            for edge in network.wiring
-            if edge.layer.split("/")[0] == namespace
-            and any(path[0] != namespace for path in edge.outgoing)
+            for edge in last
+            if not any(_reads(edge, other) for other in last if other is not edge)
         )
         if found:
             return found
     raise ValueError("network: expected a hidden layer, whose output is the representation")
+
+
+def _part(edge: Edge) -> Path:
+    """The path of the part of the network that a layer is in: `("trunk", "actor")`."""
+    return tuple(edge.layer.split("/")[:-1])
+
+
+def _reads(edge: Edge, other: Edge) -> bool:
+    """Tell whether a layer's part of the network reads another layer."""
+    part = _part(edge)
+    return any(path[: len(part)] == part for path in other.outgoing)
+
+
+def _leaves(edge: Edge, namespace: str) -> bool:
+    """Tell whether a layer of that namespace is read outside of its own part."""
+    part = _part(edge)
+    outside = any(path[: len(part)] != part for path in edge.outgoing)
+    return part[0] == namespace and outside
 
 
 def chosen_layers(network: Network, layer: str | None) -> tuple[str, ...]:

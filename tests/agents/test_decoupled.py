@@ -53,20 +53,16 @@ def phases(name):
     """States: at first, after one policy phase, after two, and after the auxiliary phase."""
     agent = {"ppg": PPG, "dcpg": DCPG}[name]
 
-    @jax.jit
-    def program():
-        hypers, state, rollout = start(agent)
-        states = [state]
-        for i in range(2):
-            state, _ = agent.update(jax.random.key(i), hypers, state, rollout)
-            clock = Clock(jnp.int32(i), jnp.int32(9))
-            after, told = agent.maintain(jax.random.key(7), clock, hypers, state, rollout)
-            states.append(state)
-            if i == 0:
-                early = after
-        return [*states, after], early, told, rollout
-
-    return jax.device_get(program())
+    hypers, state, rollout = jax.jit(lambda: start(agent))()
+    update, maintain = jax.jit(agent.update), jax.jit(agent.maintain)
+    states, early, told = [state], None, {}
+    for i in range(2):
+        state, _ = update(jax.random.key(i), hypers, state, rollout)
+        clock = Clock(jnp.int32(i), jnp.int32(9))
+        after, told = maintain(jax.random.key(7), clock, hypers, state, rollout)
+        states.append(state)
+        early = after if i == 0 else early
+    return jax.device_get(([*states, after], early, told, rollout))
 
 
 def equal(one, other):
@@ -78,20 +74,15 @@ def test_a_policy_phase_is_ppo():
     config = pjs.PPOConfig(**SIZES, anneal_learning_rate=False, clip_value_loss=False)
     ppo = pjs.ppo(ENV, config, network(), pjs.PPOHypers(**RATES))
 
-    @jax.jit
-    def program():
-        hypers, state, rollout = start(PPG)
-        rollout = rollout._replace(extras=rollout.extras | {"memory": ()})
-        known = jax.tree.map(jnp.float32, ppo.hypers)
-        first = ppo.init(jax.random.key(0), known)
-        return ppo.update(jax.random.key(0), known, first, rollout)[0]
-
-    found = jax.device_get(program())
-    expected = phases("ppg")[0][1]
+    states, _, _, rollout = phases("ppg")
+    rollout = rollout._replace(extras=rollout.extras | {"memory": ()})
+    known = jax.tree.map(jnp.float32, ppo.hypers)
+    first = ppo.init(jax.random.key(0), known)
+    found = jax.jit(ppo.update)(jax.random.key(0), known, first, rollout)[0]
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
         found.learner.params,
-        expected.learner.params,
+        states[1].learner.params,
     )
 
 
@@ -128,16 +119,10 @@ def test_the_auxiliary_phase_learns_values_after_the_last_policy_phase():
 
 
 def test_actor_and_critic_move_by_their_own_losses():
-    @jax.jit
-    def program():
-        hypers, state, rollout = start(DAAC)
-        still = hypers._replace(advantage_coefficient=jnp.float32(0.0))
-        pairs = [DAAC.update(jax.random.key(2), h, state, rollout)[0] for h in (hypers, still)]
-        other = rollout._replace(reward=0.0 * rollout.reward)
-        probe = DAAC.probe(jax.random.key(3), hypers, state, other)
-        return state, pairs, probe.grads
-
-    state, (own, still), _ = jax.device_get(program())
+    hypers, state, rollout = jax.jit(lambda: start(DAAC))()
+    update = jax.jit(DAAC.update)
+    still = hypers._replace(advantage_coefficient=jnp.float32(0.0))
+    own, still = (update(jax.random.key(2), h, state, rollout)[0] for h in (hypers, still))
     moved = jax.tree.map(lambda x, y: not np.array_equal(x, y), own, state).learner.params
     assert all(jax.tree.leaves(moved["trunk"]))
     # The advantages move the actor, whose head they have, and the critic stays the same.

@@ -233,6 +233,10 @@ def test_layers_of_a_representation():
     assert output_layers(build(encoder=nets.minatar_cnn())) == ("encoder/conv_0",)
     assert output_layers(build(encoder=nets.impala((4, 4)))) == ("encoder/stage_1",)
     assert output_layers(network()) == (LAYER,)
+    implicit = nets.implicit_quantile_network(
+        ENV.observation, ENV.action, hidden=(8,), mixed=(8, 4)
+    )
+    assert output_layers(implicit) == ("trunk/state/dense_0",)
     critics = nets.actor_critics(pjs.Box((3,)), pjs.Box((1,), low=-1.0, high=1.0), hidden=(4, 4))
     expected = tuple(f"trunk/{name}/dense_1" for name in ("actor", "critic_0", "critic_1"))
     assert output_layers(critics) == expected
