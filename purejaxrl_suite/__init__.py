@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+    from purejaxrl_suite.agents.pvn import PVNConfig, PVNHypers, pvn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
@@ -122,6 +123,7 @@ _HOMES = {
     "agents.ppg": ("PPGConfig", "PPGHypers", "ppg"),
     "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),
     "agents.pqn": ("PQNConfig", "PQNHypers", "pqn"),
+    "agents.pvn": ("PVNConfig", "PVNHypers", "pvn"),
     "agents.qr_dqn": ("QRDQNConfig", "QRDQNHypers", "qr_dqn"),
     "agents.rainbow": ("RainbowConfig", "RainbowHypers", "rainbow"),
     "agents.reincarnation": (

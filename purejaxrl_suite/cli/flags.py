@@ -163,6 +163,14 @@ def _of(build: Callable[..., Any], **options: Any) -> NetworkOf:
     return network
 
 
+def _of_daac(env: "Environment", config: Any, **given: Any) -> Any:
+    """Make the network of DAAC, with an advantage of each action."""
+    from purejaxrl_suite import nets
+
+    units = getattr(env.action, "n", 1)
+    return nets.decoupled_actor_critic(env.observation, env.action, units=units, **given)
+
+
 def _acting() -> dict[str, AgentEntry]:
     """Return the agents that act while they learn."""
     from purejaxrl_suite import nets
@@ -177,6 +185,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
+    from purejaxrl_suite.agents.pvn import PVNConfig, PVNHypers, pvn
     from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
     from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
@@ -186,14 +195,11 @@ def _acting() -> dict[str, AgentEntry]:
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
 
-    def advantages(env: "Environment", config: Any, **given: Any) -> Any:
-        units = getattr(env.action, "n", 1)
-        return nets.decoupled_actor_critic(env.observation, env.action, units=units, **given)
-
     decoupled = _of(nets.decoupled_actor_critic)
     plain = _of(nets.q_network, layer_norm=False)
     implicit = _of(nets.implicit_quantile_network)
     atoms = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.atoms)
+    visits = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.tasks)
     quantiles = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.quantiles)
     noisy = _of(
         nets.q_network,
@@ -208,7 +214,7 @@ def _acting() -> dict[str, AgentEntry]:
     return {
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
-        "daac": AgentEntry(daac, DAACConfig(), DAACHypers(), advantages),
+        "daac": AgentEntry(daac, DAACConfig(), DAACHypers(), _of_daac),
         "dcpg": AgentEntry(dcpg, DCPGConfig(), DCPGHypers(), decoupled),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
         "impala": AgentEntry(
@@ -221,6 +227,7 @@ def _acting() -> dict[str, AgentEntry]:
         "ppg": AgentEntry(ppg, PPGConfig(), PPGHypers(), decoupled),
         "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), _of(nets.actor_critic), **either),
         "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), _of(nets.q_network), **either),
+        "pvn": AgentEntry(pvn, PVNConfig(), PVNHypers(), visits, bridged=True),
         "qr_dqn": AgentEntry(qr_dqn, QRDQNConfig(), QRDQNHypers(), quantiles, bridged=True),
         "rainbow": AgentEntry(rainbow, RainbowConfig(), RainbowHypers(), noisy, bridged=True),
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), _of(nets.actor_critics)),

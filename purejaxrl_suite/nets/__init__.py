@@ -30,6 +30,7 @@ from purejaxrl_suite.nets.encoders import (
     nature_cnn,
     symbolic,
 )
+from purejaxrl_suite.nets.frozen import frozen
 from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribution, sampler
 from purejaxrl_suite.nets.impala import impala
 from purejaxrl_suite.nets.implicit import implicit_quantile_network
@@ -82,6 +83,7 @@ __all__ = [
     "final",
     "flat",
     "flatten",
+    "frozen",
     "impala",
     "implicit_quantile_network",
     "is_noisy",

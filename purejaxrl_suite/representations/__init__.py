@@ -9,14 +9,19 @@ from purejaxrl_suite.representations.metrics import (
     information,
     value_alignment,
 )
+from purejaxrl_suite.representations.rollouts import Encoded, information_of_rollout
+from purejaxrl_suite.representations.transfer import begin_with_features
 
 __all__ = [
     "METRICS",
     "Auxiliary",
     "AuxiliaryHypers",
+    "Encoded",
     "auxiliary",
+    "begin_with_features",
     "effective_dimension",
     "information",
+    "information_of_rollout",
     "ksme",
     "mico",
     "output_layers",

@@ -5,7 +5,7 @@ its critic are measured side by side. Each quantity is recorded for every layer,
 `information_value.encoder.critic.conv_0`, and as their mean, `information_value`.
 
 The informations are those of Garcin et al. 2025, arXiv 2503.06343; level identities are not known
-to an agent (`measure_information` takes them). Values are the agent's own.
+to an agent (`information_of_rollout` takes them). Values are the agent's own.
 """
 
 from collections.abc import Callable, Mapping

@@ -25,6 +25,7 @@ from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers
 from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, pqn
+from purejaxrl_suite.agents.pvn import PVNConfig, PVNHypers, pvn
 from purejaxrl_suite.agents.qr_dqn import QRDQNConfig, QRDQNHypers, qr_dqn
 from purejaxrl_suite.agents.qsarsa import QSarsaConfig, qsarsa
 from purejaxrl_suite.agents.rainbow import RainbowConfig, RainbowHypers, rainbow
@@ -126,6 +127,8 @@ def small_synthetic(build, config, hypers=None, **network):
         hypers,
         **more,
     )
+
+
 ROLLOUT = {"num_envs": 4, "rollout_length": 8, "epochs": 2, "minibatches": 2}
 PHASIC = ROLLOUT | {"policy_phases": 2, "auxiliary_epochs": 2, "auxiliary_minibatches": 4}
 
@@ -208,6 +211,15 @@ def small_bbf(config=BBF, hypers=BBF_SOON, **network):
     return lambda env, **more: bbf(
         env, config, nets.self_predictive(env.observation, env.action, **options), hypers, **more
     )
+
+
+def small_pvn(env, **more):
+    """PVN with a warm-up of one gradient step, and a share that many tasks can have."""
+    sizes = {"num_envs": 4, "rollout_length": 8, "minibatches": 2, "tasks": 4}
+    hypers = {"learning_rate": 1e-2, "quantile_learning_rate": 0.1, "warm_up": 1.0}
+    hypers |= {"activation": 0.5, "target_update_rate": 0.5}
+    config = PVNConfig(**sizes, tasks_per_network=2)
+    return pvn(env, config, small_q(env, 4), PVNHypers(**hypers), **more)
 
 
 CONTINUOUS = {name: REPLAY[name] for name in REPLAY if name != "max_n_step"} | {"policy_delay": 2}
@@ -407,6 +419,7 @@ AGENTS = {
         ),
         lambda: on_a_board(probes.delayed_reward()),
     ),
+    "pvn": (small_pvn, lambda: make("CartPole-v1")),
     "sac": (small_sac(), pendulum),
     "sac-residual": (small_sac(hidden=(6,), blocks=1, critic_blocks=1), pendulum),
     "sac-normalized": (

@@ -57,6 +57,7 @@ CHANGED = {
     "min_history": 64.0,
     "n_step": 2.0,
     "start_n_step": 2.0,
+    "warm_up": 3.0,
 }
 
 
