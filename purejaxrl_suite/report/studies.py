@@ -8,7 +8,14 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from purejaxrl_suite.report.figures import CHARACTER, COLOURS, STYLE, label_lines, save
 from purejaxrl_suite.report.layers import heat_map
@@ -66,7 +73,10 @@ def panels_figure(panels: Sequence[Panel], path: str | Path | None = None) -> Fi
 
 def _lines(ax: Axes, panel: Lines) -> None:
     ax.set_xscale("log" if panel.logarithmic else "linear")
-    ax.set_yscale("log" if panel.logarithmic_y else "linear")
+    if panel.logarithmic_y:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     ends = {}
     for colour, one in zip(COLOURS, panel.lines, strict=False):
         ax.plot(one.x, one.value, color=colour, marker="o", markersize=3)
@@ -123,10 +133,11 @@ def _bars(ax: Axes, panel: Bars) -> None:
         error = np.stack([value - low, high - value])
         colour = COLOURS[number % len(COLOURS)]
         ax.bar(x, value, width, color=colour, yerr=error, label=label, error_kw={"linewidth": 1})
-    ax.set_xticks(range(len(panel.groups)), panel.groups)
+    ax.set_xticks(range(len(panel.groups)), panel.groups, fontsize="small")
     ax.grid(visible=False, axis="x")
     ax.set_ylabel(panel.y)
-    ax.legend(fontsize="x-small", frameon=False, ncols=2)
+    ax.margins(y=0.3)  # for the legend
+    ax.legend(fontsize="x-small", frameon=False, ncols=3, loc="upper left")
 
 
 def _heat(ax: Axes, panel: Heat) -> None:

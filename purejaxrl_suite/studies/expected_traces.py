@@ -176,14 +176,14 @@ def figure(key: Key, curves: Mapping[str, Computed]) -> tuple[Panel, ...]:
               for task in CHAINS)
         for name in names
     ]  # fmt: skip
-    groups = tuple(task.replace(" chains of ", " x ") for task in CHAINS)
+    groups = tuple(task.replace(" chains of ", "x").replace(",", "") for task in CHAINS)
     bars = Bars("Mean errors of 512 episodes", "RMSVE", groups, names, tuple(rows))
     return (*maps, *panels, bars)
 
 
 def _map(name: str, values: np.ndarray) -> Heat:
     shown = tuple(tuple(x) for x in values.reshape(5, 5).tolist())
-    title = f"{name}: |v| after the first reward, episode {FIRST}"
+    title = f"{name}: |v| after the first reward"
     rows = tuple(str(i) for i in range(1, 6))
     return Heat(title, "column", "mean |v|", rows, tuple(range(1, 6)), shown)
 
