@@ -7,6 +7,7 @@ part of what a run records. With a weight of 0 an agent learns as the one inside
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, Protocol
 
+from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.core import joined
 from purejaxrl_suite.core.argument import declared, function, instance
 from purejaxrl_suite.core.types import Agent, Array, Environment, ExtraLoss, LossInputs
@@ -97,9 +98,8 @@ def auxiliary(builder: Any, term: Auxiliary) -> AuxiliaryBuilder:
     ) -> Agent:
         inner = joined.of_agent(hypers, AuxiliaryHypers)
         other = more.get("extra_loss")
-        if other is not None:
-            function("extra_loss", other, 1, "LossInputs -> (f32[], {name: f32[]})")
-        more["extra_loss"] = _added(term, other)
+        extra_losses.check(other)
+        more["extra_loss"] = extra_losses.both(_weighted(term), other)
         agent = builder(env, config, network, inner, **more)
         term.check(agent)
         return agent._replace(
@@ -111,18 +111,14 @@ def auxiliary(builder: Any, term: Auxiliary) -> AuxiliaryBuilder:
     return build
 
 
-def _added(term: Auxiliary, other: ExtraLoss | None) -> ExtraLoss:
-    """The weighted term, and another extra loss."""
+def _weighted(term: Auxiliary) -> ExtraLoss:
+    """Multiply a term by its weight in the Hypers in force."""
 
-    def both(inputs: LossInputs) -> Told:
+    def weighted(inputs: LossInputs) -> Told:
         found, metrics = term.loss(inputs)
-        total = getattr(inputs.hypers, f"{term.kind}_weight") * found
-        if other is None:
-            return total, metrics
-        more, told = other(inputs)
-        return total + more, metrics | dict(told)
+        return getattr(inputs.hypers, f"{term.kind}_weight") * found, metrics
 
-    return both
+    return weighted
 
 
 def _declared(builder: Any, own: joined.Defaults) -> dict[str, Any]:
