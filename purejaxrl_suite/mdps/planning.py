@@ -161,20 +161,21 @@ def planned_td(
         left = falling(state.episode, hypers.episodes)
         learning = whole * left * hypers.model_step_size
         paid = state.reward[row]
-        error = _one_hot(outcome, paid) * (reward - paid[outcome])
-        rewards = _with_row(state.reward, row, paid + learning * error)
-        plan = planned(hypers, features, state.weights, rewards[row], row)
+        paid = paid + learning * _one_hot(outcome, paid) * (reward - paid[outcome])
         own = state.table[row]
-        direction = known.direction(own, outcome, plan)
-        table = _with_row(state.table, row, own + learning * direction)
+        plan = planned(hypers, features, state.weights, paid, row)
+        own = own + learning * known.direction(own, outcome, plan)
+        table, rewards = _with_row(state.table, row, own), _with_row(state.reward, row, paid)
+        if backward != current:  # else x is the row that was learnt; to read it again would cost
+            own, paid = table[x], rewards[x]  # a copy of the table
         weights = state.weights
         if model_free:
             v = values(features, weights)
             error = first.reward + first.discount * v[first.next_state] - v[first.state]
             here = _one_hot(first.state, v)
             weights = weights + left * hypers.step_size * project(features, here * error)
-        p = outcomes(known, table[x], first.noise, sampled)
-        change = planned(hypers, features, weights, rewards[x], x)(p)
+        p = outcomes(known, own, first.noise, sampled)
+        change = planned(hypers, features, weights, paid, x)(p)
         return PlanningState(
             weights=weights + whole * left * hypers.planning_step_size * change,
             table=table,

@@ -161,7 +161,7 @@ def disagreement(key: Key, *methods: Computed) -> float:
 def figure(key: Key, curves: Mapping[str, Computed]) -> tuple[Panel, ...]:
     """Draw |v| after the first reward, errors over episodes, and their means."""
     names = tuple(METHODS)
-    maps = [_map(name, curves[name].values[SQUARE].mean(axis=0)) for name in names[:3]]
+    maps = [_map(name, curves[name].values[SQUARE][0]) for name in names[:3]]
     episodes = np.unique(np.geomspace(1, EPISODES, 40).round().astype(int))
     panels = []
     for task in ("4 chains of 4", "16 chains of 8"):
@@ -183,9 +183,9 @@ def figure(key: Key, curves: Mapping[str, Computed]) -> tuple[Panel, ...]:
 
 def _map(name: str, values: np.ndarray) -> Heat:
     shown = tuple(tuple(x) for x in values.reshape(5, 5).tolist())
-    title = f"{name}: |v| after the first reward"
+    title = f"{name}: |v| after the first reward, one seed"
     rows = tuple(str(i) for i in range(1, 6))
-    return Heat(title, "column", "mean |v|", rows, tuple(range(1, 6)), shown)
+    return Heat(title, "column", "|v|", rows, tuple(range(1, 6)), shown)
 
 
 def _gains(task: str) -> Claim:

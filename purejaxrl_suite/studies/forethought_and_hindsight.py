@@ -68,7 +68,7 @@ LAYERS = {
     "5 to 50": (5, 50),
     "5 to 500": (5, 500),
 }
-EPISODES = {"500 to 5": 4000, "50 to 5": 2500, "5 to 5": 2500, "5 to 50": 2500, "5 to 500": 4000}
+EPISODES = {"500 to 5": 2500, "50 to 5": 2500, "5 to 5": 2500, "5 to 50": 2500, "5 to 500": 4000}
 MAZE = "maze of 48"
 FEW = {"500 to 5": 1500, "50 to 5": 1500, "5 to 5": 1000, "5 to 50": 1000, "5 to 500": 600}
 """Episodes of another program."""
@@ -308,7 +308,7 @@ STUDY = Study(
             remedy="a look at both programs",
         ),
     ),
-    quick=Budget((*LAYERS, MAZE), 4, 4000),
-    standard=Budget(("500 to 5", "50 to 5", "5 to 5", "5 to 50", MAZE), 200, 4000, first_seed=1000),
+    quick=Budget((*LAYERS, MAZE), 4, 2500),
+    standard=Budget(("500 to 5", "50 to 5", "5 to 5", "5 to 50", MAZE), 200, 2500, first_seed=1000),
     full=Budget((*LAYERS, MAZE), 1000, 4000, first_seed=10_000),
 )
