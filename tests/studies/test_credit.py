@@ -32,12 +32,9 @@ def test_streams_of_two_states_diverge_or_do_not(monkeypatch):
 
 
 def test_step_sizes_are_chosen_on_other_seeds():
-    area = np.array([[1.0, 2.0], [5.0, 7.0], [1.0, 3.0], [6.0, 7.0]])[..., None].repeat(7, 2)
-    arm = made(collision_5_area=area.reshape(4, 14))
-    assert emphatic.best_areas(arm).shape == (2,)
-    area = np.full((8, 14), 9.0)
-    area[::2, 3], area[1::2, 3], area[1::2, 5] = 1.0, 4.0, 0.0
-    np.testing.assert_array_equal(emphatic.best_areas(made(collision_5_area=area)), 4.0)
+    area = np.full((32, 14), 9.0)
+    area[::2, 3], area[1::2, 3], area[1::2, 5], area[8:] = 1.0, 4.0, 0.0, np.nan
+    np.testing.assert_array_equal(emphatic.best_areas(made(collision_5_area=area)), [4.0] * 4)
     better = made(collision_5_area=area - 0.5)
     effect = emphatic.worse(KEY, better, made(collision_5_area=area))
     np.testing.assert_allclose(effect[:3], -0.5)
