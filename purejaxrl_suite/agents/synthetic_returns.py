@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.agents.shared.associations import (
+    WHOLE,
     Model,
     Past,
     SyntheticSettings,
@@ -72,9 +73,9 @@ def synthetic_returns(builder: Any, settings: SyntheticSettings | None = None) -
         The builder, with the same arguments, for `run`, `sweep` and studies.
 
     Raises:
-        ValueError: an argument is of another kind. The builder raises it for an agent that replays
-            experience, or that learns from single steps (when it is first trained), and for a layer
-            that the network does not have.
+        ValueError: an argument is of another kind. The builder raises it for stale rollouts, for an
+            agent of several learners, and for a layer that the network does not have; what it
+            builds for agents that learn from single steps or from a replay, when first trained.
 
     Example:
         >>> env = pjs.make("Credit-TriggerChain")
@@ -134,6 +135,9 @@ def _rewarded(plain: Agent, model: Model, hypers: Any) -> Agent:
         hypers: Any, state: Any, remembered: Array, count: Array, transition: Transition
     ) -> tuple[Array, Transition]:
         """Add what the model says to a rollout; also return its embeddings."""
+        known = jax.tree.structure(plain.memory(1))
+        if jax.tree.structure(transition.extras.get("memory")) != known:
+            raise ValueError(WHOLE)
         params, starts = state.learner.params, transition.starts
         memory = tree.index(transition.extras["memory"], 0)
         embedding = model.embed(params, plain.see(state, transition.obs), memory, starts)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import nets
+from purejaxrl_suite.agents.dqn import dqn
 from purejaxrl_suite.agents.impala import ImpalaConfig, impala
 from purejaxrl_suite.agents.ppo import ppo
+from purejaxrl_suite.agents.pqn import pqn
 from purejaxrl_suite.agents.shared.associations import (
     Past,
     SyntheticSettings,
@@ -226,9 +228,10 @@ def test_what_is_refused():
     ):
         with pytest.raises(ValueError, match=says):
             synthetic_returns(impala, SyntheticSettings(**wrong))
-    agent = synthetic_returns(ppo)(env)  # which learns from single steps
-    with pytest.raises(ValueError, match="builder: expected that of an agent that learns from who"):
-        jax.eval_shape(partial(learnt, agent), jax.random.key(0))
+    for builder in (ppo, dqn, pqn):  # of single steps, from a replay, and of other memories
+        agent = synthetic_returns(builder)(env)
+        with pytest.raises(ValueError, match="builder: expected that of an agent that learns from"):
+            jax.eval_shape(partial(learnt, agent), jax.random.key(0))
 
 
 def learnt(agent, key):

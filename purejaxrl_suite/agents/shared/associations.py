@@ -18,6 +18,12 @@ from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets import associative
 from purejaxrl_suite.ops.synthetic import past_sums
 
+WHOLE = (
+    "builder: expected that of an agent that learns from whole rollouts, impala or ppo with a "
+    "network that has a memory"
+)
+"""What is said of others."""
+
 
 class SyntheticSettings(NamedTuple):
     """What changes the compiled program.
@@ -103,10 +109,7 @@ def model_of(network: types.Network, settings: SyntheticSettings, env: types.Env
         batch: Any = inputs.batch
         past, embedding = getattr(batch, "memory", None), inputs.internals.features[layer]
         if not isinstance(past, Past) or past.reward.shape != embedding.shape[1::-1]:
-            raise ValueError(
-                "builder: expected that of an agent that learns from whole rollouts, impala or "
-                "ppo with a network that has a memory"
-            )
+            raise ValueError(WHOLE)
         present, predicted = associate(inputs.params, embedding, past, batch.starts)
         error = 0.5 * jnp.mean(jnp.square(jnp.swapaxes(past.reward, 0, 1) - predicted))
         told = {
