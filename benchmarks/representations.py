@@ -1,11 +1,12 @@
 """What auxiliary losses cost beside plain DQN on Breakout-MinAtar, and what a probe takes.
 
-    python -m benchmarks.representations --core 1
+    python -m benchmarks.representations --envs 16 --updates 30 --rounds 9
 
-Contestants are those of `benchmarks.plasticity`: whole runs of DQN with Young and Tian's network, 16
-environments of 4 steps and 16 gradient steps with 32 transitions each in an update. They differ in the auxiliary
-loss. Probes of mutual information are timed by themselves, on samples of so many numbers.
-"""  # noqa: E501
+Contestants are those of `benchmarks.plasticity`: whole runs of DQN with Young and Tian's network,
+rollouts of 4 steps, and one gradient step with 32 transitions for each environment in an update.
+They differ in the auxiliary loss. Probes of mutual information are timed by themselves, on samples
+of so many numbers.
+"""
 
 import time
 from collections.abc import Callable
@@ -28,10 +29,10 @@ def contestants(members: int, envs: int, updates: int) -> list[harness.Contestan
     from purejaxrl_suite.representations import auxiliary, ksme, mico
 
     env = make("Breakout-MinAtar")
-    config = DQNConfig(num_envs=16, rollout_length=4, gradient_steps=16, huber=False)
+    config = DQNConfig(num_envs=envs, rollout_length=4, gradient_steps=envs, huber=False)
     options: Any = {"encoder": nets.minatar_cnn(), "hidden": (128,), "layer_norm": False}
     network = nets.q_network(env.observation, env.action, **options)
-    hypers = DQNHypers(min_history=64.0)
+    hypers = DQNHypers(min_history=4.0 * envs)
     builders: dict[str, Callable[..., Any]] = {
         "plain": dqn,
         "MICo": auxiliary(dqn, mico()),
