@@ -159,6 +159,7 @@ def test_hashes_have_their_share_and_depend_on_every_number():
         pjs.pvn(ENV, small(hash_buckets=10))
 
 
+@pytest.mark.slow
 def test_values_of_all_tasks_become_the_visits_of_a_random_walk():
     """On a corridor whose tasks are its cells, with a table as the network."""
     walk = mdps.chain(4, gamma=0.8)

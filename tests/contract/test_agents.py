@@ -24,8 +24,9 @@ def each(rare):
 
 
 # An agent with a memory is one without with more.
-each_agent = each([*SIBLINGS, "ppo", "c51", "rainbow", "ppo-normalized", "pqn-recurrent", "iqn"])
-each_kind = each([*SIBLINGS, "ppo", "c51", "iqn", "ppo-recurrent", "pqn-recurrent"])
+RARE = [*SIBLINGS, "ppo", "c51", "iqn", "pqn-recurrent", "pvn"]
+each_agent = each([*RARE, "rainbow", "ppo-normalized"])
+each_kind = each([*RARE, "ppo-recurrent", "dcpg"])
 # The engine is the same for all: an agent with a memory, and one with a replay.
 each_loop = each([name for name in AGENTS if name not in ("ppo-recurrent", "dqn")])
 each_seed = each([name for name in AGENTS if name != "dqn"])
