@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -119,6 +120,7 @@ _HOMES = {
     "agents.dqn": ("DQNConfig", "DQNHypers", "dqn"),
     "agents.impala": ("ImpalaConfig", "ImpalaHypers", "impala"),
     "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
+    "agents.muesli": ("MuesliConfig", "MuesliHypers", "muesli"),
     "agents.munchausen": ("MunchausenConfig", "MunchausenHypers", "munchausen"),
     "agents.ppg": ("PPGConfig", "PPGHypers", "ppg"),
     "agents.ppo": ("PPOConfig", "PPOHypers", "ppo"),

@@ -16,6 +16,7 @@ from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
+from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
 from purejaxrl_suite.agents.qsarsa import QSarsaConfig, QSarsaHypers, qsarsa
@@ -67,6 +68,10 @@ def _actor_critics(**options: Any) -> Callable[[Environment], Network]:
 
 def _self_predictive(**options: Any) -> Callable[[Environment], Any]:
     return lambda env: nets.self_predictive(env.observation, env.action, **options)
+
+
+def _latent_model(**options: Any) -> Callable[[Environment], Any]:
+    return lambda env: nets.latent_model(env.observation, env.action, **options)
 
 
 def _navix_q_network(**options: Any) -> Callable[[Environment], Network]:
@@ -152,6 +157,21 @@ PRESETS = {
             hidden=(128,), activation=jax.nn.relu, encoder=nets.minatar_cnn(), shared=True
         ),
         source="our setting: MinAtar games, NEVtrace and ACE with stale rollouts",
+    ),
+    "muesli-atari": Preset(
+        builder=muesli,
+        config=MuesliConfig(capacity=1_000_000, kl_samples=16),
+        hypers=MuesliHypers(value_bound=300.0),
+        network=_latent_model(encoder=nets.impala(), model_units=1024, atoms=601),
+        source="our reading of arXiv 2104.06159, by code that cites its tables: Atari, 2e8 frames; "
+        "without its LSTMs, and with a smaller replay",
+    ),
+    "muesli-minatar": Preset(
+        builder=muesli,
+        config=MuesliConfig(),
+        hypers=MuesliHypers(learning_rate=1e-3, gamma=0.99),
+        network=_latent_model(hidden=(128,), encoder=nets.minatar_cnn(), model_units=128),
+        source="our setting: MinAtar games",
     ),
     "purejaxql-cartpole": Preset(
         builder=pqn,

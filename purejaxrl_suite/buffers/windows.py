@@ -1,4 +1,4 @@
-"""Read n-step transitions and sequences from a ring, each within one episode.
+"""Read n-step transitions and sequences from a ring, each within one episode, and stretches.
 
 A window starts at a slot and ends after n steps or with the episode. Termination leaves nothing to
 bootstrap from. At a cut the value is bootstrapped from the true successor; if that was lost (see
@@ -56,6 +56,21 @@ class Sequence(NamedTuple):
     mask: Array
     weight: Array
     slot: Array
+    extras: Mapping[str, Array]
+
+
+class Stretch(NamedTuple):
+    """B stretches of L consecutive steps, whatever episodes they belong to.
+
+    obs: [L + 1, B, ...]; after the end of an episode it is the start of the next. action, reward,
+    terminated, truncated, extras: [L, B, ...].
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
     extras: Mapping[str, Array]
 
 
@@ -129,5 +144,23 @@ def sequences(at: Layout, ring: Ring, slot: Array, length: int) -> Sequence:
         mask=mask.astype(jnp.float32),
         weight=(found.steps > 0).astype(jnp.float32),
         slot=slot,
+        extras=rings.extras(at, ring, path[:-1]),
+    )
+
+
+def stretches(at: Layout, ring: Ring, slot: Array, length: int) -> Stretch:
+    """Read L = length <= at.max_n consecutive steps from slots i32[B], time first.
+
+    Unlike windows, of which few begin in the first steps of an episode, stretches have all steps
+    equally often.
+    """
+    path = rings.ahead(at, slot[None], jnp.arange(length + 1)[:, None])
+    end = rings.take(ring.end, path[:-1])
+    return Stretch(
+        obs=rings.observations(at, ring, path),
+        action=rings.actions(at, ring, path[:-1]),
+        reward=rings.take(ring.reward, path[:-1]),
+        terminated=end & TERMINATED > 0,
+        truncated=end & TRUNCATED > 0,
         extras=rings.extras(at, ring, path[:-1]),
     )

@@ -181,6 +181,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -221,6 +222,7 @@ def _acting() -> dict[str, AgentEntry]:
             impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
         ),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
+        "muesli": AgentEntry(muesli, MuesliConfig(), MuesliHypers(), _of(nets.latent_model)),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),

@@ -1,6 +1,6 @@
 """Tasks of long-term credit assignment: what is rewarded was decided long before.
 
-They are those of Raposo et al. 2021, "Synthetic returns for long-term credit assignment" (arXiv
+Most are those of Raposo et al. 2021, "Synthetic returns for long-term credit assignment" (arXiv
 2102.12425): catches that are paid at the end of many runs, a key that opens a door after a
 distraction, and a chain with a trigger. Delayed Catch and Key-to-Door are as in released code (Ni
 et al. 2023, arXiv 2307.03864, and Hung et al. 2019, arXiv 1810.06721); the sizes of the chain are
@@ -60,6 +60,7 @@ def make(id: str, **options: Any) -> Environment:
 
 def _makers() -> dict[str, Callable[..., Environment]]:
     return {
+        "Credit-AliasedStates": aliased_states,
         "Credit-DelayedCatch": delayed_catch,
         "Credit-KeyToDoor": key_to_door,
         "Credit-KeyToDoor-TVT": key_to_door_tvt,
@@ -196,6 +197,51 @@ def trigger_chain(distractors: int = 50) -> Environment:
         observation=Box((PLACES + 2,), "float32", 0.0, 1.0),
         action=Discrete(2),
         time_limit=limit,
+        params=(),
+        init=init,
+        step=step,
+    )
+
+
+class Aliased(NamedTuple):
+    """State of the aliased states. place: i32[], 0 is s1, 1 is s2, 2 is s3. ups: i32[]."""
+
+    place: Array
+    ups: Array
+
+
+def aliased_states() -> Environment:
+    """Make three states that look alike, where the best policy is a certain mixture.
+
+    Two steps from s1: up (action 1) pays 1 and leads to s2, down pays 0 and leads to s3. Then in s2
+    down pays 1 and up -1, in s3 up pays 1 and down -1. The observation f32[1] is always 0. With
+    the probability p of up the expected return is -4 p^2 + 5 p - 1, which is 9/16 at most, at
+    p = 5/8; without a discount values that bootstrap from the observation lead to p = 3/4, greedy
+    ones to 0 or 1. `info["up"]` is the share of ups.
+
+    Our reconstruction of the task of Hessel et al. 2021 (arXiv 2104.06159, figure 2) from the
+    numbers that are published.
+
+    Returns:
+        The environment.
+    """
+
+    def init(key: Key, params: PyTree) -> tuple[Aliased, Array]:
+        return Aliased(jnp.int32(0), jnp.int32(0)), jnp.zeros(1)
+
+    def step(key: Key, params: PyTree, state: Aliased, action: Array) -> tuple[Aliased, TimeStep]:
+        up, first = action == 1, state.place == 0
+        right = jnp.where(up == (state.place == 2), 1.0, -1.0)
+        reward = jnp.where(first, up.astype(jnp.float32), right)
+        after = Aliased(jnp.where(up, 1, 2).astype(jnp.int32), state.ups + up)
+        share = {"up": after.ups.astype(jnp.float32) / 2.0}
+        return after, _timestep(jnp.zeros(1), reward, ~first, share)
+
+    return Environment(
+        name="aliased_states",
+        observation=Box((1,), "float32", 0.0, 1.0),
+        action=Discrete(2),
+        time_limit=2,
         params=(),
         init=init,
         step=step,

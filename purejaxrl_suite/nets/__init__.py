@@ -34,6 +34,7 @@ from purejaxrl_suite.nets.frozen import frozen
 from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribution, sampler
 from purejaxrl_suite.nets.impala import impala
 from purejaxrl_suite.nets.implicit import implicit_quantile_network
+from purejaxrl_suite.nets.latent_model import LatentModel, latent_model
 from purejaxrl_suite.nets.layers import ConvLayer, DenseLayer, Part, Style, crelu, stack
 from purejaxrl_suite.nets.noisy import Noise, add_noise, draw_noise, is_noisy
 from purejaxrl_suite.nets.routers import Router, by_task, expert_choice, soft, top_k
@@ -58,6 +59,7 @@ __all__ = [
     "DenseLayer",
     "Encoder",
     "Gaussian",
+    "LatentModel",
     "Noise",
     "Part",
     "Router",
@@ -87,6 +89,7 @@ __all__ = [
     "impala",
     "implicit_quantile_network",
     "is_noisy",
+    "latent_model",
     "matching",
     "minatar_cnn",
     "mixture",

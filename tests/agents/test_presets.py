@@ -45,7 +45,7 @@ def test_presets_fit(name):
     if hasattr(preset.config, "capacity"):
         env_steps = preset.config.num_envs * preset.config.rollout_length
         ratio = preset.config.gradient_steps / env_steps
-        known = {"bbf": 2, "sac": 1, "td3": 1}.get(preset.builder.__name__, 0.25)
+        known = {"bbf": 2, "sac": 1, "td3": 1, "muesli": 1 / 720}.get(preset.builder.__name__, 0.25)
         assert ratio == {"sr-spr-atari100k": 8, "der-atari100k": 1, "drq-eps-atari100k": 1}.get(
             name, known
         )

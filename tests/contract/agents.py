@@ -21,6 +21,7 @@ from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.iql import IQLConfig, iql
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
 from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
 from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
@@ -222,6 +223,29 @@ def small_pvn(env, **more):
     return pvn(env, config, small_q(env, 4), PVNHypers(**hypers), **more)
 
 
+MUESLI = MuesliConfig(
+    num_envs=4,
+    rollout_length=4,
+    gradient_steps=2,
+    batch_size=8,
+    fresh=2,
+    sequence_length=3,
+    capacity=64,
+    unroll_length=2,
+)
+SAMPLED = MUESLI._replace(kl_samples=3, unroll_length=1, fresh=0)
+
+
+def small_muesli(config=MUESLI):
+    return lambda env, **more: muesli(
+        env,
+        config,
+        nets.latent_model(env.observation, env.action, hidden=(8,), model_units=6, atoms=5),
+        MuesliHypers(learning_rate=1e-2, value_bound=2.0),
+        **more,
+    )
+
+
 CONTINUOUS = {name: REPLAY[name] for name in REPLAY if name != "max_n_step"} | {"policy_delay": 2}
 SOON_TOO = {"min_history": 16.0, "actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
 
@@ -420,6 +444,8 @@ AGENTS = {
         lambda: on_a_board(probes.delayed_reward()),
     ),
     "pvn": (small_pvn, lambda: make("CartPole-v1")),
+    "muesli": (small_muesli(), probes.delayed_reward),
+    "muesli-sampled": (small_muesli(SAMPLED), probes.delayed_reward),
     "sac": (small_sac(), pendulum),
     "sac-residual": (small_sac(hidden=(6,), blocks=1, critic_blocks=1), pendulum),
     "sac-normalized": (
@@ -459,6 +485,7 @@ VARIANTS = (
     "dqn-mixture",
     "rainbow-epsilon",
     "bbf-as-released",
+    "muesli-sampled",
     "sac-residual",
     "sac-normalized",
 )

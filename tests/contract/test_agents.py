@@ -51,6 +51,7 @@ def test_contract(name):
 
 # Values that must show within a few updates, where half of the default would not.
 CHANGED = {
+    "advantage_clip": 1e-3,
     "max_gradient_norm": 1e-3,
     "clip_range": 1e-4,
     "final_epsilon": 0.9,

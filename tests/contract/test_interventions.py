@@ -57,6 +57,7 @@ BUILDERS = (
     "actor_critic",
     "actor_critics",
     "implicit_quantile_network",
+    "latent_model",
     "q_network",
     "self_predictive",
 )

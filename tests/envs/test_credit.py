@@ -170,3 +170,18 @@ def test_options_are_those_of_the_task():
     with pytest.raises(ValueError, match="runs: expected an integer of at least 1, got 0"):
         make("Credit-DelayedCatch", runs=0)
     assert make("Credit-DelayedCatch", runs=2).recipe == ("make('Credit-DelayedCatch', runs=2)",)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 0.625, 0.75, 1.0])
+def test_aliased_states_have_the_published_return(p):
+    """Of all four episodes, by their probabilities."""
+    env, key, total = credit.aliased_states(), jax.random.key(0), 0.0
+    for first, second in product((0, 1), (0, 1)):
+        state, obs = env.init(key, ())
+        state, now = env.step(key, (), state, jnp.int32(first))
+        _, end = env.step(key, (), state, jnp.int32(second))
+        assert (obs, now.obs, now.terminated, end.terminated) == (0, 0, False, True)
+        assert end.info["up"] == (first + second) / 2
+        chance = np.prod([p if action else 1 - p for action in (first, second)])
+        total += chance * float(now.reward + end.reward)
+    assert total == pytest.approx(-4 * p**2 + 5 * p - 1, abs=1e-6)

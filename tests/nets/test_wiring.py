@@ -80,6 +80,9 @@ NETWORKS = {
     "self-predictive": (
         IMAGE, nets.self_predictive(IMAGE, ACTION, encoder=TWO_CONVS, atoms=2, **SMALL).network,
     ),
+    "policy with a model": (
+        VECTOR, nets.latent_model(VECTOR, ACTION, model_units=3, atoms=3, **SMALL).network,
+    ),
     "crelu": (
         IMAGE, nets.q_network(
             IMAGE, ACTION, encoder=DOUBLED, hidden=(5, 4), activation=nets.crelu, layer_norm=False
