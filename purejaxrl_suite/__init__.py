@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         discrete_cql,
     )
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
@@ -118,6 +119,7 @@ _HOMES = {
     "agents.daac": ("DAACConfig", "DAACHypers", "daac"),
     "agents.dcpg": ("DCPGConfig", "DCPGHypers", "dcpg"),
     "agents.dqn": ("DQNConfig", "DQNHypers", "dqn"),
+    "agents.fma_pg": ("FMAPGConfig", "FMAPGHypers", "fma_pg"),
     "agents.impala": ("ImpalaConfig", "ImpalaHypers", "impala"),
     "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
     "agents.muesli": ("MuesliConfig", "MuesliHypers", "muesli"),

@@ -15,6 +15,8 @@ import optax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import estimates, extra_losses, normalize
+from purejaxrl_suite.agents.shared.configs import OnPolicyConfig
+from purejaxrl_suite.agents.shared.on_policy import Batch, PolicyRule
 from purejaxrl_suite.core import tree, types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
@@ -86,27 +88,6 @@ class PPOState(NamedTuple):
     learner: Learner
 
 
-class Batch(NamedTuple):
-    """B sequences of L steps: leaves [L, B, ...], and the memory [B, ...] before their first.
-
-    reward ... next_obs: for an extra loss; None without one.
-    """
-
-    obs: Array
-    starts: Array
-    action: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    target: Array
-    task: Array | None
-    memory: Memory
-    reward: Any = None
-    terminated: Any = None
-    truncated: Any = None
-    next_obs: Any = None
-
-
 def ppo(
     env: types.Environment,
     config: PPOConfig | None = None,
@@ -135,9 +116,37 @@ def ppo(
         >>> env = pjs.make("CartPole-v1")
         >>> result = pjs.run(pjs.ppo(env), env, seeds=4, steps=1e5)
     """
+    config, hypers = validate.settings(config, hypers, (PPOConfig(), PPOHypers()))
+
+    def loss(hypers: PPOHypers, policy: Any, log_prob: Array, batch: Batch, advantage: Array):
+        old, clip = batch.log_prob, hypers.clip_range
+        log_ratio = log_prob - old
+        kl, clipped = losses.approximate_kl(log_ratio), losses.clipped(log_ratio, clip)
+        recorded = {"approximate_kl": kl, "clip_fraction": clipped}
+        return losses.ppo_surrogate(log_prob, old, advantage, clip), recorded
+
+    rule = PolicyRule(loss)
+    if config.clip_value_loss:
+        rule = rule._replace(value_clip=lambda hypers: hypers.clip_range)
+    return actor_critic("ppo", env, config, network, hypers, rule=rule, extra_loss=extra_loss)
+
+
+def actor_critic(
+    name: str,
+    env: types.Environment,
+    config: OnPolicyConfig,
+    network: types.Network | None,
+    hypers: Any,
+    *,
+    rule: PolicyRule,
+    extra_loss: types.ExtraLoss | None,
+) -> Agent:
+    """Build an agent with PPO's loop: GAE, epochs of minibatches, a rule for the policy.
+
+    hypers: with the fields of `PPOHypers` but `clip_range`; other arguments as of `ppo`.
+    """
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
-    config, hypers = validate.settings(config, hypers, (PPOConfig(), PPOHypers()))
     spaces = env.observation, env.action
     network = masked(network or nets.actor_critic(*spaces), *spaces)
     labels = task_labels(env) if config.normalize_each_task else lambda done: None
@@ -148,12 +157,12 @@ def ppo(
     validate.divides("minibatches", config.minibatches, sequences, "sequences of a rollout")
     permutation = minibatch.exact_permutation if config.exact_permutation else minibatch.permutation
 
-    def optimizer(hypers: PPOHypers) -> optax.GradientTransformation:
+    def optimizer(hypers: Any) -> optax.GradientTransformation:
         clip = optimizers.clip_by_global_norm(hypers.max_gradient_norm)
         adam = optimizers.adam(hypers.learning_rate, hypers.adam_epsilon)
         return network.constrain(Pooled(*optax.chain(clip, adam)))
 
-    def init(key: Key, hypers: PPOHypers) -> PPOState:
+    def init(key: Key, hypers: Any) -> PPOState:
         params = network.init(key)
         return PPOState(Learner(params, optimizer(hypers).init(params)))
 
@@ -163,7 +172,7 @@ def ppo(
         action = sampler.sample(noise, output.policy) if explore else policy.mode()
         return internals.memory, action, {"log_prob": policy.log_prob(action), "memory": memory}
 
-    def prepare(hypers: PPOHypers, params: PyTree, transition: Transition) -> Batch:
+    def prepare(hypers: Any, params: PyTree, transition: Transition) -> Batch:
         """Compute advantages and targets, outside the loss."""
         obs, _, reward, terminated, truncated, next_obs, extras, _ = transition
         memory, done, starts = tree.index(extras["memory"], 0), transition.done, transition.starts
@@ -179,26 +188,24 @@ def ppo(
         advantage = gae(reward, values, following, terminated, done, gamma, decay)
         acted = {"action": transition.action, "log_prob": extras["log_prob"], "value": values}
         learnt = {"advantage": advantage, "target": advantage + values, "task": labels(done)}
-        batch = Batch(obs=obs, starts=starts, memory=memory, **acted, **learnt)
+        old = output.policy if rule.keeps_policy else None
+        batch = Batch(obs=obs, starts=starts, memory=memory, policy=old, **acted, **learnt)
         if extra_loss is not None:
             ends = {"terminated": terminated, "truncated": truncated}
             batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
         return batch if recurrent else minibatch.single_steps(batch)
 
-    def loss(hypers: PPOHypers, params: PyTree, batch: Batch, taps: Any, key: Any):
+    def loss(hypers: Any, params: PyTree, batch: Batch, taps: Any, key: Any):
         output, internals = network.unroll(params, batch.obs, batch.memory, batch.starts, taps)
         policy = distribution(output.policy)
         log_prob, advantage = policy.log_prob(batch.action), batch.advantage
         if config.normalize_advantages:
             advantage = statistics.standardize(advantage, batch.task, len(env.tasks))
-        value_clip = hypers.clip_range if config.clip_value_loss else jnp.inf
-        surrogate = losses.ppo_surrogate(log_prob, batch.log_prob, advantage, hypers.clip_range)
-        errors = losses.clipped_value_loss(output.value, batch.value, batch.target, value_clip)
-        log_ratio = log_prob - batch.log_prob
+        surrogate, recorded = rule.loss(hypers, output.policy, log_prob, batch, advantage)
+        clip = rule.value_clip(hypers)
+        errors = losses.clipped_value_loss(output.value, batch.value, batch.target, clip)
         samples = {"policy_loss": surrogate, "value_loss": errors, "entropy": policy.entropy()}
-        samples["approximate_kl"] = losses.approximate_kl(log_ratio)
-        samples["clip_fraction"] = losses.clipped(log_ratio, hypers.clip_range)
-        metrics = losses.means(samples)
+        metrics = losses.means(samples | recorded)
         total = metrics["policy_loss"] + hypers.value_coefficient * metrics["value_loss"]
         total = total - hypers.entropy_coefficient * metrics["entropy"] + internals.aux_loss
         seen = {"output": output, "internals": internals, "batch": batch, "target": batch.target}
@@ -206,7 +213,7 @@ def ppo(
         total, metrics = extra_losses.add(extra_loss, total, metrics, inputs)
         return total, (metrics, internals.features)
 
-    def update(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition):
+    def update(key: Key, hypers: Any, state: PPOState, transition: Transition):
         with jax.named_scope("returns"):
             batch = prepare(hypers, state.learner.params, transition)
         index = minibatch.epochs(key, config.epochs, sequences, config.minibatches, permutation)
@@ -216,7 +223,7 @@ def ppo(
         metrics["explained_variance"] = losses.explained_variance(batch.value, batch.target)
         return PPOState(learner), extra_losses.named(metrics)
 
-    def probe(key: Key, hypers: PPOHypers, state: PPOState, transition: Transition) -> types.Probe:
+    def probe(key: Key, hypers: Any, state: PPOState, transition: Transition) -> types.Probe:
         batch = prepare(hypers, state.learner.params, transition)
         own = extra_losses.own_key(extra_loss, key)
 
@@ -227,12 +234,12 @@ def ppo(
         value = jnp.reshape(batch.value, transition.reward.shape)
         return probe_loss(objective, state.learner.params, samples_of(transition, value))
 
-    def anneal(hypers: PPOHypers, clock: types.Clock) -> PPOHypers:
+    def anneal(hypers: Any, clock: types.Clock) -> Any:
         left = 1.0 - clock.progress if config.anneal_learning_rate else 1.0
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     agent = Agent(
-        name="ppo",
+        name=name,
         observation=env.observation,
         action=env.action,
         hypers=hypers,

@@ -179,6 +179,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
     from purejaxrl_suite.agents.dcpg import DCPGConfig, DCPGHypers, dcpg
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+    from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
@@ -218,6 +219,9 @@ def _acting() -> dict[str, AgentEntry]:
         "daac": AgentEntry(daac, DAACConfig(), DAACHypers(), _of_daac),
         "dcpg": AgentEntry(dcpg, DCPGConfig(), DCPGHypers(), decoupled),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
+        "fma_pg": AgentEntry(
+            fma_pg, FMAPGConfig(), FMAPGHypers(), _of(nets.actor_critic), **either
+        ),
         "impala": AgentEntry(
             impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
         ),

@@ -31,7 +31,14 @@ from purejaxrl_suite.nets.encoders import (
     symbolic,
 )
 from purejaxrl_suite.nets.frozen import frozen
-from purejaxrl_suite.nets.heads import ActorCritic, Gaussian, Sampler, distribution, sampler
+from purejaxrl_suite.nets.heads import (
+    ActorCritic,
+    Gaussian,
+    Sampler,
+    distribution,
+    divergence,
+    sampler,
+)
 from purejaxrl_suite.nets.impala import impala
 from purejaxrl_suite.nets.implicit import implicit_quantile_network
 from purejaxrl_suite.nets.latent_model import LatentModel, latent_model
@@ -79,6 +86,7 @@ __all__ = [
     "decoupled_actor_critic",
     "default_encoder",
     "distribution",
+    "divergence",
     "draw_noise",
     "everywhere",
     "expert_choice",

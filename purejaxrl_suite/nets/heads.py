@@ -166,6 +166,33 @@ def distribution(action: Space) -> Callable[[Any], Any]:
     raise ValueError(f"action={action}: expected Discrete, or Box with one axis")
 
 
+def divergence(action: Space) -> Callable[[Any, Any], Array]:
+    """Make the function of two policy outputs [B, ...] that computes KL(first || second), f32[B].
+
+    Exactly, over all actions; of distributions as in `distribution`.
+
+    Raises:
+        ValueError: the space is neither Discrete nor a Box with one axis.
+    """
+    if isinstance(action, Discrete):
+        return _categorical_divergence
+    if isinstance(action, Box) and len(action.shape) == 1:
+        return _gaussian_divergence
+    raise ValueError(f"action={action}: expected Discrete, or Box with one axis")
+
+
+def _categorical_divergence(first: Array, second: Array) -> Array:
+    p, q = jax.nn.log_softmax(first), jax.nn.log_softmax(second)
+    return jnp.sum(jnp.exp(p) * (p - q), axis=-1)
+
+
+def _gaussian_divergence(first: Gaussian, second: Gaussian) -> Array:
+    wider = second.log_std - first.log_std
+    apart = (first.mean - second.mean) * jnp.exp(-second.log_std)
+    each = wider + 0.5 * (jnp.expm1(-2.0 * wider) + jnp.square(apart))
+    return jnp.sum(each, axis=-1)
+
+
 class Sampler(NamedTuple):
     """Reparameterised sampling, so that random numbers may be drawn beforehand.
 

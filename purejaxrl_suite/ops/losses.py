@@ -26,6 +26,33 @@ def ppo_surrogate(
     return -jnp.minimum(ratio * advantages, clipped * advantages)
 
 
+def mirror_surrogate(
+    log_ratio: Array,
+    advantages: Array,
+    divergences: Array,
+    eta: Array | float,
+    softmax: bool,
+) -> Array:
+    """Compute the loss of functional mirror ascent per sample, to be minimised.
+
+    D / eta - A x, where x is the probability ratio, if the policy is represented by probabilities,
+    or its logarithm, if by logits. Vaswani et al. 2022, arXiv 2108.05828, equations of MDPO and
+    sPPO, negated, with actions drawn from the old policy.
+
+    Args:
+        log_ratio: log_prob - old_log_prob of the actions.
+        advantages: estimated advantages of the actions.
+        divergences: D, of the new and the old policy in each state.
+        eta: the step size in the space of policies.
+        softmax: whether the representation is by logits.
+
+    Returns:
+        The loss, of the shape of `log_ratio`.
+    """
+    moved = log_ratio if softmax else jnp.exp(log_ratio)
+    return divergences / eta - moved * advantages
+
+
 def clipped_value_loss(
     values: Array, old_values: Array, targets: Array, clip_range: Array | float
 ) -> Array:

@@ -18,6 +18,7 @@ from purejaxrl_suite.agents.discrete_cql import (
     discrete_cql,
 )
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.fma_pg import FMAPGConfig, fma_pg
 from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.iql import IQLConfig, iql
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
@@ -90,6 +91,13 @@ def small_implicit(env):
 def small_ppo(config=PPO, **network):
     return lambda env, **more: ppo(
         env, config, nets.actor_critic(env.observation, env.action, hidden=(8,), **network), **more
+    )
+
+
+def small_fma_pg(**config):
+    config = FMAPGConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2, **config)
+    return lambda env, **more: fma_pg(
+        env, config, nets.actor_critic(env.observation, env.action, hidden=(8,)), **more
     )
 
 
@@ -377,6 +385,8 @@ AGENTS = {
         pendulum,
     ),
     "dcpg": (small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers), probes.delayed_reward),
+    "fma-pg": (small_fma_pg(), probes.delayed_reward),
+    "mdpo": (small_fma_pg(softmax=False, reverse=True), pendulum),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-guided": (guided_dqn, probes.delayed_reward),
@@ -479,6 +489,7 @@ VARIANTS = (
     "impala-recurrent",
     "impala-emphatic",
     "ppo-synthetic",
+    "mdpo",
     "drq",
     "dqn-guided",
     "dqn-mico",
@@ -509,6 +520,7 @@ BOXED = {"sac", "td3", "td3_bc", "qsarsa", "cql"}
 SIBLINGS = (
     "ppg",
     "daac",
+    "fma-pg",
     "dqn-double",
     "qr-dqn",
     "m-dqn",

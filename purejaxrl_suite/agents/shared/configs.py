@@ -81,3 +81,47 @@ class NormalizingConfig(Protocol):
     def normalize_rewards(self) -> bool:
         """Tell whether rewards are divided by the standard deviation of the return."""
         ...
+
+
+class OnPolicyConfig(NormalizingConfig, Protocol):
+    """Config of agents that learn an actor and a critic from rollouts."""
+
+    @property
+    def num_envs(self) -> int:
+        """Return the parallel environments of one member (N)."""
+        ...
+
+    @property
+    def rollout_length(self) -> int:
+        """Return the steps in each of them between updates (T)."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Return the passes over a rollout."""
+        ...
+
+    @property
+    def minibatches(self) -> int:
+        """Return the gradient steps in an epoch."""
+        ...
+
+    @property
+    def anneal_learning_rate(self) -> bool:
+        """Tell whether the learning rate decays linearly to zero."""
+        ...
+
+    @property
+    def normalize_advantages(self) -> bool:
+        """Tell whether advantages are normalized in each minibatch."""
+        ...
+
+    @property
+    def normalize_each_task(self) -> bool:
+        """Tell whether those of each task are normalized by themselves."""
+        ...
+
+    @property
+    def exact_permutation(self) -> bool:
+        """Tell whether minibatches are drawn by sorting."""
+        ...
