@@ -97,6 +97,7 @@ def test_the_first_step_is_the_same_for_all_surrogates(continuous):
         assert np.abs(params - other).max() > 1e-6 and metrics["divergence"] > 0.0
 
 
+@pytest.mark.slow
 def test_without_a_divergence_mdpo_is_ppo_without_a_clip():
     mdpo = agent_of("mdpo", False, epochs=4, eta=1e30)
     trpo = agent_of("trpo", False, epochs=4, eta=1e30)

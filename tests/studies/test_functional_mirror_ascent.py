@@ -16,6 +16,7 @@ COST = None  # is not read
 SMALL = Budget((grids.TREASURE,), 3, 1, ("1", "10"))
 
 
+@pytest.mark.slow
 def test_a_grid_has_the_best_step_size_of_each_row():
     """The published entries; PPO's rows are clip ranges, the others' are those of eta."""
     world = grids.WORLDS[grids.TREASURE]
