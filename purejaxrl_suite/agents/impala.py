@@ -134,7 +134,7 @@ def impala(
     validate.parts(env, network, types.Network)
     extra_losses.check(extra_loss)
     config, hypers = validate.settings(config, hypers, (ImpalaConfig(), ImpalaHypers()))
-    _check(config)
+    unrolls.check_effects(config)
     spaces, length = (env.observation, env.action), config.rollout_length
     network = masked(network or nets.actor_critic(*spaces), *spaces)
     distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
@@ -267,12 +267,3 @@ def impala(
         estimate=estimates.of_actor_critic(network, env.action),
     )
     return agent
-
-
-def _check(config: ImpalaConfig) -> None:
-    """Raise ValueError for a field that would have no effect."""
-    for name in ("emphatic_policy", "clip_emphasis"):
-        if getattr(config, name) and not config.emphatic:
-            raise ValueError(f"config.{name}: expected False without emphatic, got True")
-    if config.replay_age != 1 and not config.replayed:
-        raise ValueError(f"config.replay_age: expected 1 without replayed, got {config.replay_age}")

@@ -9,25 +9,22 @@ its tables, but with fewer atoms and a smaller replay. Expectations over actions
 the leave-one-out baseline of the paper's appendix is left out.
 """
 
-from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from purejaxrl_suite import buffers, nets
+from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import extra_losses, muesli_learning, replay_learning
 from purejaxrl_suite.agents.shared.muesli_learning import Steps, Targets
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.replay_learning import Target
-from purejaxrl_suite.buffers import windows
 from purejaxrl_suite.core import tree, types, validate
-from purejaxrl_suite.core.types import Agent, Array, Box, Estimates, Key, Learner, Memory, PyTree
+from purejaxrl_suite.core.types import Agent, Array, Estimates, Key, Learner, Memory, PyTree
 from purejaxrl_suite.core.validate import Range
-from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.nets.latent_model import LatentModel
-from purejaxrl_suite.ops import optimizers, policy_targets, value_transforms
+from purejaxrl_suite.ops import optimizers, policy_targets
 from purejaxrl_suite.ops.policy_targets import SecondMoment
 from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.probe import samples_of
@@ -141,7 +138,7 @@ def muesli(
     action = check("muesli", env)
     model = network or nets.latent_model(env.observation, action)
     sampler, length = nets.sampler(action), config.sequence_length
-    replay = _experience(env, config)
+    replay = muesli_learning.experience(env, config)
 
     def optimizer(hypers: MuesliHypers) -> optax.GradientTransformation:
         # Adam's change is bounded before the learning rate (the paper's appendix F.1).
@@ -155,66 +152,30 @@ def muesli(
         moment = policy_targets.second_moment()
         return MuesliState(started.learner, started.target, moment, started.replay)
 
-    def log_prior(hypers: MuesliHypers, logits: Array) -> Array:
-        share = hypers.uniform_prior
-        return jnp.log((1.0 - share) * jax.nn.softmax(logits) + share / action.n)
-
     def act(noise: Any, hypers: Any, state: MuesliState, memory: Memory, obs: Array, explore: bool):
         logits, _ = model.network.apply(state.target, obs)
-        log_probs = log_prior(hypers, logits)
+        log_probs = muesli_learning.log_prior(hypers, logits)
         drawn = sampler.sample(noise, log_probs) if explore else jnp.argmax(log_probs, axis=-1)
         chosen = jnp.take_along_axis(log_probs, drawn[:, None], axis=-1)[:, 0]
         return memory, drawn.astype(jnp.int32), {"log_prob": chosen}
-
-    def action_values(hypers: MuesliHypers, params: PyTree, features: Any) -> Array:
-        """Look one step ahead with every action: q f32[..., A]."""
-        latent = model.start(params, features)
-        shape = (*latent.shape[:-1], action.n)
-        each = jnp.broadcast_to(latent[..., None, :], (*shape, latent.shape[-1]))
-        actions = jnp.broadcast_to(jnp.arange(action.n), shape)
-        rows = jnp.reshape(each, (-1, latent.shape[-1]))
-        found = model.predict(params, rows, jnp.reshape(actions, (1, -1)))
-        bounds = {"low": -hypers.value_bound, "high": hypers.value_bound}
-        number = jax.vmap(partial(value_transforms.value_of, **bounds))
-        reward, value = number(found.reward[0]), number(found.value[0])
-        return jnp.reshape(reward + hypers.gamma * value, shape)
 
     def judge(hypers: MuesliHypers, params: PyTree, obs: Array) -> tuple[Array, Array]:
         """Compute log-probabilities and action values of the prior, f32[..., A], at obs[T, B]."""
         starts = jnp.zeros(obs.shape[:2], bool)
         logits, internals = model.network.unroll(params, obs, (), starts, {})
-        q = action_values(hypers, params, internals.features)
-        return log_prior(hypers, logits), q
-
-    def drawn(key: Key, state: MuesliState) -> Steps:
-        """Draw sequences: fresh ones first."""
-        keys = jax.random.split(key)
-        newest = config.rollout_length / replay.layout.rows
-        parts = zip(
-            keys, (config.fresh, config.batch_size - config.fresh), (newest, 1.0), strict=True
-        )
-        slots = [replay.draw(key, state.replay, n, length, of).slot for key, n, of in parts]
-        found = windows.stretches(replay.layout, state.replay, jnp.concatenate(slots), length)
-        return muesli_learning.steps_of(found)
+        latent = model.start(params, internals.features)
+        q = muesli_learning.action_values(hypers, model, params, latent, action.n)
+        return muesli_learning.log_prior(hypers, logits), q
 
     def prepare(key: Key, hypers: MuesliHypers, state: MuesliState):
         """Draw a batch; compute its targets with the target network, outside the loss."""
         draw_key, sample_key = jax.random.split(key)
-        batch = drawn(draw_key, state)
+        batch = muesli_learning.drawn(draw_key, replay, state.replay, config)
         obs = jnp.concatenate([batch.obs, batch.next_obs[-1:]])
         found = judge(hypers, state.target, obs)
         parts = hypers, config, state.moment, batch, *found
         targets, moment = muesli_learning.targets_of(sample_key, *parts)
         return batch, targets, moment
-
-    def predict(params: PyTree, features: Any, batch: Steps) -> Any:
-        """Unroll the model from every step: leaves [K, L, B, ...]."""
-        latent = model.start(params, features)
-        place = muesli_learning.ahead(batch, config.unroll_length).place
-        taken = jnp.reshape(batch.action[place], (config.unroll_length, -1))
-        found = model.predict(params, jnp.reshape(latent, (taken.shape[1], -1)), taken)
-        shape = config.unroll_length, *batch.action.shape
-        return jax.tree.map(lambda x: jnp.reshape(x, (*shape, x.shape[-1])), found)
 
     def loss(key: Key, hypers: Any, state: MuesliState, batch: Steps, targets: Targets):
         """Make the loss of a batch: (params, taps) -> (f32[], (metrics, features))."""
@@ -224,10 +185,11 @@ def muesli(
         def total(params: PyTree, taps: Any):
             logits, internals = model.network.unroll(params, batch.obs, (), starts, taps)
             terms = muesli_learning.policy_terms(jax.nn.log_softmax(logits), batch, targets, config)
-            predicted = predict(params, internals.features, batch)
+            latent = model.start(params, internals.features)
+            predicted = muesli_learning.predict(model, params, latent, batch, config.unroll_length)
             terms |= muesli_learning.model_terms(hypers, predicted, batch, targets)
             means = {name: jnp.sum(x) / jnp.maximum(size, 1.0) for name, x in terms.items()}
-            value = internals.aux_loss + weighed(hypers, means)
+            value = internals.aux_loss + muesli_learning.weighed(hypers, config, means)
             seen = {"output": logits, "internals": internals, "batch": batch, "key": own}
             seen |= {"target": targets.log_target, "target_params": state.target}
             inputs = types.LossInputs(params=params, network=model.network, hypers=hypers, **seen)
@@ -235,13 +197,6 @@ def muesli(
             return value, (metrics, internals.features)
 
         return total
-
-    def weighed(hypers: MuesliHypers, means: dict[str, Array]) -> Array:
-        total = hypers.kl_weight * means["kl_loss"]
-        total += hypers.reward_weight * means["reward_loss"]
-        total += hypers.value_weight * means["value_loss"]
-        total += means["policy_loss"] if config.policy_gradient else 0.0
-        return total + (means["model_policy_loss"] if config.model_policy else 0.0)
 
     def update(key: Key, hypers: MuesliHypers, state: MuesliState, transition: types.Transition):
         ring = replay.add(state.replay, transition)
@@ -304,18 +259,4 @@ def muesli(
         config=config,
         gradient_steps=config.gradient_steps,
         estimate=estimate,
-    )
-
-
-def _experience(env: types.Environment, config: MuesliConfig) -> buffers.Uniform:
-    """Make the replay, which keeps the log-probabilities of actions."""
-    return buffers.uniform(
-        env.observation,
-        env.action,
-        capacity=config.capacity,
-        num_envs=config.num_envs,
-        rollout_length=config.rollout_length,
-        max_n=config.sequence_length,
-        time_limit=shortest_limit(env),
-        extras={"log_prob": Box((), "float32")},
     )

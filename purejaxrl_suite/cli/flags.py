@@ -150,7 +150,7 @@ class Given(NamedTuple):
 
 def agents() -> dict[str, AgentEntry]:
     """Return every agent by its name."""
-    return dict(sorted({**_acting(), **_offline()}.items()))
+    return dict(sorted({**_acting(), **_decoupled(), **_offline()}.items()))
 
 
 def _of(build: Callable[..., Any], **options: Any) -> NetworkOf:
@@ -176,15 +176,12 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite import nets
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
-    from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
-    from purejaxrl_suite.agents.dcpg import DCPGConfig, DCPGHypers, dcpg
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
     from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
-    from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
     from purejaxrl_suite.agents.pvn import PVNConfig, PVNHypers, pvn
@@ -197,7 +194,6 @@ def _acting() -> dict[str, AgentEntry]:
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
 
-    decoupled = _of(nets.decoupled_actor_critic)
     plain = _of(nets.q_network, layer_norm=False)
     implicit = _of(nets.implicit_quantile_network)
     atoms = _of(nets.q_network, layer_norm=False, atoms=lambda config: config.atoms)
@@ -216,8 +212,6 @@ def _acting() -> dict[str, AgentEntry]:
     return {
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
-        "daac": AgentEntry(daac, DAACConfig(), DAACHypers(), _of_daac),
-        "dcpg": AgentEntry(dcpg, DCPGConfig(), DCPGHypers(), decoupled),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
         "fma_pg": AgentEntry(
             fma_pg, FMAPGConfig(), FMAPGHypers(), _of(nets.actor_critic), **either
@@ -230,7 +224,6 @@ def _acting() -> dict[str, AgentEntry]:
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
-        "ppg": AgentEntry(ppg, PPGConfig(), PPGHypers(), decoupled),
         "ppo": AgentEntry(ppo, PPOConfig(), PPOHypers(), _of(nets.actor_critic), **either),
         "pqn": AgentEntry(pqn, PQNConfig(), PQNHypers(), _of(nets.q_network), **either),
         "pvn": AgentEntry(pvn, PVNConfig(), PVNHypers(), visits, bridged=True),
@@ -239,6 +232,21 @@ def _acting() -> dict[str, AgentEntry]:
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), _of(nets.actor_critics)),
         "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
         "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
+    }
+
+
+def _decoupled() -> dict[str, AgentEntry]:
+    """Return the agents whose actor and critic have encoders of their own."""
+    from purejaxrl_suite import nets
+    from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
+    from purejaxrl_suite.agents.dcpg import DCPGConfig, DCPGHypers, dcpg
+    from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
+
+    network = _of(nets.decoupled_actor_critic)
+    return {
+        "daac": AgentEntry(daac, DAACConfig(), DAACHypers(), _of_daac),
+        "dcpg": AgentEntry(dcpg, DCPGConfig(), DCPGHypers(), network),
+        "ppg": AgentEntry(ppg, PPGConfig(), PPGHypers(), network),
     }
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,75 +18,44 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs/studies")
 
+STUDIES = (
+    "bbf",
+    "dormant_neurons",
+    "emphatic",
+    "expected_traces",
+    "forethought_and_hindsight",
+    "functional_mirror_ascent",
+    "grama",
+    "grama_continuous",
+    "hyperparameter_consistency",
+    "jaxpruner",
+    "mico",
+    "mico_tabular",
+    "mind_the_gap",
+    "moe_mixture_of_rl",
+    "moe_scaling",
+    "mtrl_scaling",
+    "multitask_grids",
+    "multitask_scaling",
+    "offline_q_regularisation",
+    "plasticity_benchmark",
+    "proto_values",
+    "reincarnation",
+    "reset_pool_is_harmless",
+    "sparse_actor_critic",
+    "state_of_sparse_training",
+    "statistical_precipice",
+    "synthetic_returns",
+    "tandem",
+    "tokenize_not_flatten",
+    "value_agents",
+)
+"""Names of all studies, those of their files."""
+
 
 def studies() -> dict[str, "Study"]:
     """Return every study by its name, that of its file."""
-    from purejaxrl_suite.studies import (
-        bbf,
-        dormant_neurons,
-        emphatic,
-        expected_traces,
-        forethought_and_hindsight,
-        functional_mirror_ascent,
-        grama,
-        grama_continuous,
-        hyperparameter_consistency,
-        jaxpruner,
-        mico,
-        mico_tabular,
-        mind_the_gap,
-        moe_mixture_of_rl,
-        moe_scaling,
-        mtrl_scaling,
-        multitask_grids,
-        multitask_scaling,
-        offline_q_regularisation,
-        plasticity_benchmark,
-        proto_values,
-        reincarnation,
-        reset_pool_is_harmless,
-        sparse_actor_critic,
-        state_of_sparse_training,
-        statistical_precipice,
-        synthetic_returns,
-        tandem,
-        tokenize_not_flatten,
-        value_agents,
-    )
-
-    modules = (
-        bbf,
-        dormant_neurons,
-        emphatic,
-        expected_traces,
-        forethought_and_hindsight,
-        functional_mirror_ascent,
-        grama,
-        grama_continuous,
-        hyperparameter_consistency,
-        jaxpruner,
-        mico,
-        mico_tabular,
-        mind_the_gap,
-        moe_scaling,
-        moe_mixture_of_rl,
-        mtrl_scaling,
-        multitask_grids,
-        multitask_scaling,
-        offline_q_regularisation,
-        plasticity_benchmark,
-        proto_values,
-        reincarnation,
-        reset_pool_is_harmless,
-        sparse_actor_critic,
-        state_of_sparse_training,
-        statistical_precipice,
-        synthetic_returns,
-        tandem,
-        tokenize_not_flatten,
-        value_agents,
-    )
-    return {module.__name__.rpartition(".")[2]: module.STUDY for module in modules}
+    return {name: import_module(f"purejaxrl_suite.studies.{name}").STUDY for name in STUDIES}
 
 
 def study(arguments: list[str]) -> int:

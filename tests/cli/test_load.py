@@ -92,7 +92,7 @@ def test_every_agent_is_made_again_by_its_name():
     for name, entry in agents().items():
         env = pjs.make("Pendulum-v1" if name in BOXED else "Breakout-MinAtar")
         source = {"source": source_of(entry.build(env, entry.config, None, entry.hypers), env)}
-        ours = laid(entry.build, env, config=entry.config, steps=1e5, **source)
+        ours = laid(entry.build, env, config=entry.config, steps=1e6, **source)
         again = _of_record(record_of(ours), NOTHING | source, 10).groups[0].agent
         assert again.name == name and again.config == ours.groups[0].agent.config
 

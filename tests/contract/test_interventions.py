@@ -56,6 +56,7 @@ def test_everything_on_every_agent(name, monkeypatch):
 BUILDERS = (
     "actor_critic",
     "actor_critics",
+    "decoupled_actor_critic",
     "implicit_quantile_network",
     "latent_model",
     "q_network",

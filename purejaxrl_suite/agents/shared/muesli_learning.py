@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite import buffers
+from purejaxrl_suite.buffers import windows
 from purejaxrl_suite.buffers.windows import Stretch
-from purejaxrl_suite.core.types import Array, Key
-from purejaxrl_suite.nets.latent_model import Predicted
+from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree
+from purejaxrl_suite.envs.common import shortest_limit
+from purejaxrl_suite.nets.latent_model import LatentModel, Predicted
 from purejaxrl_suite.ops import policy_targets, returns, value_transforms
 from purejaxrl_suite.ops.policy_targets import SecondMoment
 
@@ -231,3 +234,67 @@ def model_terms(
         "value_loss": categorical(predicted.value, targets.following[place]),
     }
     return {name: jnp.mean(x, axis=0) for name, x in losses.items()}
+
+
+def experience(env: Environment, config: Any) -> buffers.Uniform:
+    """Make the replay, which keeps the log-probabilities of actions."""
+    return buffers.uniform(
+        env.observation,
+        env.action,
+        capacity=config.capacity,
+        num_envs=config.num_envs,
+        rollout_length=config.rollout_length,
+        max_n=config.sequence_length,
+        time_limit=shortest_limit(env),
+        extras={"log_prob": Box((), "float32")},
+    )
+
+
+def drawn(key: Key, replay: buffers.Uniform, ring: Any, config: Any) -> Steps:
+    """Draw sequences of a batch, fresh ones first."""
+    keys, length = jax.random.split(key), config.sequence_length
+    newest = config.rollout_length / replay.layout.rows
+    parts = zip(keys, (config.fresh, config.batch_size - config.fresh), (newest, 1.0), strict=True)
+    slots = [replay.draw(key, ring, n, length, of).slot for key, n, of in parts]
+    return steps_of(windows.stretches(replay.layout, ring, jnp.concatenate(slots), length))
+
+
+def log_prior(hypers: Any, logits: Array) -> Array:
+    """Mix a policy with the uniform one: log-probabilities f32[..., A] of the prior."""
+    share = hypers.uniform_prior
+    return jnp.log((1.0 - share) * jax.nn.softmax(logits) + share / logits.shape[-1])
+
+
+def action_values(
+    hypers: Any, model: LatentModel, params: PyTree, latent: Array, actions: int
+) -> Array:
+    """Look one step ahead with every action, from latent states [..., D]: q f32[..., A]."""
+    shape = (*latent.shape[:-1], actions)
+    each = jnp.broadcast_to(latent[..., None, :], (*shape, latent.shape[-1]))
+    taken = jnp.broadcast_to(jnp.arange(actions), shape)
+    rows = jnp.reshape(each, (-1, latent.shape[-1]))
+    found = model.predict(params, rows, jnp.reshape(taken, (1, -1)))
+    bounds = {"low": -hypers.value_bound, "high": hypers.value_bound}
+    number = jax.vmap(partial(value_transforms.value_of, **bounds))
+    reward, value = number(found.reward[0]), number(found.value[0])
+    return jnp.reshape(reward + hypers.gamma * value, shape)
+
+
+def predict(
+    model: LatentModel, params: PyTree, latent: Array, batch: Steps, unroll_length: int
+) -> Predicted:
+    """Unroll the model from the latent state of every step: leaves [K, L, B, ...]."""
+    place = ahead(batch, unroll_length).place
+    taken = jnp.reshape(batch.action[place], (unroll_length, -1))
+    found = model.predict(params, jnp.reshape(latent, (taken.shape[1], -1)), taken)
+    shape = unroll_length, *batch.action.shape
+    return jax.tree.map(lambda x: jnp.reshape(x, (*shape, x.shape[-1])), found)
+
+
+def weighed(hypers: Any, config: Any, means: dict[str, Array]) -> Array:
+    """Sum the terms of the loss, with the weights of the Hypers and the switches of the Config."""
+    total = hypers.kl_weight * means["kl_loss"]
+    total += hypers.reward_weight * means["reward_loss"]
+    total += hypers.value_weight * means["value_loss"]
+    total += means["policy_loss"] if config.policy_gradient else 0.0
+    return total + (means["model_policy_loss"] if config.model_policy else 0.0)

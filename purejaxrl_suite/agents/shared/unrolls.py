@@ -175,3 +175,12 @@ def whole(batch: Unrolls, n: int) -> Unrolls:
     """Mask the steps that have less than n steps left in the rollout; none if n is 0."""
     steps = jnp.arange(len(batch.mask))[:, None] <= len(batch.mask) - max(n, 1)
     return batch._replace(mask=jnp.where(steps, batch.mask, 0.0))
+
+
+def check_effects(config: Any) -> None:
+    """Raise ValueError for a field of IMPALA's Config that would have no effect."""
+    for name in ("emphatic_policy", "clip_emphasis"):
+        if getattr(config, name) and not config.emphatic:
+            raise ValueError(f"config.{name}: expected False without emphatic, got True")
+    if config.replay_age != 1 and not config.replayed:
+        raise ValueError(f"config.replay_age: expected 1 without replayed, got {config.replay_age}")
