@@ -38,7 +38,8 @@ def cartpole():
 
 
 def laid(builder, env, **arguments):
-    return lay_out(Experiment(builder, env, **{"seeds": [3, 1], "steps": 4096} | arguments))
+    experiment = Experiment(builder, env, **{"seeds": [3, 1], "steps": 4096} | arguments)
+    return lay_out(experiment, goes_on=True)  # some agents go on from others
 
 
 def points():
