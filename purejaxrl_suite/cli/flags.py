@@ -268,7 +268,10 @@ def _offline() -> dict[str, AgentEntry]:
     def on_either(env: "Environment", value: bool, **given: Any) -> Any:
         """Make a network for actions of either kind, which are one-hot where they are discrete."""
         box = box_of(env.action)
-        options = {"deterministic": box != env.action or not value, "value": value}
+        options: dict[str, Any] = {
+            "deterministic": box != env.action or not value,
+            "value": value,
+        }
         return nets.actor_critics(env.observation, box, **options | given)
 
     def policy(env: "Environment", config: Any, **given: Any) -> Any:
