@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import decoupled, estimates, extra_losses, normalize
-from purejaxrl_suite.agents.shared.decoupled import Batch, Seen
+from purejaxrl_suite.agents.shared.decoupled import Seen
+from purejaxrl_suite.agents.shared.on_policy import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, PyTree, Transition
 from purejaxrl_suite.core.validate import Range
@@ -124,7 +125,7 @@ def daac(
     validate.divides("minibatches", config.minibatches, count, "steps of a rollout")
     distribution = nets.distribution(env.action)
     act, noise = decoupled.acting(network, env.action)
-    prepare = partial(decoupled.prepared, network, extra=extra_loss is not None)
+    prepare = partial(decoupled.prepared, network, extra_loss)
 
     def rule(hypers: DAACHypers, critic: bool) -> Any:
         return decoupled.optimizer_of(network, hypers, critic)

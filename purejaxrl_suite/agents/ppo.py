@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import estimates, extra_losses, normalize
+from purejaxrl_suite.agents.shared import estimates, extra_losses, normalize, on_policy
 from purejaxrl_suite.agents.shared.configs import OnPolicyConfig
 from purejaxrl_suite.agents.shared.on_policy import Batch, PolicyRule
 from purejaxrl_suite.core import tree, types, validate
@@ -22,7 +22,7 @@ from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTre
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.envs.multi_task import task_labels
 from purejaxrl_suite.nets.tasks import masked
-from purejaxrl_suite.ops import losses, minibatch, optimizers, returns, statistics, successors
+from purejaxrl_suite.ops import losses, minibatch, optimizers, statistics
 from purejaxrl_suite.ops.descent import Pooled, descend
 from purejaxrl_suite.ops.probe import probe as probe_loss
 from purejaxrl_suite.ops.probe import samples_of
@@ -117,15 +117,7 @@ def ppo(
         >>> result = pjs.run(pjs.ppo(env), env, seeds=4, steps=1e5)
     """
     config, hypers = validate.settings(config, hypers, (PPOConfig(), PPOHypers()))
-
-    def loss(hypers: PPOHypers, policy: Any, log_prob: Array, batch: Batch, advantage: Array):
-        old, clip = batch.log_prob, hypers.clip_range
-        log_ratio = log_prob - old
-        kl, clipped = losses.approximate_kl(log_ratio), losses.clipped(log_ratio, clip)
-        recorded = {"approximate_kl": kl, "clip_fraction": clipped}
-        return losses.ppo_surrogate(log_prob, old, advantage, clip), recorded
-
-    rule = PolicyRule(loss)
+    rule = PolicyRule(on_policy.clipped_surrogate)
     if config.clip_value_loss:
         rule = rule._replace(value_clip=lambda hypers: hypers.clip_range)
     return actor_critic("ppo", env, config, network, hypers, rule=rule, extra_loss=extra_loss)
@@ -149,7 +141,7 @@ def actor_critic(
     extra_losses.check(extra_loss)
     spaces = env.observation, env.action
     network = masked(network or nets.actor_critic(*spaces), *spaces)
-    labels = task_labels(env) if config.normalize_each_task else lambda done: None
+    labels = task_labels(env) if config.normalize_each_task else None
     distribution, sampler = nets.distribution(env.action), nets.sampler(env.action)
     recurrent = bool(jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))))
     # A minibatch has single steps, or for recurrent networks whole rollouts of environments.
@@ -174,25 +166,11 @@ def actor_critic(
 
     def prepare(hypers: Any, params: PyTree, transition: Transition) -> Batch:
         """Compute advantages and targets, outside the loss."""
-        obs, _, reward, terminated, truncated, next_obs, extras, _ = transition
-        memory, done, starts = tree.index(extras["memory"], 0), transition.done, transition.starts
-        output, internals = network.unroll(params, obs, memory, starts, {})
-        values, seen = output.value, (next_obs, internals.memory)
-
-        def value(params: PyTree, successor: tuple[Array, Memory]) -> Array:
-            return network.apply(params, *successor, {})[0].value
-
-        following = successors.next_values(value, params, values, seen, terminated, truncated)
-        gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
-        gamma, decay = hypers.gamma, hypers.gae_lambda
-        advantage = gae(reward, values, following, terminated, done, gamma, decay)
-        acted = {"action": transition.action, "log_prob": extras["log_prob"], "value": values}
-        learnt = {"advantage": advantage, "target": advantage + values, "task": labels(done)}
-        old = output.policy if rule.keeps_policy else None
-        batch = Batch(obs=obs, starts=starts, memory=memory, policy=old, **acted, **learnt)
-        if extra_loss is not None:
-            ends = {"terminated": terminated, "truncated": truncated}
-            batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
+        memory = tree.index(transition.extras["memory"], 0)
+        batch = on_policy.prepared(network, hypers, params, transition, memory, extra_loss)
+        old = batch.policy if rule.keeps_policy else None
+        task = labels(transition.done) if labels else None
+        batch = batch._replace(policy=old, task=task)
         return batch if recurrent else minibatch.single_steps(batch)
 
     def loss(hypers: Any, params: PyTree, batch: Batch, taps: Any, key: Any):

@@ -168,11 +168,13 @@ def pqn(
         target = lambda_returns(reward, following, terminated, done, hypers.gamma, hypers.td_lambda)
         memory = tree.index(before, 0)
         batch = Batch(
-            obs=obs, starts=transition.starts, action=action, target=target, memory=memory
+            obs=obs,
+            starts=transition.starts,
+            action=action,
+            target=target,
+            memory=memory,
+            **extra_losses.seen(extra_loss, transition._replace(reward=reward)),
         )
-        if extra_loss is not None:
-            ends = {"terminated": terminated, "truncated": truncated}
-            batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
         return batch if recurrent else minibatch.single_steps(batch)
 
     def loss(hypers: PQNHypers, params: PyTree, batch: Batch, taps: Any, key: Any):

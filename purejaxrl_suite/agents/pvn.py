@@ -201,16 +201,12 @@ def pvn(
         return PVNState(learner, target, counted(state.steps), of_tasks), metrics
 
     def prepared(state: PVNState, transition: Transition) -> Batch:
-        def merged(x: Array) -> Array:
-            return jnp.reshape(x, (-1, *x.shape[2:]))
-
-        fields = Batch._fields[:-1]
-        known = {name: merged(getattr(transition, name)) for name in fields}
+        known = tree.merge({name: getattr(transition, name) for name in Batch._fields[:-1]})
         return Batch(**known, outputs=tasks.outputs(state.tasks.params, known["obs"]))
 
     def update(key: Key, hypers: PVNHypers, state: PVNState, transition: Transition):
         task_key, key = jax.random.split(key)
-        obs = jnp.reshape(transition.obs, (count, *transition.obs.shape[2:]))
+        obs = tree.merge(transition.obs)
         first, warm = state.steps == 0, state.steps < hypers.warm_up
         of_tasks = indicators.renewed(
             task_key, tasks, state.tasks, obs, hypers.activation, warm=warm, first=first

@@ -24,8 +24,8 @@ from purejaxrl_suite.agents.shared.associations import (
     model_of,
 )
 from purejaxrl_suite.core import tree, types
-from purejaxrl_suite.core.argument import declared, function
-from purejaxrl_suite.core.joined import joined, joined_type, of_agent
+from purejaxrl_suite.core.argument import function
+from purejaxrl_suite.core.joined import annotations, joined, of_agent
 from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets import associative
@@ -103,7 +103,7 @@ def synthetic_returns(builder: Any, settings: SyntheticSettings | None = None) -
         made = _rewarded(agent, model, more_hypers)
         return made._replace(name=f"{agent.name} with synthetic returns{_told(given)}")
 
-    build.__annotations__ |= _declared(builder)
+    build.__annotations__ |= annotations(builder, SyntheticHypers, OWN, "Synthetic")
     return build
 
 
@@ -196,11 +196,3 @@ def _told(settings: SyntheticSettings) -> str:
     known = SyntheticSettings()._asdict()
     other = [f"{name}={x}" for name, x in settings._asdict().items() if x != known[name]]
     return f" ({', '.join(other)})" if other else ""
-
-
-def _declared(builder: Any) -> dict[str, Any]:
-    """The types of config, network and hypers, as far as the builder inside declares its own."""
-    known = {n: x for n, x in declared(builder).items() if n in ("config", "network", "hypers")}
-    if hasattr(known.get("hypers"), "_fields"):
-        known["hypers"] = joined_type(known["hypers"], SyntheticHypers, OWN, "Synthetic")
-    return {name: x | None for name, x in known.items()}

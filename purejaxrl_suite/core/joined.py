@@ -4,6 +4,8 @@ from collections import namedtuple
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
+from purejaxrl_suite.core.argument import declared
+
 Defaults = tuple[tuple[str, float], ...]
 """((field, default), ...)."""
 
@@ -50,6 +52,17 @@ def of_agent(given: Any, more: type) -> Any:
         return given
     inner: Any = type(given).inner
     return inner(*given[: len(inner._fields)])
+
+
+def annotations(builder: Any, more: type, own: Defaults, prefix: str) -> dict[str, Any]:
+    """Return the annotations of a builder that is made of another, as far as that one has its own.
+
+    builder: the one inside, (env, config, network, hypers) -> Agent. Others: of `joined_type`.
+    """
+    known = {n: x for n, x in declared(builder).items() if n in ("config", "network", "hypers")}
+    if hasattr(known.get("hypers"), "_fields"):
+        known["hypers"] = joined_type(known["hypers"], more, own, prefix)
+    return {name: x | None for name, x in known.items()}
 
 
 def _unpickled(inner: type, more: type, own: Defaults, prefix: str, values: tuple[Any, ...]) -> Any:

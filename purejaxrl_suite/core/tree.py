@@ -30,6 +30,11 @@ def index(tree: PyTree, i: Any) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+def merge(tree: PyTree, axes: int = 2) -> PyTree:
+    """Merge so many leading axes of every leaf: [T, B, ...] to [T * B, ...]."""
+    return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[axes:])), tree)
+
+
 def pack(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Array]], PyTree]]:
     """Stack vectors of equal length and dtype into one array; also return the inverse function.
 

@@ -143,11 +143,6 @@ def put(params: dict[str, Any], path: Path, subtree: Mapping[str, Any]) -> None:
     params[path[-1]] = {**params.get(path[-1], {}), **subtree}
 
 
-def merge(tree: PyTree) -> PyTree:
-    """Reshape [T, B, ...] to [T * B, ...]."""
-    return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), tree)
-
-
 def separate(tree: PyTree, steps: tuple[int, ...]) -> PyTree:
     """Reshape [T * B, ...] to [T, B, ...]."""
     return jax.tree.map(lambda x: jnp.reshape(x, (*steps, *x.shape[1:])), tree)

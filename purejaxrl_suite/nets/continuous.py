@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Box, Internals, Key, Memory, Network, PyTree, Space
 from purejaxrl_suite.nets import chain
 from purejaxrl_suite.nets.builders import check
@@ -236,7 +237,7 @@ def _join(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
     ) -> tuple[ActorCritics, Internals]:
         steps = obs.shape[:2]
-        output, internals = apply(params, chain.merge(obs), memory, chain.merge(taps or {}))
+        output, internals = apply(params, tree.merge(obs), memory, tree.merge(taps or {}))
         features = chain.separate(internals.features, steps)
         return chain.separate(output, steps), internals._replace(features=features)
 

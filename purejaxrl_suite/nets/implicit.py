@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import (
     Array,
     Box,
@@ -124,10 +125,10 @@ def implicit_quantile_network(
             middle = (jnp.arange(quantiles, dtype=jnp.float32) + 0.5) / quantiles
             taus = jnp.broadcast_to(middle[None], (obs.shape[0], quantiles))
         state, seen = chain.run(psi, params, obs, taps)
-        wide = {name: chain.merge(tap) for name, tap in taps.items() if name not in seen.features}
+        wide = {name: tree.merge(tap) for name, tap in taps.items() if name not in seen.features}
         embedded, of_phi = chain.run(phi, params, jnp.ravel(taus), wide)
         x = state[:, None] * jnp.reshape(embedded, (*taus.shape, -1))
-        x, of_mixed = chain.run(after, params, chain.merge(x), wide)
+        x, of_mixed = chain.run(after, params, tree.merge(x), wide)
         features = seen.features | chain.separate(of_phi.features | of_mixed.features, taus.shape)
         output = head.apply({"params": chain.at(params, HEAD)}, x)
         output = jnp.swapaxes(chain.separate(output, taus.shape), 1, 2)
@@ -136,8 +137,8 @@ def implicit_quantile_network(
     def unroll(
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
     ) -> tuple[Array, Internals]:
-        taps = chain.merge(taps or {})
-        output, internals = apply(params, chain.merge(obs), memory, taps)
+        taps = tree.merge(taps or {})
+        output, internals = apply(params, tree.merge(obs), memory, taps)
         found = internals.features, internals.router, output
         features, router, output = chain.separate(found, obs.shape[:2])
         return output, internals._replace(features=features, router=router)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import (
     Array,
     Box,
@@ -78,7 +79,7 @@ def assemble(blueprint: Blueprint) -> Network:
         params: PyTree, obs: Array, memory: Memory, starts: Array, taps: Taps | None = None
     ) -> tuple[Any, Internals]:
         taps, steps = taps or {}, obs.shape[:2]
-        obs, flat = chain.merge(obs), chain.merge(taps)
+        obs, flat = tree.merge(obs), tree.merge(taps)
         x, seen = _encode(blueprint, params, obs, flat)
         memories = {}
         if gru is not None:
@@ -88,7 +89,7 @@ def assemble(blueprint: Blueprint) -> Network:
                 joined, projected, memory=memory, starts=starts, tap=taps.get(GRU_LAYER)
             )
             memories[GRU_LAYER] = memory
-            x = (chain.merge(memory),)
+            x = (tree.merge(memory),)
         output, of_heads = _heads(blueprint, params, x, obs=obs, taps=flat)
         seen = seen.also(of_heads)
         features, router, output = chain.separate((seen.features, seen.router, output), steps)

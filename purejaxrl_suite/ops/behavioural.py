@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.ops import differentiable
 
 TINY = 1e-30
 """A squared length up to it is that of the zero vector, whose direction is none."""
@@ -21,8 +22,7 @@ def gram(x: Array, y: Array) -> Array:
 
 def safe_sqrt(x: Array) -> Array:
     """Compute the square root; of numbers up to 1e-30 it is 0, and so is its gradient."""
-    positive = x > TINY
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+    return differentiable.sqrt(jnp.where(x > TINY, x, 0.0))
 
 
 def angles(x: Array, y: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Probe, PyTree, Samples
 
 
@@ -36,9 +37,5 @@ def samples_of(batch: Any, value: Array) -> Samples:
 
     value: f32[B] or f32[T, B]; axes of time and batch are merged.
     """
-
-    def merged(x: Array) -> Array:
-        return jnp.reshape(x, (-1, *x.shape[value.ndim :]))
-
     known = batch.obs, batch.action, batch.next_obs, batch.terminated, value
-    return Samples(*map(merged, known))
+    return Samples(*tree.merge(known, value.ndim))

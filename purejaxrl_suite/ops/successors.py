@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, PyTree
 
 Value = Callable[[PyTree, PyTree], Array]
@@ -39,7 +40,7 @@ def next_values(
         f32[T, N].
     """
     length, n = values.shape
-    rows = jax.tree.map(lambda x: jnp.reshape(x, (length * n, *x.shape[2:])), successors)
+    rows = tree.merge(successors)
     last = jnp.arange(length)[:, None] == length - 1
     missing = jnp.ravel(~terminated & (truncated | last))
     known = jnp.ravel(jnp.concatenate([values[1:], jnp.zeros_like(values[:1])]))

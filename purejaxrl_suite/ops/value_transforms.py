@@ -4,10 +4,10 @@ A head has logits over M atoms, evenly spaced between `low` and `high` in transf
 value is the inverse transform of the mean atom, its loss the cross-entropy to a two-hot target.
 """
 
-import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array
+from purejaxrl_suite.ops import distributional
 
 EPSILON = 1e-3
 """Slope of the linear part of the transform of MuZero (Schrittwieser et al. 2020)."""
@@ -50,18 +50,14 @@ def two_hot(x: Array, low: Array | float, high: Array | float, atoms: int) -> Ar
     """
     if atoms < 2:
         raise ValueError(f"atoms={atoms}: expected at least 2")
-    place = (atoms - 1) * (jnp.clip(x, low, high) - low) / (high - low)
-    return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(atoms)))
-
-
-def mean_atom(probabilities: Array, low: Array | float, high: Array | float) -> Array:
-    """Compute the mean f32[] of a distribution f32[M] over evenly spaced atoms."""
-    return probabilities @ jnp.linspace(low, high, probabilities.shape[0])
+    positions = jnp.reshape(x, (1,))
+    return distributional.project(jnp.ones(1), positions, distributional.support(low, high, atoms))
 
 
 def value_of(logits: Array, low: Array | float, high: Array | float) -> Array:
     """Compute the value f32[] that logits f32[M] over atoms in transformed space stand for."""
-    return signed_parabolic(mean_atom(jax.nn.softmax(logits), low, high))
+    atoms = distributional.support(low, high, logits.shape[0])
+    return signed_parabolic(distributional.expectation(logits, atoms))
 
 
 def categorical_value_loss(
@@ -72,4 +68,4 @@ def categorical_value_loss(
     Schrittwieser et al. 2020, MuZero, appendix F.
     """
     wanted = two_hot(signed_hyperbolic(target), low, high, logits.shape[0])
-    return -wanted @ jax.nn.log_softmax(logits)
+    return distributional.cross_entropy(wanted, logits)

@@ -9,14 +9,12 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.core import joined
-from purejaxrl_suite.core.argument import declared, function, instance
+from purejaxrl_suite.core.argument import function, instance
 from purejaxrl_suite.core.types import Agent, Array, Environment, ExtraLoss, LossInputs
 from purejaxrl_suite.core.validate import Range
 
 Told = tuple[Array, dict[str, Array]]
 """(term f32[], {name: f32[]})."""
-ARGUMENTS = "config", "network", "hypers"
-"""Arguments of a builder whose types the new one declares, too."""
 
 
 class Auxiliary(NamedTuple):
@@ -107,7 +105,7 @@ def auxiliary(builder: Any, term: Auxiliary) -> AuxiliaryBuilder:
             hypers=joined.joined(agent.hypers, AuxiliaryHypers, own, "Auxiliary", hypers),
         )
 
-    build.__annotations__ |= _declared(builder, own)
+    build.__annotations__ |= joined.annotations(builder, AuxiliaryHypers, own, "Auxiliary")
     return build
 
 
@@ -119,11 +117,3 @@ def _weighted(term: Auxiliary) -> ExtraLoss:
         return getattr(inputs.hypers, f"{term.kind}_weight") * found, metrics
 
     return weighted
-
-
-def _declared(builder: Any, own: joined.Defaults) -> dict[str, Any]:
-    """The types of config, network and hypers, as far as the builder inside declares its own."""
-    known = {name: x for name, x in declared(builder).items() if name in ARGUMENTS}
-    if hasattr(known.get("hypers"), "_fields"):
-        known["hypers"] = joined.joined_type(known["hypers"], AuxiliaryHypers, own, "Auxiliary")
-    return {name: x | None for name, x in known.items()}

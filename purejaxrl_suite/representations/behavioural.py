@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import boolean, number
 from purejaxrl_suite.core.types import Agent, Array, Discrete, LossInputs
 from purejaxrl_suite.ops import behavioural, losses
@@ -151,11 +152,7 @@ def _features(
 
 def _samples(inputs: LossInputs) -> Samples:
     """Merge the axes of time and batch, and complete what the agent's minibatch has not."""
-    batch, axes = inputs.batch, inputs.batch.reward.ndim
-
-    def merged(x: Array) -> Array:
-        return jnp.reshape(x, (-1, *x.shape[axes:]))
-
+    batch, merged = inputs.batch, partial(tree.merge, axes=inputs.batch.reward.ndim)
     discount = getattr(batch, "discount", None)
     weight = getattr(batch, "weight", None)
     reward, ended = merged(batch.reward), merged(batch.terminated)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import boolean, integer
 from purejaxrl_suite.core.types import Array, Key
 from purejaxrl_suite.ops import dependence
@@ -70,20 +71,16 @@ def information_of_rollout(
     rows = jax.random.permutation(key, count)[:samples]
     following, goes_on = _next(rollout.done, as_released=released)
     returns, known = _returns(rollout.reward, rollout.done, gamma)
-
-    def flat(x: Array) -> Array:
-        return jnp.reshape(x, (count, *x.shape[2:]))
-
-    features = dependence.unit_variance(flat(rollout.features).astype(jnp.float32))
+    features = dependence.unit_variance(tree.merge(rollout.features).astype(jnp.float32))
     z, after = features[rows], features[following[rows]]
-    action, level = encoded(flat(rollout.action)[rows]), flat(rollout.level)[rows]
-    value, pairs = flat(returns)[rows][:, None], goes_on[rows]
+    action, level = encoded(tree.merge(rollout.action)[rows]), tree.merge(rollout.level)[rows]
+    value, pairs = tree.merge(returns)[rows][:, None], goes_on[rows]
     labels = dependence.mutual_information_with_labels
     of_action = labels if action.ndim == 1 else dependence.mutual_information
     found = {
         "action": of_action(z, action, k),
         "value": dependence.mutual_information(
-            z, dependence.unit_variance(value), k, flat(known)[rows]
+            z, dependence.unit_variance(value), k, tree.merge(known)[rows]
         ),
         "level": labels(z, level, k),
         "next": dependence.mutual_information(z, after, k, pairs),

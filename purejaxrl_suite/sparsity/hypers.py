@@ -47,9 +47,9 @@ def mask_hypers(updater: Updater, hypers: Any) -> MaskHypers:
     return MaskHypers(**told)
 
 
-def joined_type(inner: type, own: Defaults) -> Any:
-    """Make the type of Hypers with the fields of `inner` and these fields of `MaskHypers`."""
-    return core.joined_type(inner, MaskHypers, own, "Sparse")
+def annotations(builder: Any, own: Defaults) -> dict[str, Any]:
+    """Return the annotations of a sparse builder, with these fields of `MaskHypers`."""
+    return core.annotations(builder, MaskHypers, own, "Sparse")
 
 
 def joined(inner: Any, own: Defaults, given: Any = None) -> Any:

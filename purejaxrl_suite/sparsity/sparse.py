@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.argument import boolean, declared, function, instance, integer
+from purejaxrl_suite.core.argument import boolean, function, instance, integer
 from purejaxrl_suite.core.inspection import inspected
 from purejaxrl_suite.core.types import (
     Agent,
@@ -30,15 +30,13 @@ from purejaxrl_suite.core.types import (
 )
 from purejaxrl_suite.sparsity import metrics
 from purejaxrl_suite.sparsity import optimizer as masked
-from purejaxrl_suite.sparsity.hypers import joined, joined_type, mask_hypers, of_agent, read_by
+from purejaxrl_suite.sparsity.hypers import annotations, joined, mask_hypers, of_agent, read_by
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
 from purejaxrl_suite.sparsity.scores import Seen
 from purejaxrl_suite.sparsity.updaters import Updater
 
 MASKS = 0x5EED
 """Folded into an agent's key, makes that of its masks: the agent splits its key as it is."""
-ARGUMENTS = "config", "network", "hypers"
-"""Arguments of a builder whose types a sparse one declares, too."""
 
 
 class SparseBuilder(Protocol):
@@ -136,7 +134,7 @@ def sparse(
             initial=tuple(name for name in kept if name in made.hypers._fields),
         )
 
-    build.__annotations__ |= _declared(builder, updater)
+    build.__annotations__ |= annotations(builder, read_by(updater))
     return build
 
 
@@ -165,14 +163,6 @@ def _check_targets(agent: Agent) -> None:
     jax.eval_shape(look, jax.eval_shape(jax.random.key, 0))
     if not found:
         raise ValueError(f"mask_targets: expected none, as {agent.name!r} has no target network")
-
-
-def _declared(builder: Any, updater: Updater) -> dict[str, Any]:
-    """The types of config, network and hypers, as far as the builder inside declares its own."""
-    known = {name: x for name, x in declared(builder).items() if name in ARGUMENTS}
-    if hasattr(known.get("hypers"), "_fields"):
-        known["hypers"] = joined_type(known["hypers"], read_by(updater))
-    return {name: x | None for name, x in known.items()}
 
 
 def _network(builder: Any, env: Environment, config: Any, network: Any, hypers: Any) -> Any:

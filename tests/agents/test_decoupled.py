@@ -10,7 +10,6 @@ from scipy import stats
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import decoupled
 from purejaxrl_suite.core import check
 from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.envs import probes
@@ -136,11 +135,11 @@ def test_divergences_of_policies():
     draw = np.random.default_rng(0)
     logits = draw.normal(size=(2, 5, 3)).astype(np.float32)
     old, new = (np.exp(x) / np.exp(x).sum(-1, keepdims=True) for x in logits.astype(float))
-    found = decoupled.divergence(pjs.Discrete(3), *jnp.asarray(logits))
+    found = nets.divergence(pjs.Discrete(3))(*jnp.asarray(logits))
     np.testing.assert_allclose(found, stats.entropy(old, new, axis=-1), rtol=1e-4)
     mean, log_std = draw.normal(size=(2, 2, 4, 3)).astype(np.float32)
     pairs = [nets.Gaussian(m, s) for m, s in zip(mean, log_std, strict=True)]
-    found = decoupled.divergence(pjs.Box((3,)), *pairs)
+    found = nets.divergence(pjs.Box((3,)))(*pairs)
     (m, n), (s, t) = mean.astype(float), np.exp(log_std.astype(float))
     expected = np.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5
     np.testing.assert_allclose(found, expected.sum(-1), rtol=1e-4)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rlax
 
+from purejaxrl_suite.ops import distributional
 from purejaxrl_suite.ops import value_transforms as ops
 
 SUPPORT = (-300.0, 300.0)
@@ -36,7 +37,8 @@ def test_the_transform_and_its_inverse():
 def test_two_hot(x, expected):
     found = ops.two_hot(jnp.float32(x), -2.0, 2.0, 5)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert ops.mean_atom(found, -2.0, 2.0) == pytest.approx(np.clip(x, -2, 2), abs=1e-6)
+    mean = found @ distributional.support(-2.0, 2.0, 5)
+    assert mean == pytest.approx(np.clip(x, -2, 2), abs=1e-6)
 
 
 def test_rlax_agrees_on_two_hot_targets_and_values():

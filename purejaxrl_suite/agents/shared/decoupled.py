@@ -9,32 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from purejaxrl_suite import nets
-from purejaxrl_suite.agents.shared import extra_losses
+from purejaxrl_suite.agents.shared import extra_losses, on_policy
+from purejaxrl_suite.agents.shared.on_policy import Batch
 from purejaxrl_suite.core import types
 from purejaxrl_suite.core.types import Array, ExtraLoss, LossInputs, Memory, Network, PyTree
-from purejaxrl_suite.ops import losses, minibatch, optimizers, returns, successors
+from purejaxrl_suite.ops import losses, minibatch, optimizers
 
 Metrics = dict[str, Array]
-
-
-class Batch(NamedTuple):
-    """B steps: leaves [1, B, ...].
-
-    reward ... next_obs: for an extra loss; None without one.
-    """
-
-    obs: Array
-    starts: Array
-    action: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    target: Array
-    memory: Memory = ()
-    reward: Any = None
-    terminated: Any = None
-    truncated: Any = None
-    next_obs: Any = None
 
 
 def checked_network(
@@ -59,36 +40,15 @@ def checked_network(
 
 
 def prepared(
-    network: Network, hypers: Any, params: PyTree, transition: types.Transition, *, extra: bool
+    network: Network,
+    extra_loss: ExtraLoss | None,
+    hypers: Any,
+    params: PyTree,
+    transition: types.Transition,
 ) -> Batch:
-    """Compute advantages and targets of a rollout, outside the loss.
-
-    extra: whether the batch has what an extra loss reads.
-    """
-    obs, action, reward, terminated, truncated, next_obs, extras, _ = transition
-    done, starts = transition.done, transition.starts
-    values = network.unroll(params, obs, (), starts, {})[0].value
-
-    def value(params: PyTree, obs: Array) -> Array:
-        return network.apply(params, obs)[0].value
-
-    following = successors.next_values(value, params, values, next_obs, terminated, truncated)
-    gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
-    gamma, decay = hypers.gamma, hypers.gae_lambda
-    advantage = gae(reward, values, following, terminated, done, gamma, decay)
-    batch = Batch(
-        obs=obs,
-        starts=starts,
-        action=action,
-        log_prob=extras["log_prob"],
-        value=values,
-        advantage=advantage,
-        target=advantage + values,
-    )
-    if extra:
-        ends = {"terminated": terminated, "truncated": truncated}
-        batch = batch._replace(reward=reward, next_obs=next_obs, **ends)
-    return minibatch.single_steps(batch)
+    """Compute advantages and targets of a rollout, outside the loss: leaves [1, B, ...]."""
+    batch = on_policy.prepared(network, hypers, params, transition, (), extra_loss)
+    return minibatch.single_steps(batch._replace(policy=None))
 
 
 class Seen(NamedTuple):
@@ -101,16 +61,8 @@ class Seen(NamedTuple):
 def policy_loss(hypers: Any, policy: Any, batch: Batch, advantage: Array) -> tuple[Array, Metrics]:
     """Compute PPO's clipped loss with the entropy bonus, f32[], and its metrics."""
     log_prob = policy.log_prob(batch.action)
-    log_ratio = log_prob - batch.log_prob
-    surrogate = losses.ppo_surrogate(log_prob, batch.log_prob, advantage, hypers.clip_range)
-    metrics = losses.means(
-        {
-            "policy_loss": surrogate,
-            "entropy": policy.entropy(),
-            "approximate_kl": losses.approximate_kl(log_ratio),
-            "clip_fraction": losses.clipped(log_ratio, hypers.clip_range),
-        }
-    )
+    surrogate, told = on_policy.clipped_surrogate(hypers, policy, log_prob, batch, advantage)
+    metrics = losses.means({"policy_loss": surrogate, "entropy": policy.entropy(), **told})
     return metrics["policy_loss"] - hypers.entropy_coefficient * metrics["entropy"], metrics
 
 
@@ -133,17 +85,6 @@ def add_extra(
         return loss
     inputs = LossInputs(**seen._asdict(), batch=batch, target=target, **known)
     return extra_losses.add(extra_loss, *loss, inputs)
-
-
-def divergence(space: types.Space, old: Any, new: Any) -> Array:
-    """Compute KL(old || new) of two policy outputs of a network, [..., A] each: f32[...]."""
-    if isinstance(space, types.Discrete):
-        before, after = jax.nn.log_softmax(old), jax.nn.log_softmax(new)
-        return jnp.sum(jnp.exp(before) * (before - after), axis=-1)
-    ratio = jnp.exp(2.0 * (old.log_std - new.log_std))
-    apart = jnp.square((old.mean - new.mean) * jnp.exp(-new.log_std))
-    each = new.log_std - old.log_std + 0.5 * (ratio + apart - 1.0)
-    return jnp.sum(each, axis=-1)
 
 
 def of_critic(path: tuple[Any, ...]) -> bool:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import function, wrong
 from purejaxrl_suite.core.interventions import joined
-from purejaxrl_suite.core.types import Array, ExtraLoss, Key, LossInputs
+from purejaxrl_suite.core.types import Array, ExtraLoss, Key, LossInputs, Transition
 
 Metrics = dict[str, Array]
 
@@ -26,6 +26,12 @@ def check(extra_loss: ExtraLoss | None) -> None:
     """Raise ValueError unless it is None or a function of one argument."""
     if extra_loss is not None:
         function(NAME, extra_loss, 1, "LossInputs -> (f32[], {name: f32[]})")
+
+
+def seen(extra_loss: ExtraLoss | None, transition: Transition) -> dict[str, Array]:
+    """Return what the extra loss reads of a rollout, as fields of a batch; {} without one."""
+    fields = () if extra_loss is None else ("reward", "terminated", "truncated", "next_obs")
+    return {name: getattr(transition, name) for name in fields}
 
 
 def own_key(extra_loss: ExtraLoss | None, key: Key) -> Any:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import decoupled, estimates, extra_losses, normalize
-from purejaxrl_suite.agents.shared.decoupled import Batch, Seen
+from purejaxrl_suite.agents.shared.decoupled import Seen
+from purejaxrl_suite.agents.shared.on_policy import Batch
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, Clock, Key, Learner, PyTree, Transition
 from purejaxrl_suite.ops import losses, minibatch, statistics
@@ -87,9 +88,9 @@ def phasic(
     validate.divides("minibatches", config.minibatches, count, "steps of a rollout")
     whole = "steps of all policy phases"
     validate.divides("auxiliary_minibatches", config.auxiliary_minibatches, kept * count, whole)
-    distribution = nets.distribution(env.action)
+    distribution, divergence = nets.distribution(env.action), nets.divergence(env.action)
     act, noise = decoupled.acting(network, env.action)
-    prepare = partial(decoupled.prepared, network, extra=extra_loss is not None)
+    prepare = partial(decoupled.prepared, network, extra_loss)
 
     def optimizer(hypers: Any) -> Any:
         return network.constrain(Pooled(*decoupled.clipped_adam(hypers)))
@@ -142,7 +143,7 @@ def phasic(
         old = network.unroll(before, batch.obs, (), starts, {})[0].policy
         of_critic = decoupled.value_error(output.value, batch.target)
         of_actor = decoupled.value_error(output.auxiliary[..., 0], batch.target)
-        changed = jnp.mean(decoupled.divergence(env.action, old, output.policy))
+        changed = jnp.mean(divergence(old, output.policy))
         metrics = {"auxiliary_value_loss": of_actor, "auxiliary_kl": changed}
         total = of_critic + of_actor + hypers.clone_coefficient * changed + internals.aux_loss
         return total, (metrics | {"auxiliary_critic_loss": of_critic}, {})

@@ -22,7 +22,7 @@ from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.agents.shared.teachers import Teacher, experience_of, make_teacher
 from purejaxrl_suite.buffers import PrioritisedState, mixed, uniform, unprioritised
 from purejaxrl_suite.core import joined, spaces
-from purejaxrl_suite.core.argument import boolean, declared, function, instance, shown
+from purejaxrl_suite.core.argument import boolean, function, instance, shown
 from purejaxrl_suite.core.joined import Defaults
 from purejaxrl_suite.core.tree import Constant
 from purejaxrl_suite.core.types import (
@@ -261,7 +261,8 @@ def reincarnated(
             hypers=join(method, base.hypers, weaning=weaning, given=hypers),
         )
 
-    build.__annotations__ |= _declared(builder, method, weaning=weaning)
+    own = hypers_of(method, weaning=weaning)
+    build.__annotations__ |= joined.annotations(builder, ReincarnationHypers, own, "Reincarnated")
     return build
 
 
@@ -470,13 +471,3 @@ def _replay(method: Method, teacher: Agent, env: Environment, base: Agent, *, of
             f"builder: expected one with a uniform replay to rehearse in, got {base.name}"
         )
     return lambda *spaces, **sizes: mixed(uniform(*spaces, **sizes), other)
-
-
-def _declared(builder: Any, method: Method, *, weaning: bool) -> dict[str, Any]:
-    """The types of config, network and hypers, as far as the builder inside declares its own."""
-    known = {n: x for n, x in declared(builder).items() if n in ("config", "network", "hypers")}
-    if hasattr(known.get("hypers"), "_fields"):
-        own = hypers_of(method, weaning=weaning)
-        kind = joined.joined_type(known["hypers"], ReincarnationHypers, own, "Reincarnated")
-        known["hypers"] = kind
-    return {name: x | None for name, x in known.items()}
