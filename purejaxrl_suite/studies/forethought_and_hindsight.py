@@ -11,7 +11,9 @@ Nothing is trained by the engine: a seed is an environment with its experience, 
 method. c_ plans at S_{t+1}, p_ at S_t, mb_ learns by planning alone; models are learnt by maximum
 likelihood, and all step sizes fall from 1 to 0. Layers have gamma 0.9, the maze 0.99, epsilon falls
 from 0.5 to 0. Errors are root mean squared ones of all states that are not terminal, after every
-episode; how many episodes each size has is our choice within the paper's 2,500 - 4,000.
+episode; how many episodes each size has is our choice within the paper's 2,500 - 4,000. Claims of
+the maze are about steps: all methods reach the goal in 95 or more of 100 episodes, so that rewards
+hardly differ, as a first run at standard (200 other seeds) showed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +33,6 @@ from purejaxrl_suite.studies.computation import Computed
 from purejaxrl_suite.studies.panels import Bars, Intervals, Lines, Panel, line, row
 from purejaxrl_suite.studies.protocol import (
     LESS,
-    MORE,
     Budget,
     Claim,
     Computation,
@@ -269,14 +270,14 @@ def _smaller(task: str, one: str, other: str) -> Claim:
     )
 
 
-def _richer(one: str, other: str) -> Claim:
+def _sooner(one: str, other: str) -> Claim:
     return Claim(
-        f"In the maze {one} collects more than {other}.",
+        f"In the maze {one} takes fewer steps than {other}.",
         (one, other),
-        difference(f"{MAZE} reward"),
-        MORE,
-        smallest=1.0,
-        unit="rewards of 100 episodes",
+        difference(f"{MAZE} steps"),
+        LESS,
+        smallest=100.0,
+        unit="steps of 100 episodes",
     )
 
 
@@ -290,10 +291,10 @@ STUDY = Study(
         _smaller("5 to 50", "p_fw", FREE),
         _smaller("5 to 5", "p_fw", "c_bw"),
         _smaller("5 to 5", "p_fw", FREE),
-        _richer("c_bw", FREE),
-        _richer("p_fw", FREE),
-        _richer("c_bw", "p_bw"),
-        _richer("p_fw", "c_fw"),
+        _sooner("c_bw", FREE),
+        _sooner("p_fw", FREE),
+        _sooner("c_bw", "p_bw"),
+        _sooner("p_fw", "c_fw"),
     ),
     figure,
     gates=(
@@ -309,6 +310,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget((*LAYERS, MAZE), 4, 2500),
-    standard=Budget(("500 to 5", "50 to 5", "5 to 5", "5 to 50", MAZE), 200, 2500, first_seed=1000),
+    standard=Budget(("500 to 5", "50 to 5", "5 to 5", "5 to 50", MAZE), 200, 2500, first_seed=3000),
     full=Budget((*LAYERS, MAZE), 1000, 4000, first_seed=10_000),
 )
