@@ -35,6 +35,7 @@ STUDIES = (
     "moe_mixture_of_rl",
     "moe_scaling",
     "mtrl_scaling",
+    "muesli_aliased",
     "multitask_grids",
     "multitask_scaling",
     "offline_q_regularisation",
