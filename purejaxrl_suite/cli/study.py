@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs/studies")
 
 STUDIES = (
+    "actor_critic_representations",
     "bbf",
     "dormant_neurons",
     "emphatic",

@@ -155,38 +155,6 @@ def recall() -> Environment:
     )
 
 
-@recorded
-def aliased() -> Environment:
-    """Test policies that must draw: two steps, whose three states all look alike, f32[1] of 0.
-
-    Action 1 pays 1 in the first state and leads to one where it pays -1 and action 0 pays 1; action
-    0 pays nothing and leads to one where they pay 1 and -1. If p is the probability of action 1,
-    J = -4 p^2 + 5 p - 1: at most 9/16, at p = 5/8, where both actions are worth 1/4 on average over
-    visited states. Action 1 is the better one up to there, action 0 beyond, so a greedy policy gets
-    0 or -1. After Hessel et al. 2021, arXiv 2104.06159, figure 2; the rewards are our
-    reconstruction.
-    """
-
-    def init(key: Key, params: PyTree) -> tuple[Array, Array]:
-        return jnp.int32(0), _zero(key)
-
-    def step(key: Key, params: PyTree, state: Array, action: Array) -> tuple[Array, TimeStep]:
-        up = action == 1
-        sign = jnp.where(up, 1.0, -1.0)
-        reward = jnp.where(state == 0, jnp.where(up, 1.0, 0.0), jnp.where(state == 1, -sign, sign))
-        return jnp.where(up, 1, 2), _timestep(_zero(key), reward, state > 0)
-
-    return Environment(
-        name="aliased",
-        observation=Box((1,), "float32", -1.0, 1.0),
-        action=Discrete(2),
-        time_limit=2,
-        params=(),
-        init=init,
-        step=step,
-    )
-
-
 def _one_step(
     name: str,
     start: Callable[[Key], Array],
