@@ -15,6 +15,8 @@ from purejaxrl_suite.core.types import Array
 
 BLOCK = 2**22
 """About so many distances are held at once."""
+ROUNDING = 8.0
+"""Coordinates are equal if they differ by so many units of rounding of the largest number."""
 
 
 def mutual_information(x: Array, y: Array, k: int = 3, where: Array | None = None) -> Array:
@@ -23,8 +25,10 @@ def mutual_information(x: Array, y: Array, k: int = 3, where: Array | None = Non
     psi(n) + psi(k) - mean(psi(n_x + 1) + psi(n_y + 1)): n_x of the others are nearer in x than the
     k-th nearest neighbour is in x and y, by the larger of both distances (Kraskov, Stoegbauer and
     Grassberger 2004, arXiv cond-mat/0305641, estimator 1). A distance is the largest difference of
-    a coordinate. Where k others are equal in both variables, those that are equal in one count, as
-    in scikit-learn. Variables are used as they are: `unit_variance` scales them.
+    a coordinate. Where k others are equal to a sample in both variables, their number, it included,
+    takes the place of k, and n_x counts those that are equal in x (Gao et al. 2017, arXiv
+    1709.06212): so variables may be discrete, as observations of a board are. Variables are used as
+    they are: `unit_variance` scales them.
 
     Args:
         x: f32[n, D].
@@ -38,18 +42,20 @@ def mutual_information(x: Array, y: Array, k: int = 3, where: Array | None = Non
     Raises:
         ValueError: there are not more samples than k, or their numbers differ.
     """
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    x, y = _once(jnp.asarray(x)), _once(jnp.asarray(y))
     n, where = _samples(x, y, k, where)
 
-    def counts(rows: Array) -> tuple[Array, Array]:
+    def counts(rows: Array) -> tuple[Array, Array, Array]:
         apart_x, apart_y = (_distances(z, rows, where) for z in (x, y))
-        radius = _radius(jnp.maximum(apart_x, apart_y), rows, k)
-        return _within(apart_x, radius), _within(apart_y, radius)
+        both = jnp.maximum(apart_x, apart_y)
+        radius = _radius(both, rows, k)
+        neighbours = _or_equals(both, radius, float(k))
+        return _within(apart_x, radius), _within(apart_y, radius), neighbours
 
-    near_x, near_y = _by_rows(counts, n)
+    near_x, near_y, neighbours = _by_rows(counts, n)
     count = jnp.sum(where).astype(jnp.float32)
-    each = jnp.where(where, digamma(near_x) + digamma(near_y), 0.0)
-    found = digamma(count) + digamma(float(k)) - jnp.sum(each) / count
+    each = digamma(neighbours) - digamma(near_x) - digamma(near_y)
+    found = digamma(count) + jnp.sum(jnp.where(where, each, 0.0)) / count
     return jnp.where(count > k, jnp.maximum(found, 0.0), jnp.nan)
 
 
@@ -61,7 +67,8 @@ def mutual_information_with_labels(
     psi(n) + mean(psi(k_i) - psi(n_i) - psi(m_i)): of the n_i samples with the same label the k-th
     nearest other is at a distance within which there are m_i - 1 of all others (Ross 2014, PLOS
     ONE 9(2)). k_i is less than k where fewer samples have that label; samples that are alone with
-    it are left out, as in scikit-learn.
+    it are left out, as in scikit-learn. Where k_i others are equal to a sample, all of its label
+    that are, it included, take the place of k_i, as in `mutual_information`.
 
     Args:
         x: f32[n, D].
@@ -75,20 +82,22 @@ def mutual_information_with_labels(
     Raises:
         ValueError: there are not more samples than k, or their numbers differ.
     """
-    x, label = jnp.asarray(x), jnp.asarray(label)
+    x, label = _once(jnp.asarray(x)), jnp.asarray(label)
     n, where = _samples(x, label, k, where)
     same = (label[:, None] == label[None, :]) & where[None, :]
     alike = jnp.sum(same, axis=1).astype(jnp.float32)
     where = where & (alike > 1.0)
     neighbour = jnp.clip(alike - 1.0, 1.0, k)
 
-    def counts(rows: Array) -> Array:
+    def counts(rows: Array) -> tuple[Array, Array]:
         apart = _distances(x, rows, where)
         own = jnp.where(label[rows][:, None] == label[None, :], apart, jnp.inf)
-        return _within(apart, _radius(own, rows, k, neighbour[rows]))
+        radius = _radius(own, rows, k, neighbour[rows])
+        return _within(apart, radius), _or_equals(own, radius, neighbour[rows])
 
-    near, count = _by_rows(counts, n), jnp.maximum(jnp.sum(where).astype(jnp.float32), 1.0)
-    each = jnp.where(where, digamma(neighbour) - digamma(alike) - digamma(near), 0.0)
+    near, neighbours = _by_rows(counts, n)
+    count = jnp.maximum(jnp.sum(where).astype(jnp.float32), 1.0)
+    each = jnp.where(where, digamma(neighbours) - digamma(alike) - digamma(near), 0.0)
     found = jnp.maximum(digamma(count) + jnp.sum(each) / count, 0.0)
     return jnp.where(jnp.any(where), found, 0.0)
 
@@ -138,10 +147,22 @@ def _samples(x: Array, y: Array, k: int, where: Array | None) -> tuple[int, Arra
 def _distances(x: Array, rows: Array, where: Array) -> Array:
     """Largest differences of a coordinate, from samples `rows` i32[b] to all, f32[b, n].
 
-    They are infinite to those that do not count.
+    They are 0 within rounding, as networks compute equal rows of a batch with unequal last bits,
+    and infinite to those that do not count.
     """
     apart = jnp.max(jnp.abs(x[rows][:, None, :] - x[None, :, :]), axis=-1)
+    largest = jnp.max(jnp.where(where[:, None], jnp.abs(x), 0.0))
+    apart = jnp.where(apart <= ROUNDING * jnp.finfo(x.dtype).eps * largest, 0.0, apart)
     return jnp.where(where[None, :], apart, jnp.inf)
+
+
+def _once(x: Array) -> Array:
+    """Have an array computed once.
+
+    A compiler that computes it again where it is compared may round otherwise, and then a sample
+    differs from itself.
+    """
+    return jax.lax.optimization_barrier(x)
 
 
 def _radius(apart: Array, rows: Array, k: int, which: Array | None = None) -> Array:
@@ -153,6 +174,11 @@ def _radius(apart: Array, rows: Array, k: int, which: Array | None = None) -> Ar
     nearest = -jax.lax.top_k(-jnp.where(other, apart, jnp.inf), k)[0]
     last = jnp.full(len(rows), k) if which is None else which.astype(jnp.int32)
     return jnp.nextafter(jnp.take_along_axis(nearest, last[:, None] - 1, axis=1), 0.0)
+
+
+def _or_equals(apart: Array, radius: Array, k: Array | float) -> Array:
+    """Return k, or how many samples are equal, itself included, where the radius is 0, f32[b]."""
+    return jnp.where(radius[:, 0] > 0.0, k, _within(apart, jnp.zeros_like(radius)))
 
 
 def _within(apart: Array, radius: Array) -> Array:

@@ -16,7 +16,7 @@ of_labels = jax.jit(dependence.mutual_information_with_labels, static_argnames="
 
 
 def oracle(x, y, k):
-    """Kraskov's first estimator in float64, pair by pair."""
+    """Kraskov's first estimator in float64, pair by pair; Gao's where k others are equal."""
     apart = [np.abs(z[:, None] - z[None]).max(-1) for z in (x.astype(float), y.astype(float))]
     joint = np.maximum(*apart)
     n, total = len(x), 0.0
@@ -24,7 +24,8 @@ def oracle(x, y, k):
         others = np.delete(joint[i], i)
         radius = np.nextafter(np.float32(np.sort(others)[k - 1]), np.float32(0))
         total += sum(digamma(np.sum(np.float32(z[i]) <= radius)) for z in apart)
-    return max(0.0, digamma(n) + digamma(k) - total / n)
+        total -= digamma(k if radius else np.sum(joint[i] == 0.0))
+    return max(0.0, digamma(n) - total / n)
 
 
 def label_oracle(x, label, k):
@@ -39,6 +40,8 @@ def label_oracle(x, label, k):
         kept = min(k, same.sum())
         radius = np.nextafter(np.float32(np.sort(apart[i][same])[kept - 1]), np.float32(0))
         near = np.sum(np.float32(apart[i][some]) <= radius)
+        if not radius:
+            kept = np.sum(apart[i][alike[i]] == 0.0)
         total += digamma(kept) - digamma(alike[i].sum()) - digamma(near)
     return max(0.0, digamma(n) + total / n)
 
@@ -89,6 +92,36 @@ def test_labels_that_say_nothing_and_all_have_0_and_log_2():
     apart = x + 100.0 * label[:, None]
     assert of_labels(apart.astype(np.float32), label) == pytest.approx(np.log(2), abs=0.01)
     assert of_labels(x, np.arange(1024, dtype=np.int32)) == 0.0
+
+
+def test_discrete_variables_have_the_information_of_their_table():
+    draw = np.random.default_rng(5)
+    states = draw.normal(size=(40, 8)).astype(np.float32)
+    which = draw.integers(40, size=1024)
+    x, same = states[which], (states @ draw.normal(size=(8, 1))).astype(np.float32)[which]
+    other = draw.integers(6, size=(1024, 1)).astype(np.float32)
+    assert information(x, same) == pytest.approx(entropy(which), abs=0.1)
+    assert information(x, other) < 0.1
+    assert of_labels(x, which % 3) == pytest.approx(entropy(which % 3), abs=0.1)
+    assert of_labels(x, other[:, 0].astype(np.int32)) < 0.1
+
+
+def entropy(labels):
+    return stats.entropy(np.bincount(labels))
+
+
+def test_scaling_inside_a_program_does_not_tell_equal_samples_apart():
+    draw = np.random.default_rng(6)
+    which = draw.integers(40, size=1024)
+    x, y = (draw.normal(size=(40, n)).astype(np.float32)[which] for n in (8, 1))
+
+    def scaled(x, y):
+        return dependence.mutual_information(*map(dependence.unit_variance, (x, y)))
+
+    found = jax.jit(scaled)(x, y)
+    assert found == pytest.approx(entropy(which), abs=0.1)
+    shaken = x + draw.uniform(-1e-7, 1e-7, x.shape).astype(np.float32)
+    assert jax.jit(scaled)(shaken, y) == pytest.approx(float(found), abs=1e-3)
 
 
 def test_blocks_change_nothing(monkeypatch):
