@@ -44,7 +44,9 @@ def compiled(rates: str, dwell: float, offset: float, episodes: int) -> Callable
     return lambda seed: jax.block_until_ready(evaluate(jax.random.key(seed), state))
 
 
-def stepping(rates: str, dwell: float, offset: float, envs: int, steps: int) -> Callable[[int], Any]:
+def stepping(
+    rates: str, dwell: float, offset: float, envs: int, steps: int
+) -> Callable[[int], Any]:
     """seed -> a rollout of the greedy controller, with resets, as training collects it."""
     import jax
     import jax.numpy as jnp
@@ -61,9 +63,7 @@ def stepping(rates: str, dwell: float, offset: float, envs: int, steps: int) -> 
     def play(key: Any) -> Any:
         first, then = jax.random.split(key)
         run = start(agent, env, key=first, params=env.params, state=agent.init(first, ()))
-        rolled = rollout(
-            agent, env, key=then, hypers=(), params=env.params, run=run, reset_pool=1
-        )
+        rolled = rollout(agent, env, key=then, hypers=(), params=env.params, run=run, reset_pool=1)
         return rolled[2], jnp.mean(rolled[1].reward)
 
     return lambda seed: jax.block_until_ready(play(jax.random.key(seed)))

@@ -28,9 +28,9 @@ REACH, SPACING = 5.0, 0.05
 
 
 class Chosen(NamedTuple):
-    """State of a controller: nothing is learnt. learner: f32[], 0."""
+    """State of a controller. offset: f32[2], of the beam, as in `greedy`."""
 
-    learner: Array
+    offset: Array
 
 
 def greedy(env: Environment, offset: tuple[float, float], seconds: float | None = None) -> Agent:
@@ -55,10 +55,10 @@ def greedy(env: Environment, offset: tuple[float, float], seconds: float | None 
         raise argument.wrong("offset", f"at most {reach:.3g} angstrom, as `distance` says", offset)
     dwell = _action_of(params, seconds)
 
-    def act(noise: Any, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool):
+    def act(noise: Any, hypers: Any, state: Chosen, memory: Memory, obs: Array, explore: bool):
         to = obs[:, 2:4]
         left = jnp.stack([-to[:, 1], to[:, 0]], axis=-1)
-        action = (along * to + across * left) / reach
+        action = (state.offset[0] * to + state.offset[1] * left) / reach
         if dwell is not None:
             action = jnp.concatenate([action, jnp.full((len(action), 1), dwell)], axis=-1)
         return memory, action, {}
@@ -73,7 +73,7 @@ def greedy(env: Environment, offset: tuple[float, float], seconds: float | None 
         hypers=(),
         num_envs=1,
         rollout_length=1,
-        init=lambda key, hypers: Chosen(jnp.zeros(())),
+        init=lambda key, hypers: Chosen(jnp.array([along, across], jnp.float32)),
         act=act,
         update=nothing,
         probe=nothing,
@@ -94,22 +94,23 @@ def _action_of(params: SiliconParams, seconds: float | None) -> float | None:
     return 2.0 * (seconds - low) / (high - low) - 1.0
 
 
-def best_offset(rate: Rate, params: PyTree) -> tuple[float, float]:
-    """Find the offset of the beam with the greatest rate to a neighbour.
+def best_offset(rate: Rate, params: PyTree, reach: float = REACH) -> Array:
+    """Find the offset of the beam with the greatest rate to a neighbour, on a grid.
 
     Args:
         rate: of hops.
         params: of the rate.
+        reach: angstrom; the disc that is searched. Of rates that were learnt, that of their data.
 
     Returns:
-        Angstrom along the bond to the neighbour, and across it to the left.
+        f32[2], angstrom along the bond to the neighbour, and across it to the left.
     """
-    axis = SPACING * np.arange(-round(REACH / SPACING), round(REACH / SPACING) + 1)
+    axis = SPACING * np.arange(-round(reach / SPACING), round(reach / SPACING) + 1)
     along, across = np.meshgrid(axis, axis, indexing="ij")
-    points = np.stack([along.ravel(), across.ravel()], axis=-1).astype(np.float32)
-    found = jax.jit(jax.vmap(lambda beam: rate(params, beam, jnp.asarray(CANONICAL))[0]))(points)
-    x, y = points[int(np.argmax(found))]
-    return float(x), float(y)
+    points = np.stack([along.ravel(), across.ravel()], axis=-1)
+    points = jnp.asarray(points[np.hypot(*points.T) <= reach + 1e-9], jnp.float32)
+    found = jax.vmap(lambda beam: rate(params, beam, jnp.asarray(CANONICAL))[0])(points)
+    return points[jnp.argmax(found)]
 
 
 CANONICAL = BOND * np.array(

@@ -7,6 +7,7 @@ copies of all, is our setting.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -249,8 +250,7 @@ def fit(
     """
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     given = jax.tree.map(jnp.float32, hypers)
-    begin = jax.jit(jax.vmap(train.init, (0, None, None)))
-    go = jax.jit(jax.vmap(train.train, (0, None, None, 0, None)), donate_argnums=3)
+    begin, go = _of_members(train)
     run, rows = begin(keys, given, data), []
     for done in range(0, updates, train.updates_per_call):
         clock = Clock(jnp.int32(done), jnp.int32(updates))
@@ -259,3 +259,10 @@ def fit(
         rows.append({name: x[:, :left] for name, x in history.items()})
     history = {name: jnp.concatenate([row[name] for row in rows], axis=1) for name in rows[0]}
     return RateModel(run.learner.params, run.moments), history
+
+
+@cache
+def _of_members(train: Train) -> tuple[Any, Any]:
+    """Return init and train of several members, compiled once for each shape of the data."""
+    begin = jax.jit(jax.vmap(train.init, (0, None, None)))
+    return begin, jax.jit(jax.vmap(train.train, (0, None, None, 0, None)), donate_argnums=3)
