@@ -10,7 +10,7 @@ before a cut whose successor is lost.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -164,8 +164,23 @@ def add(at: Layout, ring: Ring, transition: Transition) -> Ring:
         cut=cut,
         row=(ring.row + at.rollout_length) % at.rows,
         filled=jnp.minimum(ring.filled + at.rollout_length, at.rows),
-        discount=None if ring.discount is None else write(ring.discount, transition.discount),
+        discount=_kept_discounts(at, ring, transition, write),
     )
+
+
+def _kept_discounts(
+    at: Layout, ring: Ring, transition: Transition, write: Callable[[Array, Array], Array]
+) -> Array | None:
+    """Write the discounts of the steps; ValueError if there are some that the layout has not."""
+    given, kept = transition.discount, ring.discount
+    if given is None and kept is None:
+        return None
+    if given is None or kept is None:
+        got = "None" if given is None else "an array"
+        raise ValueError(
+            f"transition.discount: discounted={at.discounted} in the layout, got {got}"
+        )
+    return write(kept, given)
 
 
 def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Key, PyTree
 from purejaxrl_suite.envs import honeycomb
 from purejaxrl_suite.envs.honeycomb import BOND, Sheet, Site
@@ -172,30 +173,27 @@ def dwell(
     beam, seconds = jax.lax.stop_gradient((beam, jnp.asarray(seconds, jnp.float32)))
     forward = honeycomb.bonds(sheet, jnp.zeros_like(site.sublattice))
     start = beam - honeycomb.position(sheet, site)
-    nothing = jnp.int32(0)
 
     def going(carry: tuple) -> Array:
         return carry[-1]
 
     def hop(carry: tuple) -> tuple:
-        now, offset, left, hopped, _ = carry
-        bonds = honeycomb.orientation(now.sublattice) * forward
+        before, offset, left, _ = carry
+        bonds = honeycomb.orientation(before.site.sublattice) * forward
         ends = jnp.cumsum(rate(offset, bonds))
-        waited, chosen = jax.random.uniform(jax.random.fold_in(key, hopped.hops), (2,))
+        waited, chosen = jax.random.uniform(jax.random.fold_in(key, before.hops), (2,))
         # Without any rate nothing ever happens.
         wait = jnp.where(ends[-1] > 0.0, -jnp.log1p(-waited) / ends[-1], jnp.inf)
-        moves = wait < left
+        moves, begins = wait < left, before.hops == 0
         which = jnp.minimum(jnp.sum(chosen * ends[-1] >= ends), 2).astype(jnp.int32)
-        following = honeycomb.neighbour(now, which)
-        begins = hopped.hops == 0
-        first = jnp.where(moves & begins, which, hopped.first)
-        waits = jnp.where(begins, jnp.minimum(wait, seconds), hopped.wait)
-        now = jax.tree.map(lambda new, old: jnp.where(moves, new, old), following, now)
+        after = Hopped(
+            site=tree.where(moves, honeycomb.neighbour(before.site, which), before.site),
+            hops=before.hops + moves,
+            first=jnp.where(moves & begins, which, before.first),
+            wait=jnp.where(begins, jnp.minimum(wait, seconds), before.wait),
+        )
         offset = jnp.where(moves, offset - bonds[which], offset)
-        hopped = Hopped((), hopped.hops + moves, first, waits)
-        return now, offset, left - jnp.where(moves, wait, 0.0), hopped, moves
+        return after, offset, left - jnp.where(moves, wait, 0.0), moves
 
-    hopped = Hopped((), nothing, nothing - 1, seconds)
-    carry = site, start, seconds, hopped, seconds > 0.0
-    now, _, _, hopped, _ = jax.lax.while_loop(going, hop, carry)
-    return hopped._replace(site=now)
+    none = Hopped(site, jnp.int32(0), jnp.int32(-1), seconds)
+    return jax.lax.while_loop(going, hop, (none, start, seconds, seconds > 0.0))[0]

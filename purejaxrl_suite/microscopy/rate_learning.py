@@ -104,7 +104,7 @@ def _adamw(hypers: RateHypers | DistillationHypers) -> optax.GradientTransformat
     return optax.adamw(hypers.learning_rate, weight_decay=hypers.weight_decay)
 
 
-def _params(state: RateState) -> PyTree:
+def _params(state: Any) -> PyTree:
     return state.learner.params
 
 
@@ -125,7 +125,7 @@ def rate_learning(config: RateConfig | None = None, updates_per_call: int = 1) -
     """
     config, _ = validate.settings(config, None, (RateConfig(), RateHypers()))
 
-    def init(key: Key, hypers: RateHypers, data: Transitions) -> RateState:
+    def init(key: Key, hypers: RateHypers, data: Transitions) -> Any:
         inputs = 2 + data.conditions.shape[1]
         params = rate_network.initial_params(jax.random.fold_in(key, 0), inputs, config.hidden)
         moments = rate_network.initial_moments(inputs)
@@ -139,7 +139,7 @@ def rate_learning(config: RateConfig | None = None, updates_per_call: int = 1) -
         each = jax.vmap(lambda o, t, j: survival_loss(o, t, j, *weights))
         return jnp.mean(each(found, batch.seconds, batch.moved)), moments
 
-    def update(key: Key, hypers: RateHypers, data: Transitions, state: RateState, clock: Clock):
+    def update(key: Key, hypers: RateHypers, data: Transitions, state: Any, clock: Clock):
         n = len(data.seconds)
         validate_batch(config.batch_size, n)
         epoch = jax.random.fold_in(jax.random.fold_in(key, 2), clock.update)
@@ -208,7 +208,7 @@ def distillation(
         normal = jax.random.normal(key, (config.batch_size, len(data.mean)))
         return data.mean[None] + data.deviation[None] * normal
 
-    def init(key: Key, hypers: DistillationHypers, data: Inputs) -> RateState:
+    def init(key: Key, hypers: DistillationHypers, data: Inputs) -> Any:
         params = rate_network.initial_params(key, len(data.mean), config.hidden)
         moments = Moments(data.mean, jnp.square(data.deviation))
         return RateState(Learner(params, _adamw(hypers).init(params)), moments)
@@ -217,7 +217,7 @@ def distillation(
         found = rate_network.rates_of(rate_network.outputs(params, moments, context))
         return jnp.mean(jnp.sum(jnp.square(found - target), axis=-1))
 
-    def update(key: Key, hypers: DistillationHypers, data: Inputs, state: RateState, clock: Clock):
+    def update(key: Key, hypers: DistillationHypers, data: Inputs, state: Any, clock: Clock):
         def step(learner: Learner, key: Key) -> tuple[Learner, Array]:
             context = draw(key, data)
             target = rate_network.canonical_rates(data.models, context)

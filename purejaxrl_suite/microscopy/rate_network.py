@@ -81,7 +81,7 @@ def rates_of(found: Array) -> Array:
 
 def canonical_rates(models: RateModel, context: Array) -> Array:
     """Average the rates f32[B, 3] of networks, leaves [M, ...], for contexts f32[B, C]."""
-    each = jax.vmap(lambda model: rates_of(outputs(*model, context)))(models)
+    each = jax.vmap(lambda model: rates_of(outputs(model.params, model.moments, context)))(models)
     return jnp.mean(each, axis=0)
 
 

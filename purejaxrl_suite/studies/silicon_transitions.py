@@ -156,7 +156,7 @@ def late(curves: Curves, metric: str) -> Array:
 def faster(key: Key, curves: Curves, arm: Computed) -> Effect:
     """Estimate seconds of PPO minus those of the greedy controller with true rates."""
     greedy = jnp.asarray(arm.values[f"seconds of {TRUE}"])
-    return stats.difference(key, late(curves, "seconds"), greedy, stats.mean)
+    return stats.difference(key, late(curves, "seconds"), greedy, stats.mean, paired=False)
 
 
 def value_of(name: str, key: Key, arm: Computed) -> Effect:

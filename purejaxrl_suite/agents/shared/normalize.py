@@ -223,7 +223,7 @@ def normalize_rewards(agent: Agent) -> Agent:
             after = total * discount[0] if later else total
             return jnp.where(done, 0.0, after), total
 
-        steps = transition.reward, transition.done
+        steps: tuple[Any, ...] = transition.reward, transition.done
         steps = (*steps, transition.discount) if later else steps
         carry, totals = jax.lax.scan(accumulate, state.carry, steps)
         moments = statistics.update(state.moments, totals)
