@@ -142,7 +142,14 @@ def arms(budget: Budget) -> dict[str, Experiment | Computation]:
     (name,) = budget.environments
     return {
         LEARNING: Experiment(
-            ppo, [task()], budget.seed_numbers, budget.steps, HYPERS, CONFIG, network
+            ppo,
+            [task()],
+            budget.seed_numbers,
+            budget.steps,
+            HYPERS,
+            CONFIG,
+            network,
+            reset_pool=4,
         ),
         CONTROL: Computation("greedy controllers", controlled, budget.seed_numbers, (name,)),
     }
@@ -263,7 +270,7 @@ STUDY = Study(
             "the same physics",
         ),
     ),
-    quick=Budget((TASK,), 3, 5e5),
+    quick=Budget((TASK,), 3, 1e6),
     standard=Budget((TASK,), 16, 4e6, first_seed=1000),
     full=Budget((TASK,), 32, 2e7, first_seed=2000),
 )
