@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ def _lattice(ax: Any, state: State, sites: honeycomb.Site) -> None:
     """Draw atoms and bonds around the silicon."""
     places = np.asarray(honeycomb.position(state.sheet, sites))
     even = places[np.asarray(sites.sublattice) == 0]
-    for bond in np.asarray(honeycomb.bonds(state.sheet, np.int32(0))):
+    for bond in np.asarray(honeycomb.bonds(state.sheet, jnp.int32(0))):
         ends = np.stack([even, even + bond[None]], axis=1)
         lines = np.concatenate([ends, np.full((len(ends), 1, 2), np.nan)], axis=1)
         ax.plot(*lines.reshape(-1, 2).T, color="#d0d0d0", linewidth=1.0, zorder=1)
