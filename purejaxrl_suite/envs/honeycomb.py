@@ -80,7 +80,7 @@ def nearest(sheet: Sheet, point: Array) -> Site:
     """
     flat = turned(point - sheet.offset, -sheet.angle)
     both = jnp.arange(2, dtype=jnp.int32)
-    base = flat[None] - both.astype(jnp.float32)[:, None] * jnp.asarray([0.0, BOND])
+    base = flat[None] - both.astype(jnp.float32)[:, None] * jnp.asarray([[0.0, BOND]])
     j = base[:, 1] / CELL[1, 1]
     i = (base[:, 0] - j * CELL[1, 0]) / CELL[0, 0]
     corner = jnp.floor(jnp.stack([i, j], axis=-1)).astype(jnp.int32)
@@ -101,4 +101,4 @@ def around(site: Site, reach: float) -> Site:
     places = np.stack([i - np.floor_divide(j, 2), j], axis=-1).reshape(-1, 2).astype(np.int32)
     count = len(places)
     sublattice = jnp.repeat(jnp.arange(2, dtype=jnp.int32), count)
-    return Site(site.place + jnp.asarray(np.concatenate([places] * 2)), sublattice)
+    return Site(site.place[None] + jnp.asarray(np.concatenate([places] * 2)), sublattice)
