@@ -238,7 +238,7 @@ def _after(params: SiliconParams, state: State, seconds: Array) -> tuple[State, 
     elapsed = state.elapsed + duration
     state = state._replace(centre=jnp.where(leaves, here, state.centre), elapsed=elapsed)
     reached = jnp.sum(jnp.square(here - state.goal)) < NEAR**2
-    discount, obs = jnp.float32(params.gamma) ** duration, observe(state)
+    discount, obs = jnp.exp(jnp.log(params.gamma) * duration), observe(state)
     return state, TimeStep(
         obs=obs,
         reward=jnp.where(reached, discount, 0.0),
@@ -255,9 +255,15 @@ def observe(state: State) -> Array:
     here = honeycomb.position(state.sheet, state.silicon)
     bonds = honeycomb.bonds(state.sheet, state.silicon.sublattice)
     way = state.goal - here
-    order = jnp.argsort(jnp.sum(jnp.square(bonds - way[None]), axis=-1))
+    gaps = jnp.sum(jnp.square(bonds - way[None]), axis=-1)
+    # Ranks by comparison: sorting three numbers would take longer than the rest of a step.
+    before, number = gaps[None] < gaps[:, None], jnp.arange(3)
+    equal = (gaps[None] == gaps[:, None]) & (number[None] < number[:, None])
+    rank = jnp.sum(before | equal, axis=-1)
+    chosen = rank[None] == number[:, None]
+    ordered = jnp.sum(jnp.where(chosen[..., None], bonds[None], 0.0), axis=1)
     place = (here - state.centre) / state.side + 0.5
-    return jnp.concatenate([place, jnp.ravel(bonds[order] / BOND), way])
+    return jnp.concatenate([place, jnp.ravel(ordered / BOND), way])
 
 
 def render(params: SiliconParams, state: State) -> Array:

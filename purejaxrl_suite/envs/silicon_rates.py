@@ -180,19 +180,24 @@ def dwell(
     def hop(carry: tuple) -> tuple:
         before, offset, left, _ = carry
         bonds = honeycomb.orientation(before.site.sublattice) * forward
-        ends = jnp.cumsum(rate(offset, bonds))
+        each = rate(offset, bonds)
+        total = jnp.sum(each)
         waited, chosen = jax.random.uniform(jax.random.fold_in(key, before.hops), (2,))
         # Without any rate nothing ever happens.
-        wait = jnp.where(ends[-1] > 0.0, -jnp.log1p(-waited) / ends[-1], jnp.inf)
+        wait = jnp.where(total > 0.0, -jnp.log1p(-waited) / total, jnp.inf)
         moves, begins = wait < left, before.hops == 0
-        which = jnp.minimum(jnp.sum(chosen * ends[-1] >= ends), 2).astype(jnp.int32)
+        # Comparisons in place of a search and of gathers, which take longer than all else here.
+        mark = chosen * total
+        which = (mark >= each[0]).astype(jnp.int32) + (mark >= each[0] + each[1])
+        along = (which == jnp.arange(3))[:, None]
+        way = jnp.sum(jnp.where(along, bonds, 0.0), axis=0)
         after = Hopped(
             site=tree.where(moves, honeycomb.neighbour(before.site, which), before.site),
             hops=before.hops + moves,
             first=jnp.where(moves & begins, which, before.first),
             wait=jnp.where(begins, jnp.minimum(wait, seconds), before.wait),
         )
-        offset = jnp.where(moves, offset - bonds[which], offset)
+        offset = jnp.where(moves, offset - way, offset)
         return after, offset, left - jnp.where(moves, wait, 0.0), moves
 
     none = Hopped(site, jnp.int32(0), jnp.int32(-1), seconds)
