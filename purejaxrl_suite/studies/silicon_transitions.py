@@ -57,9 +57,9 @@ MEMBERS, EPOCHS = 5, 100
 EPISODES = 2_048
 """Of each controller, for each seed."""
 CONFIG = PPOConfig(
-    num_envs=64, rollout_length=32, epochs=4, minibatches=8, normalize_observations=True
+    num_envs=256, rollout_length=32, epochs=4, minibatches=8, normalize_observations=True
 )
-HYPERS = PPOHypers(learning_rate=1e-3, gamma=1.0, entropy_coefficient=0.0)
+HYPERS = PPOHypers(learning_rate=1e-3, gamma=1.0, entropy_coefficient=1e-3)
 LEARNING, CONTROL = "ppo", "controllers"
 TRUE, LEARNT = "greedy, true rates", "greedy, learned rates"
 LATE = 0.1
@@ -270,7 +270,7 @@ STUDY = Study(
             "the same physics",
         ),
     ),
-    quick=Budget((TASK,), 3, 1e6),
-    standard=Budget((TASK,), 16, 4e6, first_seed=1000),
-    full=Budget((TASK,), 32, 2e7, first_seed=2000),
+    quick=Budget((TASK,), 3, 2e6),
+    standard=Budget((TASK,), 16, 8e6, first_seed=1000),
+    full=Budget((TASK,), 32, 4e7, first_seed=2000),
 )
