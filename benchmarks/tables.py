@@ -30,6 +30,7 @@ PAGES = tuple(
             "benchmarks/README.md",
             "docs/benchmarks.md",
             "docs/performance.md",
+            "docs/silicon.md",
             "docs/statistics.md",
             "docs/studies.md",
         ),
@@ -178,6 +179,32 @@ def growth(data: Data) -> str:
     return table("axis|value|steps/s|memory, MB|compile, s", rows) + shown
 
 
+def silicon(data: Data) -> str:
+    """Greedy controllers beside another simulator, and the speed beside plain numpy."""
+    rows = []
+    for row in data["table"]:
+        rows.append(
+            [
+                row["rates"],
+                f"{row['dwell']:g}",
+                f"{row['offset']:g}",
+                f"{row['success']:.3f}",
+                f"{row['seconds']:.1f} ({row['error']:.1f})",
+                f"{row['their_success']:.2f}",
+                f"{row['their_seconds']:.0f} ({row['their_error']:.1f})",
+                f"{row['ratio']:.2f}",
+            ]
+        )
+    found, (low, high) = data["speed"]["median"], data["speed"]["spread"]
+    speed = (
+        f"{found['ours']:,.0f} steps/s in {data['speed']['envs']:,} episodes side by side, "
+        f"{found['plain']:,.0f} in plain numpy: **{found['ratio']:,.0f}** times as many "
+        f"({low:,.0f} - {high:,.0f})."
+    )
+    titles = "rates|dwell, s|offset|success|seconds to goal|theirs: success|seconds|ratio"
+    return f"{speed}\n\n{table(titles, rows)}"
+
+
 def compiling(data: Data) -> str:
     """Seconds before the first step, agent by agent."""
     rows = [
@@ -303,6 +330,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "trace": trace,
     "growth": growth,
     "compiling": compiling,
+    "silicon": silicon,
     "continuous": continuous,
     "headline": headline,
     "coverage": coverage,

@@ -234,5 +234,6 @@ def actor_critic(
         config=config,
         gradient_steps=config.epochs * config.minibatches,
         estimate=estimates.of_actor_critic(network, env.action),
+        discounted=env.discounted,
     )
     return normalize.as_configured(agent, config)

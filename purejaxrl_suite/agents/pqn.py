@@ -153,7 +153,7 @@ def pqn(
 
     def prepare(hypers: PQNHypers, params: PyTree, transition: Transition) -> Batch:
         """Compute targets outside the loss: Peng's Q(lambda) with the greedy action's value."""
-        obs, action, reward, terminated, truncated, next_obs, extras, _ = transition
+        obs, action, reward, terminated, truncated, next_obs, extras, *_ = transition
         before, after = extras["memory"]
         done = transition.done
 

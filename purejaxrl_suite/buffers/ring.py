@@ -10,7 +10,7 @@ before a cut whose successor is lost.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -32,6 +32,7 @@ class Ring(NamedTuple):
     action: [C, ...]. reward: f32[C]. end: u8[C], a sum of 1 (terminated) and 2 (truncated).
     extras: {name: [C, ...]}. cut: i32[F], which of its rows each kept successor belongs to.
     row: i32[], the next row to write. filled: i32[], rows written, at most C / N.
+    discount: f32[C], of each step; None if the layout is not `discounted`.
     """
 
     obs: Array
@@ -42,6 +43,7 @@ class Ring(NamedTuple):
     cut: Array
     row: Array
     filled: Array
+    discount: Array | None = None
 
 
 class Layout(NamedTuple):
@@ -55,6 +57,7 @@ class Layout(NamedTuple):
     rollout_length: int
     max_n: int
     spacing: int
+    discounted: bool = False
 
     @property
     def slots(self) -> int:
@@ -77,6 +80,7 @@ def layout(
     max_n: int = 1,
     time_limit: int | None = None,
     extras: Mapping[str, Space] | None = None,
+    discounted: bool = False,
 ) -> Layout:
     """Lay out a ring for rollouts of T = rollout_length steps in N = num_envs environments.
 
@@ -89,6 +93,7 @@ def layout(
         max_n: length of the longest window that will be read.
         time_limit: least steps between two cuts of an environment, if known.
         extras: spaces of the entries of `Transition.extras` to keep, by name.
+        discounted: whether steps have discounts of their own, to be kept (`Transition.discount`).
 
     Returns:
         The layout.
@@ -119,6 +124,7 @@ def layout(
         rollout_length=rollout_length,
         max_n=max_n,
         spacing=spacing,
+        discounted=discounted,
     )
 
 
@@ -134,6 +140,7 @@ def init(at: Layout) -> Ring:
         cut=jnp.full(at.kept, -1, jnp.int32),
         row=jnp.zeros((), jnp.int32),
         filled=jnp.zeros((), jnp.int32),
+        discount=jnp.zeros(at.slots, jnp.float32) if at.discounted else None,
     )
 
 
@@ -157,7 +164,23 @@ def add(at: Layout, ring: Ring, transition: Transition) -> Ring:
         cut=cut,
         row=(ring.row + at.rollout_length) % at.rows,
         filled=jnp.minimum(ring.filled + at.rollout_length, at.rows),
+        discount=_kept_discounts(at, ring, transition, write),
     )
+
+
+def _kept_discounts(
+    at: Layout, ring: Ring, transition: Transition, write: Callable[[Array, Array], Array]
+) -> Array | None:
+    """Write the discounts of the steps; ValueError if there are some that the layout has not."""
+    given, kept = transition.discount, ring.discount
+    if given is None and kept is None:
+        return None
+    if given is None or kept is None:
+        got = "None" if given is None else "an array"
+        raise ValueError(
+            f"transition.discount: discounted={at.discounted} in the layout, got {got}"
+        )
+    return write(kept, given)
 
 
 def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tuple[Array, Array]:

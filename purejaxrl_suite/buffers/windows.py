@@ -20,7 +20,8 @@ class Batch(NamedTuple):
     """B windows of up to n steps, each as one transition.
 
     obs, action, extras: of the first step. reward: f32[B], the discounted sum of rewards.
-    discount: f32[B], gamma to the power of the steps: the factor of the value of next_obs.
+    discount: f32[B], the factor of the value of next_obs: gamma to the power of the steps, times
+        the discounts of the steps themselves, if they have any (`Layout.discounted`).
     next_obs: the observation after the last step. terminated: bool[B], next_obs has no value (it is
     any finite observation). truncated: bool[B], the episode was cut after the last step.
     steps: i32[B], of the window. weight: f32[B], 1, or 0 if it is empty. slot: i32[B], its start.
@@ -109,14 +110,18 @@ def walk(at: Layout, ring: Ring, slot: Array, length: int, n: Array | int) -> Wa
 def transitions(at: Layout, ring: Ring, slot: Array, n: Array | int, gamma: Array | float) -> Batch:
     """Read n-step transitions from slots i32[B]; n <= at.max_n and gamma may be traced."""
     found = walk(at, ring, slot, at.max_n, n)
-    powers = jnp.asarray(gamma, jnp.float32) ** jnp.arange(at.max_n + 1)
+    if ring.discount is None:
+        powers = jnp.asarray(gamma, jnp.float32) ** jnp.arange(at.max_n + 1)
+    else:
+        powers = _products(gamma * rings.take(ring.discount, found.path))
     inside = jnp.arange(at.max_n)[None] < found.steps[:, None]
-    reward = powers[None, :-1] * rings.take(ring.reward, found.path)
+    before = powers[None, :-1] if powers.ndim == 1 else powers[:, :-1]
+    reward = before * rings.take(ring.reward, found.path)
     return Batch(
         obs=rings.observations(at, ring, slot),
         action=rings.actions(at, ring, slot),
         reward=jnp.sum(jnp.where(inside, reward, 0.0), axis=1),
-        discount=powers[found.steps],
+        discount=_after(powers, found.steps),
         next_obs=rings.observations(at, ring, found.after),
         terminated=found.end_last & TERMINATED > 0,
         truncated=found.end_last & TRUNCATED > 0,
@@ -125,6 +130,18 @@ def transitions(at: Layout, ring: Ring, slot: Array, n: Array | int, gamma: Arra
         slot=slot,
         extras=rings.extras(at, ring, slot),
     )
+
+
+def _products(discounts: Array) -> Array:
+    """Compute the discount before each step of windows and after the last, f32[B, L + 1]."""
+    return jnp.cumprod(jnp.pad(discounts, ((0, 0), (1, 0)), constant_values=1.0), axis=1)
+
+
+def _after(powers: Array, steps: Array) -> Array:
+    """Read the discount after so many steps i32[B], f32[B]."""
+    if powers.ndim == 1:
+        return powers[steps]
+    return jnp.take_along_axis(powers, steps[:, None], axis=1)[:, 0]
 
 
 def sequences(at: Layout, ring: Ring, slot: Array, length: int) -> Sequence:

@@ -44,6 +44,7 @@ STUDIES = (
     "proto_values",
     "reincarnation",
     "reset_pool_is_harmless",
+    "silicon_transitions",
     "sparse_actor_critic",
     "state_of_sparse_training",
     "statistical_precipice",

@@ -160,7 +160,15 @@ def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
         truncated=ends[1],
         next_obs=obs[1:],
         extras=extras,
+        discount=_discounts(agent, end_key, length),
     )
+
+
+def _discounts(agent: Agent, key: Key, length: int) -> Array | None:
+    """Make up discounts f32[T, N] for an agent that learns with them."""
+    if not agent.discounted:
+        return None
+    return jax.random.uniform(jax.random.fold_in(key, 1), (length, agent.num_envs), minval=0.5)
 
 
 def _check_found(agent: Agent, found: dict[str, Any]) -> None:

@@ -214,6 +214,10 @@ def _check_signature(env: Environment, strict: bool) -> None:
         del expected["reward"]
     if now.life_lost is not None:
         expected["life_lost"] = now.life_lost, jax.ShapeDtypeStruct((), jnp.bool_)
+    if env.discounted:
+        expected["discount"] = now.discount, jax.ShapeDtypeStruct((), jnp.float32)
+    elif now.discount is not None:
+        raise ValueError(f"{what}: discounted: expected True of steps with a discount, got False")
     for name, (found, wanted) in expected.items():
         if signature(found) != signature(wanted):
             raise ValueError(f"{what}: {name}: expected {_words(wanted)}, got {_words(found)}")

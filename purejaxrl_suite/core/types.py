@@ -71,6 +71,9 @@ class TimeStep(NamedTuple):
         `success`).
     life_lost: bool[], agents learn from this step as from a termination, although the episode goes
         on (`envs.wrappers.episodic_life`); None where there are no lives.
+    discount: f32[], in [0, 1], what the value of the successor is worth at this step: agents
+        multiply their own discount by it. For steps of unequal duration, such as gamma to the power
+        of seconds; None in environments that are not `Environment.discounted`.
     """
 
     obs: Array
@@ -80,6 +83,7 @@ class TimeStep(NamedTuple):
     final_obs: Array
     info: Mapping[str, Array]
     life_lost: Array | None = None
+    discount: Array | None = None
 
 
 class Environment(NamedTuple):
@@ -104,6 +108,8 @@ class Environment(NamedTuple):
         always `time_limit`.
     recipe: how it was made, one line for its maker and one for each wrapper (`envs.recipe`);
         compared and shown, never run. () for an environment of the user's own.
+    discounted: whether steps have a discount of their own (`TimeStep.discount`). Only agents whose
+        `Agent.discounted` says that they learn with it may act there.
     """
 
     name: str
@@ -118,6 +124,7 @@ class Environment(NamedTuple):
     tasks: tuple[str, ...] = ()
     limit: Callable[[PyTree], Array | float] | None = None
     recipe: tuple[str, ...] = ()
+    discounted: bool = False
 
 
 class Transition(NamedTuple):
@@ -126,7 +133,8 @@ class Transition(NamedTuple):
     next_obs is the true successor of (obs, action), also where the episode ended: obs[t + 1] is a
     start observation there. extras is what `Agent.act` returned beside the action
     (log-probabilities, memory ...). life_lost tells which of `terminated` are only lost lives
-    in an episode that goes on (`TimeStep.life_lost`); None where there are no lives.
+    in an episode that goes on (`TimeStep.life_lost`); None where there are no lives. discount is
+    that of each step (`TimeStep.discount`); None where steps have none of their own.
     """
 
     obs: Array
@@ -137,6 +145,11 @@ class Transition(NamedTuple):
     next_obs: Array
     extras: Mapping[str, PyTree]
     life_lost: Array | None = None
+    discount: Array | None = None
+
+    def discounts(self, gamma: Array | float) -> Array | float:
+        """Return the factor of each successor's value: gamma, or f32[T, N] if steps differ."""
+        return gamma if self.discount is None else gamma * self.discount
 
     @property
     def done(self) -> Array:
@@ -445,6 +458,8 @@ class Agent(NamedTuple):
         refuses to let them collect any. None for agents that may.
     after: the agent of the stage that it goes on from, such as "behaviour": alone it is refused. ""
         for agents that begin by themselves.
+    discounted: whether it was built for an environment whose steps have discounts of their own
+        (`Environment.discounted`), and learns with them. The engine refuses other agents there.
     """
 
     name: str
@@ -473,6 +488,7 @@ class Agent(NamedTuple):
     offline: Callable[[Any, Transition], Any] | None = None
     evaluated: "Evaluated | None" = None
     after: str = ""
+    discounted: bool = False
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

@@ -140,7 +140,11 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _check_stays(env: Environment) -> None:
-    """Raise ValueError for an environment whose parameters change with time."""
+    """Raise ValueError where parameters change with time, or steps have discounts."""
+    if env.discounted:
+        raise ValueError(
+            f"policy: steps of {env.name} have discounts of their own, which data sets do not keep"
+        )
     if env.phase is not None:
         raise ValueError(
             f"policy: expected an environment whose parameters stay, {env.name} is a stream of "

@@ -104,6 +104,7 @@ def rollout(
             next_obs=time.final_obs,
             extras=extras,
             life_lost=lost,
+            discount=time.discount,
         )
         returns, lengths = run.episode_return + time.reward, run.episode_length + 1
         ended = {"episode_return": returns, "episode_length": lengths, **time.info}

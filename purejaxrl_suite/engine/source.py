@@ -86,10 +86,11 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
         The source.
 
     Raises:
-        ValueError: agent and environment do not fit, the agent learns from data sets only, or
-            reset_pool is negative.
+        ValueError: agent and environment do not fit, the agent learns from data sets only or not
+            with the discounts of steps, or reset_pool is negative.
     """
     check_fit(agent, env)
+    _check_discounts(agent, env)
     if agent.offline is not None:
         raise ValueError(
             f"source: {agent.name} learns from a data set only: expected one, as in "
@@ -149,6 +150,26 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
         kinds=partial(_kinds, env),
         acts=True,
     )
+
+
+def _check_discounts(agent: Agent, env: Environment) -> None:
+    """Raise ValueError unless the agent learns with the discounts that steps have, if any."""
+    if agent.discounted != env.discounted:
+        steps = "discounts of their own" if env.discounted else "no discounts"
+        raise ValueError(
+            f"agent {agent.name!r}: steps of {env.name!r} have {steps} (TimeStep.discount): "
+            "expected an agent that learns with them, such as ppo, sac or td3, built from this "
+            f"environment, got discounted={agent.discounted}"
+        )
+
+
+def _check_no_discounts(env: Environment) -> None:
+    """Raise ValueError for a source other than `online` where steps have discounts."""
+    if env.discounted:
+        raise ValueError(
+            f"source: steps of {env.name!r} have discounts of their own (TimeStep.discount), "
+            "expected agents to act there: data sets keep none"
+        )
 
 
 def _themselves(params: PyTree) -> PyTree:
@@ -216,6 +237,7 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
             finite, or there are fewer than T steps.
     """
     check_fit(agent, env)
+    _check_no_discounts(env)
     steps = check_steps(env, steps)
     _check_agent(agent)
     length, n, count = agent.rollout_length, agent.num_envs, len(steps.reward)
@@ -275,6 +297,7 @@ def idle(agent: Agent, env: Environment) -> Source:
         ValueError: agent and environment do not fit, or the agent needs experience.
     """
     check_fit(agent, env)
+    _check_no_discounts(env)
     obs = spaces.abstract(env.observation, agent.num_envs)
     action = spaces.abstract(env.action, agent.num_envs)
 

@@ -23,6 +23,7 @@ _FAMILIES = {
     "Brax-": "brax",
     "Playground-": "playground",
     "Credit-": "credit",
+    "STEM-": "silicon",
 }
 
 
@@ -37,7 +38,8 @@ def make(id: str, **options: Any) -> Environment:
 
     Args:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
-            (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), or
+            (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), a
+            silicon atom under a beam (`"STEM-Silicon-v0"`), or
             one of the extras: `"Brax-ant"`, `"Playground-CartpoleSwingup"`; or the name of an entry
             point of an installed package, in the group `purejaxrl_suite.environments`, whose value
             is a function that returns an environment. Several ids joined by "+" are the tasks of

@@ -116,8 +116,10 @@ def shortest_limit(env: Environment) -> int | None:
 
 
 def check_playable(envs: Sequence[Environment]) -> None:
-    """Raise ValueError for environments that have several tasks or phases."""
+    """Raise ValueError for environments with several tasks, phases, or discounts of steps."""
     for env in envs:
+        if env.discounted:
+            raise ValueError(f"envs: steps of {env.name} have discounts, expected plain ones")
         if env.tasks or env.phase is not None:
             raise ValueError(
                 f"envs: {env.name} has tasks or phases of its own, expected plain ones"

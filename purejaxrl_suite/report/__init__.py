@@ -22,6 +22,7 @@ from purejaxrl_suite.report.layers import layer_maps
 from purejaxrl_suite.report.page import page
 from purejaxrl_suite.report.ranking import best
 from purejaxrl_suite.report.sensitivity import sensitivity
+from purejaxrl_suite.report.silicon import silicon_path
 from purejaxrl_suite.report.studies import panels_figure
 from purejaxrl_suite.report.summary import final_scores
 from purejaxrl_suite.report.tables import table
@@ -43,6 +44,7 @@ __all__ = [
     "ranked",
     "scaling",
     "sensitivity",
+    "silicon_path",
     "table",
     "to_csv",
     "to_mlflow",

@@ -11,7 +11,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Discrete
-from purejaxrl_suite.envs import credit, gymnax, minigrid, navix, probes
+from purejaxrl_suite.envs import credit, gymnax, minigrid, navix, probes, silicon
 
 # Breakout is checked where these games of MinAtar are not.
 LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar", "SpaceInvaders-MinAtar")
@@ -50,6 +50,11 @@ def test_grid(id: str):
 @pytest.mark.parametrize("id", credit.ids())
 def test_credit(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
+
+
+@each(["STEM-Silicon-v0"], [id for id in silicon.ids() if id != "STEM-Silicon-v0"])
+def test_silicon(id: str):
+    check_environment(envs.make(id, dwell=(1.0, 10.0), distance=2.0), jax.random.key(0), steps=32)
 
 
 @each(["CartPole-v1+Acrobot-v1"], ["Catch-bsuite+DeepSea-bsuite"])
@@ -180,6 +185,11 @@ BROKEN = {
         _stepping(lambda s, now: (s, now._replace(life_lost=now.reward))),
         "life_lost: expected bool[], got float32[]",
     ),
+    "discount": (
+        _stepping(lambda s, now: (s, now._replace(discount=now.reward))),
+        "discounted: expected True of steps with a discount, got False",
+    ),
+    "no discount": (PROBE._replace(discounted=True), "discount: expected float32[], got"),
     "info": (
         _stepping(lambda s, now: (s, now._replace(info={"x": now.obs}))),
         "info['x']: expected a scalar, got float32[1]",

@@ -15,6 +15,7 @@ MADE = {
     ),
     "minatar": lambda: make("Breakout-MinAtar", use_minimal_action_set=False),
     "credit": lambda: make("Credit-DelayedCatch", runs=3),
+    "silicon": lambda: make("STEM-Silicon-v0", dwell=[1.0, 10.0]),
     "probe": probes.delayed_reward,
     "several": lambda: wrappers.clip_reward(
         multi_task([probes.delayed_reward(), wrappers.scale_reward(probes.recall(), 2.0)])

@@ -105,6 +105,7 @@ def experience(env: types.Environment, config: ContinuousConfig) -> Uniform:
         num_envs=config.num_envs,
         rollout_length=config.rollout_length,
         time_limit=shortest_limit(env),
+        discounted=env.discounted,
     )
     return normalize_replay(replay) if config.normalize_observations else replay
 
@@ -118,6 +119,7 @@ def assemble(env: types.Environment, config: ContinuousConfig, **known: Any) -> 
         rollout_length=config.rollout_length,
         config=config,
         gradient_steps=config.gradient_steps,
+        discounted=env.discounted,
         **known,
     )
     return act_as_replayed(agent) if config.normalize_observations else agent

@@ -214,12 +214,17 @@ def normalize_rewards(agent: Agent) -> Agent:
     def translate(
         hypers: Any, state: NormalizedState, transition: Transition
     ) -> tuple[statistics.Moments, Array, Transition]:
-        def accumulate(carry: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-            reward, done = step
-            total = hypers.gamma * carry + reward
-            return jnp.where(done, 0.0, total), total
+        # The discount of a step is of what follows it, so it comes with the next step.
+        later = transition.discount is not None
 
-        steps = transition.reward, transition.done
+        def accumulate(carry: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
+            reward, done, *discount = step
+            total = hypers.gamma * carry + reward
+            after = total * discount[0] if later else total
+            return jnp.where(done, 0.0, after), total
+
+        steps: tuple[Any, ...] = transition.reward, transition.done
+        steps = (*steps, transition.discount) if later else steps
         carry, totals = jax.lax.scan(accumulate, state.carry, steps)
         moments = statistics.update(state.moments, totals)
         reward = transition.reward / jnp.sqrt(moments.variance + 1e-8)

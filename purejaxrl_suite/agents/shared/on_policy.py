@@ -65,7 +65,7 @@ def prepared(
     Returns:
         Leaves [T, N, ...], with the policies that the parameters have now.
     """
-    obs, action, reward, terminated, truncated, next_obs, extras, _ = transition
+    obs, action, reward, terminated, truncated, next_obs, extras, *_ = transition
     done, starts = transition.done, transition.starts
     output, internals = network.unroll(params, obs, memory, starts, {})
     values, following = output.value, (next_obs, internals.memory)
@@ -74,8 +74,10 @@ def prepared(
         return network.apply(params, *successor, {})[0].value
 
     after = successors.next_values(value, params, values, following, terminated, truncated)
-    gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, None, None), 1)
-    advantage = gae(reward, values, after, terminated, done, hypers.gamma, hypers.gae_lambda)
+    gamma = transition.discounts(hypers.gamma)
+    of_steps = None if transition.discount is None else 1
+    gae = jax.vmap(returns.gae, (1, 1, 1, 1, 1, of_steps, None), 1)
+    advantage = gae(reward, values, after, terminated, done, gamma, hypers.gae_lambda)
     return Batch(
         obs=obs,
         starts=starts,
