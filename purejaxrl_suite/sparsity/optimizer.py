@@ -18,17 +18,19 @@ class Masked(NamedTuple):
     dense: like the parameters, what masked ones are outside of their masks, with straight-through
         gradients; else ().
     steps: i32[], gradient steps that were made.
+    skips: bool[], whether the next one is not made, where new masks take the place of one; else ().
     inner: of the optimizer inside.
     """
 
     masks: tree.Constant
     dense: PyTree
     steps: Array
+    skips: Any
     inner: Any
 
 
 def masked_optimizer(
-    optimizer: optax.GradientTransformation, straight_through: bool
+    optimizer: optax.GradientTransformation, straight_through: bool, skips: bool = False
 ) -> optax.GradientTransformation:
     """Wrap an optimizer so that parameters stay zero outside of masks.
 
@@ -36,12 +38,16 @@ def masked_optimizer(
     clips tell of pruned weights. With straight-through gradients (Bengio et al. 2013, arXiv
     1308.3432) it is shown all of them and moves dense parameters, of which the masked ones are
     what the network computes with.
+
+    skips: whether `with_masks` may ask for a step that is not made: nothing moves, biases neither,
+    and the state of the optimizer inside stays what it is.
     """
 
     def init(params: PyTree) -> Masked:
         masks = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
         dense = jax.tree.map(jnp.copy, params) if straight_through else ()
-        return Masked(tree.Constant.of(masks), dense, jnp.int32(0), optimizer.init(params))
+        wait = jnp.zeros((), bool) if skips else ()
+        return Masked(tree.Constant.of(masks), dense, jnp.int32(0), wait, optimizer.init(params))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         masks, given, dense = state.masks.like(params), params, ()
@@ -50,23 +56,28 @@ def masked_optimizer(
         else:
             updates = jax.tree.map(lambda m, g: jnp.where(m, g, 0.0), masks, updates)
         updates, inner = optimizer.update(updates, state.inner, given)
+        made, wait = jnp.int32(1), state.skips
+        if skips:
+            made, inner = 1 - wait.astype(jnp.int32), tree.where(wait, state.inner, inner)
+            updates = jax.tree.map(lambda u: jnp.where(wait, 0.0, u), updates)
+            wait = jnp.zeros((), bool)
         if straight_through:
             dense = jax.tree.map(jnp.add, given, updates)
         updates = jax.tree.map(lambda m, u, p: jnp.where(m, u, -p), masks, updates, params)
-        return updates, Masked(state.masks, dense, state.steps + 1, inner)
+        return updates, Masked(state.masks, dense, state.steps + made, wait, inner)
 
     return optimizer._replace(init=init, update=update)
 
 
-def masked_network(network: Network, straight_through: bool) -> Network:
+def masked_network(network: Network, straight_through: bool, skips: bool = False) -> Network:
     """The network whose optimizers are masked, and whose learner is masked again by `project`."""
 
     def constrain(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
         # What a network does to its parameters it does to dense ones where those are moved. Else
         # what it adds to gradients is masked with them.
         if straight_through:
-            return masked_optimizer(network.constrain(optimizer), straight_through)
-        return network.constrain(masked_optimizer(optimizer, straight_through))
+            return masked_optimizer(network.constrain(optimizer), straight_through, skips)
+        return network.constrain(masked_optimizer(optimizer, straight_through, skips))
 
     def project(learner: Learner) -> Learner:
         learner = network.project(learner)
@@ -128,17 +139,20 @@ def steps_of(learner: Learner) -> Array:
     return jnp.max(jnp.stack([state.steps for state in found(learner)]))
 
 
-def with_masks(masks: PyTree, learner: Learner) -> Learner:
+def with_masks(masks: PyTree, learner: Learner, skips: Array | None = None) -> Learner:
     """Put other masks in force: outside of them parameters are zero, inside what they were.
 
     With straight-through gradients those that come inside are what they are without masks.
+
+    skips: bool[], whether every optimizer leaves out its next step; None where it never does.
     """
     dense = dense_params(learner)
     kept = tree.Constant.of(masks)
 
     def put(state: Masked) -> Masked:
         own = () if isinstance(state.dense, tuple) else jax.tree.map(jnp.copy, dense)
-        return state._replace(masks=kept, dense=own)
+        wait = state.skips if skips is None else skips
+        return state._replace(masks=kept, dense=own, skips=wait)
 
     return Learner(apply(masks, dense), edit(put, learner.opt_state))
 

@@ -61,6 +61,7 @@ def sparse(
     period: int | None = None,
     reset_count: bool = False,
     mask_targets: bool = False,
+    as_released: bool = False,
 ) -> SparseBuilder:
     """Make the builder of agents whose kernels are pruned, or trained sparse, by an updater.
 
@@ -81,6 +82,9 @@ def sparse(
         mask_targets: whether new masks are applied to target parameters, too. By default they stay
             what they are, copies or averages of what the network was, and forget what was pruned as
             they forget everything: at once with a copy, slowly with an average.
+        as_released: whether new masks of SET and RigL take the place of a gradient step, as
+            JaxPruner has it (and RigL's paper, for RigL): every optimizer leaves out the one behind
+            them, also for biases, and its state stands still.
 
     Returns:
         The builder, with the same arguments, for `run`, `sweep` and studies.
@@ -102,8 +106,12 @@ def sparse(
     if period is not None:
         integer("period", period, 1)
     boolean("reset_count", reset_count)
-    boolean("mask_targets", mask_targets)
-    _check_effects(updater, period=period, reset_count=reset_count, mask_targets=mask_targets)
+    options = {
+        "reset_count": boolean("reset_count", reset_count),
+        "mask_targets": boolean("mask_targets", mask_targets),
+        "as_released": boolean("as_released", as_released),
+    }
+    _check_effects(updater, period=period, **options)
 
     def build(
         env: Environment,
@@ -113,14 +121,13 @@ def sparse(
         **more: Any,
     ) -> Agent:
         inner = of_agent(hypers)
-        network = _masked(_network(builder, env, config, network, inner), updater)
+        network = _masked(_network(builder, env, config, network, inner), updater, as_released)
         agent = builder(env, config, network, inner, **more)
         if agent.policies:
             text = f"expected an agent with one learner, as masks are of one, got {agent.name}"
             raise ValueError(f"builder: {text}")
         agent = agent._replace(hypers=joined(agent.hypers, read_by(updater), hypers))
         updates = _updates(agent, period)
-        options = {"reset_count": reset_count, "mask_targets": mask_targets}
         told = [updater.name, *(name for name, chosen in options.items() if chosen)]
         if updater.score is not None:
             told[0] += f" every {updates * (agent.gradient_steps or 1)} gradient steps"
@@ -143,8 +150,10 @@ def _check_effects(updater: Updater, **options: Any) -> None:
     for name, value in options.items():
         # What AC/DC prunes grows back, too, as after every fall of the sparsity in force.
         hidden = name == "reset_count" and updater.straight_through
-        if value and (hidden or updater.score is None):
-            what = "masks change" if updater.score is None else "weights grow back from nothing"
+        kept = name == "as_released" and updater.drop is None
+        if value and (hidden or kept or updater.score is None):
+            what = "weights are replaced" if kept else "weights grow back from nothing"
+            what = "masks change" if updater.score is None else what
             raise ValueError(f"{name}: expected none where no {what}, as with {updater.name}")
 
 
@@ -176,15 +185,15 @@ def _network(builder: Any, env: Environment, config: Any, network: Any, hypers: 
     return found
 
 
-def _masked(network: Any, updater: Updater) -> Any:
+def _masked(network: Any, updater: Updater, skips: bool) -> Any:
     """The network, or that inside a self-predictive one, with masked optimizers."""
     inside = getattr(network, "network", None)
     if inside is not None:
-        return network._replace(network=_masked(inside, updater))
+        return network._replace(network=_masked(inside, updater, skips))
     instance("network", network, Network)
     shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
     check(updater, shapes)
-    return masked.masked_network(network, updater.straight_through)
+    return masked.masked_network(network, updater.straight_through, skips)
 
 
 def _updates(agent: Agent, period: int | None) -> int:
@@ -206,7 +215,13 @@ def _updates(agent: Agent, period: int | None) -> int:
 
 
 def _with_masks(
-    agent: Agent, updater: Updater, updates: int, *, reset_count: bool, mask_targets: bool
+    agent: Agent,
+    updater: Updater,
+    updates: int,
+    *,
+    reset_count: bool,
+    mask_targets: bool,
+    as_released: bool,
 ) -> Agent:
     """The agent with masks that are drawn at its start, and made anew after so many updates."""
 
@@ -225,13 +240,16 @@ def _with_masks(
         grads = agent.probe(probe_key, hypers, state, rollout).grads
         seen = Seen(masked.dense_params(learner), grads, masked.second_moments(learner))
         old = masked.masks_of(learner)
-        new = next_masks(updater, mask_key, seen, old, **_strength(updater, hypers, clock))
+        strength = _strength(updater, hypers, clock)
+        new = next_masks(updater, mask_key, seen, old, **strength)
         # Before an agent has learnt, there is nothing to judge its weights by.
-        new = tree.where(masked.steps_of(learner) > 0, new, old)
+        learnt = masked.steps_of(learner) > 0
+        new = tree.where(learnt, new, old)
         if not updater.straight_through:
             grown = jax.tree.map(lambda old, new: new & ~old, old, new)
             learner = tree.forget(learner, grown, reset_count=reset_count)
-        return masked.with_masks(new, learner)
+        skips = learnt & (strength["drop_fraction"] > 0) if as_released else None
+        return masked.with_masks(new, learner, skips)
 
     def maintain(
         key: Key, clock: Clock, hypers: Any, state: Any, transition: Transition
