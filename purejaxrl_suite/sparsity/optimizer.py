@@ -18,19 +18,27 @@ class Masked(NamedTuple):
     dense: like the parameters, what masked ones are outside of their masks, with straight-through
         gradients; else ().
     steps: i32[], gradient steps that were made.
-    skips: bool[], whether the next one is not made, where new masks take the place of one; else ().
     inner: of the optimizer inside.
     """
 
     masks: tree.Constant
     dense: PyTree
     steps: Array
-    skips: Any
+    inner: Any
+
+
+class Patient(NamedTuple):
+    """The state of an optimizer that may be told to leave out its next step.
+
+    waits: bool[], whether it does. inner: of the optimizer inside.
+    """
+
+    waits: Array
     inner: Any
 
 
 def masked_optimizer(
-    optimizer: optax.GradientTransformation, straight_through: bool, skips: bool = False
+    optimizer: optax.GradientTransformation, straight_through: bool
 ) -> optax.GradientTransformation:
     """Wrap an optimizer so that parameters stay zero outside of masks.
 
@@ -38,16 +46,12 @@ def masked_optimizer(
     clips tell of pruned weights. With straight-through gradients (Bengio et al. 2013, arXiv
     1308.3432) it is shown all of them and moves dense parameters, of which the masked ones are
     what the network computes with.
-
-    skips: whether `with_masks` may ask for a step that is not made: nothing moves, biases neither,
-    and the state of the optimizer inside stays what it is.
     """
 
     def init(params: PyTree) -> Masked:
         masks = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
         dense = jax.tree.map(jnp.copy, params) if straight_through else ()
-        wait = jnp.zeros((), bool) if skips else ()
-        return Masked(tree.Constant.of(masks), dense, jnp.int32(0), wait, optimizer.init(params))
+        return Masked(tree.Constant.of(masks), dense, jnp.int32(0), optimizer.init(params))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         masks, given, dense = state.masks.like(params), params, ()
@@ -56,28 +60,45 @@ def masked_optimizer(
         else:
             updates = jax.tree.map(lambda m, g: jnp.where(m, g, 0.0), masks, updates)
         updates, inner = optimizer.update(updates, state.inner, given)
-        made, wait = jnp.int32(1), state.skips
-        if skips:
-            made, inner = 1 - wait.astype(jnp.int32), tree.where(wait, state.inner, inner)
-            updates = jax.tree.map(lambda u: jnp.where(wait, 0.0, u), updates)
-            wait = jnp.zeros((), bool)
         if straight_through:
             dense = jax.tree.map(jnp.add, given, updates)
         updates = jax.tree.map(lambda m, u, p: jnp.where(m, u, -p), masks, updates, params)
-        return updates, Masked(state.masks, dense, state.steps + made, wait, inner)
+        return updates, Masked(state.masks, dense, state.steps + 1, inner)
 
     return optimizer._replace(init=init, update=update)
 
 
-def masked_network(network: Network, straight_through: bool, skips: bool = False) -> Network:
-    """The network whose optimizers are masked, and whose learner is masked again by `project`."""
+def patient_optimizer(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Wrap an optimizer so that `wait` makes it leave out a step.
+
+    Nothing moves in it, and the state of the optimizer inside stays what it is.
+    """
+
+    def init(params: PyTree) -> Patient:
+        return Patient(jnp.zeros((), bool), optimizer.init(params))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, inner = optimizer.update(updates, state.inner, params)
+        updates = jax.tree.map(lambda u: jnp.where(state.waits, 0.0, u), updates)
+        inner = tree.where(state.waits, state.inner, inner)
+        return updates, Patient(jnp.zeros((), bool), inner)
+
+    return optimizer._replace(init=init, update=update)
+
+
+def masked_network(network: Network, straight_through: bool, *, patient: bool = False) -> Network:
+    """The network whose optimizers are masked, and whose learner is masked again by `project`.
+
+    patient: whether `wait` is to reach its optimizers.
+    """
 
     def constrain(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
         # What a network does to its parameters it does to dense ones where those are moved. Else
         # what it adds to gradients is masked with them.
         if straight_through:
-            return masked_optimizer(network.constrain(optimizer), straight_through, skips)
-        return network.constrain(masked_optimizer(optimizer, straight_through, skips))
+            return masked_optimizer(network.constrain(optimizer), straight_through)
+        made = network.constrain(masked_optimizer(optimizer, straight_through))
+        return patient_optimizer(made) if patient else made
 
     def project(learner: Learner) -> Learner:
         learner = network.project(learner)
@@ -139,22 +160,31 @@ def steps_of(learner: Learner) -> Array:
     return jnp.max(jnp.stack([state.steps for state in found(learner)]))
 
 
-def with_masks(masks: PyTree, learner: Learner, skips: Array | None = None) -> Learner:
+def with_masks(masks: PyTree, learner: Learner) -> Learner:
     """Put other masks in force: outside of them parameters are zero, inside what they were.
 
     With straight-through gradients those that come inside are what they are without masks.
-
-    skips: bool[], whether every optimizer leaves out its next step; None where it never does.
     """
     dense = dense_params(learner)
     kept = tree.Constant.of(masks)
 
     def put(state: Masked) -> Masked:
         own = () if isinstance(state.dense, tuple) else jax.tree.map(jnp.copy, dense)
-        wait = state.skips if skips is None else skips
-        return state._replace(masks=kept, dense=own, skips=wait)
+        return state._replace(masks=kept, dense=own)
 
     return Learner(apply(masks, dense), edit(put, learner.opt_state))
+
+
+def wait(learner: Learner, waits: Array) -> Learner:
+    """Tell every optimizer that is patient whether it leaves out its next step, bool[]."""
+
+    def patient(node: Any) -> bool:
+        return isinstance(node, Patient)
+
+    def tell(node: Any) -> Any:
+        return node._replace(waits=waits) if patient(node) else node
+
+    return learner._replace(opt_state=jax.tree.map(tell, learner.opt_state, is_leaf=patient))
 
 
 def dense_params(learner: Learner) -> PyTree:

@@ -75,7 +75,8 @@ def sparse(
         updater: what masks are made of, such as `sparsity.rigl()`.
         period: gradient steps between new masks, a multiple of those of an update; None is the
             multiple next to 1,000. Masks are made between updates: those of SET after a gradient
-            step, those of RigL with a gradient of their own that makes no step.
+            step, those of RigL with a gradient of their own that makes no step. What prunes does so
+            after the last update, too: the target is in force when training ends.
         reset_count: whether optimizers count their steps anew where weights were grown, whose
             moments are zero. With the count kept, as the papers have it, first steps of grown
             weights are up to 7 times too long; see `plasticity.per_entry_counts`.
@@ -93,7 +94,8 @@ def sparse(
         ValueError: an argument is of another kind. The builder raises it for a period that is no
             multiple of the gradient steps of an update, for structures that do not fit a layer, for
             mask_targets where there is no target network, and for an agent with further learners,
-            such as `tandem`. Runs that are shorter than a period are refused.
+            such as `tandem`. Runs that are shorter than a period, or two with SET and RigL, are
+            refused.
 
     Example:
         >>> env = pjs.make("Breakout-MinAtar")
@@ -137,8 +139,8 @@ def sparse(
         kept = ("sparsity",) if updater.sparse_from_start else ()
         return made._replace(
             name=f"{agent.name} with {', '.join(told)}",
-            least_updates=1 if updater.score is None else updates,
-            initial=tuple(name for name in kept if name in made.hypers._fields),
+            least_updates=max(agent.least_updates, _least(updater, updates)),
+            initial=(*agent.initial, *(name for name in kept if name in made.hypers._fields)),
         )
 
     build.__annotations__ |= annotations(builder, read_by(updater))
@@ -185,15 +187,15 @@ def _network(builder: Any, env: Environment, config: Any, network: Any, hypers: 
     return found
 
 
-def _masked(network: Any, updater: Updater, skips: bool) -> Any:
+def _masked(network: Any, updater: Updater, patient: bool) -> Any:
     """The network, or that inside a self-predictive one, with masked optimizers."""
     inside = getattr(network, "network", None)
     if inside is not None:
-        return network._replace(network=_masked(inside, updater, skips))
+        return network._replace(network=_masked(inside, updater, patient))
     instance("network", network, Network)
     shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
     check(updater, shapes)
-    return masked.masked_network(network, updater.straight_through, skips)
+    return masked.masked_network(network, updater.straight_through, patient=patient)
 
 
 def _updates(agent: Agent, period: int | None) -> int:
@@ -212,6 +214,13 @@ def _updates(agent: Agent, period: int | None) -> int:
         text = f"expected a multiple of the {steps} gradient steps of an update of {agent.name}"
         raise ValueError(f"period: {text}, such as {near}, got {period}")
     return period // steps
+
+
+def _least(updater: Updater, updates: int) -> int:
+    """Updates of the shortest run in which masks change; SET and RigL move none at its end."""
+    if updater.score is None:
+        return 1
+    return updates if updater.drop is None else 2 * updates
 
 
 def _with_masks(
@@ -248,13 +257,17 @@ def _with_masks(
         if not updater.straight_through:
             grown = jax.tree.map(lambda old, new: new & ~old, old, new)
             learner = tree.forget(learner, grown, reset_count=reset_count)
-        skips = learnt & (strength["drop_fraction"] > 0) if as_released else None
-        return masked.with_masks(new, learner, skips)
+        learner = masked.with_masks(new, learner)
+        if as_released:
+            learner = masked.wait(learner, learnt & (strength["drop_fraction"] > 0))
+        return learner
 
     def maintain(
         key: Key, clock: Clock, hypers: Any, state: Any, transition: Transition
     ) -> tuple[Any, Mapping[str, Array]]:
         due = (clock.update + 1) % updates == 0
+        if updater.drop is None:  # all of the target is in force in the end, whatever the period
+            due |= clock.update + 1 == clock.updates
         told: Mapping[str, Array] = {}
         if agent.maintain is not None:
             state, told = agent.maintain(key, clock, hypers, state, transition)
