@@ -42,7 +42,7 @@ class Fleet:
     dataset: Path | None = None
     """Folder of a data set to learn from in place of acting, written by `Experience.save`."""
     metrics: tuple[str, ...] = ()
-    """Metrics to record: cheap and costly ones of plasticity, representations, or
+    """Metrics to record: cheap and costly ones of plasticity, representations, sparse, or
     package.module:function of your own."""
     measure_every: int = 10
     """Updates from one measurement of these metrics to the next."""

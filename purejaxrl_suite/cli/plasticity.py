@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 def metric_sets() -> dict[str, tuple["Metric", ...]]:
     """Return sets of metrics by name."""
-    from purejaxrl_suite import plasticity, representations
+    from purejaxrl_suite import plasticity, representations, sparsity
 
     sets = {"cheap": plasticity.CHEAP, "costly": plasticity.COSTLY}
-    return sets | {"representations": representations.METRICS}
+    return sets | {"representations": representations.METRICS, "sparse": sparsity.METRICS}
 
 
 def interventions() -> dict[str, Callable[[], "Intervention"]]:

@@ -14,6 +14,7 @@ from purejaxrl_suite.sparsity.distributions import (
 from purejaxrl_suite.sparsity.layers import Layer, kernels, prunable
 from purejaxrl_suite.sparsity.masks import check, initial_masks, next_masks
 from purejaxrl_suite.sparsity.metrics import (
+    METRICS,
     gradient_signal_to_noise,
     layer_sparsity,
     mask_overlap,
@@ -51,6 +52,7 @@ from purejaxrl_suite.sparsity.updaters import (
 )
 
 __all__ = [
+    "METRICS",
     "Distribution",
     "Drop",
     "Layer",

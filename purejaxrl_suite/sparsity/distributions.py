@@ -22,11 +22,13 @@ class Distribution(NamedTuple):
     allocate: (layers, target f32[]) -> f32[L], the sparsity of each of L layers.
     dense: name of a layer -> whether it is never pruned, whatever the target: no structure has to
         fit it.
+    told: sparsities that layers have whatever the target.
     """
 
     name: str
     allocate: Callable[[tuple[Layer, ...], Array], Array]
     dense: Callable[[str], bool] = lambda name: False
+    told: tuple[float, ...] = ()
 
 
 def check_target(name: str, value: float) -> float:
@@ -77,7 +79,7 @@ def per_leaf(
             `uniform()`.
 
     Raises ValueError for a sparsity outside [0, 1), and, when masks are made, for a name that no
-    leaf has.
+    leaf has, and where no layer is left that the target could be of.
     """
     instance("sparsities", sparsities, Mapping)
     if not sparsities:
@@ -99,7 +101,10 @@ def per_leaf(
             if not any(f"{leaf}.".startswith(f"{name}.") for leaf in known):
                 one_of("sparsities", name, known)
         free = tuple(layer for layer in layers if given(layer.name) is None)
-        rest = iter(others.allocate(free, target) if free else ())
+        if not free:
+            text = "expected a layer without one, which the target is for"
+            raise ValueError(f"sparsities: {text}, got {', '.join(fixed)}: all of them")
+        rest = iter(others.allocate(free, target))
         values = (given(name) for name in known)
         return jnp.stack([next(rest) if x is None else jnp.float32(x) for x in values])
 
@@ -108,4 +113,5 @@ def per_leaf(
         name=f"per_leaf({text}, {others.name})",
         allocate=allocate,
         dense=lambda name: given(name) == 0 or (given(name) is None and others.dense(name)),
+        told=(*fixed.values(), *others.told),
     )

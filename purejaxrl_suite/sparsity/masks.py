@@ -80,7 +80,8 @@ def next_masks(
 
     SET and RigL drop all but round((1 - drop_fraction) * count) of the weights, halves to even and
     one at least, and then grow as many. What has just been dropped may grow again, as the algorithm
-    of RigL says ("not active after the drop") and the released code of both does.
+    of RigL says ("not active after the drop") and the released code of both does. Layers that no
+    gradient reaches, such as frozen ones, keep their masks: what grew there would stay zero.
     """
     if updater.score is None:
         return masks
@@ -93,10 +94,12 @@ def next_masks(
     active = {x.layer: _active(structure, x.layer, old[x.layer.name]) for x in pruned}
     if updater.grow is not None:
         grow = tree.named(updater.grow(key_grow, seen))
-        kept = {
-            x: _evolved(rows[x], _rows(structure, x, grow[x.name]), active[x], drop_fraction)
-            for x in rows
-        }
+        reached = {name: grads != 0 for name, grads in tree.named(seen.grads).items()}
+        kept = {}
+        for x, drop in rows.items():
+            moved = _evolved(drop, _rows(structure, x, grow[x.name]), active[x], drop_fraction)
+            learns = jnp.any(_active(structure, x, reached[x.name]), axis=1, keepdims=True)
+            kept[x] = jnp.where(learns, moved, active[x])
     else:
         if not updater.straight_through:  # what is pruned stays so
             rows = {x: jnp.where(active[x], rows[x], -jnp.inf) for x in rows}
@@ -155,6 +158,7 @@ def _rows(structure: Structure, layer: Layer, leaf: Array) -> Array:
 
 
 def _active(structure: Structure, layer: Layer, mask: Array) -> Array:
+    """Which candidates have weights in a mask, bool[entries * R, K]."""
     return _rows(structure, layer, mask.astype(jnp.float32)) > 0
 
 

@@ -13,6 +13,7 @@ from purejaxrl_suite.core.types import (
     Intervention,
     Key,
     Learner,
+    Metric,
     Network,
     Probe,
     PyTree,
@@ -24,7 +25,7 @@ from purejaxrl_suite.sparsity.optimizer import masks_of
 def masked_share(masks: PyTree) -> Array:
     """Compute the sparsity f32[]: the share of all prunable weights that is outside of masks."""
     named = _kernels(masks)
-    return 1.0 - _kept(named) / _size(named)
+    return _kept({name: ~mask for name, mask in named.items()}) / _size(named)
 
 
 def churn(old: PyTree, new: PyTree) -> Array:
@@ -43,7 +44,7 @@ def layer_sparsity(learner: Learner, probe: Probe, inspection: Inspection) -> Ma
     """
     masks = masks_of(learner)
     found = {
-        f"sparsity.{name.removesuffix('.kernel')}": 1.0 - jnp.mean(mask, dtype=jnp.float32)
+        f"sparsity.{name.removesuffix('.kernel')}": jnp.mean(~mask, dtype=jnp.float32)
         for name, mask in _kernels(masks).items()
     }
     return found | {"effective_parameters": _kept(tree.named(masks))}
@@ -60,9 +61,12 @@ def gradient_signal_to_noise(
     `Inspection.sample`: rollouts of single environments, or minibatches from the replay. Of B
     independent transitions in a sample the ratio is sqrt(B) times as high. Of K samples without
     any signal it is about sqrt(2 / (pi K)).
-    Raises ValueError for an agent that is not sparse.
+    Raises ValueError for an agent that is not sparse, or with a single sample.
     """
     masks = masks_of(learner)
+    if inspection.samples < 2:
+        text = "expected two environments or more, whose gradients can differ, got one"
+        raise ValueError(f"gradient_signal_to_noise: {text} that is inspected")
 
     def add(seen: tuple[PyTree, PyTree], i: Array) -> tuple[tuple[PyTree, PyTree], None]:
         """Add a sample to the mean and to the sum of squared deviations, after Welford."""
@@ -83,6 +87,10 @@ def gradient_signal_to_noise(
         total += jnp.sum(jnp.where(known, jnp.abs(m) / noise, 0.0))
         count += jnp.sum(known, dtype=jnp.float32)
     return {"gradient_signal_to_noise": total / count}
+
+
+METRICS: tuple[Metric, ...] = (layer_sparsity, gradient_signal_to_noise)
+"""Metrics that only sparse agents have: `--metrics sparse` on the command line."""
 
 
 def mask_overlap() -> Intervention:

@@ -27,6 +27,16 @@ class Masked(NamedTuple):
     inner: Any
 
 
+class Patient(NamedTuple):
+    """The state of an optimizer that may be told to leave out its next step.
+
+    waits: bool[], whether it does. inner: of the optimizer inside.
+    """
+
+    waits: Array
+    inner: Any
+
+
 def masked_optimizer(
     optimizer: optax.GradientTransformation, straight_through: bool
 ) -> optax.GradientTransformation:
@@ -58,15 +68,37 @@ def masked_optimizer(
     return optimizer._replace(init=init, update=update)
 
 
-def masked_network(network: Network, straight_through: bool) -> Network:
-    """The network whose optimizers are masked, and whose learner is masked again by `project`."""
+def patient_optimizer(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Wrap an optimizer so that `wait` makes it leave out a step.
+
+    Nothing moves in it, and the state of the optimizer inside stays what it is.
+    """
+
+    def init(params: PyTree) -> Patient:
+        return Patient(jnp.zeros((), bool), optimizer.init(params))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, inner = optimizer.update(updates, state.inner, params)
+        updates = jax.tree.map(lambda u: jnp.where(state.waits, 0.0, u), updates)
+        inner = tree.where(state.waits, state.inner, inner)
+        return updates, Patient(jnp.zeros((), bool), inner)
+
+    return optimizer._replace(init=init, update=update)
+
+
+def masked_network(network: Network, straight_through: bool, *, patient: bool = False) -> Network:
+    """The network whose optimizers are masked, and whose learner is masked again by `project`.
+
+    patient: whether `wait` is to reach its optimizers.
+    """
 
     def constrain(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
         # What a network does to its parameters it does to dense ones where those are moved. Else
         # what it adds to gradients is masked with them.
         if straight_through:
             return masked_optimizer(network.constrain(optimizer), straight_through)
-        return network.constrain(masked_optimizer(optimizer, straight_through))
+        made = network.constrain(masked_optimizer(optimizer, straight_through))
+        return patient_optimizer(made) if patient else made
 
     def project(learner: Learner) -> Learner:
         learner = network.project(learner)
@@ -141,6 +173,18 @@ def with_masks(masks: PyTree, learner: Learner) -> Learner:
         return state._replace(masks=kept, dense=own)
 
     return Learner(apply(masks, dense), edit(put, learner.opt_state))
+
+
+def wait(learner: Learner, waits: Array) -> Learner:
+    """Tell every optimizer that is patient whether it leaves out its next step, bool[]."""
+
+    def patient(node: Any) -> bool:
+        return isinstance(node, Patient)
+
+    def tell(node: Any) -> Any:
+        return node._replace(waits=waits) if patient(node) else node
+
+    return learner._replace(opt_state=jax.tree.map(tell, learner.opt_state, is_leaf=patient))
 
 
 def dense_params(learner: Learner) -> PyTree:

@@ -2,7 +2,7 @@
 
 Progress, `start` and `end` are fractions of the run, f32[] and traced: `start` and `end` may differ
 between members of one program. Progress is that after the update in question, so the last update of
-the run has progress 1. Masks are to be made anew at times of one period until the end of the run:
+the run has progress 1. Masks are to be made anew at times of one period and at the end of the run:
 at the first of them at or behind `end` all of the target is in force.
 """
 

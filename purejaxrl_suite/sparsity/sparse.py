@@ -61,6 +61,7 @@ def sparse(
     period: int | None = None,
     reset_count: bool = False,
     mask_targets: bool = False,
+    as_released: bool = False,
 ) -> SparseBuilder:
     """Make the builder of agents whose kernels are pruned, or trained sparse, by an updater.
 
@@ -74,13 +75,17 @@ def sparse(
         updater: what masks are made of, such as `sparsity.rigl()`.
         period: gradient steps between new masks, a multiple of those of an update; None is the
             multiple next to 1,000. Masks are made between updates: those of SET after a gradient
-            step, those of RigL with a gradient of their own that makes no step.
+            step, those of RigL with a gradient of their own that makes no step. What prunes does so
+            after the last update, too: the target is in force when training ends.
         reset_count: whether optimizers count their steps anew where weights were grown, whose
             moments are zero. With the count kept, as the papers have it, first steps of grown
             weights are up to 7 times too long; see `plasticity.per_entry_counts`.
         mask_targets: whether new masks are applied to target parameters, too. By default they stay
             what they are, copies or averages of what the network was, and forget what was pruned as
             they forget everything: at once with a copy, slowly with an average.
+        as_released: whether new masks of SET and RigL take the place of a gradient step, as
+            JaxPruner has it (and RigL's paper, for RigL): every optimizer leaves out the one behind
+            them, also for biases, and its state stands still.
 
     Returns:
         The builder, with the same arguments, for `run`, `sweep` and studies.
@@ -89,7 +94,8 @@ def sparse(
         ValueError: an argument is of another kind. The builder raises it for a period that is no
             multiple of the gradient steps of an update, for structures that do not fit a layer, for
             mask_targets where there is no target network, and for an agent with further learners,
-            such as `tandem`. Runs that are shorter than a period are refused.
+            such as `tandem`. Runs that are shorter than a period, or two with SET and RigL, are
+            refused.
 
     Example:
         >>> env = pjs.make("Breakout-MinAtar")
@@ -102,8 +108,12 @@ def sparse(
     if period is not None:
         integer("period", period, 1)
     boolean("reset_count", reset_count)
-    boolean("mask_targets", mask_targets)
-    _check_effects(updater, period=period, reset_count=reset_count, mask_targets=mask_targets)
+    options = {
+        "reset_count": boolean("reset_count", reset_count),
+        "mask_targets": boolean("mask_targets", mask_targets),
+        "as_released": boolean("as_released", as_released),
+    }
+    _check_effects(updater, period=period, **options)
 
     def build(
         env: Environment,
@@ -113,14 +123,13 @@ def sparse(
         **more: Any,
     ) -> Agent:
         inner = of_agent(hypers)
-        network = _masked(_network(builder, env, config, network, inner), updater)
+        network = _masked(_network(builder, env, config, network, inner), updater, as_released)
         agent = builder(env, config, network, inner, **more)
         if agent.policies:
             text = f"expected an agent with one learner, as masks are of one, got {agent.name}"
             raise ValueError(f"builder: {text}")
         agent = agent._replace(hypers=joined(agent.hypers, read_by(updater), hypers))
         updates = _updates(agent, period)
-        options = {"reset_count": reset_count, "mask_targets": mask_targets}
         told = [updater.name, *(name for name, chosen in options.items() if chosen)]
         if updater.score is not None:
             told[0] += f" every {updates * (agent.gradient_steps or 1)} gradient steps"
@@ -130,8 +139,8 @@ def sparse(
         kept = ("sparsity",) if updater.sparse_from_start else ()
         return made._replace(
             name=f"{agent.name} with {', '.join(told)}",
-            least_updates=1 if updater.score is None else updates,
-            initial=tuple(name for name in kept if name in made.hypers._fields),
+            least_updates=max(agent.least_updates, _least(updater, updates)),
+            initial=(*agent.initial, *(name for name in kept if name in made.hypers._fields)),
         )
 
     build.__annotations__ |= annotations(builder, read_by(updater))
@@ -143,8 +152,10 @@ def _check_effects(updater: Updater, **options: Any) -> None:
     for name, value in options.items():
         # What AC/DC prunes grows back, too, as after every fall of the sparsity in force.
         hidden = name == "reset_count" and updater.straight_through
-        if value and (hidden or updater.score is None):
-            what = "masks change" if updater.score is None else "weights grow back from nothing"
+        kept = name == "as_released" and updater.drop is None
+        if value and (hidden or kept or updater.score is None):
+            what = "weights are replaced" if kept else "weights grow back from nothing"
+            what = "masks change" if updater.score is None else what
             raise ValueError(f"{name}: expected none where no {what}, as with {updater.name}")
 
 
@@ -176,15 +187,15 @@ def _network(builder: Any, env: Environment, config: Any, network: Any, hypers: 
     return found
 
 
-def _masked(network: Any, updater: Updater) -> Any:
+def _masked(network: Any, updater: Updater, patient: bool) -> Any:
     """The network, or that inside a self-predictive one, with masked optimizers."""
     inside = getattr(network, "network", None)
     if inside is not None:
-        return network._replace(network=_masked(inside, updater))
+        return network._replace(network=_masked(inside, updater, patient))
     instance("network", network, Network)
     shapes = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
     check(updater, shapes)
-    return masked.masked_network(network, updater.straight_through)
+    return masked.masked_network(network, updater.straight_through, patient=patient)
 
 
 def _updates(agent: Agent, period: int | None) -> int:
@@ -205,8 +216,21 @@ def _updates(agent: Agent, period: int | None) -> int:
     return period // steps
 
 
+def _least(updater: Updater, updates: int) -> int:
+    """Updates of the shortest run in which masks change; SET and RigL move none at its end."""
+    if updater.score is None:
+        return 1
+    return updates if updater.drop is None else 2 * updates
+
+
 def _with_masks(
-    agent: Agent, updater: Updater, updates: int, *, reset_count: bool, mask_targets: bool
+    agent: Agent,
+    updater: Updater,
+    updates: int,
+    *,
+    reset_count: bool,
+    mask_targets: bool,
+    as_released: bool,
 ) -> Agent:
     """The agent with masks that are drawn at its start, and made anew after so many updates."""
 
@@ -225,18 +249,25 @@ def _with_masks(
         grads = agent.probe(probe_key, hypers, state, rollout).grads
         seen = Seen(masked.dense_params(learner), grads, masked.second_moments(learner))
         old = masked.masks_of(learner)
-        new = next_masks(updater, mask_key, seen, old, **_strength(updater, hypers, clock))
+        strength = _strength(updater, hypers, clock)
+        new = next_masks(updater, mask_key, seen, old, **strength)
         # Before an agent has learnt, there is nothing to judge its weights by.
-        new = tree.where(masked.steps_of(learner) > 0, new, old)
+        learnt = masked.steps_of(learner) > 0
+        new = tree.where(learnt, new, old)
         if not updater.straight_through:
             grown = jax.tree.map(lambda old, new: new & ~old, old, new)
             learner = tree.forget(learner, grown, reset_count=reset_count)
-        return masked.with_masks(new, learner)
+        learner = masked.with_masks(new, learner)
+        if as_released:
+            learner = masked.wait(learner, learnt & (strength["drop_fraction"] > 0))
+        return learner
 
     def maintain(
         key: Key, clock: Clock, hypers: Any, state: Any, transition: Transition
     ) -> tuple[Any, Mapping[str, Array]]:
         due = (clock.update + 1) % updates == 0
+        if updater.drop is None:  # all of the target is in force in the end, whatever the period
+            due |= clock.update + 1 == clock.updates
         told: Mapping[str, Array] = {}
         if agent.maintain is not None:
             state, told = agent.maintain(key, clock, hypers, state, transition)

@@ -222,6 +222,9 @@ def _updater(
     if fixed and schedule.gradual:
         text = f"one that is not gradual, as {structure.name} is all or nothing"
         raise wrong("schedule", text, schedule.name)
+    if fixed and any(distribution.told):
+        text = f"one that tells of dense layers only, 0, as {structure.name} is all or nothing"
+        raise wrong("distribution", text, distribution.name)
     when = schedule.name if drop is None else instance("drop", drop, Drop).name
     return Updater(
         name=f"{name}({when}, {distribution.name}, {structure.name})",

@@ -5,7 +5,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl_suite import nets
+from purejaxrl_suite import nets, sparsity
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.agents.behaviour import BehaviourConfig, behaviour
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
@@ -176,6 +176,19 @@ def mico_dqn(env, **more):
     """DQN with an auxiliary loss of its only hidden layer."""
     inside = small_dqn()(env)
     return auxiliary(dqn, mico())(env, inside.config, small_q(env), inside.hypers, **more)
+
+
+def small_sparse(build, make_agent, network, updater):
+    """An agent of the list with masks that are renewed after every update."""
+
+    def make_sparse(env, **more):
+        inside = make_agent(env)
+        builder = sparsity.sparse(build, updater, period=inside.gradient_steps)
+        masks = {"sparsity": 0.5, "sparsity_start": 0.25}
+        hypers = builder(env, inside.config).hypers._replace(**inside.hypers._asdict() | masks)
+        return builder(env, inside.config, network(env), hypers, **more)
+
+    return make_sparse
 
 
 def small_value(build, config, hypers, network=small_q, **fields):
@@ -391,6 +404,10 @@ AGENTS = {
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-guided": (guided_dqn, probes.delayed_reward),
     "dqn-mico": (mico_dqn, probes.delayed_reward),
+    "dqn-sparse": (
+        small_sparse(dqn, small_dqn(), small_q, sparsity.rigl()),
+        probes.delayed_reward,
+    ),
     "dqn-mixture": (small_value(dqn, DQNConfig, DQNHypers, small_mixture), probes.delayed_reward),
     "c51": (
         small_value(
@@ -482,6 +499,10 @@ AGENTS = {
     ),
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
+    "pqn-sparse": (
+        small_sparse(pqn, small_pqn(), small_q, sparsity.magnitude_ste()),
+        probes.delayed_reward,
+    ),
 }
 
 VARIANTS = (
@@ -494,6 +515,8 @@ VARIANTS = (
     "dqn-guided",
     "dqn-mico",
     "dqn-mixture",
+    "dqn-sparse",
+    "pqn-sparse",
     "rainbow-epsilon",
     "bbf-as-released",
     "muesli-sampled",

@@ -86,8 +86,10 @@ def test_sparsities_of_ones_own():
     dense_first = sparsity.per_leaf({"trunk.actor.dense_0": 0.0})
     assert dense_first.dense("trunk.actor.dense_0.kernel")
     assert not dense_first.dense("trunk.actor.dense_1.kernel")
-    whole = allocated(sparsity.per_leaf({"trunk": 0.5}), layers, jnp.float32([0.9]))[0]
-    np.testing.assert_array_equal(whole, np.full(5, 0.5, np.float32))
+    # Of a target for nothing a member would have no use.
+    everything = sparsity.per_leaf({"trunk": 0.5, "trunk.actor": 0.25})
+    with pytest.raises(ValueError, match="sparsities: expected a layer without one, which the tar"):
+        everything.allocate(layers, np.float32(0.9))
 
 
 def test_refusals():

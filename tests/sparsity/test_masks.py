@@ -108,6 +108,18 @@ def test_rigl_by_hand():
     assert gone == [1, 0, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("make", [sparsity.rigl, sparsity.sparse_evolutionary])
+def test_a_layer_that_no_gradient_reaches_keeps_its_masks(make):
+    """A frozen one would lose weights, and what grew there would stay zero."""
+    moved = dict(target=0.5, share=1.0, drop_fraction=0.8)
+    assert single(make(), W, [0.0] * 10, MASK, **moved) == MASK
+    kernel, grads = np.float32([[W], [W]]), np.float32([[[0.0] * 10], [G]])
+    masks = {"kernel": np.asarray([[MASK], [MASK]], bool)}
+    now = {name: np.float32(x) for name, x in moved.items()}
+    frozen, learns = updated(make(), {"kernel": kernel}, {"kernel": grads}, masks, now)["kernel"]
+    assert frozen[0].astype(int).tolist() == MASK != learns[0].astype(int).tolist()
+
+
 def test_pruning_by_hand():
     now = dict(target=0.8, share=1.0, drop_fraction=0.0)
     largest = sparsity.magnitude()

@@ -24,9 +24,13 @@ from purejaxrl_suite.sparsity.optimizer import (
     masked_network,
     masked_optimizer,
     masks_of,
+    patient_optimizer,
+    second_moments,
+    wait,
     with_masks,
 )
 from tests.contract.agents import AGENTS
+from tests.contract.test_interventions import INTERVENTIONS
 
 BUILDERS = {name: getattr(pjs, name) for name in ("ppo", "pqn", "dqn", "sac", "td3", "rainbow")}
 UPDATERS = {
@@ -160,6 +164,28 @@ def test_pruning_is_nested_and_reaches_its_target():
     assert level[8] == level[-1] == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.slow
+def test_the_target_is_in_force_in_the_end_whatever_the_period():
+    """Of 12 updates masks are renewed after 5, 10 and the last; pruning ends with the 11th."""
+    agent, env = sparse_agent("pqn", sparsity.magnitude(schedule=sparsity.cubic(1)), period=20)
+    how = {"sparsity": 0.8, "sparsity_start": 0.0, "sparsity_end": 11 / 12}
+    _, rows = trained(agent, training(agent, env), **how)
+    np.testing.assert_array_equal(np.flatnonzero(rows["mask_churn"][:, 0] >= 0), [4, 9, 11])
+    assert rows["mask_sparsity"][-1, 0] == pytest.approx(0.8, abs=0.02)
+
+
+def test_what_the_agent_inside_needs_is_kept():
+    env = plain("dqn")[1]
+    phasic = pjs.ppg(env, pjs.PPGConfig(policy_phases=7))
+    assert pjs.sparse(pjs.ppg, sparsity.static())(env, phasic.config).least_updates == 7
+    guided = AGENTS["dqn-guided"][0](env)
+    assert guided.initial == ("guide_steps",)
+    method, teacher = pjs.jsrl(), plain("dqn")[0]
+    build = pjs.sparse(pjs.reincarnated(pjs.dqn, method, teacher), sparsity.static())
+    made = build(env, teacher.config, teacher.network)
+    assert made.initial == ("guide_steps", "sparsity")
+
+
 @pytest.mark.parametrize("reset_count", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_grown_weights_and_their_moments_are_zero(reset_count):
     learner = trained(*rigl_dqn(reset_count), sparsity=0.5, drop_fraction=0.9)[0].learner
@@ -172,6 +198,38 @@ def test_grown_weights_and_their_moments_are_zero(reset_count):
     assert np.sum(counts) > 0
     if reset_count:
         np.testing.assert_array_equal(adam.count[1:][counts > 0], 0)
+
+
+def test_a_step_that_is_left_out_changes_nothing_by_hand():
+    """Momentum 0.5: -1 of the first step; nothing in the second; then -(1 + 0.5) in the third."""
+    params = {"kernel": jnp.array([[2.0, 3.0]]), "bias": jnp.array([1.0])}
+    masks = {"kernel": jnp.array([[True, False]]), "bias": jnp.array([True])}
+    optimizer = patient_optimizer(masked_optimizer(optax.sgd(1.0, momentum=0.5), False))
+    learner = with_masks(masks, Learner(params, optimizer.init(params)))
+    grads, found = jax.tree.map(jnp.ones_like, params), []
+    for waits in (False, True, False):
+        learner = wait(learner, jnp.asarray(waits))
+        updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
+        learner = Learner(optax.apply_updates(learner.params, updates), opt_state)
+        found.append([float(learner.params["bias"][0]), *learner.params["kernel"][0].tolist()])
+    assert found == [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [-1.5, -0.5, 0.0]]
+    assert learner.opt_state.inner.steps == 2
+
+
+@pytest.mark.slow
+def test_new_masks_take_the_place_of_a_step_as_released():
+    """Of four steps behind new masks Adam makes three, but where no weight is to be replaced."""
+    agent, env = sparse_agent("dqn", sparsity.rigl(), as_released=True)
+    train = training(agent, env)
+    plain = trained(*rigl_dqn(), sparsity=0.5)[0].learner
+    for end, few in (1.0, 3), (0.0, 4):
+        state, rows = trained(agent, train, sparsity=0.5, sparsity_end=end)
+        hold(state, rows)
+        count = bare(state.learner.opt_state.inner)[0].count[:, 0]
+        steps = bare(plain.opt_state)[0].count[:, 0]
+        began = np.flatnonzero(steps)[0]
+        np.testing.assert_array_equal(count[: began + 1], steps[: began + 1])
+        np.testing.assert_array_equal(np.diff(count)[began:], few)
 
 
 def test_straight_through_gradients_by_hand():
@@ -230,6 +288,102 @@ def test_injection_into_a_sparse_network_changes_no_output():
         return [network.apply(one.params, jnp.ones((1, 4)))[0] for one in (learner, injected)]
 
     np.testing.assert_array_equal(*outputs(jax.random.key(0)))
+
+
+KERNEL = np.asarray([[True, False, True], [False, True, True]])
+OTHERS = {"kernel": True, "bias": False}, {"kernel": "one", "bias": "two"}
+OPTIMIZERS = {
+    "adam": optax.adam(0.1),
+    "injected": optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+    "masked": optax.masked(optax.adam(0.1), OTHERS[0]),
+    "several": optax.multi_transform({"one": optax.adam(0.1), "two": optax.sgd(0.1)}, OTHERS[1]),
+    "rmsprop": optax.rmsprop(0.1, decay=0.999),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [n if n == "injected" else pytest.param(n, marks=pytest.mark.slow) for n in OPTIMIZERS]
+)
+def test_moments_in_masks_whatever_state_an_optimizer_has(name):
+    """Two steps in the first masks, then in others, one that is left out and one more.
+
+    Of gradients 1 with a decay of 0.999 the second moments are 0.001 a step: 3 steps of weights in
+    both masks, 2 of those in the first, and 1 of those that have grown.
+    """
+    params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
+    optimizer = patient_optimizer(masked_optimizer(OPTIMIZERS[name], False))
+    masks = {"kernel": KERNEL, "bias": np.ones(3, bool)}
+    others = {"kernel": ~KERNEL | np.eye(2, 3, dtype=bool), "bias": np.ones(3, bool)}
+    grown = {"kernel": others["kernel"] & ~KERNEL, "bias": np.zeros(3, bool)}
+
+    @jax.jit
+    def moments(params):
+        learner = with_masks(masks, Learner(params, optimizer.init(params)))
+        for i in range(4):
+            if i == 2:
+                learner = tree.forget(learner, grown, reset_count=True)
+                learner = wait(with_masks(others, learner), jnp.ones((), bool))
+            grads = jax.tree.map(jnp.ones_like, params)
+            updates, state = optimizer.update(grads, learner.opt_state, learner.params)
+            learner = Learner(optax.apply_updates(learner.params, updates), state)
+        return learner.params["kernel"], second_moments(learner)["kernel"]
+
+    kernel, found = moments(params)
+    steps = 2 * KERNEL + others["kernel"]
+    np.testing.assert_allclose(found, 0.001 * steps, rtol=2e-3)
+    np.testing.assert_array_equal(kernel != 0, others["kernel"])
+
+
+@pytest.mark.slow
+def test_masks_move_where_an_injectable_network_learns():
+    """Before the injection in its base, and from then on in the fresh copy alone."""
+    agent, env = plain("dqn")
+    network = plasticity.injectable(agent.network)
+    build = pjs.sparse(pjs.dqn, sparsity.rigl(), period=agent.gradient_steps)
+    agent = build(env, agent.config, network, agent.hypers)
+    once = plasticity.once(6, plasticity.inject())
+    train = training(agent, env, intervention=once)
+    state, rows = trained(agent, train, sparsity=0.5, sparsity_end=1.0, drop_fraction=0.9)
+    masks = hold(state, rows)
+    on = np.asarray(state.learner.params["aux"]["injection"]["on"])[:, 0] > 0
+    last = np.argmax(on)
+    assert 0 < last < 11
+
+    def still(part):
+        kernel = np.asarray(tree.at(masks, part)["trunk"]["dense_0"]["kernel"])
+        return [np.array_equal(x, kernel[i]) for x, i in ((kernel[0], last), (kernel[-1], last))]
+
+    assert still(()) == [False, True]
+    assert still(("aux", "injection", "new")) == [True, False]
+
+
+def test_nothing_is_sorted():
+    agent, train = rigl_dqn()
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    text = train.lower(jax.tree.map(jnp.float32, agent.hypers), keys).as_text()
+    assert "stablehlo.while" in text
+    assert "stablehlo.sort" not in text and "top_k" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["rigl", "magnitude_ste"])
+def test_every_metric_and_intervention_of_plasticity_works_under_masks(method):
+    agent, env = sparse_agent("dqn", UPDATERS[method]())
+    metrics = (*plasticity.CHEAP, *plasticity.COSTLY, sparsity.layer_sparsity)
+    metrics = plasticity.record(*metrics, sparsity.gradient_signal_to_noise)
+    everything = plasticity.chain(metrics, sparsity.mask_overlap(), *INTERVENTIONS)
+    state, rows = trained(agent, training(agent, env, intervention=everything), sparsity=0.5)
+    learner = state.learner
+    assert outside(masks_of(learner), learner.params) == 0
+    layers = [edge.layer.replace("/", ".") for edge in agent.network.wiring]
+    for metric in ("dormant_0.1", "srank", "feature_norm", "nullspace_ratio", "sparsity"):
+        for layer in layers:
+            assert np.all(np.isfinite(rows[f"{metric}.{layer}"])), metric
+    names = ("weight_norm", "entk_rank", "mask_overlap", "effective_parameters", "policy_churn")
+    for name in names:
+        assert np.all(np.isfinite(rows[name])), name
+    kept = sum(np.sum(x, axis=tuple(range(2, x.ndim))) for x in jax.tree.leaves(masks_of(learner)))
+    np.testing.assert_array_equal(rows["effective_parameters"], kept)
 
 
 @pytest.mark.parametrize("at_once", [pytest.param(False, marks=pytest.mark.slow), True])
@@ -362,13 +516,16 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="reset_count: expected none where no weights grow back"):
         pjs.sparse(pjs.pqn, sparsity.magnitude_ste(), reset_count=True)
     pjs.sparse(pjs.pqn, sparsity.ac_dc(), reset_count=True)  # its weights do
+    for updater in (sparsity.static(), sparsity.magnitude()):
+        with pytest.raises(ValueError, match="as_released: expected none where no"):
+            pjs.sparse(pjs.pqn, updater, as_released=True)
     with pytest.raises(ValueError, match="schedule: expected one that is not gradual"):
         sparsity.magnitude(structure=sparsity.n_of_m(2, 4), schedule=sparsity.cubic())
     with pytest.raises(ValueError, match="mask_targets: expected none, as 'pqn' has no target"):
         sparse_agent("pqn", sparsity.rigl(), mask_targets=True)
     rare, env = sparse_agent("pqn", sparsity.rigl(), period=40)
-    with pytest.raises(ValueError, match="steps: expected at least 320, 10 updates, as shorter"):
-        pjs.plan(rare, env, seeds=1, steps=319)
+    with pytest.raises(ValueError, match="steps: expected at least 640, 20 updates, as shorter"):
+        pjs.plan(rare, env, seeds=1, steps=639)
     fits_not = sparsity.magnitude(structure=sparsity.n_of_m(3, 5))
     with pytest.raises(ValueError, match="kernel"):
         sparse_agent("pqn", fits_not)

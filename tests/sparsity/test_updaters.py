@@ -51,6 +51,9 @@ def test_refusals():
         sparsity.rigl(structure=sparsity.n_of_m(2, 4))
     with pytest.raises(ValueError, match="schedule: expected a Schedule, got the function cubic"):
         sparsity.magnitude(schedule=sparsity.cubic)
+    own = sparsity.per_leaf({"trunk": 0.3, "heads": 0.0})
+    with pytest.raises(ValueError, match="distribution: expected one that tells of dense layers"):
+        sparsity.magnitude(distribution=own, structure=sparsity.n_of_m(2, 4))
     with pytest.raises(ValueError, match="drop: expected a Drop, got a Schedule"):
         sparsity.sparse_evolutionary(drop=sparsity.constant())
     with pytest.raises(ValueError, match="params: expected leaves named action, input, kernel"):
