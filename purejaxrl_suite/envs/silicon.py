@@ -213,21 +213,38 @@ def _start(key: Key, rates: Rates, params: SiliconParams) -> State:
     sheet = Sheet(angle, offset)
     silicon = honeycomb.nearest(sheet, jnp.zeros(2))
     here = honeycomb.position(sheet, silicon)
-    sites = honeycomb.around(silicon, SIDES[1] / math.sqrt(2.0))
-    places = honeycomb.position(sheet, sites)
-    away = jnp.max(jnp.abs(places - here[None]), axis=-1)
-    allowed = (away < 0.5 * side) & (away > 0.1)
-    chosen = jax.random.categorical(keys[3], jnp.where(allowed, 0.0, -jnp.inf))
     return State(
         sheet=sheet,
         silicon=silicon,
-        goal=places[chosen],
+        goal=draw_goal(keys[3], sheet, here, side),
         centre=here,
         beam=here,
         side=side,
         rates=jax.tree.map(jnp.float32, rates.draw(keys[4], params.rates)),
         elapsed=jnp.float32(params.image_seconds),
     )
+
+
+def draw_goal(key: Key, sheet: Sheet, here: Array, side: Array) -> Array:
+    """Draw a site f32[2] of the field of view around the silicon, all equally likely.
+
+    Points are drawn from a square that is larger by a bond on each side, until the nearest site is
+    in the field of view and another than the silicon's. All sites have equally much of the plane
+    around them, no part of it farther than a bond.
+    """
+    reach = 0.5 * side
+
+    def outside(carry: tuple[Array, Array]) -> Array:
+        away = jnp.max(jnp.abs(carry[1] - here))
+        return (away >= reach) | (away <= 0.1)
+
+    def draw(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        number, _ = carry
+        share = jax.random.uniform(jax.random.fold_in(key, number), (2,), minval=-1.0)
+        point = here + share * (reach + BOND)
+        return number + 1, honeycomb.position(sheet, honeycomb.nearest(sheet, point))
+
+    return jax.lax.while_loop(outside, draw, (jnp.int32(0), here))[1]
 
 
 def _after(params: SiliconParams, state: State, seconds: Array) -> tuple[State, TimeStep]:

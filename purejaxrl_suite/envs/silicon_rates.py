@@ -145,13 +145,10 @@ def mixture_rate(params: Mixture, beam: Array, bonds: Array) -> Array:
 
 
 class Hopped(NamedTuple):
-    """What a dwell did. site: where the silicon is. hops: i32[]. first: i32[], the neighbour of the
-    first hop, -1 without one. wait: f32[], seconds until it, or the whole dwell."""
+    """What a dwell did. site: where the silicon is. hops: i32[]."""
 
     site: Site
     hops: Array
-    first: Array
-    wait: Array
 
 
 def dwell(
@@ -185,7 +182,7 @@ def dwell(
         waited, chosen = jax.random.uniform(jax.random.fold_in(key, before.hops), (2,))
         # Without any rate nothing ever happens.
         wait = jnp.where(total > 0.0, -jnp.log1p(-waited) / total, jnp.inf)
-        moves, begins = wait < left, before.hops == 0
+        moves = wait < left
         # Comparisons in place of a search and of gathers, which take longer than all else here.
         mark = chosen * total
         which = (mark >= each[0]).astype(jnp.int32) + (mark >= each[0] + each[1])
@@ -194,11 +191,9 @@ def dwell(
         after = Hopped(
             site=tree.where(moves, honeycomb.neighbour(before.site, which), before.site),
             hops=before.hops + moves,
-            first=jnp.where(moves & begins, which, before.first),
-            wait=jnp.where(begins, jnp.minimum(wait, seconds), before.wait),
         )
         offset = jnp.where(moves, offset - way, offset)
         return after, offset, left - jnp.where(moves, wait, 0.0), moves
 
-    none = Hopped(site, jnp.int32(0), jnp.int32(-1), seconds)
+    none = Hopped(site, jnp.int32(0))
     return jax.lax.while_loop(going, hop, (none, start, seconds, seconds > 0.0))[0]

@@ -1,7 +1,7 @@
 """Learn how an electron beam moves atoms: rates from transitions, and controllers from rates."""
 
 from purejaxrl_suite.microscopy import controllers, transitions
-from purejaxrl_suite.microscopy.rate_learning import (
+from purejaxrl_suite.microscopy.learning import (
     DistillationHypers,
     Inputs,
     RateConfig,

@@ -25,7 +25,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.core.types import Array, Environment, Key, Network
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.silicon_rates import prior
-from purejaxrl_suite.microscopy import controllers, rate_learning, rate_network, transitions
+from purejaxrl_suite.microscopy import controllers, learning, rate_network, transitions
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.computation import Computed
 from purejaxrl_suite.studies.panels import Interval, Intervals, Lines, Panel
@@ -91,7 +91,7 @@ def observed(key: Key) -> transitions.Transitions:
     return jax.tree.map(lambda x: x[:OBSERVED], transitions.transitions(flat))
 
 
-TRAIN = rate_learning.rate_learning(rate_learning.RateConfig(), EPOCHS)
+TRAIN = learning.rate_learning(learning.RateConfig(), EPOCHS)
 
 
 @jax.jit
@@ -124,9 +124,7 @@ def controlled(seeds: Sequence[int]) -> dict[str, np.ndarray]:
         data_key, play_key = jax.random.split(jax.random.key(seed))
         data = observed(data_key)
         members = [MEMBERS * seed + i for i in range(MEMBERS)]
-        models, _ = rate_learning.fit(
-            TRAIN, data, rate_learning.RateHypers(), seeds=members, updates=EPOCHS
-        )
+        models, _ = learning.fit(TRAIN, data, learning.RateHypers(), seeds=members, updates=EPOCHS)
         error, offset, apart = compared(models, data.beam)
         row = {"error of rates": error, "error of offset": apart}
         known = agent.init(play_key, ())

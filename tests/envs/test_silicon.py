@@ -122,13 +122,14 @@ COUNT = 20_000
 
 
 def hops(rate, seconds, beam=(0.9, -0.3), site=ORIGIN, count=COUNT):
-    """Dwells from the same site, leaves [COUNT]; the beam relative to it."""
+    """Dwells from the same site, leaves [COUNT], of f32[COUNT] seconds; the beam relative to it."""
     place = honeycomb.position(SHEET, site) + jnp.array(beam)
 
-    def one(key):
+    def one(key, seconds):
         return silicon_rates.dwell(key, rate, SHEET, site, place, seconds)
 
-    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(3), count))
+    keys = jax.random.split(jax.random.key(3), count)
+    return jax.jit(jax.vmap(one))(keys, jnp.broadcast_to(jnp.float32(seconds), (count,)))
 
 
 def prior(beam, bonds):
@@ -139,29 +140,40 @@ def constant(beam, bonds):
     return jnp.array([0.5, 0.3, 0.2])
 
 
-def test_survival_and_first_hops_follow_the_rates():
-    """P(no hop in t) = exp(-k t), waiting times are exponential, neighbours in proportion."""
-    k = np.asarray(prior(jnp.array([0.9, -0.3]), honeycomb.bonds(SHEET, ORIGIN.sublattice)))
-    found = hops(prior, 4.0)
-    stay = np.mean(np.asarray(found.hops) == 0)
-    expected = math.exp(-4.0 * k.sum())
-    assert abs(stay - expected) < 4.0 * math.sqrt(expected * (1 - expected) / COUNT)
-    went = np.asarray(found.first)[np.asarray(found.hops) > 0]
-    counts = np.bincount(went, minlength=3)
-    assert stats.chisquare(counts, len(went) * k / k.sum()).pvalue > 1e-3
-    waits = np.asarray(found.wait)[np.asarray(found.hops) > 0]
-    law = stats.truncexpon(4.0 * k.sum(), scale=1.0 / k.sum())
-    edges = law.ppf(np.linspace(0.0, 1.0, 21))
-    assert stats.chisquare(np.histogram(waits, edges)[0]).pvalue > 1e-3
+def test_waiting_times_are_exponential():
+    """P(no hop in t) = exp(-k t), for times of 0 to 12 seconds: 12 bins, by chi-square."""
+    k = np.sum(prior(jnp.array([0.9, -0.3]), honeycomb.bonds(SHEET, ORIGIN.sublattice)))
+    seconds = np.linspace(0.0, 12.0, COUNT + 1, dtype=np.float32)[1:]
+    stayed = np.asarray(hops(prior, seconds).hops) == 0
+    law = np.exp(-k * seconds)
+    bins = np.array_split(np.arange(COUNT), 12)
+    z = [(stayed[i] - law[i]).sum() / math.sqrt((law[i] * (1 - law[i])).sum()) for i in bins]
+    assert stats.chi2(len(bins)).sf(np.sum(np.square(z))) > 1e-3
+
+
+def test_neighbours_are_chosen_in_proportion_to_their_rates():
+    """With rates that end with the first hop."""
+    start = jnp.array([0.9, -0.3])
+
+    def once(beam, bonds):
+        still = jnp.sum(jnp.square(beam - start)) < 1e-4
+        return jnp.where(still, prior(beam, bonds), 0.0)
+
+    k = np.asarray(prior(start, honeycomb.bonds(SHEET, ORIGIN.sublattice)))
+    found = hops(once, 8.0)
+    moved = np.asarray(found.hops) > 0
+    assert np.max(found.hops) == 1
+    places = np.asarray(found.site.place)[moved]
+    counts = [np.sum(np.all(places == move, axis=1)) for move in honeycomb.MOVES]
+    assert sum(counts) == moved.sum()
+    assert stats.chisquare(counts, moved.sum() * k / k.sum()).pvalue > 1e-3
 
 
 def test_a_hop_ends_on_the_other_sublattice_and_hops_with_constant_rates_are_poisson():
-    found = hops(constant, 3.0)
-    number = np.asarray(found.hops)
+    number = np.asarray((found := hops(constant, 3.0)).hops)
     assert np.all(np.asarray(found.site.sublattice) == number % 2)
-    once = number == 1
-    there = np.asarray(found.site.place)[once]
-    np.testing.assert_array_equal(there, honeycomb.MOVES[np.asarray(found.first)[once]])
+    there = np.asarray(found.site.place)[number == 1]
+    assert np.all(np.any(np.all(there[:, None] == honeycomb.MOVES[None], axis=2), axis=1))
     observed = np.bincount(np.minimum(number, 9), minlength=10)
     law = stats.poisson(3.0).pmf(np.arange(10))
     law[9] = 1.0 - law[:9].sum()
@@ -178,9 +190,7 @@ def test_the_beam_stays_so_rates_change_with_a_hop():
 def test_without_time_or_rates_nothing_moves():
     for rate, seconds in ((constant, 0.0), (lambda *_: jnp.zeros(3), 50.0)):
         found = hops(rate, seconds, count=64)
-        assert not np.any(found.hops) and np.all(found.first == -1)
-        np.testing.assert_array_equal(found.wait, seconds)
-        assert not np.any(found.site.place)
+        assert not np.any(found.hops) and not np.any(found.site.place)
 
 
 # --- The environment ---
@@ -262,6 +272,18 @@ def test_observations_show_neighbours_from_the_nearest_to_the_goal(choosing):
     assert np.all(np.abs(way) < 0.5 * np.asarray(states.side)[:, None])
     assert np.all(np.linalg.norm(way, axis=-1) > 1.4)
     assert np.all(np.linalg.norm(here, axis=-1) <= BOND)  # near the origin
+
+
+def test_goals_are_all_sites_of_the_view_equally_often():
+    here, side, count = honeycomb.position(SHEET, ORIGIN), jnp.float32(12.0), 20_000
+    keys = jax.random.split(jax.random.key(8), count)
+    goals = jax.jit(jax.vmap(lambda key: silicon.draw_goal(key, SHEET, here, side)))(keys)
+    places = np.asarray(honeycomb.position(SHEET, honeycomb.around(ORIGIN, 9.0)))
+    away = np.max(np.abs(places - np.asarray(here)), axis=1)
+    sites = places[(away < 6.0) & (away > 0.1)]
+    gaps = np.linalg.norm(np.asarray(goals)[:, None] - sites[None], axis=-1)
+    assert np.max(np.min(gaps, axis=1)) < 1e-3
+    assert stats.chisquare(np.bincount(np.argmin(gaps, axis=1), minlength=len(sites))).pvalue > 1e-3
 
 
 def test_actions_are_where_the_beam_rests(choosing):

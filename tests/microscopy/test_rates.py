@@ -12,7 +12,7 @@ from purejaxrl_suite.core.types import Clock
 from purejaxrl_suite.envs import honeycomb, make, silicon, silicon_rates
 from purejaxrl_suite.envs.honeycomb import BOND
 from purejaxrl_suite.microscopy import controllers, rate_network
-from purejaxrl_suite.microscopy.rate_learning import RateConfig, RateHypers
+from purejaxrl_suite.microscopy.learning import RateConfig, RateHypers
 from purejaxrl_suite.microscopy.transitions import Transitions
 
 SMALL = RateConfig(hidden=(16,), batch_size=32)
