@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core.host import Host
+
 Array = jax.Array
 Key = jax.Array
 PyTree = Any
@@ -104,6 +106,8 @@ class Environment(NamedTuple):
         always `time_limit`.
     recipe: how it was made, one line for its maker and one for each wrapper (`envs.recipe`);
         compared and shown, never run. () for an environment of the user's own.
+    host: how it is played outside of compiled programs, in which case `init` and `step` only raise;
+        None for an environment in JAX.
     """
 
     name: str
@@ -118,6 +122,7 @@ class Environment(NamedTuple):
     tasks: tuple[str, ...] = ()
     limit: Callable[[PyTree], Array | float] | None = None
     recipe: tuple[str, ...] = ()
+    host: Host | None = None
 
 
 class Transition(NamedTuple):

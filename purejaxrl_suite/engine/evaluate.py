@@ -6,6 +6,7 @@ largest time limit among the members, within which every episode ends.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,10 +35,10 @@ class Evaluation(NamedTuple):
     info: {name: f32[E]}, the environment's `TimeStep.info` at the last step of the episode.
     """
 
-    episode_return: Array
-    episode_length: Array
-    completed: Array
-    info: dict[str, Array]
+    episode_return: Array | np.ndarray
+    episode_length: Array | np.ndarray
+    completed: Array | np.ndarray
+    info: Mapping[str, Array | np.ndarray]
 
 
 class Evaluating(NamedTuple):
@@ -90,7 +91,8 @@ def make_evaluate(
         policy: None is the one that acts in training, else one of `Agent.policies`.
 
     Returns:
-        (key, hypers, env_params, agent state) -> Evaluation.
+        (key, hypers, env_params, agent state) -> Evaluation. For an environment on the host it is
+        no function to compile: it steps copies that it opens and closes.
 
     Raises:
         ValueError: agent and environment do not fit, there is neither a time limit nor `steps`, or
@@ -103,6 +105,8 @@ def make_evaluate(
         raise ValueError(f"environment {env.name!r} has no time limit: pass steps=, a budget")
     episodes, steps = integer("episodes", episodes, 1), integer("steps", steps, 1)
     check_tasks(env, "episodes", episodes)
+    if env.host is not None:
+        return partial(_on_host, agent, env, act=act, sizes=(episodes, steps), explore=explore)
     envs = parallel(env)
 
     def evaluate(key: Key, hypers: Any, params: PyTree, state: Any) -> Evaluation:
@@ -134,6 +138,51 @@ def make_evaluate(
         return jax.lax.scan(step, carry, (noise, step_keys))[0][-1]
 
     return evaluate
+
+
+def _on_host(
+    agent: Agent,
+    env: Environment,
+    key: Key,
+    hypers: Any,
+    params: PyTree,
+    state: Any,
+    *,
+    act: Act,
+    sizes: tuple[int, int],
+    explore: bool,
+) -> Evaluation:
+    """Play one episode in each of E copies of an environment on the host, of at most S steps.
+
+    sizes: (E, S).
+    """
+    episodes, steps = sizes
+    act_key, seed_key = jax.random.split(key)
+
+    @jax.jit
+    def choose(key: Key, memory: Any, obs: Array) -> Any:
+        noise = agent.noise(key, episodes)
+        return act(noise, agent.anneal(hypers, ENDED), state, memory, obs, explore)[:2]
+
+    assert env.host is not None
+    seeds = np.asarray(jax.random.randint(seed_key, (episodes,), 0, 2**31 - 1, jnp.int32))
+    info = {name: np.zeros(episodes, np.float32) for name in env.host.info}
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int32)
+    completed = np.zeros(episodes, bool)
+    with closing(env.host.open(seeds.tolist())) as copies:
+        obs, memory = copies.reset(), agent.memory(episodes)
+        for t in range(steps):
+            memory, action = choose(jax.random.fold_in(act_key, t), memory, obs)
+            now = copies.step(np.asarray(action))
+            obs, playing = now.obs, ~completed
+            returns[playing] += now.reward[playing]
+            lengths += playing
+            for name, x in now.info.items():
+                info[name][playing] = x[playing]
+            completed |= now.terminated | now.truncated
+            if completed.all():
+                break
+    return Evaluation(returns.astype(np.float32), lengths, completed, info)
 
 
 def _policy(agent: Agent, name: str | None) -> Act:

@@ -23,6 +23,8 @@ _FAMILIES = {
     "Brax-": "brax",
     "Playground-": "playground",
     "Credit-": "credit",
+    "gymnasium:": "gymnasium",
+    "ALE/": "atari",
 }
 
 
@@ -37,8 +39,9 @@ def make(id: str, **options: Any) -> Environment:
 
     Args:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
-            (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), or
-            one of the extras: `"Brax-ant"`, `"Playground-CartpoleSwingup"`; or the name of an entry
+            (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), one
+            of the extras: `"Brax-ant"`, `"Playground-CartpoleSwingup"`, `"ALE/Pong"`; or an id of
+            Gymnasium, played on the host (`"gymnasium:CartPole-v1"`); or the name of an entry
             point of an installed package, in the group `purejaxrl_suite.environments`, whose value
             is a function that returns an environment. Several ids joined by "+" are the tasks of
             one environment (`multi_task`).
@@ -60,7 +63,8 @@ def make(id: str, **options: Any) -> Environment:
             raise wrong("id", "ids of environments with a + between each two", id)
         return multi_task([make(one, **options) for one in id.split("+")])
     family = _family(id)
-    if id in family.ids() or id in getattr(family, "REFUSED", {}):
+    known = getattr(family, "takes", lambda id: False)(id) or id in family.ids()
+    if known or id in getattr(family, "REFUSED", {}):
         _refuse_unknown(id, options, family)
         return family.make(id, **options)
     if id in (others := installed(ENVIRONMENTS)):

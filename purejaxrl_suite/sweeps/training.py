@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,6 +15,7 @@ from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.sweeps import curves
 from purejaxrl_suite.sweeps.before import begun
 from purejaxrl_suite.sweeps.fleet import Members, Segment, segments
+from purejaxrl_suite.sweeps.hosted import hosted_segments
 from purejaxrl_suite.sweeps.interrupt import Interrupted, interruptible
 from purejaxrl_suite.sweeps.layout import Layout
 from purejaxrl_suite.sweeps.plan import Plan
@@ -59,22 +62,26 @@ class Training:
         def due(update: int) -> bool:
             return update == end or (store.durable and update % every == 0)
 
+        hosted = group.source.hosted is not None
+        advance = partial(hosted_segments, group) if hosted else segments
+        trained: Any = advance(
+            made.program,
+            members,
+            run,
+            start=start,
+            until=end,
+            updates=group.updates,
+            wanted=due,
+            halt=stop,
+        )
+        del run  # donated
         try:
-            for segment in segments(
-                made.program,
-                members,
-                run,
-                start=start,
-                until=end,
-                updates=group.updates,
-                wanted=due,
-                halt=stop,
-            ):
-                run = None  # donated
-                self._keep(g, k, segment)
-                if stop() and segment.run is not None:
-                    text = f"stopped at update {segment.stop} of {group.updates}"
-                    raise Interrupted(text, stop())
+            with closing(trained):
+                for segment in trained:
+                    self._keep(g, k, segment)
+                    if stop() and segment.run is not None:
+                        text = f"stopped at update {segment.stop} of {group.updates}"
+                        raise Interrupted(text, stop())
         finally:
             store.close()
 
