@@ -39,6 +39,10 @@ class Fleet:
     """The first seed."""
     reset_pool: int = 1
     """Start states per environment and rollout; 0 computes an exact reset at every step."""
+    lag: int | None = None
+    """Of an environment on the host: updates that acting may be behind learning; 0 by default."""
+    actors: int | None = None
+    """Of an environment on the host: threads that act; 1 by default."""
     dataset: Path | None = None
     """Folder of a data set to learn from in place of acting, written by `Experience.save`."""
     metrics: tuple[str, ...] = ()

@@ -6,255 +6,21 @@ raise, die or do not answer ends training by name, and a learner that stops stop
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.interpreters.partial_eval import dce_jaxpr
 
-from purejaxrl_suite.core import spaces, tree
-from purejaxrl_suite.core.host import HostEnvironments, HostError, HostStep
-from purejaxrl_suite.core.types import (
-    Agent,
-    Array,
-    Clock,
-    Environment,
-    Key,
-    Memory,
-    PyTree,
-    Transition,
-)
-from purejaxrl_suite.engine.keys import member_keys, update_keys
-from purejaxrl_suite.engine.rollout import rollout_keys
+from purejaxrl_suite.core import spaces
+from purejaxrl_suite.core.host import HostEnvironments, HostStep
+from purejaxrl_suite.core.types import Agent, Clock, Environment, PyTree, Transition
+from purejaxrl_suite.engine.exchange import Episodes, Exchange, Rollout
+from purejaxrl_suite.engine.playing import playing
 from purejaxrl_suite.engine.sebulba import LAG, Batch, abstract_steps
 from purejaxrl_suite.engine.source import Hosted
 from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
-
-TICK = 0.2
-"""Seconds from one look to the next at whether to go on waiting."""
-
-
-class Playing(NamedTuple):
-    """What all actors of a fleet share: compiled functions of B members and n environments each.
-
-    read: agent's state -> copies of the leaves that acting reads.
-    noise: (seeds u32[B], clock) -> the noise of a rollout in all environments, [B, T, N, ...].
-    act: (leaves, hypers, clock, noise, t, memory, obs, done) -> (memory, action, extras), [B, n].
-    memory: () -> the memory before an episode, [B, n, ...].
-    """
-
-    read: Callable[[Any], list[Array]]
-    noise: Callable[[np.ndarray, Clock], PyTree]
-    act: Callable[..., tuple[Memory, Array, Any]]
-    memory: Callable[[], Memory]
-
-
-def playing(agent: Agent, size: int, width: int) -> Playing:
-    """Make the functions with which `size` members act in `width` environments each."""
-    state = jax.eval_shape(_fresh, agent)
-    leaves, structure = jax.tree.flatten(state)
-    needed = _needed(agent, state)
-
-    def read(state: Any) -> list[Array]:
-        found = zip(jax.tree.leaves(state), needed, strict=True)
-        return [jnp.copy(x) for x, used in found if used]  # the learner's own are donated
-
-    def noise(seed: Array, clock: Clock) -> PyTree:
-        """Draw what `engine.rollout` would draw, for one member."""
-        keys = update_keys(member_keys(jax.random.key(seed)), clock)
-        each = jax.random.split(rollout_keys(keys.rollout).act, agent.rollout_length)
-        return jax.vmap(agent.noise, (0, None))(each, agent.num_envs)
-
-    def act(
-        read: list[Array],
-        hypers: Any,
-        clock: Clock,
-        noise: PyTree,
-        t: Array,
-        memory: Memory,
-        obs: Array,
-        done: Array,
-    ) -> Any:
-        given = iter(read)
-        whole = [
-            next(given) if used else _blank(x) for x, used in zip(leaves, needed, strict=True)
-        ]
-        memory = tree.where(done, agent.memory(width), memory)
-        return agent.act(
-            tree.index(noise, t),
-            agent.anneal(hypers, clock),
-            jax.tree.unflatten(structure, whole),
-            memory,
-            obs,
-            True,
-        )
-
-    def memory() -> Memory:
-        first = agent.memory(width)
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (size, *x.shape)), first)
-
-    return Playing(
-        read=jax.jit(read),
-        noise=jax.jit(jax.vmap(noise, (0, None))),
-        act=jax.jit(jax.vmap(act, (0, 0, None, 0, None, 0, 0, 0))),
-        memory=jax.jit(memory),
-    )
-
-
-def _fresh(agent: Agent) -> Any:
-    return agent.init(jax.random.key(0), jax.tree.map(jnp.float32, agent.hypers))
-
-
-def _needed(agent: Agent, state: Any) -> list[bool]:
-    """Tell which leaves of the state acting reads: not the replay, which is large."""
-    n = agent.num_envs
-    hypers = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), np.float32), agent.hypers)
-    noise = jax.eval_shape(lambda: agent.noise(jax.random.key(0), n))
-    memory = jax.eval_shape(lambda: agent.memory(n))
-
-    def act(state: Any, noise: Any, hypers: Any, memory: Memory, obs: Array) -> Any:
-        return agent.act(noise, hypers, state, memory, obs, True)
-
-    obs = spaces.abstract(agent.observation, n)
-    jaxpr = jax.make_jaxpr(act)(state, noise, hypers, memory, obs).jaxpr
-    used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[1]
-    return used[: len(jax.tree.leaves(state))]
-
-
-def _blank(x: Any) -> Array:
-    """Make a leaf that is not read."""
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jnp.broadcast_to(jax.random.key(0), x.shape)
-    return jnp.zeros(x.shape, x.dtype)
-
-
-class Rollout(NamedTuple):
-    """What an actor has collected for B members in its n environments each.
-
-    steps: Transition, leaves [B, T, n, ...]. count: [B, n], episodes that ended. sums: {name:
-    [B, n]} over them. once: bool[B, n], whether an environment has finished one since the start.
-    version: the update after which the parameters are from.
-    """
-
-    steps: Transition
-    count: np.ndarray
-    sums: dict[str, np.ndarray]
-    once: np.ndarray
-    version: int
-
-
-class Episodes:
-    """Statistics of episodes in any number of environments, kept step by step."""
-
-    def __init__(self, shape: tuple[int, ...], info: Sequence[str]):
-        """Begin with no episode."""
-        self.shape, self.info = shape, tuple(info)
-        self.returns, self.lengths = np.zeros(shape), np.zeros(shape)
-        self.once = np.zeros(shape, bool)
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget the episodes that have ended, not those in progress."""
-        self.count = np.zeros(self.shape)
-        names = ("episode_return", "episode_length", *self.info)
-        self.sums = {name: np.zeros(self.shape) for name in names}
-
-    def add(self, step: HostStep) -> None:
-        """Add a step of all environments."""
-        done = (step.terminated | step.truncated).reshape(self.shape)
-        self.returns += step.reward.reshape(self.shape)
-        self.lengths += 1
-        ended = {"episode_return": self.returns, "episode_length": self.lengths, **step.info}
-        for name, x in ended.items():
-            self.sums[name][done] += np.reshape(x, self.shape)[done]
-        self.count += done
-        self.once |= done
-        self.returns[done] = self.lengths[done] = 0
-
-
-class Exchange:
-    """Where actors get parameters and leave rollouts, and a learner does the opposite."""
-
-    def __init__(self, actors: int, lag: int, start: int):
-        """Begin before update `start`."""
-        self.lag, self.start = lag, start
-        self.changed = threading.Condition()
-        self.versions: dict[int, Any] = {}
-        self.rollouts: list[deque[Rollout]] = [deque() for _ in range(actors)]
-        self.beats = [time.monotonic()] * actors
-        self.errors: list[BaseException] = []
-        self.stopped = False
-
-    def publish(self, version: int, leaves: Any) -> None:
-        """Offer the parameters after `version` updates; actors have their patience from now on."""
-        with self.changed:
-            self.beats = [time.monotonic()] * len(self.beats)
-            self.versions[version] = leaves
-            for old in [one for one in self.versions if one < version - self.lag]:
-                del self.versions[old]
-            self.changed.notify_all()
-
-    def parameters(self, update: int) -> tuple[int, Any] | None:
-        """Wait for the parameters to act with in an update: (version, they); None to stop."""
-        oldest = max(update - self.lag, self.start)
-        with self.changed:
-            while not self.stopped:
-                known = [one for one in self.versions if one >= oldest]
-                if known:
-                    version = max(known) if self.lag > 1 else min(known)
-                    return version, self.versions[version]
-                self.changed.wait(TICK)
-        return None
-
-    def deliver(self, actor: int, rollout: Rollout) -> None:
-        """Leave a rollout; waits while as many as the lag allows are not taken yet."""
-        with self.changed:
-            while len(self.rollouts[actor]) > self.lag and not self.stopped:
-                self.changed.wait(TICK)
-            self.rollouts[actor].append(rollout)
-            self.changed.notify_all()
-
-    def beat(self, actor: int) -> bool:
-        """Note that an actor is alive; returns whether it should go on."""
-        self.beats[actor] = time.monotonic()
-        return not self.stopped
-
-    def fail(self, error: BaseException) -> None:
-        """Note why an actor has ended."""
-        with self.changed:
-            self.errors.append(error)
-            self.changed.notify_all()
-
-    def take(self, patience: float) -> list[Rollout]:
-        """Wait for one rollout of each actor.
-
-        Raises:
-            HostError: an actor has failed, or has not made a step for `patience` seconds.
-        """
-        with self.changed:
-            while not all(self.rollouts):
-                if self.errors:
-                    raise self.errors[0]
-                now = time.monotonic()
-                for actor, waiting in enumerate(self.rollouts):
-                    if not waiting and now - self.beats[actor] > patience:
-                        raise HostError(
-                            f"actor {actor}: its environments did not answer within {patience:g} s"
-                        )
-                self.changed.wait(TICK)
-            taken = [waiting.popleft() for waiting in self.rollouts]
-            self.changed.notify_all()
-            return taken
-
-    def stop(self) -> None:
-        """Ask all actors to end."""
-        with self.changed:
-            self.stopped = True
-            self.changed.notify_all()
 
 
 class Cast(NamedTuple):
@@ -449,7 +215,7 @@ class Stage:
 
         return jax.tree.map(empty, self.actors.shapes)
 
-    def _split(self, x: np.ndarray) -> np.ndarray:
+    def _split(self, x: np.ndarray) -> Any:
         """Give environments [B * n, ...] an axis of members."""
         return np.reshape(x, (*self.shape, *x.shape[1:]))
 

@@ -35,10 +35,10 @@ class Evaluation(NamedTuple):
     info: {name: f32[E]}, the environment's `TimeStep.info` at the last step of the episode.
     """
 
-    episode_return: Array | np.ndarray
-    episode_length: Array | np.ndarray
-    completed: Array | np.ndarray
-    info: Mapping[str, Array | np.ndarray]
+    episode_return: Array
+    episode_length: Array
+    completed: Array
+    info: dict[str, Array]
 
 
 class Evaluating(NamedTuple):
@@ -166,7 +166,7 @@ def _on_host(
 
     assert env.host is not None
     seeds = np.asarray(jax.random.randint(seed_key, (episodes,), 0, 2**31 - 1, jnp.int32))
-    info = {name: np.zeros(episodes, np.float32) for name in env.host.info}
+    info: Any = {name: np.zeros(episodes, np.float32) for name in env.host.info}
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int32)
     completed = np.zeros(episodes, bool)
     with closing(env.host.open(seeds.tolist())) as copies:
@@ -182,7 +182,8 @@ def _on_host(
             completed |= now.terminated | now.truncated
             if completed.all():
                 break
-    return Evaluation(returns.astype(np.float32), lengths, completed, info)
+    found: Any = returns.astype(np.float32), lengths, completed
+    return Evaluation(found[0], found[1], found[2], info)
 
 
 def _policy(agent: Agent, name: str | None) -> Act:

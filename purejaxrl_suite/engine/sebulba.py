@@ -12,7 +12,7 @@ the last, and the numbers are the same in every run (as in Cleanba, Huang et al.
 2310.00036). With a larger one they take the newest that there are, at most `lag` updates old.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +22,16 @@ import numpy as np
 
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.argument import integer
-from purejaxrl_suite.core.types import Agent, Array, Clock, Environment, Key, PyTree, Run, Transition
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Clock,
+    Environment,
+    Key,
+    PyTree,
+    Run,
+    Transition,
+)
 from purejaxrl_suite.core.validate import divides
 from purejaxrl_suite.engine.keys import UpdateKeys
 from purejaxrl_suite.engine.parallel import check_fit
@@ -38,7 +47,7 @@ class Batch(NamedTuple):
     """What actors have collected for an update. steps: Transition [T, N]. row: {name: f32[]}."""
 
     steps: Transition
-    row: dict[str, Array]
+    row: Mapping[str, Any]
 
 
 def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) -> Source:
@@ -71,7 +80,7 @@ def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) ->
     def collect(
         keys: UpdateKeys, hypers: Any, data: Batch, state: Any, carry: Run, clock: Clock
     ) -> tuple[Run, Transition, dict[str, Array]]:
-        return carry, data.steps, data.row
+        return carry, data.steps, dict(data.row)
 
     return Source(
         name=f"sebulba(lag={lag}, actors={actors})",
@@ -136,10 +145,11 @@ def abstract_steps(agent: Agent, env: Environment) -> Transition:
     key, obs = jax.eval_shape(jax.random.key, 0), spaces.abstract(env.observation, n)
     _, action, extras = jax.eval_shape(act, key, obs)
 
-    def over_time(x: Any) -> jax.ShapeDtypeStruct:
+    def over_time(x: Any) -> Any:
         return jax.ShapeDtypeStruct((length, *x.shape), x.dtype)
 
-    flag, number = (jax.ShapeDtypeStruct((length, n), kind) for kind in (bool, np.float32))
+    one: Any = jax.ShapeDtypeStruct
+    flag, number = (one((length, n), kind) for kind in (bool, np.float32))
     return Transition(
         obs=over_time(obs),
         action=over_time(action),

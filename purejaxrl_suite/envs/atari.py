@@ -143,9 +143,7 @@ def make(
     return made._replace(recipe=(called("make", id, **told, patience=patience, **rules._asdict()),))
 
 
-def _environment(
-    id: str, how: dict[str, Any], rules: Protocol, patience: float
-) -> Environment:
+def _environment(id: str, how: dict[str, Any], rules: Protocol, patience: float) -> Environment:
     from ale_py import roms
     from ale_py.registration import rom_id_to_name
 

@@ -127,9 +127,7 @@ def host_environment(
         how: Any = {"autoreset_mode": same, "context": "spawn"}
         return gymnasium.vector.AsyncVectorEnv(copies, **how)
 
-    return _environment(
-        name, vector, spaces, time_limit=limit, info=tuple(info), patience=patience
-    )
+    return _environment(name, vector, spaces, time_limit=limit, info=tuple(info), patience=patience)
 
 
 def vector_environment(

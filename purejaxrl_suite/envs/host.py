@@ -128,7 +128,7 @@ class VectorHost:
             raise HostError("expected final_obs in the info of a step that ends an episode")
         final = seen.copy()
         for i in np.flatnonzero(done):
-            final[i] = self._observations(_alone(info["final_obs"][i]), [i])[0]
+            final[i] = self._observations(_alone(info["final_obs"][i]), [int(i)])[0]
         return final
 
     def _observations(self, batch: Any, rows: Sequence[int] | None = None) -> np.ndarray:
@@ -269,8 +269,9 @@ class _Checked:
             def step(self, action: Any) -> Any:
                 with _numbered(number):
                     obs, reward, terminated, truncated, info = self.env.step(action)
-                    if np.shape(reward) != ():
-                        raise HostError(f"reward: expected a number, got shape {np.shape(reward)}")
+                    shape = np.asarray(reward).shape
+                    if shape != ():
+                        raise HostError(f"reward: expected a number, got shape {shape}")
                     obs = _element(self.observation_space, obs, "observation")
                     return obs, float(reward), bool(terminated), bool(truncated), info
 

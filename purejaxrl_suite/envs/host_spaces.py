@@ -20,7 +20,7 @@ _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 
 class Part(NamedTuple):
-    """A piece of a flattened observation. low, high: f32[size] each. read: batch -> f32[N, size]."""
+    """A piece of a flattened observation. low, high: f32[size]. read: batch -> f32[N, size]."""
 
     low: np.ndarray
     high: np.ndarray
@@ -116,7 +116,7 @@ def _codes(sizes: list[int], starts: list[int]) -> Part:
 
 
 def _bound(bound: Any, dtype: str) -> np.ndarray:
-    """Convert bounds to float32; the largest numbers of a float type, and what lies beyond, are inf."""
+    """Convert bounds to float32; of floats the largest numbers, and what is beyond, are inf."""
     found = np.asarray(bound, np.float64)
     if np.dtype(dtype).kind == "f":
         limit = float(np.finfo(np.float32).max)
