@@ -31,7 +31,7 @@ class Playing(NamedTuple):
 
 def playing(agent: Agent, size: int, width: int) -> Playing:
     """Make the functions with which `size` members act in `width` environments each."""
-    state = jax.eval_shape(_fresh, agent)
+    state = jax.eval_shape(lambda: _fresh(agent))
     leaves, structure = jax.tree.flatten(state)
     needed = _needed(agent, state)
 

@@ -197,7 +197,7 @@ def _vector(rom: str, how: dict[str, Any], count: int) -> Any:
 
 
 def _channels_last(batch: Any) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(np.asarray(batch), 1, -1))
+    return np.moveaxis(np.asarray(batch), 1, -1)
 
 
 class AtariHost(VectorHost):

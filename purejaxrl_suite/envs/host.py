@@ -6,7 +6,6 @@ from it the observation to act on next. Arrays are checked as they come, waits a
 fails is named (`core.host.HostError`).
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -84,16 +83,17 @@ class VectorHost:
         )
 
     def close(self) -> None:
-        """Close the vector environment; after a failure its processes are killed first."""
-        with warnings.catch_warnings():  # about calls in flight, which no longer matter
-            warnings.simplefilter("ignore")
-            if not self.failed:
-                self.vector.close()
-                return
-            for process in getattr(self.vector, "processes", ()):
+        """Close the vector environment; after a failure its processes are killed instead."""
+        if not self.failed:
+            self.vector.close()
+        elif _has_workers(self.vector):  # they may not answer, nor may those that are well
+            for process in self.vector.processes:
                 process.kill()
+                process.join()
+            self.vector.closed = True
+        else:
             with suppress(Exception):
-                self.vector.close(**({"terminate": True} if _has_workers(self.vector) else {}))
+                self.vector.close()
 
     def _reset(self, **how: Any) -> Any:
         if not _has_workers(self.vector):
@@ -111,7 +111,6 @@ class VectorHost:
         """Start new episodes where they have ended; returns the observations to act on next."""
         if not done.any():
             return seen
-        seen = seen.copy()  # the vector environment may write into its own array
         obs = self._observations(self._reset(options={"reset_mask": done.copy()})[0])
         if not np.array_equal(obs[~done], seen[~done]):
             raise HostError(
@@ -132,8 +131,8 @@ class VectorHost:
         return final
 
     def _observations(self, batch: Any, rows: Sequence[int] | None = None) -> np.ndarray:
-        """Convert observations, and check shape and numbers."""
-        found, space = self.reading.observation(batch), self.reading.space
+        """Convert observations to an array of their own, and check shape and numbers."""
+        found, space = np.array(self.reading.observation(batch)), self.reading.space
         which = range(self.num_envs) if rows is None else rows
         if found.shape != (len(which), *space.shape) or found.dtype != space.dtype:
             raise HostError(

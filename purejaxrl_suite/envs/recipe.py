@@ -41,7 +41,8 @@ def recorded[**P](maker: Callable[P, Environment]) -> Callable[P, Environment]:
 
 def _refuse_hosts(maker: str, value: Any) -> None:
     """Raise ValueError for an environment on the host, whose steps nothing here would change."""
-    for one in value if isinstance(value, list | tuple) else (value,):
+    several = isinstance(value, list | tuple) and not isinstance(value, Environment)
+    for one in value if several else (value,):
         if isinstance(one, Environment):
             refuse_host(one, f"`{maker}`; wrap the Gymnasium environments themselves")
 

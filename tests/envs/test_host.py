@@ -134,6 +134,7 @@ def test_failures_name_environment_and_cause(how: str, message: str):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Gymnasium tells of what its workers raise
 @pytest.mark.parametrize(
     ("how", "message"),
     [

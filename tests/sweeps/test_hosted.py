@@ -120,6 +120,7 @@ def test_alternating_equals_the_compiled_loop():
     assert set(host.curves) - set(loop.curves) == {"policy_lag_0"}
 
 
+@pytest.mark.slow
 def test_one_actor_or_several_give_the_same_numbers():
     one = ppo(walk(), 5, source=partial(sebulba, lag=1))
     two = ppo(walk(), 5, source=partial(sebulba, lag=1, actors=2))
@@ -128,7 +129,7 @@ def test_one_actor_or_several_give_the_same_numbers():
     np.testing.assert_array_equal(one.curves["episode_return"], two.curves["episode_return"])
 
 
-@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("lag", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_equal_seeds_give_equal_parameters_after_100_updates(lag: int):
     env = pjs.host_environment(Catch)
     how = {"source": partial(sebulba, lag=lag, actors=2)}
@@ -145,12 +146,14 @@ def test_equal_seeds_give_equal_parameters_after_100_updates(lag: int):
     )
 
 
+@pytest.mark.slow
 def test_a_free_lag_is_bounded_and_recorded():
     result = ppo(walk(), 12, source=partial(sebulba, lag=3, actors=2))
     found = np.sum(lags(result, 3), axis=0)
     assert found.tolist() == [24, 24] and len(lags(result, 3)) == 4
 
 
+@pytest.mark.slow
 def test_agents_with_replay_and_a_memory():
     result = dqn(walk("truncated"), 8)
     assert result.curves["gradient_steps"].values[0, -1] > 0
@@ -168,6 +171,7 @@ def ppo_of(env, network):
     return pjs.run(pjs.ppo, env, config=PPO, network=build, seeds=1, steps=64, **QUIET)
 
 
+@pytest.mark.slow
 def test_continuous_actions_metrics_and_interventions():
     env = pjs.host_environment(Reach)
     redo = plasticity.every(2, plasticity.redo(tau=0.5))
@@ -177,6 +181,7 @@ def test_continuous_actions_metrics_and_interventions():
     assert (result.curves["episode_length"] == 1).all()
 
 
+@pytest.mark.slow
 def test_rows_of_several_updates(monkeypatch):
     single = ppo(walk(), 7)
     monkeypatch.setattr(rows, "ROWS", 4)
@@ -208,8 +213,8 @@ def begin_and_stop(run, folder, after):
 
 def test_resuming_restores_all_but_the_environments(tmp_path, monkeypatch):
     """Exactly the saved state, and no step from the last episode before into the first after."""
-    env, folder = walk("truncated"), tmp_path / "run"
-    train = partial(dqn, env, 8)
+    env = pjs.host_environment(partial(Walk, length=4), name="walk", info=("success",))
+    folder, train = tmp_path / "run", partial(dqn, env, 8)
     begin_and_stop(train, folder, after=2)
     begun, inner = [], hosted._broken_off
 
@@ -238,6 +243,7 @@ def test_resuming_restores_all_but_the_environments(tmp_path, monkeypatch):
     assert '"source": {"name": "sebulba(lag=0, actors=1)"}' in record
 
 
+@pytest.mark.slow
 def test_resuming_inside_of_a_row(tmp_path, monkeypatch):
     """A failure after three updates, in rows of two: the second row is written again."""
     monkeypatch.setattr(rows, "ROWS", 4)
@@ -295,6 +301,7 @@ def test_a_result_acts_and_is_loaded(tmp_path):
     assert loaded.curves.identical(result.curves) and loaded.layout.groups[0].source.hosted.lag == 1
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path, capsys):
     text = "train ppo --env gymnasium:CartPole-v1 --seeds 1 --steps 64 --lag 1 --actors 2"
     text += " --config.num-envs 4 --config.rollout-length 8 --network.hidden 8"
@@ -318,8 +325,16 @@ def failing(how, at, number=5):
     ("how", "message"),
     [
         ("raise", "walk: step: environment 5: RuntimeError: the dragon came"),
-        ("nan", "walk: step: environment 5: observation .* is not finite"),
-        ("shape", "walk: step: environment 5: observation: expected shape"),
+        pytest.param(
+            "nan",
+            "walk: step: environment 5: observation .* is not finite",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "shape",
+            "walk: step: environment 5: observation: expected shape",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_failure_is_named_and_nothing_is_lost(tmp_path, how: str, message: str):
@@ -346,6 +361,7 @@ def test_a_hanging_environment_ends_training_by_name():
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_opened():
     built = iter([Walk(), Walk()])
     env = pjs.host_environment(lambda: next(built), name="walk")
