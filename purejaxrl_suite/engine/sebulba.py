@@ -74,6 +74,8 @@ def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) ->
         raise ValueError(f"env: {env.name} is no environment on the host: expected one for sebulba")
     if agent.offline is not None:
         raise ValueError(f"source: {agent.name} learns from a data set only, it never acts")
+    if agent.evaluated is not None:
+        raise ValueError(f"source: {agent.name} learns from evaluations in its own program")
     integer("lag", lag, 0)
     divides("actors", integer("actors", actors, 1), agent.num_envs, "environments of the agent")
 

@@ -76,6 +76,11 @@ def make(id: str, **options: Any) -> Environment:
     raise ValueError(f"id: there is no environment {id!r}; {hint}")
 
 
+def has_family(id: str) -> bool:
+    """Tell whether the prefix of an id is that of a family; if not, it may be gymnax's."""
+    return any(id.startswith(prefix) for prefix in _FAMILIES)
+
+
 def _family(id: str) -> ModuleType:
     """Import the module of the id's family, by its prefix."""
     names = [name for prefix, name in _FAMILIES.items() if str(id).startswith(prefix)]

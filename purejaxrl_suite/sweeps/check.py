@@ -23,7 +23,6 @@ from purejaxrl_suite.core.argument import (
     shown,
     wrong,
 )
-from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.parameter import like
 from purejaxrl_suite.core.types import (
     Agent,
@@ -185,7 +184,6 @@ def evaluation(given: Any, env: Environment, params: PyTree) -> Evaluating | Non
     if given is None:
         return None
     name = "evaluate_every"
-    refuse_host(env, f"{name}; evaluate its result instead")
     how = given if isinstance(given, Evaluating) else Evaluating(integer(name, given, 1))
     integer(f"{name}.every", how.every, 1)
     integer(f"{name}.episodes", how.episodes, 1)

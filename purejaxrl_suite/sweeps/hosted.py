@@ -21,6 +21,8 @@ from purejaxrl_suite.core.host import HostError
 from purejaxrl_suite.core.types import Array, Clock, Run
 from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.actors import Actors, Cast
+from purejaxrl_suite.engine.evaluate import make_row, row_names
+from purejaxrl_suite.engine.keys import member_keys, update_keys
 from purejaxrl_suite.engine.rows import Kinds
 from purejaxrl_suite.sweeps.fleet import Members, Program, Segment
 from purejaxrl_suite.sweeps.layout import Group
@@ -98,8 +100,8 @@ class _Learning:
 
     def __init__(self, group: Group, program: Program, members: Members, run: Run):
         self.program, self.members, self.run = program, members, run
-        self.kinds = group.train.kinds()
-        self.add, self.whole = _summing(self.kinds)
+        self.add, self.whole = _summing(group.train.kinds())
+        self.evaluate = _evaluating(group, members)
         self.row: rows.Sums | None = None
         self.history: list[dict[str, Any]] = []
         self.finite: Any = np.ones(len(members.seeds), bool)
@@ -112,6 +114,7 @@ class _Learning:
             members.seeds, members.hypers, data, self.run, clock
         )
         self.done = int(clock.update) + 1
+        found |= self.evaluate(clock, self.run)
         if row == 1:
             self.history.append(found)
             return
@@ -139,6 +142,28 @@ class _Learning:
         assert self.row is not None
         self.history.append(self.whole(self.row, self.finite))
         self.row = None
+
+
+def _evaluating(group: Group, members: Members) -> Callable[[Clock, Run], dict[str, np.ndarray]]:
+    """Make the evaluation of B members after an update, {name: f32[B, 1]}; NaN if none is due."""
+    agent, env, how = group.agent, group.env, group.evaluation
+    if how is None:
+        return lambda clock, run: {}
+    row, names, size = make_row(agent, env, how), row_names(agent, env), len(members.seeds)
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, None))
+    def keys(seed: Array, clock: Clock) -> Array:
+        return update_keys(member_keys(jax.random.key(seed)), clock).evaluation
+
+    def evaluate(clock: Clock, run: Run) -> dict[str, np.ndarray]:
+        if (clock.update + 1) % how.every:
+            return {name: np.full((size, 1), np.nan, np.float32) for name in names}
+        drawn = keys(members.seeds, clock)
+        each = [row(drawn[i], *tree.index((members.hypers, (), run.agent), i)) for i in range(size)]
+        return {name: np.asarray([[one[name]] for one in each], np.float32) for name in names}
+
+    return evaluate
 
 
 def _summing(kinds: Kinds) -> tuple[Callable[..., rows.Sums], Callable[..., dict[str, Array]]]:

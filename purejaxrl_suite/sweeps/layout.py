@@ -204,11 +204,22 @@ def _group(
         members=with_source(members, source),
         updates=updates,
         source=source,
-        train=make_train(agent, source, intervention=intervention, evaluation=evaluation),
+        train=single(agent, source, intervention, evaluation),
         reset_pool=experiment.reset_pool,
         intervention=intervention,
         evaluation=evaluation,
     )
+
+
+def single(
+    agent: Agent,
+    source: Source,
+    intervention: Intervention | None,
+    evaluation: Evaluating | None,
+) -> Train:
+    """Make the training of one member; on the host it is evaluated outside of its program."""
+    within = evaluation if source.hosted is None else None
+    return make_train(agent, source, intervention=intervention, evaluation=within)
 
 
 def with_source(members: Members, source: Source) -> Members:

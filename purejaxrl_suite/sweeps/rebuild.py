@@ -25,12 +25,11 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.sebulba import acting, sebulba
 from purejaxrl_suite.engine.source import built_for
-from purejaxrl_suite.engine.train import make_train
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.before import Before
 from purejaxrl_suite.sweeps.experiment import MakesSource
 from purejaxrl_suite.sweeps.fleet import Members
-from purejaxrl_suite.sweeps.layout import Group, Layout, with_source
+from purejaxrl_suite.sweeps.layout import Group, Layout, single, with_source
 from purejaxrl_suite.sweeps.record import plain, structure
 
 Known = Mapping[str, Any]
@@ -102,7 +101,7 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
         members=with_source(_members(known, record, agent, env), source),
         updates=known["updates"],
         source=source,
-        train=make_train(agent, source, intervention=intervention, evaluation=evaluation),
+        train=single(agent, source, intervention, evaluation),
         reset_pool=known["reset_pool"],
         intervention=intervention,
         evaluation=evaluation,
