@@ -24,6 +24,7 @@ _FAMILIES = {
     "Playground-": "playground",
     "Credit-": "credit",
     "gymnasium:": "gymnasium",
+    "minigrid:": "minigrid_host",
     "ALE/": "atari",
 }
 
@@ -41,7 +42,8 @@ def make(id: str, **options: Any) -> Environment:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
             (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), one
             of the extras: `"Brax-ant"`, `"Playground-CartpoleSwingup"`, `"ALE/Pong"`; or an id of
-            Gymnasium, played on the host (`"gymnasium:CartPole-v1"`); or the name of an entry
+            Gymnasium or of MiniGrid as released, played on the host (`"gymnasium:CartPole-v1"`,
+            `"minigrid:BabyAI-GoToObj-v0"`); or the name of an entry
             point of an installed package, in the group `purejaxrl_suite.environments`, whose value
             is a function that returns an environment. Several ids joined by "+" are the tasks of
             one environment (`multi_task`).
