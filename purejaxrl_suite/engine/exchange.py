@@ -13,6 +13,8 @@ from purejaxrl_suite.core.types import Transition
 
 TICK = 0.2
 """Seconds from one look to the next at whether to go on waiting."""
+GRACE = 2.0
+"""Seconds beyond its patience that a learner gives an actor to say itself what has failed."""
 
 
 class Rollout(NamedTuple):
@@ -124,7 +126,7 @@ class Exchange:
                     raise self.errors[0]
                 now = time.monotonic()
                 for actor, waiting in enumerate(self.rollouts):
-                    if not waiting and now - self.beats[actor] > patience:
+                    if not waiting and now - self.beats[actor] > patience + GRACE:
                         raise HostError(
                             f"actor {actor}: its environments did not answer within {patience:g} s"
                         )

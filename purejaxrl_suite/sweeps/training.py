@@ -89,6 +89,9 @@ class Training:
         """Store the rows of a segment, then its state, then report progress."""
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         count = segment.stop - segment.start
+        if not count:  # only a state, of a segment whose rows are stored
+            store.save(segment.stop, segment.run)
+            return
         steps = count * group.per_update * made.chunk
         self.trained += steps
         rows = row_count(count, made.program.row)
@@ -133,10 +136,10 @@ class Training:
             updates=group.updates,
             step=segment.stop * group.per_update,
             steps=group.updates * group.per_update,
-            done=done,
+            done=min(done, 1.0),
             seconds=seconds,
             steps_per_second=steps / segment.seconds,
-            left=seconds * (total - self.before - self.trained) / self.trained,
+            left=seconds * max(total - self.before - self.trained, 0) / self.trained,
             diverged=int(np.sum(~segment.finite[: len(group.members.seeds) - k * made.chunk])),
             history=segment.history,
         )

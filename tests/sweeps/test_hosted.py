@@ -441,3 +441,15 @@ def test_an_exchange_gives_up_on_actors_that_fail_or_are_silent():
         one.take(60.0)
     one.deliver(1, rollout(0))
     assert [part.version for part in one.take(60.0)] == [0, 0]  # what is complete is not lost
+
+
+@pytest.mark.slow
+def test_a_state_is_saved_where_only_rows_were(tmp_path):
+    """A failure right after a segment without a checkpoint."""
+    folder = tmp_path / "run"
+    with pytest.raises(HostError):
+        ppo(failing("raise", 10), 6, out=folder, segments=3, checkpoint_every=5)
+    healthy = failing("raise", 10**9)
+    assert pjs.load(folder, env=healthy, network=SMALL, announce=str).curves.sizes["step"] == 2
+    finished = ppo(healthy, 6, out=folder, segments=3, checkpoint_every=5)
+    assert lags(finished, 0) == [[6, 6]]
