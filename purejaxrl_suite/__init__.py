@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
+    from purejaxrl_suite.envs.gymnasium import host_environment, vector_environment
     from purejaxrl_suite.populations.population import evolve
     from purejaxrl_suite.populations.selection import (
         Selection,
@@ -182,6 +183,7 @@ _HOMES = {
     "sweeps.sweep": ("plan", "sweep"),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
+    "envs.gymnasium": ("host_environment", "vector_environment"),
 }
 _PACKAGES = (
     "agents",

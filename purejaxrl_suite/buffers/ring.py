@@ -205,6 +205,30 @@ def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tu
     return merge(ring.obs, successor, at.slots + start), merge(ring.cut, owner, start)
 
 
+def break_off(ring: Ring, num_envs: int) -> Ring:
+    """Cut the last row, whose successors are lost: the next step is one of another episode.
+
+    Windows end before such a cut. Steps that end an episode stay as they are.
+
+    Args:
+        ring: to which the next rollout will be added after a break.
+        num_envs: N.
+
+    Returns:
+        The ring.
+    """
+    slots, spacing = ring.reward.shape[0], ring.reward.shape[0] // ring.cut.shape[0]
+    row = (ring.row - 1) % (slots // num_envs)
+    last = row * num_envs + jnp.arange(num_envs, dtype=jnp.int32)
+    place = row // spacing * num_envs + jnp.arange(num_envs, dtype=jnp.int32)
+    open_ended = (ring.end[last] == 0) & (ring.filled > 0)
+    stale = open_ended & (ring.cut[place] == row % spacing)  # of an older row with that number
+    return ring._replace(
+        end=ring.end.at[last].add(TRUNCATED * open_ended.astype(jnp.uint8)),
+        cut=ring.cut.at[place].set(jnp.where(stale, -1, ring.cut[place])),
+    )
+
+
 def place_of_cut(at: Layout, slot: Array) -> tuple[Array, Array]:
     """Return the place 0 .. F-1 of a cut step's successor, and the value of `Ring.cut` there."""
     row, env = slot // at.num_envs, slot % at.num_envs

@@ -113,9 +113,12 @@ def experiment(given: Given) -> "Experiment":
 
 
 def _source(fleet: Any, environments: list[Any]) -> Any:
-    """Load a data set; ValueError if it is of another environment."""
+    """Return the source that flags choose; ValueError if a data set is of another environment."""
     from purejaxrl_suite import datasets
 
+    hosted = {name: x for name in ("lag", "actors") if (x := getattr(fleet, name)) is not None}
+    if hosted:
+        return _hosted(hosted, fleet, environments)
     if fleet.dataset is None:
         return None
     data = datasets.load(fleet.dataset)
@@ -124,6 +127,21 @@ def _source(fleet: Any, environments: list[Any]) -> Any:
             there = f"--dataset: {fleet.dataset} is of {data.record.environment!r}"
             raise ValueError(f"{there}, expected one of {env.name!r}")
     return data.source
+
+
+def _hosted(given: dict[str, int], fleet: Any, environments: list[Any]) -> Any:
+    """Make the source of environments on the host; ValueError where the flags mean nothing."""
+    from functools import partial
+
+    from purejaxrl_suite.engine import sebulba
+
+    flags = ", ".join(f"--{name}" for name in given)
+    if fleet.dataset is not None:
+        raise ValueError(f"{flags}: expected none with --dataset, from which nobody acts")
+    for env in environments:
+        if env.host is None:
+            raise ValueError(f"{flags}: expected an environment on the host, got {env.name}")
+    return partial(sebulba, **given)
 
 
 def _evaluating(fleet: Any) -> Any:

@@ -39,6 +39,10 @@ class Fleet:
     """The first seed."""
     reset_pool: int = 1
     """Start states per environment and rollout; 0 computes an exact reset at every step."""
+    lag: int | None = None
+    """Of an environment on the host: updates that acting may be behind learning; 0 by default."""
+    actors: int | None = None
+    """Of an environment on the host: threads that act; 1 by default."""
     dataset: Path | None = None
     """Folder of a data set to learn from in place of acting, written by `Experience.save`."""
     metrics: tuple[str, ...] = ()
@@ -125,13 +129,14 @@ class Given(NamedTuple):
         """Make the environment, or that of `package.module:function`, with the given options."""
         from purejaxrl_suite.core.types import Environment
         from purejaxrl_suite.envs import make
+        from purejaxrl_suite.envs.catalog import has_family
 
         options = [_option(text) for text in self.fleet.options]
         if len(dict(options)) < len(options):
             raise wrong("--options", "each NAME once", " ".join(self.fleet.options))
         if "id" in dict(options):
             raise wrong("--options", "what the environment is made with", "id")
-        if is_reference(id):
+        if is_reference(id) and not has_family(id):
             return called("--env", id, Environment, **dict(options))
         return make(id, **dict(options))
 

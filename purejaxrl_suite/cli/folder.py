@@ -13,6 +13,9 @@ from purejaxrl_suite.cli.flags import PROGRAM, Given
 HOW = ("out", "overwrite", "memory", "segments", "checkpoint_every", "accept_changes")
 """Flags of execution and storage, which do not change what is trained."""
 
+LATER = ("lag", "actors")
+"""Flags that are no part of a folder's name where they are not given."""
+
 
 def default(given: Given, prefix: str = "") -> Path:
     """Choose the folder of a command without `--out`: one for each combination of settings.
@@ -22,12 +25,13 @@ def default(given: Given, prefix: str = "") -> Path:
     flags = dataclasses.asdict(given.flags) | dataclasses.asdict(given.fleet)
     parts = given.config, given.hypers, given.network_flags
     settings = {name: x for name, x in flags.items() if name not in HOW}
+    settings = {name: x for name, x in settings.items() if x is not None or name not in LATER}
     settings |= {f"sparse.{name}": x for name, x in given.sparse_flags.given().items()}
     settings |= {f"auxiliary.{name}": x for name, x in given.auxiliary_flags.given().items()}
     text = json.dumps([settings, *(one._asdict() for one in parts)], sort_keys=True, default=_name)
     unique = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     words = [*filter(None, [prefix]), given.name, *given.flags.env, unique]
-    return Path("runs") / "-".join(words).replace(":", ".")
+    return Path("runs") / "-".join(words).replace(":", ".").replace("/", ".")
 
 
 def _name(x: Any) -> str:

@@ -94,7 +94,7 @@ def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
     Raises:
         ValueError: as in `load`.
     """
-    from purejaxrl_suite.engine.source import online
+    from purejaxrl_suite.engine.sebulba import acting
     from purejaxrl_suite.populations.stored_population import stored_population
     from purejaxrl_suite.sweeps.rebuild import layout_of
     from purejaxrl_suite.sweeps.record import attributes
@@ -110,7 +110,7 @@ def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
         )
         parts = _parts(_names(record), nothing, 1)
         unknown = {"network": lambda known: None, "intervention": lambda known: None}
-        parts = parts._replace(**unknown, source=online)
+        parts = parts._replace(**unknown, source=acting)
         laid = layout_of(record, parts, acting=False)
     found = (stored_population if "population" in identity else stored)(laid, folder, identity)
     if found.done < 1:

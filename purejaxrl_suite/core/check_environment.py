@@ -9,6 +9,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, wrong
+from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
     Array,
@@ -69,6 +70,7 @@ def check_environment(env: Environment, key: Key, steps: int = 64) -> None:
         ValueError: a promise is broken; it says which, what was expected and what was found.
     """
     _check_fields(env)
+    refuse_host(env, "check_environment")
     for one in _tasks(env, distinct=False):
         _check_signature(one, strict=True)
         _check_play(one, key, steps)
@@ -82,7 +84,7 @@ def check_quickly(env: Environment, steps: int = 16) -> None:
     dtype.
     """
     _check_fields(env)
-    for one in _tasks(env, distinct=True):
+    for one in () if env.host is not None else _tasks(env, distinct=True):
         one = one._replace(**{n: jax.jit(getattr(one, n), inline=True) for n in ("init", "step")})
         _check_signature(one, strict=False)  # traced once, for this and for what follows
         played = _compiled_quickly(one, steps)

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.core.host import Host
+
 Array = jax.Array
 Key = jax.Array
 PyTree = Any
@@ -110,6 +112,8 @@ class Environment(NamedTuple):
         compared and shown, never run. () for an environment of the user's own.
     discounted: whether steps have a discount of their own (`TimeStep.discount`). Only agents whose
         `Agent.discounted` says that they learn with it may act there.
+    host: how it is played outside of compiled programs, in which case `init` and `step` only raise;
+        None for an environment in JAX.
     """
 
     name: str
@@ -125,6 +129,7 @@ class Environment(NamedTuple):
     limit: Callable[[PyTree], Array | float] | None = None
     recipe: tuple[str, ...] = ()
     discounted: bool = False
+    host: Host | None = None
 
 
 class Transition(NamedTuple):

@@ -1,6 +1,7 @@
 """The engine: sources of experience, the training loop and evaluation, for one member."""
 
 from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
+from purejaxrl_suite.engine.sebulba import sebulba
 from purejaxrl_suite.engine.source import Source, dataset, idle, online
 from purejaxrl_suite.engine.train import Train, make_train, training
 
@@ -13,5 +14,6 @@ __all__ = [
     "make_evaluate",
     "make_train",
     "online",
+    "sebulba",
     "training",
 ]

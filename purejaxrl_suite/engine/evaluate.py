@@ -6,6 +6,7 @@ largest time limit among the members, within which every episode ends.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -90,7 +91,8 @@ def make_evaluate(
         policy: None is the one that acts in training, else one of `Agent.policies`.
 
     Returns:
-        (key, hypers, env_params, agent state) -> Evaluation.
+        (key, hypers, env_params, agent state) -> Evaluation. For an environment on the host it is
+        no function to compile: it steps copies that it opens and closes.
 
     Raises:
         ValueError: agent and environment do not fit, there is neither a time limit nor `steps`, or
@@ -103,6 +105,8 @@ def make_evaluate(
         raise ValueError(f"environment {env.name!r} has no time limit: pass steps=, a budget")
     episodes, steps = integer("episodes", episodes, 1), integer("steps", steps, 1)
     check_tasks(env, "episodes", episodes)
+    if env.host is not None:
+        return _on_host(agent, env, act, episodes=episodes, steps=steps, explore=explore)
     envs = parallel(env)
 
     def evaluate(key: Key, hypers: Any, params: PyTree, state: Any) -> Evaluation:
@@ -132,6 +136,42 @@ def make_evaluate(
         step_keys = jax.random.split(step_key, (steps, episodes))
         carry = env_state, obs, agent.memory(episodes), result
         return jax.lax.scan(step, carry, (noise, step_keys))[0][-1]
+
+    return evaluate
+
+
+def _on_host(
+    agent: Agent, env: Environment, act: Act, *, episodes: int, steps: int, explore: bool
+) -> Callable[[Key, Any, PyTree, Any], Evaluation]:
+    """Make the evaluation in copies of an environment on the host; only acting is compiled."""
+
+    @jax.jit
+    def choose(key: Key, hypers: Any, state: Any, memory: Any, obs: Array) -> Any:
+        noise = agent.noise(key, episodes)
+        return act(noise, agent.anneal(hypers, ENDED), state, memory, obs, explore)[:2]
+
+    def evaluate(key: Key, hypers: Any, params: PyTree, state: Any) -> Evaluation:
+        act_key, seed_key = jax.random.split(key)
+        seeds = np.asarray(jax.random.randint(seed_key, (episodes,), 0, 2**31 - 1, jnp.int32))
+        assert env.host is not None
+        info: Any = {name: np.zeros(episodes, np.float32) for name in env.host.info}
+        returns: Any = np.zeros(episodes)
+        lengths: Any = np.zeros(episodes, np.int32)
+        completed: Any = np.zeros(episodes, bool)
+        with closing(env.host.open(seeds.tolist())) as copies:
+            obs, memory = copies.reset(), agent.memory(episodes)
+            for t in range(steps):
+                now_key = jax.random.fold_in(act_key, t)
+                memory, action = choose(now_key, hypers, state, memory, obs)
+                now, playing = copies.step(np.asarray(action)), ~completed
+                returns[playing] += now.reward[playing]
+                lengths += playing
+                for name, x in now.info.items():
+                    info[name][playing] = x[playing]
+                completed, obs = completed | now.terminated | now.truncated, now.obs
+                if completed.all():
+                    break
+        return Evaluation(returns.astype(np.float32), lengths, completed, info)
 
     return evaluate
 
@@ -166,6 +206,37 @@ def make_evaluating(
         (key, hypers, env_params, agent state, clock) -> row {name: f32[]}.
     """
     every = integer("evaluate_every", how.every, 1)
+    row = make_row(agent, env, how)
+
+    @jax.named_scope("evaluation")
+    def evaluating(key: Key, hypers: Any, params: PyTree, state: Any, clock: Clock):
+        shapes = jax.eval_shape(row, key, hypers, params, state)
+        missing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes)
+        due = _due(clock, every)
+        return jax.lax.cond(due, row, lambda *_: missing, key, hypers, params, state)
+
+    return evaluating
+
+
+def row_names(agent: Agent, env: Environment) -> list[str]:
+    """List the metrics of an evaluation during training in an environment without tasks."""
+    known = [RETURN, *([SUCCESS] if "success" in info_names(env, env.params) else [])]
+    return [name + end for end in ("", *(f"_{x}" for x in agent.policies)) for name in known]
+
+
+def make_row(
+    agent: Agent, env: Environment, how: Evaluating
+) -> Callable[[Key, Any, PyTree, Any], dict[str, Array]]:
+    """Make (key, hypers, env_params, agent state) -> the row of one evaluation {name: f32[]}.
+
+    Args:
+        agent: whose policy acts.
+        env: in which it acts; on the host the function cannot be compiled.
+        how: for how many episodes.
+
+    Returns:
+        The function.
+    """
     episodes, explore, steps = how[1:]
     settings = {"episodes": episodes, "explore": explore, "steps": steps}
     own, *others = (
@@ -191,14 +262,7 @@ def make_evaluating(
             parts[f"policy {name!r}"] = means(f"_{name}", found)
         return joined(parts)
 
-    @jax.named_scope("evaluation")
-    def evaluating(key: Key, hypers: Any, params: PyTree, state: Any, clock: Clock):
-        shapes = jax.eval_shape(row, key, hypers, params, state)
-        missing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes)
-        due = _due(clock, every)
-        return jax.lax.cond(due, row, lambda *_: missing, key, hypers, params, state)
-
-    return evaluating
+    return row
 
 
 def tell(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrl_suite.core import spaces, tree
+from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, PyTree, TimeStep
 
 Rowwise = Callable[Concatenate[Any, ...], PyTree]
@@ -40,7 +41,8 @@ class Parallel(NamedTuple):
 
 
 def parallel(env: Environment) -> Parallel:
-    """Make the parallel form of an environment, with one task or several."""
+    """Make the parallel form of an environment in JAX, with one task or several."""
+    refuse_host(env, "a compiled program")
     if env.tasks:
         return _several(env)
     init, step = jax.vmap(env.init, (0, None)), jax.vmap(env.step, (0, None, 0, 0))

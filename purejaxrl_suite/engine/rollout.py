@@ -139,7 +139,8 @@ def rollout(
 
 def info_names(env: Environment, params: PyTree) -> list[str]:
     """List the scalars in `TimeStep.info`, without computing a step."""
-
+    if env.host is not None:
+        return list(env.host.info)
     params = params[0] if env.tasks else params  # all tasks tell the same
 
     def info(key: Key, action: Array) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.argument import instance, wrong
+from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
@@ -37,6 +38,13 @@ from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 Collected = tuple[Run, Transition, dict[str, Array]]
 
 
+class Hosted(NamedTuple):
+    """How actors play on the host. lag: the most updates they are behind. actors: their number."""
+
+    lag: int
+    actors: int
+
+
 class Source(NamedTuple):
     """A source of experience for an agent's updates: pure functions of one member.
 
@@ -54,6 +62,7 @@ class Source(NamedTuple):
     observes: whether there are observations, which metrics may look at.
     longest: the most steps between two cuts of experience, if that is not the environment's time
         limit; it decides how many successors of cut steps a replay keeps.
+    hosted: how actors play on the host (`engine.sebulba`); None if nothing is played there.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Source(NamedTuple):
     acts: bool = False
     longest: int | None = None
     observes: bool = True
+    hosted: Hosted | None = None
 
     def in_force(self, data: PyTree, clock: Clock) -> PyTree:
         """Return the parameters of the environment at a time, to evaluate in."""
@@ -89,6 +99,7 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
         ValueError: agent and environment do not fit, the agent learns from data sets only or not
             with the discounts of steps, or reset_pool is negative.
     """
+    refuse_host(env, "online; its source is engine.sebulba")
     check_fit(agent, env)
     _check_discounts(agent, env)
     if agent.offline is not None:
@@ -246,7 +257,7 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
 
     def init(keys: MemberKeys, data: Dataset, state: Any) -> Run:
         known = state if agent.offline is None else agent.offline(state, data.steps)
-        return _only_the_agent(keys, data, known)
+        return agent_alone(keys, data, known)
 
     def collect(
         keys: UpdateKeys, hypers: Any, data: Dataset, state: Any, carry: Run, clock: Clock
@@ -267,7 +278,8 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
     )
 
 
-def _only_the_agent(keys: MemberKeys, data: PyTree, state: Any) -> Run:
+def agent_alone(keys: MemberKeys, data: PyTree, state: Any) -> Run:
+    """Make a Run without environments."""
     nothing: Any = ()
     return Run(
         agent=state,
@@ -327,7 +339,7 @@ def idle(agent: Agent, env: Environment) -> Source:
         env=env,
         data=_themselves,
         env_params=_themselves,
-        init=_only_the_agent,
+        init=agent_alone,
         collect=collect,
         observes=False,
     )

@@ -24,6 +24,9 @@ _FAMILIES = {
     "Playground-": "playground",
     "Credit-": "credit",
     "STEM-": "silicon",
+    "gymnasium:": "gymnasium",
+    "minigrid:": "minigrid_host",
+    "ALE/": "atari",
 }
 
 
@@ -39,8 +42,10 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
             (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), a
-            silicon atom under a beam (`"STEM-Silicon-v0"`), or
-            one of the extras: `"Brax-ant"`, `"Playground-CartpoleSwingup"`; or the name of an entry
+            silicon atom under a beam (`"STEM-Silicon-v0"`), one of the extras: `"Brax-ant"`,
+            `"Playground-CartpoleSwingup"`, `"ALE/Pong"`; or an id of Gymnasium or of MiniGrid as
+            released, played on the host (`"gymnasium:CartPole-v1"`,
+            `"minigrid:BabyAI-GoToObj-v0"`); or the name of an entry
             point of an installed package, in the group `purejaxrl_suite.environments`, whose value
             is a function that returns an environment. Several ids joined by "+" are the tasks of
             one environment (`multi_task`).
@@ -62,7 +67,8 @@ def make(id: str, **options: Any) -> Environment:
             raise wrong("id", "ids of environments with a + between each two", id)
         return multi_task([make(one, **options) for one in id.split("+")])
     family = _family(id)
-    if id in family.ids() or id in getattr(family, "REFUSED", {}):
+    known = getattr(family, "takes", lambda id: False)(id) or id in family.ids()
+    if known or id in getattr(family, "REFUSED", {}):
         _refuse_unknown(id, options, family)
         return family.make(id, **options)
     if id in (others := installed(ENVIRONMENTS)):
@@ -72,6 +78,11 @@ def make(id: str, **options: Any) -> Environment:
     nearest = difflib.get_close_matches(str(id).lower(), lower, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(lower[name] for name in nearest)}?" if nearest else "see ids()"
     raise ValueError(f"id: there is no environment {id!r}; {hint}")
+
+
+def has_family(id: str) -> bool:
+    """Tell whether the prefix of an id is that of a family; if not, it may be gymnax's."""
+    return any(id.startswith(prefix) for prefix in _FAMILIES)
 
 
 def _family(id: str) -> ModuleType:

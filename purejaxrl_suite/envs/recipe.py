@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.types import Environment
 
 
@@ -26,6 +27,8 @@ def recorded[**P](maker: Callable[P, Environment]) -> Callable[P, Environment]:
 
     @functools.wraps(maker)
     def made(*args: P.args, **kwargs: P.kwargs) -> Environment:
+        for value in (*args, *kwargs.values()):
+            _refuse_hosts(maker.__name__, value)
         env = maker(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -34,6 +37,14 @@ def recorded[**P](maker: Callable[P, Environment]) -> Callable[P, Environment]:
         return env._replace(recipe=(*before, called(maker.__name__, **bound.arguments)))
 
     return made
+
+
+def _refuse_hosts(maker: str, value: Any) -> None:
+    """Raise ValueError for an environment on the host, whose steps nothing here would change."""
+    several = isinstance(value, list | tuple) and not isinstance(value, Environment)
+    for one in value if several else (value,):
+        if isinstance(one, Environment):
+            refuse_host(one, f"`{maker}`; wrap the Gymnasium environments themselves")
 
 
 def called(maker: str, *values: Any, **options: Any) -> str:

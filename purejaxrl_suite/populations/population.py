@@ -23,6 +23,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
+from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.types import Agent, Builder, Environment, Run
 from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.populations.cohort import (
@@ -149,7 +150,7 @@ def evolve(
 
 def _lay_out(experiment: Experiment) -> Layout:
     """Lay out the first configurations; raises ValueError unless only hypers vary."""
-    instance("env", experiment.env, Environment)
+    refuse_host(instance("env", experiment.env, Environment), "a population")
     if not isinstance(experiment.hypers, Points):
         what = "points, such as `random(PPOHypers(), 16, ...)` gives"
         raise wrong("hypers", what, experiment.hypers)

@@ -37,7 +37,8 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.parallel import check_tasks
-from purejaxrl_suite.engine.source import Source, online
+from purejaxrl_suite.engine.sebulba import acting
+from purejaxrl_suite.engine.source import Source
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps.axes import Points, fields, label
 from purejaxrl_suite.sweeps.experiment import Experiment, MakesSource
@@ -202,7 +203,7 @@ def source(experiment: Experiment) -> MakesSource:
     """Return the maker of the source of an agent's experience; by default the agent acts."""
     pool, given = integer("reset_pool", experiment.reset_pool, 0), experiment.source
     if given is None:
-        return partial(online, reset_pool=pool)
+        return partial(acting, reset_pool=pool)
     if pool != Experiment._field_defaults["reset_pool"]:
         raise wrong("reset_pool", "the default with a source, which may reset nothing", pool)
     made = function("source", given, 2, "(agent, env) -> Source")

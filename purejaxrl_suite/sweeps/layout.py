@@ -204,17 +204,33 @@ def _group(
         members=with_source(members, source),
         updates=updates,
         source=source,
-        train=make_train(agent, source, intervention=intervention, evaluation=evaluation),
+        train=single(agent, source, intervention, evaluation),
         reset_pool=experiment.reset_pool,
         intervention=intervention,
         evaluation=evaluation,
     )
 
 
+def single(
+    agent: Agent,
+    source: Source,
+    intervention: Intervention | None,
+    evaluation: Evaluating | None,
+) -> Train:
+    """Make the training of one member; on the host it is evaluated outside of its program."""
+    within = evaluation if source.hosted is None else None
+    return make_train(agent, source, intervention=intervention, evaluation=within)
+
+
 def with_source(members: Members, source: Source) -> Members:
     """Replace the members' environment parameters by the data of a source."""
+    data = source.data(members.data)
+    if source.hosted is not None:  # each member has its own, at each update
+        count = len(members.seeds)
+        each = jax.tree.map(lambda x: np.broadcast_to(x, (count, *x.shape)), data)
+        return members._replace(data=each, varied=jax.tree.map(lambda _: True, data))
     varied = jax.tree.map(lambda leaf: leaf is True, source.data(members.varied))
-    return members._replace(data=source.data(members.data), varied=varied)
+    return members._replace(data=data, varied=varied)
 
 
 def _network(name: str, build: Any, environment: Environment, kind: type) -> Network | None:

@@ -120,7 +120,8 @@ class Policy(NamedTuple):
             steps = known[1]
         how = {"episodes": episodes, "steps": steps, "explore": explore, "policy": policy}
         evaluate = make_evaluate(self.agent, self.env, **how)
-        return jax.jit(evaluate)(key, self.hypers, self.env_params, self.state)
+        compiled = evaluate if self.env.host is not None else jax.jit(evaluate)
+        return compiled(key, self.hypers, self.env_params, self.state)
 
     def of_task(self, task: int) -> "Policy":
         """Return the policy in one task of several, number `task`.
@@ -192,6 +193,8 @@ def _program(agent: Agent, env: Environment) -> str:
     traced = [acting.programs(agent).act.trace(*arguments, explore) for explore in (False, True)]
     found = [one.jaxpr for one in traced]
     action = spaces.abstract(env.action)
+    if env.host is not None:  # its functions are no programs
+        return digest_of(*found)
     for params in env.params if env.tasks else (env.params,):
         start, (inside, _) = jax.make_jaxpr(env.init, return_shape=True)(key, params)
         found += [start, jax.make_jaxpr(env.step)(key, params, inside, action)]

@@ -23,13 +23,13 @@ from purejaxrl_suite.core.types import (
     PyTree,
 )
 from purejaxrl_suite.engine.evaluate import Evaluating
-from purejaxrl_suite.engine.source import built_for, online
-from purejaxrl_suite.engine.train import make_train
+from purejaxrl_suite.engine.sebulba import acting, sebulba
+from purejaxrl_suite.engine.source import built_for
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.before import Before
 from purejaxrl_suite.sweeps.experiment import MakesSource
 from purejaxrl_suite.sweeps.fleet import Members
-from purejaxrl_suite.sweeps.layout import Group, Layout, with_source
+from purejaxrl_suite.sweeps.layout import Group, Layout, single, with_source
 from purejaxrl_suite.sweeps.record import plain, structure
 
 Known = Mapping[str, Any]
@@ -101,7 +101,7 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
         members=with_source(_members(known, record, agent, env), source),
         updates=known["updates"],
         source=source,
-        train=make_train(agent, source, intervention=intervention, evaluation=evaluation),
+        train=single(agent, source, intervention, evaluation),
         reset_pool=known["reset_pool"],
         intervention=intervention,
         evaluation=evaluation,
@@ -112,9 +112,12 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
 def _source(known: Known, made_by: MakesSource | None) -> MakesSource:
     """Return the maker of the source of a group's experience."""
     if "source" not in known:
-        return partial(online, reset_pool=known["reset_pool"])
+        return partial(acting, reset_pool=known["reset_pool"])
     if made_by is None:
         name = known["source"]["name"]
+        if name.startswith("sebulba("):
+            call: Any = ast.parse(name, mode="eval").body
+            return partial(sebulba, **{x.arg: ast.literal_eval(x.value) for x in call.keywords})
         raise ValueError(f"source: no folder holds {name}: pass source= as the run had it")
     return made_by
 

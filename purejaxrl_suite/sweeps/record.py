@@ -65,6 +65,7 @@ def _group(group: Group, seeds: int) -> dict[str, Any]:
     if source.acts:
         lasting = resets.lasts(group.agent, env, group.reset_pool)
         known |= {"updates per reset pool": lasting} if lasting > 1 else {}
+        known |= {} if source.hosted is None else {"source": {"name": source.name}}
     else:
         shared = tree.named(source.data(None))
         known["source"] = {"name": source.name} | {n: plain(x) for n, x in shared.items()}

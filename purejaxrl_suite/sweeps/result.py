@@ -151,19 +151,27 @@ class Result(NamedTuple):
         evaluate = make_evaluate(group.agent, group.env, steps=steps, **how)
         in_axes = fleet.in_axes(group.source.env_params(group.members.varied))
 
-        @jax.jit
         def evaluate_all(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
             keys = jax.vmap(jax.random.key)(seeds)
             # 2**31 is no update, so these keys differ from those of training.
             keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys)
             return jax.vmap(evaluate, (0, 0, in_axes, 0))(keys, hypers, params, states)
 
+        def on_host(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
+            keys = [jax.random.fold_in(jax.random.key(seed), 2**31) for seed in seeds]
+            each = [
+                evaluate(key, *tree.index((hypers, params, states), i))
+                for i, key in enumerate(keys)
+            ]
+            return jax.tree.map(lambda *xs: np.stack(xs), *each)
+
+        evaluate_chunk = jax.jit(evaluate_all) if group.env.host is None else on_host
         size, parts = self.sizes[number], []
         for chunk in range(len(self.chunks[number])):
             members = group.members.chunk(chunk * size, size)
             states = self.state(number, chunk).agent
             params = group.source.env_params(members.data)
-            found = evaluate_all(members.seeds, members.hypers, params, states)
+            found = evaluate_chunk(members.seeds, members.hypers, params, states)
             found = found._asdict() | found.info
             parts.append({name: np.asarray(x) for name, x in found.items() if name != "info"})
         count = len(group.members.seeds)

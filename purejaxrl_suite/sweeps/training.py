@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,6 +15,7 @@ from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.sweeps import curves
 from purejaxrl_suite.sweeps.before import begun
 from purejaxrl_suite.sweeps.fleet import Members, Segment, segments
+from purejaxrl_suite.sweeps.hosted import hosted_segments
 from purejaxrl_suite.sweeps.interrupt import Interrupted, interruptible
 from purejaxrl_suite.sweeps.layout import Layout
 from purejaxrl_suite.sweeps.plan import Plan
@@ -59,22 +62,26 @@ class Training:
         def due(update: int) -> bool:
             return update == end or (store.durable and update % every == 0)
 
+        hosted = group.source.hosted is not None
+        advance = partial(hosted_segments, group) if hosted else segments
+        trained: Any = advance(
+            made.program,
+            members,
+            run,
+            start=start,
+            until=end,
+            updates=group.updates,
+            wanted=due,
+            halt=stop,
+        )
+        del run  # donated
         try:
-            for segment in segments(
-                made.program,
-                members,
-                run,
-                start=start,
-                until=end,
-                updates=group.updates,
-                wanted=due,
-                halt=stop,
-            ):
-                run = None  # donated
-                self._keep(g, k, segment)
-                if stop() and segment.run is not None:
-                    text = f"stopped at update {segment.stop} of {group.updates}"
-                    raise Interrupted(text, stop())
+            with closing(trained):
+                for segment in trained:
+                    self._keep(g, k, segment)
+                    if stop() and segment.run is not None:
+                        text = f"stopped at update {segment.stop} of {group.updates}"
+                        raise Interrupted(text, stop())
         finally:
             store.close()
 
@@ -82,6 +89,9 @@ class Training:
         """Store the rows of a segment, then its state, then report progress."""
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         count = segment.stop - segment.start
+        if not count:  # only a state, of a segment whose rows are stored
+            store.save(segment.stop, segment.run)
+            return
         steps = count * group.per_update * made.chunk
         self.trained += steps
         rows = row_count(count, made.program.row)
@@ -126,10 +136,10 @@ class Training:
             updates=group.updates,
             step=segment.stop * group.per_update,
             steps=group.updates * group.per_update,
-            done=done,
+            done=min(done, 1.0),
             seconds=seconds,
             steps_per_second=steps / segment.seconds,
-            left=seconds * (total - self.before - self.trained) / self.trained,
+            left=seconds * max(total - self.before - self.trained, 0) / self.trained,
             diverged=int(np.sum(~segment.finite[: len(group.members.seeds) - k * made.chunk])),
             history=segment.history,
         )
