@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         plasticity,
         populations,
         presets,
+        problems,
         report,
         representations,
         search,
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
         Transition,
     )
     from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
+    from purejaxrl_suite.engine.problem import Problem
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
     from purejaxrl_suite.populations.population import evolve
@@ -179,6 +181,7 @@ _HOMES = {
     "populations.selection": ("Selection", "population_based_training", "successive_halving"),
     "sweeps.stages": ("Stage", "Stages", "stages"),
     "sweeps.sweep": ("plan", "sweep"),
+    "engine.problem": ("Problem",),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
 }
@@ -195,6 +198,7 @@ _PACKAGES = (
     "plasticity",
     "populations",
     "presets",
+    "problems",
     "report",
     "representations",
     "search",

@@ -14,7 +14,7 @@ LEVELS = (
     {"core"},
     {"ops", "nets", "envs", "buffers", "mdps", "stats"},
     {"plasticity", "sparsity", "agents", "engine"},
-    {"representations"},
+    {"representations", "problems"},
     {"sweeps", "presets"},
     {"search", "datasets"},
     {"populations"},

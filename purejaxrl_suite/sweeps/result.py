@@ -59,7 +59,7 @@ class Result(NamedTuple):
         """
         import xarray
 
-        counts = [plan.parameters(group.agent) for group in self.layout.groups]
+        counts = [plan.parameters(group) for group in self.layout.groups]
         names = list(dict.fromkeys(name for one in counts for name in one))
         axes = {axis: [label(x) for x in found] for axis, found in self.layout.static.items()}
         rows = np.asarray([[one.get(name, 0) for name in names] for one in counts])
@@ -82,6 +82,12 @@ class Result(NamedTuple):
         if kept is None:
             raise ValueError(f"chunk {chunk} of group {group} has no checkpoint yet: nobody to act")
         return tree.from_host(shape, kept[1])
+
+    def member(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
+        """Return the state of one member, such as the `Fit` of a problem; else as `policy`."""
+        group, member = self._find(config or {}, seed)
+        chunk, row = divmod(member, self.sizes[group])
+        return tree.index(self.state(group, chunk), row)
 
     def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
         """Return the policy of one member: `result.policy({"learning_rate": 3e-4}, seed=2)`.
