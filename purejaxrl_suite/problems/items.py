@@ -248,7 +248,7 @@ def trajectories(size: int = 3, horizon: int = 4, temperature: float = 1.0) -> I
     zeros, uniform = np.zeros(count, np.float32), np.full(count, -np.log(count), np.float32)
 
     def log_weights(params: PyTree) -> Array:
-        return flat @ jnp.ravel(jax.nn.log_softmax(params["logits"]))
+        return jnp.asarray(flat) @ jnp.ravel(jax.nn.log_softmax(params["logits"]))
 
     def even(key: Key) -> PyTree:
         return {"logits": jnp.zeros(visits.shape[1:])}
@@ -267,4 +267,4 @@ def trajectories(size: int = 3, horizon: int = 4, temperature: float = 1.0) -> I
 
 def log_density(items: Items, params: PyTree) -> Array:
     """Compute the normalised log density f[N] of parameters."""
-    return preferences.normalised(items.log_weights(params), items.log_measure)
+    return preferences.normalised(items.log_weights(params), jnp.asarray(items.log_measure))
