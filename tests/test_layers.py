@@ -35,6 +35,7 @@ HOMES = {
     "zarr": {"sweeps"},
     "matplotlib": {"report"},
     "minari": {"datasets"},
+    "mido": {"report"},
     "mlflow": {"report"},
     "PIL": {"report"},
     "plotly": {"report"},

@@ -216,7 +216,7 @@ def reward_model(
     Raises:
         ValueError: a setting is out of range.
     """
-    return _problem("reward_model", _likelihood(fresh=True), config, hypers or RewardHypers())
+    return _problem("reward_model", _likelihood(fresh=True), config, hypers, RewardHypers())
 
 
 def likelihood(
@@ -234,7 +234,7 @@ def likelihood(
     Raises:
         ValueError: a setting is out of range.
     """
-    return _problem("likelihood", _likelihood(fresh=False), config, hypers or RewardHypers())
+    return _problem("likelihood", _likelihood(fresh=False), config, hypers, RewardHypers())
 
 
 def dpo(config: PreferenceConfig | None = None, hypers: DirectHypers | None = None) -> Problem:
@@ -254,7 +254,7 @@ def dpo(config: PreferenceConfig | None = None, hypers: DirectHypers | None = No
     def behaviour(given: Any, log_prior: Array) -> Behaviour:
         return preferences.direct(log_prior, given.beta)
 
-    return _problem("dpo", _entropic(behaviour), config, hypers or DirectHypers())
+    return _problem("dpo", _entropic(behaviour), config, hypers, DirectHypers())
 
 
 def geometric_average(
@@ -276,7 +276,7 @@ def geometric_average(
     def behaviour(given: Any, log_prior: Array) -> Behaviour:
         return preferences.geometric(log_prior, given.alpha)
 
-    return _problem("geometric_average", _entropic(behaviour), config, hypers or GeometricHypers())
+    return _problem("geometric_average", _entropic(behaviour), config, hypers, GeometricHypers())
 
 
 def ipo(config: PreferenceConfig | None = None, hypers: IdentityHypers | None = None) -> Problem:
@@ -305,7 +305,7 @@ def ipo(config: PreferenceConfig | None = None, hypers: IdentityHypers | None = 
     known = PreferenceConfig() if config is None else config
     if isinstance(known, PreferenceConfig) and known.components != 1:
         raise wrong("config.components", "1, as the loss of IPO is no likelihood", known.components)
-    return _problem("ipo", rule, config, hypers or IdentityHypers())
+    return _problem("ipo", rule, config, hypers, IdentityHypers())
 
 
 def slic(config: SupervisedConfig | None = None, hypers: SupervisedHypers | None = None) -> Problem:
@@ -350,8 +350,8 @@ def _entropic(behaviour: Callable[[Any, Array], Behaviour]) -> Rule:
     )
 
 
-def _problem(name: str, rule: Rule, config: Any, hypers: Any) -> Problem:
-    known, given = validate.settings(config, hypers, (PreferenceConfig(), hypers))
+def _problem(name: str, rule: Rule, config: Any, hypers: Any, default: Any) -> Problem:
+    known, given = validate.settings(config, hypers, (PreferenceConfig(), default))
     return _made(name, rule, known, given, known)
 
 

@@ -111,7 +111,9 @@ def member_scores(
         random = stats.random_score(environment, metric)
         whole = stats.with_diverged(way * np.concatenate(known)[:, None], lost[:, None], random)
         ends = np.cumsum([len(x) for x in known])[:-1]
-        for i, part in zip(here, np.split(np.float32(way) * np.asarray(whole)[:, 0], ends), strict=True):
+        for i, part in zip(
+            here, np.split(np.float32(way) * np.asarray(whole)[:, 0], ends), strict=True
+        ):
             scores[i] = part
     return scores
 

@@ -99,14 +99,15 @@ class Result(NamedTuple):
         """
         group, member = self._find(config or {}, seed)
         found = self.layout.groups[group]
+        agent, env = found.agent, found.env
         chunk, row = divmod(member, self.sizes[group])
         state = tree.index(self.state(group, chunk).agent, row)
         hypers = tree.index(found.members.hypers, member)
         # Put on the device once; otherwise every call would transfer it.
         state, hypers = jax.device_put((state, hypers))
         return Policy(
-            agent=found.agent,
-            env=found.env,
+            agent=agent,
+            env=env,
             state=state,
             hypers=hypers,
             env_params=found.params_of(member),
