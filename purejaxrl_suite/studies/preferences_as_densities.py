@@ -57,7 +57,8 @@ from purejaxrl_suite.sweeps.sweep import sweep
 RATES = 0.8192
 """Steps times the first rate of Adam, as 8,192 steps with 1e-4."""
 CELLS = {"256 cells": 256, "1024 cells": 1024}
-EXACT_STEPS, EXACT_RATE = 4000, 0.03
+EXACT_RATE, LONGER = 0.03, 2
+"""Of finite sets: first rate of Adam, and how many times the steps of the line are made."""
 BETAS, ALPHAS = (1.0, 4.0, 16.0), (1.0, 0.25, 0.0625)
 SETS = {"bandit": bandit, "trajectories": trajectories}
 
@@ -133,14 +134,14 @@ def on_the_line(
     return trained(case, items, RATES / steps, steps, seeds)
 
 
-def exactly(seeds: Sequence[int]) -> dict[str, np.ndarray]:
+def exactly(places: Sequence[str], steps: float, seeds: Sequence[int]) -> dict[str, np.ndarray]:
     """Learn closed forms of finite sets from all pairs: {name: total variation f[S]}."""
     found = {}
-    for place, items in SETS.items():
+    for place in places:
         for name in ("reward", "DPO", "geometric"):
             case = CASES[name]
             case = case._replace(config=case.config._replace(pairs=0), varied={})
-            tv = trained(case, items, EXACT_RATE, EXACT_STEPS, seeds[:1])["tv"]
+            tv = trained(case, SETS[place], EXACT_RATE, steps, seeds[:1])["tv"]
             # Nothing is drawn, so all seeds are one.
             found[f"{name} of {place}"] = np.repeat(tv[:, 0], len(seeds))
     return found
@@ -148,15 +149,16 @@ def exactly(seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
 def arms(budget: Budget) -> dict[str, Computation]:
     """Make an arm for each case, and one for finite sets."""
-    (place,) = budget.environments
-    seeds, steps = budget.seed_numbers, budget.steps
+    (place, *sets), seeds = budget.environments, budget.seed_numbers
+    steps, longer = budget.steps, LONGER * budget.steps
     made = {
         name: Computation(
             name, partial(on_the_line, case, CELLS[place], steps), seeds, (place,), steps
         )
         for name, case in CASES.items()
     }
-    made["finite sets"] = Computation("all pairs", exactly, seeds, tuple(SETS), EXACT_STEPS)
+    exact = partial(exactly, tuple(sets), longer)
+    made["finite sets"] = Computation("all pairs", exact, seeds, tuple(sets), longer)
     return made
 
 
@@ -306,7 +308,7 @@ STUDY = Study(
             remedy="another prior",
         ),
     ),
-    quick=Budget(("256 cells",), 2, 512),
-    standard=Budget(("256 cells",), 32, 2048, first_seed=1000),
-    full=Budget(("1024 cells",), 32, 8192, first_seed=2000),
+    quick=Budget(("256 cells", *SETS), 2, 512),
+    standard=Budget(("256 cells", *SETS), 32, 2048, first_seed=1000),
+    full=Budget(("1024 cells", *SETS), 32, 8192, first_seed=2000),
 )
