@@ -1,6 +1,9 @@
 """Experiments without an environment are planned, swept, stored, resumed, loaded and reported."""
 
 import re
+import subprocess
+import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -149,6 +152,24 @@ def test_commands(tmp_path, capsys):
     assert (
         command(f"train tests.sweeps.test_problems:own --seeds 2 --steps 2 --out {tmp_path}/o") == 0
     )
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+    how = "--seeds 4 --steps 30000 --segments 60 --out"
+    assert command(f"train lissajous {how} {tmp_path / 'whole'}") == 0
+    words = f"train lissajous {how} {tmp_path / 'killed'}".split()
+    script = f"from purejaxrl_suite import cli; cli.main({words!r})"
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob("killed/**/checkpoints/*/_METADATA")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert command(f"resume {tmp_path / 'killed'}") == 0
+    whole, killed = (pjs.load(tmp_path / name) for name in ("whole", "killed"))
+    for name in whole.curves.data_vars:
+        if name != "steps_per_second":
+            np.testing.assert_array_equal(killed.curves[name], whole.curves[name])
 
 
 def own(config: CurveConfig | None = None, hypers: CurveHypers | None = None):
