@@ -115,7 +115,7 @@ def _in_frames(spans: list[tuple[int, float, float]], bass: int) -> Played:
     draws, steps = np.zeros(count, bool), np.zeros(count, np.int32)
     held = np.zeros(count, bool)
     for note, start, end in spans:
-        first, last = int(start * FRAMES), int(end * FRAMES)
+        first, last = (int(x * FRAMES + 1e-6) for x in (start, end))
         if note < bass:
             draws[first] = True
         else:

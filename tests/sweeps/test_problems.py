@@ -161,7 +161,7 @@ def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     words = f"train lissajous {how} {tmp_path / 'killed'}".split()
     script = f"from purejaxrl_suite import cli; cli.main({words!r})"
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.glob("killed/**/checkpoints/*/_METADATA")):
+    while process.poll() is None and not list(tmp_path.glob("killed/group-*/chunk-*/checkpoints/[0-9]*")):
         time.sleep(0.01)
     process.kill()
     process.wait()
