@@ -432,7 +432,8 @@ def _collect(
         wins = jnp.zeros((size, size)).at[winner, loser].add(1.0 / config.pairs)
     else:
         drawn = jnp.exp(log_prior + log_measure)
-        wins = drawn[:, None] * drawn[None, :] * probability
+        # Either of the two may be shown first.
+        wins = 2.0 * drawn[:, None] * drawn[None, :] * probability
     known = rule.optimum and rule.optimum(given, log_prior, annotator, log_measure)
     return Pairs(wins, log_prior, jnp.asarray(items.log_target) if known is None else known)
 

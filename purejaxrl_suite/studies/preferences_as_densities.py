@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite import search, stats
@@ -183,10 +184,7 @@ def off_prior(key: Key, arm: Computed) -> Estimate:
     """Compute the total variation between a member's prior and the one that it should have."""
     learnt = arm.values["prior"][:, 0]
     items = _items_of(learnt.shape[-1])
-    apart = [
-        float(preferences.total_variation(items.log_prior, one, items.log_measure))
-        for one in learnt
-    ]
+    apart = [_apart(items.log_prior, one, items) for one in learnt]
     return stats.estimate(key, np.asarray(apart), stats.mean)
 
 
@@ -195,6 +193,11 @@ def to_learn(key: Key, arm: Computed) -> float:
     del key  # nothing is drawn
     items = _items_of(arm.values["prior"].shape[-1])
     return float(preferences.total_variation(items.log_prior, items.log_target, items.log_measure))
+
+
+def _apart(log_p: np.ndarray, log_q: np.ndarray, items: Items) -> float:
+    arrays = map(jnp.asarray, (log_p, log_q, items.log_measure))
+    return float(preferences.total_variation(*arrays))
 
 
 def _items_of(cells: int) -> Items:

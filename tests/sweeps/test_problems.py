@@ -134,12 +134,20 @@ def test_commands(tmp_path, capsys):
     out = tmp_path / "run"
     how = f"--seeds 2 --steps 20 --config.batch 10 --out {out}"
     assert command(f"train cubic {how} --hypers.learning-rate 0.1") == 0
-    assert command(f"resume {out}") == 0
     assert command(f"report {out}") == 0
     assert (out / "figures" / "learning_curve.png").exists() and (out / "report.html").exists()
+    assert "loss" in capsys.readouterr().out
+    assert command("train cubic --env CartPole-v1") == 2
+
+
+@pytest.mark.slow
+def test_other_commands(tmp_path, capsys):
+    out = tmp_path / "run"
+    how = f"--seeds 2 --steps 20 --config.batch 10 --out {out}"
+    assert command(f"train cubic {how}") == 0
+    assert command(f"resume {out}") == 0
     assert command(f"export {out} --to csv") == 0
-    loaded = pjs.load(out)
-    assert loaded.curves["loss"].shape == (2, 20)
+    assert pjs.load(out).curves["loss"].shape == (2, 20)
     swept = tmp_path / "sweep"
     assert (
         command(f"sweep cubic {how.replace(str(out), str(swept))} --grid learning_rate=0.1,1") == 0
@@ -161,7 +169,9 @@ def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     words = f"train lissajous {how} {tmp_path / 'killed'}".split()
     script = f"from purejaxrl_suite import cli; cli.main({words!r})"
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.glob("killed/group-*/chunk-*/checkpoints/[0-9]*")):
+    while process.poll() is None and not list(
+        tmp_path.glob("killed/group-*/chunk-*/checkpoints/[0-9]*")
+    ):
         time.sleep(0.01)
     process.kill()
     process.wait()
