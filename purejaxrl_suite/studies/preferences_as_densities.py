@@ -192,7 +192,7 @@ def to_learn(key: Key, arm: Computed) -> float:
     """Compute the total variation between the prior and the target."""
     del key  # nothing is drawn
     items = _items_of(arm.values["prior"].shape[-1])
-    return float(preferences.total_variation(items.log_prior, items.log_target, items.log_measure))
+    return _apart(items.log_prior, items.log_target, items)
 
 
 def _apart(log_p: np.ndarray, log_q: np.ndarray, items: Items) -> float:
