@@ -124,16 +124,14 @@ def trained(
         "optimum": run.examples.optimum,
     }
     names = "kl", "tv", "mass_below", "tv_of_parts", "weight_error"
-    found |= {
-        name: np.asarray(result.curves[name])[..., -1] for name in names if name in result.curves
-    }
+    known = [name for name in names if name in result.curves]
+    found |= {name: result.curves[name].values[..., -1].reshape(-1) for name in known}
     return {name: _seeds_first(np.asarray(x), len(seeds)) for name, x in found.items()}
 
 
 def _seeds_first(x: np.ndarray, seeds: int) -> np.ndarray:
-    """Arrange rows of members, configurations x seeds, as [S, C, ...]."""
-    flat = x.reshape(-1, *x.shape[2:]) if x.ndim > 1 and x.shape[1] == seeds else x
-    return np.moveaxis(flat.reshape(-1, seeds, *flat.shape[1:]), 0, 1)
+    """Arrange members [C * S, ...] as [S, C, ...]."""
+    return np.moveaxis(x.reshape(-1, seeds, *x.shape[1:]), 0, 1)
 
 
 def on_the_line(
