@@ -211,15 +211,16 @@ def test_files_without_notes_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "problem, steps, metric", [("cubic", 6000, "loss"), ("lissajous", 400, "loss")]
-)
-def test_convergence_is_heard(problem, steps, metric, tmp_path):
-    """Over 32 seeds the detuning falls with time."""
-    curves = pjs.run(getattr(pjs.problems, problem)(), seeds=32, steps=steps, progress=False).curves
-    found = []
+@pytest.mark.parametrize("problem, steps, heard", [("cubic", 6000, 6000), ("lissajous", 1000, 200)])
+def test_convergence_is_heard(problem, steps, heard):
+    """Of each of 32 seeds the detuning by the loss falls until it stops, and ends near 0."""
+    made = getattr(pjs.problems, problem)()
+    curves = pjs.run(made, seeds=32, steps=steps, progress=False).curves
+    found, last = [], []
     for seed in range(32):
-        error = curves[metric].sel(seed=seed).values
-        cents = np.abs(1200 * np.log2(1.0 + 0.05 * error))
-        found.append(spearmanr(np.arange(steps), cents).statistic)
-    assert max(found) < -0.9
+        loss = curves["loss"].sel(seed=seed).values
+        going = np.flatnonzero(loss[:heard] > made.hypers.tolerance)
+        cents = np.abs(1200 * np.log2(1.0 + 0.05 * loss))
+        found.append(spearmanr(going, cents[going]).statistic)
+        last.append(cents[-1])
+    assert max(found) < -0.9 and max(last) < 5.0
