@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         plasticity,
         populations,
         presets,
+        problems,
         report,
         representations,
         search,
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         Transition,
     )
     from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
+    from purejaxrl_suite.engine.problem import Problem
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
     from purejaxrl_suite.envs.gymnasium import host_environment, vector_environment
@@ -181,6 +183,7 @@ _HOMES = {
     "populations.selection": ("Selection", "population_based_training", "successive_halving"),
     "sweeps.stages": ("Stage", "Stages", "stages"),
     "sweeps.sweep": ("plan", "sweep"),
+    "engine.problem": ("Problem",),
     "engine.train": ("make_train",),
     "envs": ("ids", "make"),
     "envs.gymnasium": ("host_environment", "vector_environment"),
@@ -199,6 +202,7 @@ _PACKAGES = (
     "plasticity",
     "populations",
     "presets",
+    "problems",
     "report",
     "representations",
     "search",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from purejaxrl_suite.cli import render, report, show, stages, study, train
+from purejaxrl_suite.cli import render, report, show, sonify, stages, study, train
 from purejaxrl_suite.cli.arguments import PROGRAM
 from purejaxrl_suite.core.argument import one_of
 
@@ -22,6 +22,7 @@ _COMMANDS = (
     report.report,
     report.gallery,
     render.render,
+    sonify.sonify,
     report.export,
     show.envs,
     show.show,

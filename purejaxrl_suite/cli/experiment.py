@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from purejaxrl_suite.cli import folder
+from purejaxrl_suite.cli import folder, problems
 from purejaxrl_suite.cli.axes import varied
-from purejaxrl_suite.cli.flags import PROGRAM, Given, parse
+from purejaxrl_suite.cli.flags import PROGRAM, Given, parse, parse_problem
 
 if TYPE_CHECKING:
     from purejaxrl_suite.sweeps.experiment import Experiment
@@ -31,11 +31,9 @@ class Kept:
 
 
 @dataclasses.dataclass(kw_only=True)
-class Train(Kept):
-    """Train a fleet of seeds as one program, stored while it runs; the same command goes on."""
+class One(Kept):
+    """Flags without anything that is varied."""
 
-    env: tuple[str]
-    """Id of the environment, as listed by `purejaxrl-suite envs`."""
     grid: ClassVar[tuple[str, ...]] = ()
     sample: ClassVar[tuple[str, ...]] = ()
     method: ClassVar[Literal["sobol", "random"]] = "sobol"
@@ -43,15 +41,24 @@ class Train(Kept):
 
 
 @dataclasses.dataclass(kw_only=True)
-class Sweep(Kept):
-    """Train every configuration with every seed, planned by memory, resumable at any moment.
+class Train(One):
+    """Train a fleet of seeds as one program, stored while it runs; the same command goes on."""
 
-    A varied NAME is a field of the Hypers (all values in one program), a field of the Config (a
-    program per value) or env.NAME, a parameter of the environment (one program).
-    """
+    env: tuple[str]
+    """Id of the environment, as listed by `purejaxrl-suite envs`."""
 
-    env: tuple[str, ...]
-    """Ids of one or more environments, as listed by `purejaxrl-suite envs`."""
+
+@dataclasses.dataclass(kw_only=True)
+class TrainProblem(One):
+    """Train a fleet of seeds as one program, stored while it runs; the same command goes on."""
+
+    env: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclasses.dataclass(kw_only=True)
+class Varied(Kept):
+    """Flags of what is varied."""
+
     grid: tuple[str, ...] = ()
     """Every combination of NAME=VALUE,VALUE ..."""
     sample: tuple[str, ...] = ()
@@ -62,13 +69,47 @@ class Sweep(Kept):
     """Seed of the draws of --sample."""
 
 
+@dataclasses.dataclass(kw_only=True)
+class Sweep(Varied):
+    """Train every configuration with every seed, planned by memory, resumable at any moment.
+
+    A varied NAME is a field of the Hypers (all values in one program), a field of the Config (a
+    program per value) or env.NAME, a parameter of the environment (one program).
+    """
+
+    env: tuple[str, ...]
+    """Ids of one or more environments, as listed by `purejaxrl-suite envs`."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class SweepProblem(Varied):
+    """Train every configuration with every seed, planned by memory, resumable at any moment.
+
+    A varied NAME is a field of the Hypers (all values in one program) or of the Config (a program
+    per value).
+    """
+
+    env: ClassVar[tuple[str, ...]] = ()
+
+
+PROBLEMS = {Train: TrainProblem, Sweep: SweepProblem}
+"""{flags of an agent: those of a problem}."""
+
+
+def parsed(command: str, flags: type, words: list[str]) -> Given:
+    """Parse `command NAME ...` of an agent, or of a problem, which has fewer flags."""
+    if words and problems.is_problem(words[0]):
+        return parse_problem(command, PROBLEMS[flags], words)
+    return parse(command, flags, words)
+
+
 def stored(run: Path) -> Given:
     """Read the command that trained a folder; ValueError if it was not trained by a command."""
     command, words = folder.read_command(run)
     flags = {"train": Train, "sweep": Sweep}
     if command not in flags:
         raise ValueError(f"{run} was not written by `{PROGRAM} train` or `sweep`")
-    return parse(command, flags[command], words)
+    return parsed(command, flags[command], words)
 
 
 def lay_out(given: Given) -> "Layout":
@@ -82,6 +123,8 @@ def experiment(given: Given) -> "Experiment":
     """Make the Experiment; ValueError if environments' parameters cannot be varied together."""
     from purejaxrl_suite.sweeps.experiment import Experiment
 
+    if given.problem:
+        return _without_environment(given)
     environments = [given.make(id) for id in given.flags.env]
     base = environments[0].params
     if any(name.startswith("env.") for name in (*given.flags.grid, *given.flags.sample)):
@@ -110,6 +153,16 @@ def experiment(given: Given) -> "Experiment":
         source=_source(given.fleet, environments),
         **given.plasticity,
     )
+
+
+def _without_environment(given: Given) -> "Experiment":
+    from purejaxrl_suite.sweeps.experiment import Experiment
+
+    own = given.flags
+    how: Any = {"method": own.method, "seed": own.sample_seed}
+    points = varied(given.hypers, given.config, None, own.grid, own.sample, **how)
+    known = {"hypers": points.hypers, "config": points.config}
+    return Experiment(given.entry.build, None, given.seeds, given.fleet.steps, **known)
 
 
 def _source(fleet: Any, environments: list[Any]) -> Any:

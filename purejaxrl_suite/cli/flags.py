@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from purejaxrl_suite.cli import plasticity
+from purejaxrl_suite.cli import plasticity, problems
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.auxiliary import AuxiliaryFlags, auxiliary
 from purejaxrl_suite.cli.bridges import bridge
@@ -18,7 +18,7 @@ from purejaxrl_suite.core.argument import integer, one_of, wrong
 from purejaxrl_suite.core.plugins import AGENTS, called, find, installed, is_reference
 
 if TYPE_CHECKING:
-    from purejaxrl_suite.core.types import Builder, Environment, Network
+    from purejaxrl_suite.core.types import Environment, Network
 
 
 @dataclasses.dataclass
@@ -68,6 +68,24 @@ class Fleet:
         self.dataset = None if self.dataset is None else self.dataset.expanduser()
 
 
+@dataclasses.dataclass
+class Members:
+    """Flags that all members of a problem share."""
+
+    seeds: int = 16
+    """Members to train of each configuration, with the seeds base_seed, base_seed + 1, ..."""
+    steps: float = 1000
+    """Updates of each member."""
+    out: Path | None = None
+    """Run folder to write; by default one in runs/, named after the settings."""
+    base_seed: int = 0
+    """The first seed."""
+
+    def __post_init__(self):
+        """Expand `~`, which shells do not do in `--out=~/x`."""
+        self.out = None if self.out is None else self.out.expanduser()
+
+
 class NetworkFlags(NamedTuple):
     """Changes of the agent's or preset's network; 0 or nothing keeps it.
 
@@ -97,7 +115,7 @@ class AgentEntry(NamedTuple):
     whether it may have another bridge.
     """
 
-    build: "Builder"
+    build: Any
     config: Any
     hypers: Any
     network: NetworkOf | None
@@ -111,6 +129,7 @@ class Given(NamedTuple):
     command: the typed words. name: the agent's. entry: the agent. flags: those of the command only.
     network_flags, auxiliary_flags, sparse_flags: as given; `entry.build` and `hypers` are what the
     latter two make of the agent's. network: Environment -> Network, None for the agent's own.
+    problem: whether it is a problem, which has no environment.
     """
 
     command: tuple[str, ...]
@@ -124,6 +143,7 @@ class Given(NamedTuple):
     auxiliary_flags: AuxiliaryFlags
     sparse_flags: SparseFlags
     network: Callable[["Environment"], "Network"] | None
+    problem: bool = False
 
     def make(self, id: str) -> "Environment":
         """Make the environment, or that of `package.module:function`, with the given options."""
@@ -343,13 +363,42 @@ def parse(command: str, flags: type, arguments: Sequence[str]) -> Given:
     )
 
 
+def parse_problem(command: str, flags: type, arguments: Sequence[str]) -> Given:
+    """Parse `command PROBLEM ...`, as `parse` does for an agent."""
+    import tyro
+
+    name, entry = arguments[0], problems.entry(arguments[0])
+    fields: list[Any] = [
+        (command, tyro.conf.OmitArgPrefixes[flags]),
+        ("fleet", tyro.conf.OmitArgPrefixes[Members], dataclasses.field(default_factory=Members)),
+        ("config", type(entry.config), dataclasses.field(default=entry.config)),
+        ("hypers", type(entry.hypers), dataclasses.field(default=entry.hypers)),
+    ]
+    form = dataclasses.make_dataclass("Command", fields)
+    given: Any = fill(form, f"{command} {name}", arguments[1:], flags.__doc__)
+    return Given(
+        command=(command, *arguments),
+        name=name,
+        entry=AgentEntry(entry.build, entry.config, entry.hypers, None),
+        flags=getattr(given, command),
+        fleet=given.fleet,
+        config=given.config,
+        hypers=given.hypers,
+        network_flags=NetworkFlags(),
+        auxiliary_flags=AuxiliaryFlags(),
+        sparse_flags=SparseFlags(),
+        network=None,
+        problem=True,
+    )
+
+
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
     """Find the agent that the arguments begin with, by name or as `package.module:function`."""
     known: dict[str, Any] = dict(agents())
     if arguments and arguments[0] not in known:
         known = installed(AGENTS) | known
     if list(arguments[:1]) in (["-h"], ["--help"]):
-        print(f"usage: {PROGRAM} {command} {{{','.join(known)}}} ...")
+        print(f"usage: {PROGRAM} {command} {{{','.join([*known, *problems.problems()])}}} ...")
         raise SystemExit(0)
     if not arguments:
         raise ValueError(f"{command}: expected an agent ({', '.join(known)}) first, got nothing")

@@ -79,7 +79,7 @@ def read_command(folder: Path) -> tuple[str, list[str]]:
 def show(
     folder: Path,
     curves: Any,
-    metric: str = "episode_return",
+    metric: str | None = None,
     pair: tuple[str, str] | None = None,
 ) -> None:
     """Print the table of a run (of a sweep, its best configurations), and write the figures.
@@ -87,15 +87,16 @@ def show(
     Args:
         folder: of the run.
         curves: of the run.
-        metric: shown, and by which configurations are ordered.
+        metric: shown, and by which configurations are ordered; None is the first one.
         pair: two settings that a sweep varied, for a map of them.
     """
     from rich import print as print_table
 
     from purejaxrl_suite import report
-    from purejaxrl_suite.report.configurations import configurations
+    from purejaxrl_suite.report.configurations import configurations, main_metric
 
-    several = len(configurations(curves)) > 1
+    found = configurations(curves)
+    several, metric = len(found) > 1, metric or main_metric(found)
     print_table(report.best(curves, metric) if several else report.table(curves))
     write_figures(folder, curves, metric, pair)
 
@@ -133,7 +134,7 @@ def check_writable(folder: Path) -> None:
 def write_figures(
     folder: Path,
     curves: Any,
-    metric: str = "episode_return",
+    metric: str | None = None,
     pair: tuple[str, str] | None = None,
 ) -> None:
     """Write figures/ of a run folder: learning curves, and for a sweep the sensitivity.
@@ -141,16 +142,17 @@ def write_figures(
     Args:
         folder: of the run.
         curves: of the run.
-        metric: that is shown.
+        metric: that is shown; None is the first one.
         pair: two settings that a sweep varied, for a map of them.
     """
     from purejaxrl_suite import report
-    from purejaxrl_suite.report.configurations import configurations, parameters
+    from purejaxrl_suite.report.configurations import configurations, main_metric, parameters
     from purejaxrl_suite.report.plain import in_file_name
 
     figures = folder / "figures"
-    end = "" if metric == "episode_return" else in_file_name(f"_{metric}")
-    shown = None if metric == "episode_return" else metric
+    first = main_metric(configurations(curves))
+    metric = metric or first
+    end, shown = ("", None) if metric == first else (in_file_name(f"_{metric}"), metric)
     report.learning_curves(curves, shown, figures / f"learning_curve{end}.png")
     if "success" in curves:
         report.learning_curves(curves, "success", figures / "success.png")

@@ -108,7 +108,7 @@ def curves(folder: Path, *, announce: Callable[[str], None] = print) -> Any:
         nothing: dict[str, Any] = dict.fromkeys(
             ("env", "network", "builder", "config", "intervention", "metrics", "source")
         )
-        parts = _parts(_names(record), nothing, 1)
+        parts = _parts(record, nothing, 1)
         unknown = {"network": lambda known: None, "intervention": lambda known: None}
         parts = parts._replace(**unknown, source=acting)
         laid = layout_of(record, parts, acting=False)
@@ -169,10 +169,10 @@ def _of_record(record: Mapping[str, Any], given: Mapping[str, Any], every: int) 
     """Lay out a run from its record and the given functions."""
     from purejaxrl_suite.sweeps.rebuild import layout_of
 
-    return layout_of(record, _parts(_names(record), given, every))
+    return layout_of(record, _parts(record, given, every))
 
 
-def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts":
+def _parts(record: Mapping[str, Any], given: Mapping[str, Any], every: int) -> "Parts":
     from purejaxrl_suite.sweeps import check
     from purejaxrl_suite.sweeps.rebuild import Parts
 
@@ -192,7 +192,9 @@ def _parts(names: Sequence[str], given: Mapping[str, Any], every: int) -> "Parts
             )
         return made
 
-    builder, config = _agent(names, given["builder"], given["config"])
+    names, alone = _names(record), "problem" in record["groups"][0]
+    made = (names, given["builder"], given["config"])
+    builder, config = _problem(*made) if alone else _agent(*made)
     return Parts(
         builder=builder,
         config=config,
@@ -218,6 +220,26 @@ def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
             "agents: pass builder=, a function (env, config, network, hypers) -> Agent"
         )
     return entry.build, entry.config if config is None else config
+
+
+def _problem(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
+    """Return what makes a problem, and a Config to start from."""
+    from purejaxrl_suite.cli.problems import problems
+    from purejaxrl_suite.engine.problem import Problem
+    from purejaxrl_suite.sweeps import check
+
+    if isinstance(builder, Problem):
+        return lambda config, hypers: builder, builder.config or None
+    if builder is not None:
+        kind = check.declared(builder, 2).get("config")
+        return builder, kind() if config is None and kind is not None else config
+    found = problems().get(names[0])
+    if found is None or len(names) > 1:
+        raise ValueError(
+            f"builder: this run is of {', '.join(names)}, which is not one of the suite's own "
+            "problems: pass builder=, a Problem or a function (config, hypers) -> Problem"
+        )
+    return found.build, found.config if config is None else config
 
 
 def _environment(known: Mapping[str, Any], given: Any) -> "Environment":

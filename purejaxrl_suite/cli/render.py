@@ -41,7 +41,7 @@ def render(arguments: list[str]) -> int:
         integer("--steps", steps, 1)
         output_file("--out", out, (".gif", ".html"))
         result, _ = folder.read(run, load)
-        chosen = _choose(result.curves, config)
+        chosen = choose(result.curves, config)
         shown = result.layout.seeds[:seeds]
         folder.check_writable(run if out is None else out.parent)
         policies = [result.policy(chosen.at, seed) for seed in shown]
@@ -59,9 +59,9 @@ def render(arguments: list[str]) -> int:
     return 0
 
 
-def _choose(curves: Any, wanted: Sequence[str]) -> Any:
+def choose(curves: Any, wanted: Sequence[str]) -> Any:
     """Find the best configuration with the settings NAME=VALUE."""
-    from purejaxrl_suite.report.configurations import configurations
+    from purejaxrl_suite.report.configurations import configurations, main_metric
     from purejaxrl_suite.report.ranking import rank
 
     found = configurations(curves)
@@ -77,7 +77,7 @@ def _choose(curves: Any, wanted: Sequence[str]) -> Any:
             values = ", ".join(dict.fromkeys(str(x) for x in known[name]))
             raise ValueError(f"--config: {name} was trained at {values}, not at {value}")
         found = fitting
-    best = rank(found, "episode_return").scores[0]
+    best = rank(found, main_metric(found)).scores[0]
     return next(one for one in found if one.at == best.at)
 
 

@@ -23,7 +23,7 @@ def report(arguments: list[str]) -> int:
         layers: Path | None = None,
         page: Path | None = None,
         out: Path | None = None,
-        metric: str = "episode_return",
+        metric: str | None = None,
         pair: tuple[str, str] | None = None,
     ) -> None:
         """Compare runs in one table; write a page with curves, scores, settings and plan.
@@ -36,18 +36,21 @@ def report(arguments: list[str]) -> int:
             page: where to write the page; report.html in `out` by default.
             out: the folder for figures and the page; that of a single run by default, none for
                 several.
-            metric: shown in figures, and by which the configurations of a sweep are ordered.
+            metric: shown in figures, and by which the configurations of a sweep are ordered; by
+                default the return of episodes, or the loss where there is no environment.
             pair: two names that a sweep varied, for a map of both in its folder.
         """
         from rich import print as print_table
 
         from purejaxrl_suite import report
+        from purejaxrl_suite.report.configurations import configurations, main_metric
 
         output_file("--figure", figure, FIGURES)
         output_file("--ranking", ranking, FIGURES)
         output_file("--layers", layers, FIGURES)
         output_file("--page", page, (".html",))
         found = _open(runs)
+        metric = metric or main_metric(configurations(found.curves))
         alone = len(runs) == 1 and _is_run(runs[0])
         if pair is not None and not alone:
             raise ValueError("--pair: expected the folder of one sweep")

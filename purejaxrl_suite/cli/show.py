@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated
 
+from purejaxrl_suite.cli import problems
 from purejaxrl_suite.cli.arguments import call
 from purejaxrl_suite.cli.flags import agent
 
@@ -51,7 +52,8 @@ def show(arguments: list[str]) -> int:
 
     from purejaxrl_suite.report.source import inlined
 
-    _, entry = agent(arguments, "show")
+    alone = arguments and problems.is_problem(arguments[0])
+    entry = problems.entry(arguments[0]) if alone else agent(arguments, "show")[1]
     source = inlined(sys.modules[entry.build.__module__], "purejaxrl_suite.ops")
     if sys.stdout.isatty():
         Console().print(Syntax(source, "python"))

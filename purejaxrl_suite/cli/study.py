@@ -41,6 +41,7 @@ STUDIES = (
     "multitask_scaling",
     "offline_q_regularisation",
     "plasticity_benchmark",
+    "preferences_as_densities",
     "proto_values",
     "reincarnation",
     "reset_pool_is_harmless",

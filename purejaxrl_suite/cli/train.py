@@ -7,19 +7,19 @@ from typing import Annotated, Any
 from purejaxrl_suite.cli import experiment, folder
 from purejaxrl_suite.cli.arguments import call, told
 from purejaxrl_suite.cli.ends import training
-from purejaxrl_suite.cli.flags import Given, parse, use_compilation_cache
+from purejaxrl_suite.cli.flags import Given, use_compilation_cache
 
 
 def train(arguments: list[str]) -> int:
     """Train a fleet of seeds: purejaxrl-suite train AGENT --env ID [--preset NAME] ..."""
-    given = parse("train", experiment.Train, arguments)
+    given = experiment.parsed("train", experiment.Train, arguments)
     out = given.fleet.out or folder.default(given)
     return _carry_out(given, out, overwrite=given.flags.overwrite)
 
 
 def sweep(arguments: list[str]) -> int:
     """Train every configuration: purejaxrl-suite sweep AGENT --env ID ... --grid NAME=V,V ..."""
-    given = parse("sweep", experiment.Sweep, arguments)
+    given = experiment.parsed("sweep", experiment.Sweep, arguments)
     out = given.fleet.out or folder.default(given, "sweep")
     return _carry_out(given, out, overwrite=given.flags.overwrite)
 
@@ -52,7 +52,7 @@ def plan(arguments: list[str]) -> int:
     """Print the plan of a sweep and run nothing: purejaxrl-suite plan AGENT ..., as for sweep"""
     from purejaxrl_suite.sweeps.execute import make_plan
 
-    given = parse("plan", experiment.Sweep, arguments)
+    given = experiment.parsed("plan", experiment.Sweep, arguments)
     use_compilation_cache()
     laid = experiment.lay_out(given)
     print(make_plan(laid, experiment.settings(given), checkpoints=True))

@@ -94,14 +94,14 @@ def row_count(updates: Any, each: int) -> Any:
     return -(-updates // each)
 
 
-def updates_per_row(env: Environment, updates: int) -> int:
+def updates_per_row(env: Environment | None, updates: int) -> int:
     """Choose how many updates a row spans, so that there are at most ROWS rows.
 
     In a stream a row spans a part of one phase, or whole phases: its length divides that of all
     phases, or is a multiple of it.
     """
     fewest = -(-updates // ROWS)
-    if fewest == 1 or env.phase is None:
+    if fewest == 1 or env is None or env.phase is None:
         return fewest
     phase = _phase_length(env.phase, env.params, updates)
     if phase < fewest:

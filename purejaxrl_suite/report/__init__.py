@@ -20,9 +20,11 @@ from purejaxrl_suite.report.export import (
 from purejaxrl_suite.report.figures import learning_curves
 from purejaxrl_suite.report.layers import layer_maps
 from purejaxrl_suite.report.page import page
+from purejaxrl_suite.report.pianist import perform
 from purejaxrl_suite.report.ranking import best
 from purejaxrl_suite.report.sensitivity import sensitivity
 from purejaxrl_suite.report.silicon import silicon_path
+from purejaxrl_suite.report.sound import sonify
 from purejaxrl_suite.report.studies import panels_figure
 from purejaxrl_suite.report.summary import final_scores
 from purejaxrl_suite.report.tables import table
@@ -40,11 +42,13 @@ __all__ = [
     "learning_curves",
     "page",
     "panels_figure",
+    "perform",
     "performance_profiles",
     "ranked",
     "scaling",
     "sensitivity",
     "silicon_path",
+    "sonify",
     "table",
     "to_csv",
     "to_mlflow",

@@ -64,7 +64,7 @@ def intervals(
     return figure
 
 
-def ranked(curves: Any, metric: str = "episode_return", path: str | Path | None = None) -> Figure:
+def ranked(curves: Any, metric: str | None = None, path: str | Path | None = None) -> Figure:
     """Plot final scores of configurations with their intervals, best first.
 
     A panel per environment, a row for each of its best 30 configurations: the interquartile mean
@@ -72,7 +72,7 @@ def ranked(curves: Any, metric: str = "episode_return", path: str | Path | None 
 
     Args:
         curves: `Result.curves`, or {label: curves}.
-        metric: of which higher is better.
+        metric: as in `best`.
         path: where to write the picture, if anywhere.
 
     Returns:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from purejaxrl_suite.stats.inputs import DIRECTION, METRIC
+
 POSITIONS = ("configuration", "config")
 """Axes whose labels are only numbers; the settings are coordinates along them."""
 
@@ -35,6 +37,21 @@ def configurations(curves: Any) -> list[Configuration]:
     if hasattr(curves, "data_vars"):  # a dataset is a mapping, too
         return _configurations("", curves)
     return [one for run, dataset in curves.items() for one in _configurations(str(run), dataset)]
+
+
+def main_metric(found: Sequence[Configuration]) -> str:
+    """Return the metric that is shown first: the return of episodes, or a problem's own."""
+    return str(found[0].curves.attrs.get(METRIC, "episode_return")) if found else ""
+
+
+def sign(curves: Any, metric: str) -> float:
+    """Return 1 for a metric of which higher is better, -1 if lower is."""
+    return -1.0 if curves[metric].attrs.get(DIRECTION) == "lower" else 1.0
+
+
+def step_label(curves: Any) -> str:
+    """Return what steps are: environment steps, or updates of a problem."""
+    return str(curves["step"].attrs.get("long_name", "environment steps"))
 
 
 def describe(settings: Mapping[str, Any]) -> str:

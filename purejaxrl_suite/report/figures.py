@@ -10,7 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from purejaxrl_suite.core.argument import place
-from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.report.configurations import (
+    Configuration,
+    configurations,
+    main_metric,
+    step_label,
+)
 from purejaxrl_suite.report.plain import without_formulas
 from purejaxrl_suite.report.ranking import shortlist
 from purejaxrl_suite.report.summary import binned, diverged, estimate, spread
@@ -45,7 +50,8 @@ def learning_curves(
         curves: `Result.curves`, or {label: curves}. There is one panel per environment and one line
             per configuration; of more than seven only the best five, by final score.
         metric: name of a variable of the curves; plotted as means over at most 50 windows. None is
-            `evaluation_return` if all of them have it, else `episode_return`.
+            `evaluation_return` if all of them have it, else `episode_return`, or the metric of a
+            problem without an environment.
         path: where to write the picture, if anywhere (PNG, PDF or SVG by its suffix).
 
     Returns:
@@ -84,7 +90,7 @@ def learning_curves(
 def shown_first(found: Sequence[Configuration]) -> str:
     """Choose the metric of learning curves: returns of evaluations, if all curves have them."""
     evaluated = all(EVALUATED in one.curves for one in found)
-    return EVALUATED if evaluated else "episode_return"
+    return EVALUATED if evaluated else main_metric(found)
 
 
 def save(figure: Figure, path: str | Path | None) -> None:
@@ -112,7 +118,7 @@ def _panel(ax: Axes, lines: Sequence[tuple[str, Configuration]], metric: str) ->
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         ends[line_name(one)] = (float(value[-1]), colour)
     datasets = [one.curves for _, one in lines]
-    ax.set_xlabel("environment steps")
+    ax.set_xlabel(step_label(datasets[0]))
     seeds = {d.sizes["seed"] for d in datasets}
     ax.set_ylabel(f"{axis_label(datasets[0][metric].attrs, metric)}\n{spread(seeds)}")
     ax.xaxis.set_major_formatter(EngFormatter())

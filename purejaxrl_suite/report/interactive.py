@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from purejaxrl_suite.report.configurations import Configuration, describe, short
+from purejaxrl_suite.report.configurations import Configuration, describe, short, step_label
 from purejaxrl_suite.report.figures import COLOURS, axis_label, line_name
 from purejaxrl_suite.report.html import identifier
 from purejaxrl_suite.report.plain import in_plotly
@@ -55,7 +55,7 @@ def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> 
 
     lines: (number of the colour, configuration).
     """
-    figure = _figure(HEIGHT + 30 + ENTRY * len(lines))
+    figure = _figure(HEIGHT + 30 + ENTRY * len(lines), step_label(lines[0][1].curves))
     for number, one in lines:
         steps, values = binned(one.curves, metric)
         value, low, high = estimate(values)
@@ -68,7 +68,7 @@ def learning_curves(lines: Sequence[tuple[int, Configuration]], metric: str) -> 
 
 def diagnostic(lines: Sequence[tuple[int, Configuration]], metric: str) -> "Figure | None":
     """Draw medians and the middle half of the seeds; None if nothing was measured."""
-    figure = _figure(220)
+    figure = _figure(220, step_label(lines[0][1].curves))
     for number, one in lines:
         if metric not in one.curves:
             continue
@@ -126,7 +126,7 @@ def sensitivity(view: View, name: str, label: str) -> "Figure":
     return figure
 
 
-def _figure(height: int) -> "Figure":
+def _figure(height: int, steps: str = "environment steps") -> "Figure":
     """Make an empty figure in the style of the pages."""
     from plotly.graph_objects import Figure
 
@@ -141,7 +141,7 @@ def _figure(height: int) -> "Figure":
         "legend": {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
         "showlegend": False,
         "plot_bgcolor": "white",
-        "xaxis": {**axis, "title": {"text": "environment steps", "standoff": 6}},
+        "xaxis": {**axis, "title": {"text": steps, "standoff": 6}},
         "yaxis": {**axis, "title": {"standoff": 6}},
     }
     return Figure(layout={**layout, "template": "none", "dragmode": False})

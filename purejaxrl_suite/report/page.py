@@ -7,7 +7,13 @@ from typing import Any
 
 from purejaxrl_suite.plasticity.names import layers_of
 from purejaxrl_suite.report import html, interactive, settings
-from purejaxrl_suite.report.configurations import Configuration, configurations, parameters
+from purejaxrl_suite.report.configurations import (
+    Configuration,
+    configurations,
+    main_metric,
+    parameters,
+    step_label,
+)
 from purejaxrl_suite.report.figures import (
     COLOURS,
     EVALUATED,
@@ -37,7 +43,7 @@ def page(
     path: str | Path,
     *,
     title: str = "",
-    metric: str = "episode_return",
+    metric: str | None = None,
     records: Mapping[str, Mapping[str, Any]] | None = None,
     outcomes: Sequence[StudyResult] = (),
     note: str = "",
@@ -51,7 +57,7 @@ def page(
         curves: `Result.curves`, or {label: curves}.
         path: the file to write.
         title: of the page.
-        metric: shown first, and by which configurations are ordered.
+        metric: shown first, and by which configurations are ordered; None as in `best`.
         records: {label: the content of `config.json`}; the label of a single dataset is "".
         outcomes: results of the studies that the curves are from.
         note: a sentence below the title.
@@ -64,7 +70,9 @@ def page(
     if len(datasets) == 1:  # needs no label
         ((label, curves),) = datasets.items()
         datasets, known = {"": curves}, {"": known.get(label, {})}
-    found, ranking = configurations(curves), best(curves, metric)
+    found = configurations(curves)
+    metric = metric or main_metric(found)
+    ranking = best(curves, metric)
     panels = _coloured(shortlist(found, metric, len(COLOURS), FEW))
     title = title or " and ".join(dict.fromkeys(str(d.attrs["agent"]) for d in datasets.values()))
     body = [
@@ -147,7 +155,9 @@ def _curves(panels: Panels, found: Sequence[Configuration], metric: str) -> Iter
             figure = interactive.learning_curves(lines, name)
             yield interactive.fragment(figure, f"{name}-{number}")
     seeds = spread({one.curves.sizes["seed"] for one in found})
-    yield html.element("p", f"{seeds}, against environment steps. {HINT}", class_="note")
+    yield html.element(
+        "p", f"{seeds}, against {step_label(found[0].curves)}. {HINT}", class_="note"
+    )
 
 
 def _scores(ranking: Any) -> Iterator[str]:

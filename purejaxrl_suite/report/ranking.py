@@ -12,8 +12,10 @@ from purejaxrl_suite.report.configurations import (
     Configuration,
     configurations,
     describe,
+    main_metric,
     parameters,
     short,
+    sign,
 )
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.summary import FINAL, diverged, estimate, member_scores, spread, unlike
@@ -105,19 +107,21 @@ class Ranking(NamedTuple):
         return self.table()
 
 
-def best(curves: Any, metric: str = "episode_return") -> Ranking:
+def best(curves: Any, metric: str | None = None) -> Ranking:
     """Rank the configurations of a sweep by the interquartile mean of their final scores.
 
     A final score is the mean over the episodes of the last 5 % of training (`final_scores`);
     members that diverged have the worst of all in their environment. Each environment is ranked by
     itself; configurations without a score come last.
 
-    curves: `Result.curves`, or {label: curves}. metric: of which higher is better.
+    curves: `Result.curves`, or {label: curves}. metric: of which higher is better; None is the
+    return of episodes, or the metric of a problem without an environment, of which lower is better.
 
     Raises:
         ValueError: there are no curves, or some lack the metric.
     """
-    return rank(configurations(curves), metric)
+    found = configurations(curves)
+    return rank(found, metric or main_metric(found))
 
 
 def rank(found: Sequence[Configuration], metric: str) -> Ranking:
@@ -126,7 +130,8 @@ def rank(found: Sequence[Configuration], metric: str) -> Ranking:
         raise ValueError("curves: expected at least one dataset, got none")
     scores = [_score(*both) for both in zip(found, member_scores(found, metric), strict=True)]
     order = list(dict.fromkeys(one.environment for one in scores))
-    scores.sort(key=lambda one: (order.index(one.environment), -_or_worst(one.value)))
+    way = sign(found[0].curves, metric)
+    scores.sort(key=lambda one: (order.index(one.environment), -_or_worst(way * one.value)))
     attributes = found[0].curves[metric].attrs
     return Ranking(str(attributes.get("long_name", metric.replace("_", " "))), tuple(scores))
 

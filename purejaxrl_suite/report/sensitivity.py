@@ -13,7 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
 
-from purejaxrl_suite.report.configurations import describe, parameters, short, written
+from purejaxrl_suite.report.configurations import (
+    configurations,
+    describe,
+    main_metric,
+    parameters,
+    short,
+    written,
+)
 from purejaxrl_suite.report.figures import COLOURS, STYLE, axis_label, save
 from purejaxrl_suite.report.ranking import Ranking, Score, best, remarks
 from purejaxrl_suite.report.summary import FINAL, spread
@@ -28,7 +35,7 @@ CROWDED = 0.12
 
 def sensitivity(
     curves: Any,
-    metric: str = "episode_return",
+    metric: str | None = None,
     path: str | Path | None = None,
     pair: tuple[str, str] | None = None,
 ) -> Figure:
@@ -42,7 +49,7 @@ def sensitivity(
 
     Args:
         curves: `Result.curves` of one sweep.
-        metric: of which higher is better.
+        metric: as in `best`.
         path: where to write the picture, if anywhere.
         pair: two hyper-parameters (x, y) for one heat map, with all others as in the best.
 
@@ -54,6 +61,7 @@ def sensitivity(
     """
     if not hasattr(curves, "data_vars"):
         raise ValueError(f"curves: expected the dataset of one sweep, got {type(curves).__name__}")
+    metric = metric or main_metric(configurations(curves))
     ranking = best(curves, metric)
     names = parameters(ranking.scores)
     if not names:

@@ -19,6 +19,14 @@ def tables(known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Tabulate a record as {title: {name: value}}; the value is `varied` if members differ."""
     groups = known["groups"]
     merged = {name: _merged([group.get(name) for group in groups]) for name in groups[0]}
+    if "problem" in merged:
+        return {
+            "Data": merged["problem"],
+            "Hypers": _each(merged["hypers"], known),
+            "Config": merged["config"],
+            "Parameters": merged["parameter counts"],
+            "Training": {"seeds": _seeds(known["seeds"]), "updates": merged["updates"]},
+        }
     environment = {name: merged[name] for name in ("environment", "observation", "action")}
     environment |= {"time limit": merged["time limit"]}
     environment |= {str(i): line for i, line in enumerate(_lines(merged["recipe"]), 1)}
@@ -49,10 +57,12 @@ def settings(one: Configuration, known: Mapping[str, Any] | None = None) -> dict
     group, row = _group(one, known), _row(one, known)
     found |= group["config"]
     for prefix, part in (("", "hypers"), ("env.", "env_params")):
-        for name, value in group[part].items():
+        for name, value in group.get(part, {}).items():
             many = _many(value, known)
             if not many or row is not None:
                 found[prefix + name] = value[row] if many else value
+    if "problem" in group:
+        return found | dict(one.settings)
     found |= {"recipe": " > ".join(group["recipe"]) or f"own({group['environment']!r})"}
     for name in ("intervention", "reset_pool"):
         found[name] = group[name]

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite import stats
-from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.report.configurations import Configuration, configurations, sign
 from purejaxrl_suite.stats.aggregate import FINAL, WINDOWS
 
 FEWEST = 10
@@ -106,11 +106,14 @@ def member_scores(
     for environment in dict.fromkeys(one.environment for one in found):
         here = [i for i, one in enumerate(found) if one.environment == environment]
         known = [np.asarray(_of_members(found[i].curves, metric, share)) for i in here]
+        way = sign(found[here[0]].curves, metric)
         lost = np.concatenate([diverged(found[i].curves) for i in here])
         random = stats.random_score(environment, metric)
-        whole = stats.with_diverged(np.concatenate(known)[:, None], lost[:, None], random)
+        whole = stats.with_diverged(way * np.concatenate(known)[:, None], lost[:, None], random)
         ends = np.cumsum([len(x) for x in known])[:-1]
-        for i, part in zip(here, np.split(np.asarray(whole)[:, 0], ends), strict=True):
+        for i, part in zip(
+            here, np.split(np.float32(way) * np.asarray(whole)[:, 0], ends), strict=True
+        ):
             scores[i] = part
     return scores
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from purejaxrl_suite.report.configurations import Configuration, configurations
+from purejaxrl_suite.report.configurations import Configuration, configurations, main_metric
 from purejaxrl_suite.report.plain import PlainTable
 from purejaxrl_suite.report.ranking import shortlist
 from purejaxrl_suite.report.summary import FINAL, diverged, engineering, estimate, member_scores
@@ -25,14 +25,15 @@ def table(curves: Any) -> Table:
     curves: `Result.curves`, or {label: curves}.
     """
     found = configurations(curves)
-    names = {"return": "episode_return"}
+    first = main_metric(found)
+    names = {"return" if first == "episode_return" else first.replace("_", " "): first}
     if any("success" in one.curves for one in found):
         names["success"] = "success"
     scores = [_by_place(found, metric) for metric in names.values()]
     caption = f"IQM and 95 % interval over seeds, last {100 * FINAL:.0f} % of training"
     if len(found) > ROWS and any(one.at for one in found):
         each = max(1, ROWS // len({one.environment for one in found}))
-        few = shortlist(found, "episode_return", each, each)
+        few = shortlist(found, first, each, each)
         kept = [one for here in few.values() for one in here]
         caption += f"; the best {len(kept)} of {len(found)} configurations"
         found = kept
@@ -77,7 +78,7 @@ def _name(one: Configuration) -> str:
     size = f"{seeds} seed{'s' * (seeds > 1)} x {engineering(steps)} steps"
     lost = int(diverged(one.curves).sum())
     worst = f", {lost} of them diverged: worst score" * (lost > 0)
-    return "\n".join((one.label, one.environment, size + worst))
+    return "\n".join(filter(None, (one.label, one.environment, size + worst)))
 
 
 def _cost(dataset: Any) -> str:

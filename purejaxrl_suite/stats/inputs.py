@@ -14,6 +14,10 @@ EPISODES, FINISHED = "episodes", "finished_once"
 """Variables of curves: the number of episodes that ended in a row, and the share of environments
 that have finished one since all started. Those of one of several tasks end in `_TASK`.
 """
+METRIC = "metric"
+"""Attribute of curves without an environment: the metric that is shown first."""
+DIRECTION = "better"
+"""Attribute of a metric: "lower" if lower is better."""
 MEAN_OVER = "mean_over"
 """Attribute of a variable that is a mean over episodes: the variable that counts them."""
 

@@ -122,8 +122,8 @@ def smaller(env: Environment, of: Callable[..., Network], units: int, level: flo
 def with_method(plain: Experiment, updater: Updater, levels: Sequence[float]) -> Experiment:
     """Make the arm of a method from a plain one: all levels are one program."""
     builder: Any = plain.builder
-    env: Any = plain.env[0]
-    known = env, plain.config, plain.network(env), plain.hypers
+    environments: Any = plain.env
+    known = (env := environments[0]), plain.config, plain.network(env), plain.hypers
     agent = builder(*known)
     updates = int(plain.steps) // (agent.num_envs * agent.rollout_length)
     period = max(1, updates // MASKS) * agent.gradient_steps

@@ -28,6 +28,7 @@ from purejaxrl_suite.core.types import (
     Agent,
     Array,
     Builder,
+    Clock,
     Discrete,
     Environment,
     Intervention,
@@ -37,6 +38,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.parallel import check_tasks
+from purejaxrl_suite.engine.problem import MakesProblem, Problem
 from purejaxrl_suite.engine.sebulba import acting
 from purejaxrl_suite.engine.source import Source
 from purejaxrl_suite.envs.common import limits
@@ -46,6 +48,7 @@ from purejaxrl_suite.sweeps.memory import available, describe_bytes
 
 SEEDS = "a number of seeds in 1 .. 4294967296, or a list of distinct integers in 0 .. 4294967295"
 FORM = "(env, config, network, hypers) -> Agent"
+PROBLEM = "(config, hypers) -> Problem"
 UPDATES = 2**31 - 1
 """The most updates that a clock of int32 counts."""
 CURVES = 4
@@ -84,6 +87,49 @@ def steps(agent: Agent, given: Any) -> int:
     return updates
 
 
+def updates(given: Any) -> int:
+    """Return the updates of each member of a problem, whose steps they are."""
+    return int(number("steps", given, 1, " (one update)", high=UPDATES))
+
+
+def problem(experiment: Experiment) -> MakesProblem:
+    """Return the maker of the problem of an experiment without an environment.
+
+    Raises:
+        ValueError: the builder makes no problem, or a field is given that only agents have.
+    """
+    given, defaults = experiment.builder, Experiment._field_defaults
+    if isinstance(given, Agent):
+        raise wrong("env", f"an Environment, in which {given.name} acts", None)
+    for name in ("network", "env_params", "intervention", "metrics", "evaluate_every", "source"):
+        if (one := getattr(experiment, name)) not in (defaults[name], [], {}):
+            raise wrong(name, "none without an environment", one)
+    for name in ("measure_every", "reset_pool"):
+        if (one := getattr(experiment, name)) != defaults[name]:
+            raise wrong(name, "the default without an environment", one)
+    if not isinstance(given, Problem):
+        return function("builder", given, 2, f"{PROBLEM}, or a Problem, without an environment")
+    if experiment.config is not None:
+        raise wrong(
+            "config", f"None, as {given.name} is made: pass what makes it", experiment.config
+        )
+    return lambda config=None, hypers=None: given
+
+
+def metric(made: Problem) -> None:
+    """Raise ValueError unless the first metric of a problem is in its rows, by tracing."""
+
+    def update() -> Any:
+        given = jax.tree.map(jnp.float32, made.hypers)
+        run = made.train.init(jax.random.key(0), given, made.data)
+        clock = Clock(jnp.int32(0), jnp.int32(1))
+        return made.train.update(jax.random.key(0), given, made.data, run, clock)[1]
+
+    known = sorted(jax.eval_shape(update))
+    if made.metric not in known:
+        raise wrong(f"metric of {made.name}", f"one of {', '.join(known)}", made.metric)
+
+
 def begins(agent: Agent, *, goes_on: bool) -> None:
     """Raise ValueError for an agent that needs an earlier stage, where there is none."""
     if agent.after and not goes_on:
@@ -95,7 +141,7 @@ def begins(agent: Agent, *, goes_on: bool) -> None:
 
 def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
     """Return the builder and its `declared` types; for a built Agent, a builder that returns it."""
-    given = experiment.builder
+    given: Any = experiment.builder
     if not isinstance(given, Agent):
         return given, declared(given)
     for name in ("config", "network"):
@@ -104,9 +150,10 @@ def builder(experiment: Experiment) -> tuple[Builder, dict[str, type]]:
     return lambda env, config, network, hypers: given, {}
 
 
-def declared(builder: Builder) -> dict[str, type]:
+def declared(builder: Any, arguments: int = 4) -> dict[str, type]:
     """Return {argument: type} of a builder, for arguments annotated with a class (or None)."""
-    return argument.declared(function("builder", builder, 4, FORM))
+    form = FORM if arguments == 4 else PROBLEM
+    return argument.declared(function("builder", builder, arguments, form))
 
 
 def kind(name: str, given: Any, wanted: type | None) -> Any:
@@ -116,7 +163,7 @@ def kind(name: str, given: Any, wanted: type | None) -> Any:
     return given
 
 
-def hypers(agent: Agent, points: Points) -> dict[str, np.ndarray]:
+def hypers(agent: Agent | Problem, points: Points) -> dict[str, np.ndarray]:
     """Convert every field of the points to float32, one value or one for each point.
 
     Raises:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from purejaxrl_suite.engine.rollout import counts
-from purejaxrl_suite.stats.inputs import MEAN_OVER
+from purejaxrl_suite.engine.problem import Problem
+from purejaxrl_suite.stats.inputs import DIRECTION, MEAN_OVER, METRIC
 from purejaxrl_suite.sweeps import files
 from purejaxrl_suite.sweeps.axes import label
 from purejaxrl_suite.sweeps.layout import Group, Layout
@@ -141,23 +141,20 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
     block of them (`engine.rows`); if groups have different steps, a group has NaN at those of the
     others. `diverged` says which members ended with non-finite parameters.
     """
-    environments = {group.env.name: group.env for group in laid.groups}
-    over = {name: count for env in environments.values() for name, count in counts(env).items()}
+    over = {name: count for group in laid.groups for name, count in group.counts.items()}
     made = [
         _one_group(laid, group, rows, over)
         for group, rows in zip(laid.groups, gathered.groups, strict=True)
     ]
     curves = join(laid, made)
-    agents = dict.fromkeys(group.agent.name for group in laid.groups)
     total = sum(len(g.members.seeds) * g.updates * g.per_update for g in laid.groups)
     first = laid.groups[0]
     return curves.assign_attrs(
         {
-            "agent": ", ".join(agents),
-            "environment": ", ".join(environments),
+            "agent": ", ".join(dict.fromkeys(group.name for group in laid.groups)),
+            "environment": ", ".join(dict.fromkeys(group.place for group in laid.groups)),
             **attributes(record_of(laid)),
-            "num_envs": first.agent.num_envs,
-            "rollout_length": first.agent.rollout_length,
+            **_subject(first),
             "updates_per_row": gathered.groups[0].each,
             "compile_seconds": compile_seconds,
             "wall_seconds": gathered.seconds,
@@ -166,6 +163,13 @@ def dataset(laid: Layout, gathered: Gathered, compile_seconds: float) -> "xarray
             "versions": json.dumps(versions()),
         }
     )
+
+
+def _subject(group: Group) -> dict[str, Any]:
+    """Return attributes of what is trained: sizes of rollouts, or the first metric of a problem."""
+    if isinstance(group.subject, Problem):
+        return {METRIC: group.subject.metric}
+    return {"num_envs": group.agent.num_envs, "rollout_length": group.agent.rollout_length}
 
 
 def _one_group(
@@ -188,7 +192,12 @@ def _one_group(
     rates = made.steps_per_second.astype(np.float32)
     variables["steps_per_second"] = (("step",), rates, _attributes("steps_per_second"))
     steps = ends(group.updates, made.each) * group.per_update
-    step = ("step", steps, {"long_name": "environment steps", "units": "steps"})
+    if isinstance(group.subject, Problem):
+        kind = {"long_name": "updates", "units": "1"}
+        variables[names[group.subject.metric]][2][DIRECTION] = "lower"
+    else:
+        kind = {"long_name": "environment steps", "units": "steps"}
+    step = ("step", steps, kind)
     found = xarray.Dataset(variables, coordinates(laid) | {"step": step})
     return found.expand_dims({axis: [label(x)] for axis, x in group.labels.items()})
 

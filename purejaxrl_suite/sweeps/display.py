@@ -64,9 +64,11 @@ def watched(
 
 def title_of(laid: Layout) -> str:
     """Describe a layout in a few words: `ppo on CartPole-v1, Acrobot-v1`."""
-    agents = dict.fromkeys(group.agent.name for group in laid.groups)
-    envs = list(dict.fromkeys(group.env.name for group in laid.groups))
-    return f"{', '.join(agents)} on {', '.join(envs) if len(envs) < 4 else f'{len(envs)} tasks'}"
+    names = ", ".join(dict.fromkeys(group.name for group in laid.groups))
+    envs = list(dict.fromkeys(group.place for group in laid.groups))
+    if envs == [""]:
+        return names
+    return f"{names} on {', '.join(envs) if len(envs) < 4 else f'{len(envs)} tasks'}"
 
 
 def describe(progress: Progress, diverged: int) -> str:
@@ -161,7 +163,7 @@ class _Display:
 def _name_of(group: Group) -> str:
     """Describe a group: `dqn on Breakout-MinAtar, network=large`."""
     labels = (f"{axis}={x}" for axis, x in group.labels.items() if axis != "environment")
-    return ", ".join([f"{group.agent.name} on {group.env.name}", *labels])
+    return ", ".join([group.title, *labels])
 
 
 def _screen(title: str) -> _Screen:

@@ -47,7 +47,8 @@ def make_plan(
     """
     began = time.perf_counter()
     if saved is None:
-        for env in {id(group.env): group.env for group in laid.groups}.values():
+        environments = {id(group.environment): group.environment for group in laid.groups}
+        for env in filter(None, environments.values()):
             check_quickly(env)
     limit = plan.memory_limit(settings.memory)
     groups = []
@@ -71,9 +72,9 @@ def _plan_group(
     group: Group, settings: Settings, limit: int, stored: dict[str, int], *, checkpoints: bool
 ) -> GroupPlan:
     """Compile one group with its `stored` sizes; sizes that are not stored are chosen."""
-    what = f"{group.agent.name} on {group.env.name}"
+    what, environment = group.title, group.environment
     state_bytes, shared = plan.state_bytes(group), plan.shared_bytes(group)
-    row = stored.get("row") or updates_per_row(group.env, group.updates)
+    row = stored.get("row") or updates_per_row(environment, group.updates)
     rows = -(-group.updates // settings.segments // row)  # in a segment, rounded up
     length = stored.get("length", row * rows)
 
@@ -98,7 +99,7 @@ def _plan_group(
     )
     return GroupPlan(
         labels=group.labels,
-        parameters=plan.parameters(group.agent),
+        parameters=plan.parameters(group),
         updates=group.updates,
         evaluation=plan.describe_evaluation(group),
         chunk=program.size,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict
 
 from purejaxrl_suite.core.types import Agent, Builder, Environment, Metric
 from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.problem import MakesProblem, Problem
 from purejaxrl_suite.engine.source import Source
 
 
@@ -28,10 +29,11 @@ class Experiment(NamedTuple):
         experiment = pjs.Experiment(pjs.ppo, pjs.make("CartPole-v1"), seeds=16, steps=1e6)
 
     builder: (env, config, network, hypers) -> Agent, such as `ppo`; or a built Agent, which already
-        has its config and network.
-    env: one environment, or several with distinct names, each a group (one compiled program).
+        has its config and network. Without an environment a Problem, or what makes it.
+    env: one environment, or several with distinct names, each a group (one compiled program). None
+        for a problem, which has a name, seeds, steps, hypers and config only.
     seeds: how many (0 .. n - 1), or which; configurations with equal seeds are paired.
-    steps: environment steps of each member, rounded down to whole updates.
+    steps: environment steps of each member, rounded down to whole updates; updates of a problem.
     hypers: values, or points (`grid`, `random`, `sobol`, `one_at_a_time`), which are members of one
         program. None: those of the agent.
     config: a Config, a list of them, or points, each a group. None: the agent's own.
@@ -58,8 +60,8 @@ class Experiment(NamedTuple):
     It is checked as a whole when it is laid out (`sweeps.layout`), before anything is compiled.
     """
 
-    builder: Builder | Agent
-    env: Environment | Sequence[Environment]
+    builder: Builder | Agent | Problem | MakesProblem
+    env: Environment | Sequence[Environment] | None
     seeds: int | Sequence[int]
     steps: float
     hypers: Any = None

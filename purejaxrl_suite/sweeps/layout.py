@@ -26,6 +26,8 @@ from purejaxrl_suite.core.types import (
     PyTree,
 )
 from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.problem import Problem
+from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.engine.source import Source, built_for
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
@@ -36,33 +38,125 @@ from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.fleet import Members
 
 
+class Acting(NamedTuple):
+    """An agent in an environment, and how it is trained.
+
+    source: of its experience. reset_pool: start states per environment and rollout. intervention:
+    applied (or only measuring) in training. evaluation: during training.
+    """
+
+    agent: Agent
+    env: Environment
+    source: Source
+    reset_pool: int = 1
+    intervention: Intervention | None = None
+    evaluation: Evaluating | None = None
+
+
 class Group(NamedTuple):
     """Members that share one compiled program.
 
     labels: {static axis: its value here}. config: the agent's, None for its defaults. members: all
-    of them, C x S. updates: of each member. source: of their experience. train: the training of one
-    member. reset_pool: start states per environment and rollout. intervention: applied (or only
-    measuring) in training. evaluation: during training. before: the origin of the members, None for
-    fresh ones.
+    of them, C x S. updates: of each member. train: the training of one member. subject: what is
+    trained, an agent in an environment or a problem without one. before: the origin of the members,
+    None for fresh ones.
+
+    Properties of an agent, such as `env`, raise ValueError for a problem, which has none.
     """
 
     labels: Mapping[str, Any]
     config: Any
-    agent: Agent
-    env: Environment
     members: Members
     updates: int
-    source: Source
     train: Train
-    reset_pool: int = 1
-    intervention: Intervention | None = None
-    evaluation: Evaluating | None = None
+    subject: Acting | Problem
     before: Before | None = None
 
     @property
+    def acting(self) -> Acting:
+        """Return the agent in its environment."""
+        if isinstance(self.subject, Problem):
+            name = self.subject.name
+            raise ValueError(f"{name} has no environment: nobody acts, and nothing is evaluated")
+        return self.subject
+
+    @property
+    def agent(self) -> Agent:
+        """Return the agent."""
+        return self.acting.agent
+
+    @property
+    def env(self) -> Environment:
+        """Return the environment."""
+        return self.acting.env
+
+    @property
+    def source(self) -> Source:
+        """Return the source of experience."""
+        return self.acting.source
+
+    @property
+    def reset_pool(self) -> int:
+        """Return the start states per environment and rollout."""
+        return self.acting.reset_pool
+
+    @property
+    def intervention(self) -> Intervention | None:
+        """Return what is applied or measured between updates; None for nothing."""
+        return None if isinstance(self.subject, Problem) else self.subject.intervention
+
+    @property
+    def evaluation(self) -> Evaluating | None:
+        """Return how members are evaluated during training; None for never."""
+        return None if isinstance(self.subject, Problem) else self.subject.evaluation
+
+    @property
+    def name(self) -> str:
+        """Return the name of what is trained: of the agent, or of the problem."""
+        known = self.subject
+        return known.name if isinstance(known, Problem) else known.agent.name
+
+    @property
+    def place(self) -> str:
+        """Return the name of the environment, "" without one."""
+        return "" if self.environment is None else self.environment.name
+
+    @property
+    def title(self) -> str:
+        """Describe it in a few words: `ppo on CartPole-v1`."""
+        return f"{self.name} on {self.place}" if self.place else self.name
+
+    @property
+    def shares(self) -> bool:
+        """Tell whether members share data that are more than a few parameters."""
+        return isinstance(self.subject, Problem) or not self.subject.source.acts
+
+    @property
+    def counts(self) -> Mapping[str, str]:
+        """Return {mean over episodes: the number of these episodes}."""
+        return {} if self.environment is None else counts(self.environment)
+
+    @property
+    def learnt(self) -> PyTree:
+        """Return shapes and dtypes of the learnt parameters of one member."""
+        known, key = self.subject, jax.random.key
+        if isinstance(known, Problem):
+            start = jax.eval_shape(lambda: known.train.init(key(0), known.hypers, known.data))
+            return jax.eval_shape(known.train.params, start)
+        agent = known.agent
+        return jax.eval_shape(lambda: agent.init(key(0), agent.hypers)).learner.params
+
+    @property
     def per_update(self) -> int:
-        """Return the environment steps of one member in one update."""
+        """Return the environment steps of one member in one update; 1 without an environment."""
+        if isinstance(self.subject, Problem):
+            return 1
         return self.agent.num_envs * self.agent.rollout_length
+
+    @property
+    def environment(self) -> Environment | None:
+        """Return the environment, None without one."""
+        return None if isinstance(self.subject, Problem) else self.subject.env
 
     @property
     def env_params(self) -> PyTree:
@@ -123,6 +217,8 @@ def lay_out(experiment: Experiment, *, goes_on: bool = False) -> Layout:
 
     goes_on: whether its members begin with those of an earlier stage, as some agents must.
     """
+    if experiment.env is None:
+        return _lay_out_problem(experiment)
     builder, declared = check.builder(experiment)
     choices, static, along = _choices(experiment, declared)
     hypers, seeds = experiment.hypers, check.seeds(experiment.seeds)
@@ -156,6 +252,55 @@ def lay_out(experiment: Experiment, *, goes_on: bool = False) -> Layout:
         along=along | traced_along,
         seeds=tuple(seeds),
         steps=experiment.steps,
+    )
+
+
+def _lay_out_problem(experiment: Experiment) -> Layout:
+    """Make every problem of an experiment without an environment, and list all members."""
+    make = check.problem(experiment)
+    settings, static, along = _configs(experiment.config, check.declared(make, 2).get("config"))
+    hypers, seeds = experiment.hypers, check.seeds(experiment.seeds)
+    hypers = hypers if isinstance(hypers, Points) else Points(hypers)
+    updates, groups = check.updates(experiment.steps), []
+    check.room(hypers.count, seeds, updates)
+    for labels, config in settings:
+        made = instance("builder", make(config, hypers.base), Problem)
+        check.kind("hypers", hypers.base, type(made.hypers))
+        check.metric(made)
+        group = Group(
+            labels=labels,
+            config=config,
+            members=members_of_problem(made, hypers, seeds),
+            updates=updates,
+            train=made.train,
+            subject=made,
+        )
+        groups.append(group)
+    _check_names(static, hypers.dims, along | _along(hypers))
+    return Layout(
+        groups=tuple(groups),
+        static=static,
+        traced=dict(hypers.dims),
+        along=along | _along(hypers),
+        seeds=tuple(seeds),
+        steps=experiment.steps,
+    )
+
+
+def members_of_problem(made: Problem, hypers: Points, seeds: Sequence[int]) -> Members:
+    """List the members of a problem, all of which share its data."""
+    if hypers.base is None:
+        hypers = hypers._replace(base=made.hypers)
+    repeat, count = len(seeds), hypers.count
+    each = {
+        name: np.repeat(np.broadcast_to(x, count), repeat)
+        for name, x in check.hypers(made, hypers).items()
+    }
+    return Members(
+        np.tile(np.asarray(seeds, np.uint32), count),
+        type(made.hypers)(**each),
+        jax.tree.map(np.asarray, made.data),
+        jax.tree.map(lambda _: False, made.data),
     )
 
 
@@ -199,15 +344,17 @@ def _group(
     return Group(
         labels=choice.labels,
         config=choice.config,
-        agent=agent,
-        env=choice.env,
         members=with_source(members, source),
         updates=updates,
-        source=source,
         train=single(agent, source, intervention, evaluation),
-        reset_pool=experiment.reset_pool,
-        intervention=intervention,
-        evaluation=evaluation,
+        subject=Acting(
+            agent=agent,
+            env=choice.env,
+            source=source,
+            reset_pool=experiment.reset_pool,
+            intervention=intervention,
+            evaluation=evaluation,
+        ),
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from purejaxrl_suite.core.types import Agent
 from purejaxrl_suite.sweeps import fleet
 from purejaxrl_suite.sweeps.fleet import Program
 from purejaxrl_suite.sweeps.layout import Group
@@ -160,7 +159,7 @@ def state_bytes(group: Group) -> int:
 
 def shared_bytes(group: Group) -> int:
     """Compute the bytes of the data that all members share, once on each device."""
-    if group.source.acts:
+    if not group.shares:
         return 0
     data, varied = (jax.tree.leaves(x) for x in (group.members.data, group.members.varied))
     return sum(np.asarray(x).nbytes for x, varies in zip(data, varied, strict=True) if not varies)
@@ -183,10 +182,9 @@ def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) ->
     return stored
 
 
-def parameters(agent: Agent) -> dict[str, int]:
+def parameters(group: Group) -> dict[str, int]:
     """Count the parameters of one member by namespace of its network."""
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
-    params = state.learner.params
+    params = group.learnt
     parts = params if isinstance(params, dict) else {"all": params}
     return {name: sum(x.size for x in jax.tree.leaves(part)) for name, part in parts.items()}
 

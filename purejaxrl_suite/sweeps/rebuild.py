@@ -14,23 +14,32 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.types import (
     Agent,
-    Builder,
     Environment,
     Intervention,
     Network,
     PyTree,
 )
 from purejaxrl_suite.engine.evaluate import Evaluating
+from purejaxrl_suite.engine.problem import Problem
 from purejaxrl_suite.engine.sebulba import acting, sebulba
 from purejaxrl_suite.engine.source import built_for
 from purejaxrl_suite.sweeps import check
+from purejaxrl_suite.sweeps.axes import CONFIGURATION, Points
 from purejaxrl_suite.sweeps.before import Before
 from purejaxrl_suite.sweeps.experiment import MakesSource
 from purejaxrl_suite.sweeps.fleet import Members
-from purejaxrl_suite.sweeps.layout import Group, Layout, single, with_source
-from purejaxrl_suite.sweeps.record import plain, structure
+from purejaxrl_suite.sweeps.layout import (
+    Acting,
+    Group,
+    Layout,
+    members_of_problem,
+    single,
+    with_source,
+)
+from purejaxrl_suite.sweeps.record import plain, shapes, structure
 
 Known = Mapping[str, Any]
 """The record of a group."""
@@ -42,10 +51,11 @@ class Parts(NamedTuple):
     builder: (env, config, network, hypers) -> Agent. config: has the values that a record cannot
     hold; None for an agent without. env, network, intervention: of a group; a network of None is
     the agent's own, the intervention includes metrics. source: makes the source of a group in which
-    the agent does not act.
+    the agent does not act. A problem has only the builder, (config, hypers) -> Problem, and the
+    config.
     """
 
-    builder: Builder
+    builder: Any
     config: Any
     env: Callable[[Known], Environment]
     network: Callable[[Known], Callable[[Environment], Network] | None]
@@ -79,7 +89,35 @@ def layout_of(record: Mapping[str, Any], parts: Parts, *, acting: bool = True) -
     )
 
 
+def _problem(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) -> Group:
+    """Rebuild a group without an environment."""
+    config = _config(known["config"], parts.config)
+    made = instance("builder", parts.builder(config, None), Problem)
+    if made.name != known["agent"]:
+        raise ValueError(f"builder: expected one of {known['agent']}, got one of {made.name}")
+    values = [told for _, _, told in _leaves("hypers", made.hypers, known["hypers"])]
+    count = math.prod(len(labels) for labels in record["traced axes"].values())
+    columns = {
+        name: np.broadcast_to(np.asarray(told, np.float32), count).tolist()
+        for name, told in zip(made.hypers._fields, values, strict=True)
+    }
+    points = Points(made.hypers, columns, {CONFIGURATION: range(count)})
+    group = Group(
+        labels=known["labels"],
+        config=config,
+        members=members_of_problem(made, points, record["seeds"]),
+        updates=known["updates"],
+        train=made.train,
+        subject=made,
+    )
+    if acting:
+        _check_network(shapes(group.learnt), known["parameters"])
+    return group
+
+
 def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) -> Group:
+    if "problem" in known:
+        return _problem(known, record, parts, acting)
     env, config = parts.env(known), _config(known["config"], parts.config)
     network = parts.network(known)
 
@@ -96,15 +134,17 @@ def _group(known: Known, record: Mapping[str, Any], parts: Parts, acting: bool) 
     return Group(
         labels=known["labels"],
         config=config,
-        agent=agent,
-        env=env,
         members=with_source(_members(known, record, agent, env), source),
         updates=known["updates"],
-        source=source,
         train=single(agent, source, intervention, evaluation),
-        reset_pool=known["reset_pool"],
-        intervention=intervention,
-        evaluation=evaluation,
+        subject=Acting(
+            agent=agent,
+            env=env,
+            source=source,
+            reset_pool=known["reset_pool"],
+            intervention=intervention,
+            evaluation=evaluation,
+        ),
         before=Before(known["before"]) if "before" in known else None,
     )
 

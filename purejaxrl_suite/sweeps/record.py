@@ -16,6 +16,7 @@ import numpy as np
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.engine import resets
+from purejaxrl_suite.engine.problem import Problem
 from purejaxrl_suite.envs.recipe import told
 from purejaxrl_suite.sweeps import axes
 from purejaxrl_suite.sweeps.layout import Group, Layout
@@ -48,17 +49,39 @@ def record_of(laid: Layout) -> dict[str, Any]:
 def structure(agent: Agent, env: Environment) -> dict[str, Any]:
     """Describe what a stored state fits, as JSON: agent, spaces and shapes of parameters."""
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), agent.hypers))
-    leaves = jax.tree_util.tree_flatten_with_path(state.learner.params)[0]
     return {
         "agent": agent.name,
         "environment": env.name,
         "observation": spaces.describe(agent.observation),
         "action": spaces.describe(agent.action),
-        "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},
+        "parameters": shapes(state.learner.params),
+    }
+
+
+def shapes(params: Any) -> dict[str, list[int]]:
+    """Describe parameters as JSON, {path: shape}."""
+    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    return {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves}
+
+
+def _problem(group: Group, made: Problem, seeds: int) -> dict[str, Any]:
+    """Record a group without an environment."""
+    config, parameters = axes.fields(made.config) or axes.fields(group.config), shapes(group.learnt)
+    return {
+        "agent": made.name,
+        "problem": {name: plain(x) for name, x in tree.named(made.data).items()},
+        "parameters": parameters,
+        "parameter counts": _counts(parameters),
+        "config": {name: plain(x) for name, x in config.items()},
+        "hypers": {n: _column(x, seeds) for n, x in tree.named(group.members.hypers).items()},
+        "labels": {name: plain(x) for name, x in group.labels.items()},
+        "updates": group.updates,
     }
 
 
 def _group(group: Group, seeds: int) -> dict[str, Any]:
+    if isinstance(group.subject, Problem):
+        return _problem(group, group.subject, seeds)
     env, members, source = group.env, group.members, group.source
     config = axes.fields(group.agent.config) or axes.fields(group.config)
     known = structure(group.agent, env)

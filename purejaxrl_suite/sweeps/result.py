@@ -59,7 +59,7 @@ class Result(NamedTuple):
         """
         import xarray
 
-        counts = [plan.parameters(group.agent) for group in self.layout.groups]
+        counts = [plan.parameters(group) for group in self.layout.groups]
         names = list(dict.fromkeys(name for one in counts for name in one))
         axes = {axis: [label(x) for x in found] for axis, found in self.layout.static.items()}
         rows = np.asarray([[one.get(name, 0) for name in names] for one in counts])
@@ -83,6 +83,12 @@ class Result(NamedTuple):
             raise ValueError(f"chunk {chunk} of group {group} has no checkpoint yet: nobody to act")
         return tree.from_host(shape, kept[1])
 
+    def member(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
+        """Return the state of one member, such as the `Fit` of a problem; else as `policy`."""
+        group, member = self._find(config or {}, seed)
+        chunk, row = divmod(member, self.sizes[group])
+        return tree.index(self.state(group, chunk), row)
+
     def policy(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Policy:
         """Return the policy of one member: `result.policy({"learning_rate": 3e-4}, seed=2)`.
 
@@ -93,14 +99,15 @@ class Result(NamedTuple):
         """
         group, member = self._find(config or {}, seed)
         found = self.layout.groups[group]
+        agent, env = found.agent, found.env
         chunk, row = divmod(member, self.sizes[group])
         state = tree.index(self.state(group, chunk).agent, row)
         hypers = tree.index(found.members.hypers, member)
         # Put on the device once; otherwise every call would transfer it.
         state, hypers = jax.device_put((state, hypers))
         return Policy(
-            agent=found.agent,
-            env=found.env,
+            agent=agent,
+            env=env,
             state=state,
             hypers=hypers,
             env_params=found.params_of(member),

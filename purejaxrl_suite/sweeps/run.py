@@ -6,6 +6,8 @@ from typing import Unpack
 
 from purejaxrl_suite.core.argument import function, instance
 from purejaxrl_suite.core.types import Agent, Builder, Environment
+from purejaxrl_suite.engine.problem import MakesProblem, Problem
+from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.check import FORM
 from purejaxrl_suite.sweeps.display import title_of, watched
@@ -19,7 +21,7 @@ from purejaxrl_suite.sweeps.settings import Progress, Settings
 
 @front
 def run(
-    agent: Agent | Builder | Experiment,
+    agent: Agent | Builder | Problem | MakesProblem | Experiment,
     env: Environment | None = None,
     *,
     out: str | Path | None = None,
@@ -37,8 +39,9 @@ def run(
     """Train one member per seed, all in one program.
 
     Args:
-        agent: an agent or its builder, or an Experiment, in which the given fields are replaced.
-        env: the environment.
+        agent: an agent or its builder, a problem or what makes it, or an Experiment, in which the
+            given fields are replaced.
+        env: the environment; None for a problem.
         out: a folder in which the run is stored while it trains, and resumed by the same call; None
             keeps all in memory.
         resume: as in `sweep`.
@@ -74,9 +77,12 @@ def run(
 
 def _lay_out(experiment: Experiment) -> Layout:
     """Lay out an experiment without axes; raises ValueError for one with axes."""
-    if not isinstance(experiment.builder, Agent):
-        function("agent", experiment.builder, 4, f"{FORM}, or an Agent")
-    instance("env", experiment.env, Environment)
+    if experiment.env is None:
+        check.problem(experiment)
+    else:
+        if not isinstance(experiment.builder, Agent):
+            function("agent", experiment.builder, 4, f"{FORM}, or an Agent")
+        instance("env", experiment.env, Environment)
     for name in ("hypers", "env_params"):
         if isinstance(getattr(experiment, name), Points):
             raise _several(name)

@@ -8,6 +8,8 @@ import numpy as np
 
 from purejaxrl_suite import stats
 from purejaxrl_suite.stats.aggregate import FINAL
+from purejaxrl_suite.stats.inputs import DIRECTION
+from purejaxrl_suite.stats.inputs import METRIC as INSTEAD
 
 if TYPE_CHECKING:
     import xarray
@@ -20,15 +22,17 @@ def describe(curves: "xarray.Dataset", folder: Any) -> str:
     seeds, steps = curves.sizes["seed"], int(curves["step"].values[-1])
     count = curves["diverged"].size // seeds
     attributes = curves.attrs
+    place = f" on {attributes['environment']}" * bool(attributes["environment"])
+    metric, kind = attributes.get(INSTEAD, METRIC), curves["step"].attrs.get("long_name", "steps")
     lines = [
-        f"Result: {attributes['agent']} on {attributes['environment']}",
+        f"Result: {attributes['agent']}{place}",
         f"  {count * seeds:,} member{_s(count * seeds)} = {count:,} configuration{_s(count)} x "
-        f"{seeds:,} seed{_s(seeds)}, {steps:,} steps each",
+        f"{seeds:,} seed{_s(seeds)}, {steps:,} {'steps' if place else kind} each",
     ]
     if "trained" in attributes:
         lines.append(f"  not finished: {attributes['trained']:.0%} of it is trained")
     if count == 1:
-        lines.append(f"  {METRIC} over the last {FINAL:.0%}: {_scores(curves)}")
+        lines.append(f"  {metric} over the last {FINAL:.0%}: {_scores(curves, metric)}")
     else:
         lines.append(f"  varied: {', '.join(_varied(curves))}; report.best(result.curves) ranks")
     lost = int(np.sum(curves["diverged"].values))
@@ -45,15 +49,17 @@ def _varied(curves: "xarray.Dataset") -> list[str]:
     return [f"{name} ({curves.sizes[name]})" for name in map(str, dims) if name != "seed"]
 
 
-def _scores(curves: "xarray.Dataset") -> str:
+def _scores(curves: "xarray.Dataset", metric: str) -> str:
     """Describe IQM and spread over seeds of one configuration, and seeds without a score."""
-    if METRIC not in curves:
+    if metric not in curves:
         return "not measured"
-    _, *found = stats.curves(curves, METRIC)
-    values, episodes = (np.reshape(np.asarray(x), (curves.sizes["seed"], -1)) for x in found)
+    _, values, episodes = stats.curves(curves, metric)
+    values = np.reshape(values, (curves.sizes["seed"], -1))
+    episodes = None if episodes is None else np.reshape(episodes, values.shape)
     lost = np.reshape(curves["diverged"].values, -1)
-    random = stats.random_score(str(curves.attrs["environment"]))
-    scores, middle = map(np.asarray, _final(values, episodes, lost, random))
+    random = stats.random_score(str(curves.attrs["environment"]), metric)
+    sign = -1.0 if curves[metric].attrs.get(DIRECTION) == "lower" else 1.0
+    scores, middle = (sign * np.asarray(x) for x in _final(sign * values, episodes, lost, random))
     known = scores[np.isfinite(scores)]
     if not known.size:
         return "no episode ended" if not lost.all() else "all diverged"

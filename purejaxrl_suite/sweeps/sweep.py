@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Unpack
 
 from purejaxrl_suite.core.types import Agent, Builder, Environment
+from purejaxrl_suite.engine.problem import MakesProblem, Problem
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
 from purejaxrl_suite.sweeps.display import title_of, watched
 from purejaxrl_suite.sweeps.execute import execute, make_plan
@@ -24,7 +25,7 @@ from purejaxrl_suite.sweeps.settings import Progress, Settings
 
 @front
 def sweep(
-    builder: Builder | Agent | Experiment,
+    builder: Builder | Agent | Problem | MakesProblem | Experiment,
     env: Environment | Sequence[Environment] | None = None,
     *,
     out: str | Path | None = None,
@@ -43,8 +44,9 @@ def sweep(
     """Train every configuration with every seed.
 
     Args:
-        builder: of agents, an Agent, or an Experiment, in which the given fields are replaced.
-        env: one environment or several.
+        builder: of agents, an Agent, a problem or what makes it, or an Experiment, in which the
+            given fields are replaced.
+        env: one environment or several; None for a problem.
         out: a folder for curves and checkpoints, new or of the same sweep, which is then resumed;
             None keeps all in memory.
         resume: like `out`, but the folder must have the sweep.
@@ -89,7 +91,7 @@ def sweep(
 
 @front
 def plan(
-    builder: Builder | Agent | Experiment,
+    builder: Builder | Agent | Problem | MakesProblem | Experiment,
     env: Environment | Sequence[Environment] | None = None,
     *,
     segments: int = 20,

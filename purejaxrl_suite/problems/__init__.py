@@ -1,0 +1,69 @@
+"""Problems: what is learnt without an environment.
+
+Each is a function (config, hypers) -> Problem, for `run`, `sweep`, `plan` and the command line.
+"""
+
+from purejaxrl_suite.problems.curves import CurveConfig, CurveHypers, cubic, lissajous
+from purejaxrl_suite.problems.items import Items, bandit, grid, tabular, trajectories
+from purejaxrl_suite.problems.preferences import (
+    Annotator,
+    DirectHypers,
+    GeometricHypers,
+    IdentityHypers,
+    PreferenceConfig,
+    RewardHypers,
+    SupervisedConfig,
+    SupervisedHypers,
+    chooses,
+    chooses_directly,
+    chooses_geometrically,
+    disagree,
+    dpo,
+    geometric_average,
+    ipo,
+    likelihood,
+    reward_model,
+    slic,
+)
+
+BUILDERS = (
+    "cubic",
+    "dpo",
+    "geometric_average",
+    "ipo",
+    "likelihood",
+    "lissajous",
+    "reward_model",
+    "slic",
+)
+"""Names of the functions that make problems."""
+
+__all__ = [
+    "Annotator",
+    "CurveConfig",
+    "CurveHypers",
+    "DirectHypers",
+    "GeometricHypers",
+    "IdentityHypers",
+    "Items",
+    "PreferenceConfig",
+    "RewardHypers",
+    "SupervisedConfig",
+    "SupervisedHypers",
+    "bandit",
+    "chooses",
+    "chooses_directly",
+    "chooses_geometrically",
+    "cubic",
+    "disagree",
+    "dpo",
+    "geometric_average",
+    "grid",
+    "ipo",
+    "likelihood",
+    "lissajous",
+    "reward_model",
+    "slic",
+    "tabular",
+    "trajectories",
+]
