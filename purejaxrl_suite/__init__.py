@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         engine,
         envs,
         mdps,
+        meta,
         nets,
         ops,
         plasticity,
@@ -95,6 +96,8 @@ if TYPE_CHECKING:
     from purejaxrl_suite.engine.evaluate import Evaluating, make_evaluate
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
+    from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo
+    from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
     from purejaxrl_suite.populations.population import evolve
     from purejaxrl_suite.populations.selection import (
         Selection,
@@ -166,6 +169,8 @@ _HOMES = {
         "Transition",
     ),
     "engine.evaluate": ("Evaluating", "make_evaluate"),
+    "meta.frodo": ("FRODOConfig", "FRODOHypers", "frodo"),
+    "meta.intrinsic_rewards": ("LIRConfig", "LIRHypers", "intrinsic_reward"),
     "representations.auxiliary": ("auxiliary",),
     "sparsity.sparse": ("sparse",),
     "sweeps.settings": ("Progress",),
@@ -190,6 +195,7 @@ _PACKAGES = (
     "engine",
     "envs",
     "mdps",
+    "meta",
     "nets",
     "ops",
     "plasticity",

@@ -102,6 +102,9 @@ class Environment(NamedTuple):
         from its structure. Of N environments, number i plays task i % len(tasks).
     limit: params -> the time limit with these parameters, a number of steps []; None where it is
         always `time_limit`.
+    sample_task: (key, params) -> parameters of one task, drawn where a lifetime begins
+        (`purejaxrl_suite.meta`); `params` describe the distribution then, and are those of a task
+        themselves. None where all lifetimes have the same task.
     recipe: how it was made, one line for its maker and one for each wrapper (`envs.recipe`);
         compared and shown, never run. () for an environment of the user's own.
     """
@@ -117,6 +120,7 @@ class Environment(NamedTuple):
     phase: Callable[[PyTree, "Clock"], tuple[PyTree, Array]] | None = None
     tasks: tuple[str, ...] = ()
     limit: Callable[[PyTree], Array | float] | None = None
+    sample_task: Callable[[Key, PyTree], PyTree] | None = None
     recipe: tuple[str, ...] = ()
 
 
@@ -445,6 +449,9 @@ class Agent(NamedTuple):
         refuses to let them collect any. None for agents that may.
     after: the agent of the stage that it goes on from, such as "behaviour": alone it is refused. ""
         for agents that begin by themselves.
+    online: (agent, env, reset_pool) -> the source of experience (`engine.source.Source`) of an
+        agent that acts otherwise than in N environments side by side: a meta-learner, whose agents
+        live many lifetimes. None for all others.
     """
 
     name: str
@@ -473,6 +480,7 @@ class Agent(NamedTuple):
     offline: Callable[[Any, Transition], Any] | None = None
     evaluated: "Evaluated | None" = None
     after: str = ""
+    online: Callable[["Agent", Environment, int], Any] | None = None
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

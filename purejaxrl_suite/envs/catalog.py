@@ -23,6 +23,7 @@ _FAMILIES = {
     "Brax-": "brax",
     "Playground-": "playground",
     "Credit-": "credit",
+    "Meta-": "lifetimes",
 }
 
 

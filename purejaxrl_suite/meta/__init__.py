@@ -1,0 +1,36 @@
+"""Learning to learn: lifetimes, meta-gradients, and systems that learn how agents learn."""
+
+from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo, lambda_actor_critic
+from purejaxrl_suite.meta.inner import InnerHypers, Lesson, Look, Rule, inner_agent
+from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward, reinforce
+from purejaxrl_suite.meta.learner import Lives, MetaState, System, meta_learner
+from purejaxrl_suite.meta.lifetime import Lifetime, Living, Window, advance, begin, live, living
+from purejaxrl_suite.meta.optimizers import differentiable
+
+__all__ = [
+    "FRODOConfig",
+    "FRODOHypers",
+    "InnerHypers",
+    "LIRConfig",
+    "LIRHypers",
+    "Lesson",
+    "Lifetime",
+    "Lives",
+    "Living",
+    "Look",
+    "MetaState",
+    "Rule",
+    "System",
+    "Window",
+    "advance",
+    "begin",
+    "differentiable",
+    "frodo",
+    "inner_agent",
+    "intrinsic_reward",
+    "lambda_actor_critic",
+    "live",
+    "living",
+    "meta_learner",
+    "reinforce",
+]
