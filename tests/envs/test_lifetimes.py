@@ -104,7 +104,6 @@ def test_the_best_policy_catches_every_ball():
         ("Meta-Catch", {"columns": 13}, "columns: expected an integer in 1 .. 11"),
         ("Meta-Catch", {"columns": 4}, "columns: expected an odd number"),
         ("Meta-Catch", {"depth": 4}, "Meta-Catch has no option depth"),
-        ("Meta-Nothing", {}, "there is no environment"),
     ],
 )
 def test_bad_input(id, options, message):

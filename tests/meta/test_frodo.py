@@ -96,6 +96,7 @@ def test_consistency_by_hand(monkeypatch):
     np.testing.assert_allclose(both, 0.0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_targets_that_are_lambda_returns_are_the_actor_critic_bit_for_bit():
     env = room()
     system, hypers = learned_targets(env)
@@ -109,19 +110,22 @@ def test_targets_that_are_lambda_returns_are_the_actor_critic_bit_for_bit():
     clock = partial(pjs.Clock, updates=np.int32(3))
     with_rule, defaults = make_train(learner, env), jax.tree.map(jnp.float32, hypers)
     run = with_rule.init(KEY, defaults, env.params)
+    go = jax.jit(with_rule.update)
     for i in range(3):
-        run, _ = jax.jit(with_rule.update)(KEY, defaults, env.params, run, clock(np.int32(i)))
+        run, _ = go(KEY, defaults, env.params, run, clock(np.int32(i)))
     one = tree.index(run.env, 0)
     alone, own = make_train(plain, env), jax.tree.map(jnp.asarray, plain.hypers)
     key = lifetime.life_key(one.key, one.number)
-    other = alone.init(key, own, env.params)
+    other = alone.init(key, own, one.task)
+    step = jax.jit(alone.update)
     for i in range(3 * CONFIG.updates):
         now = pjs.Clock(np.int32(i), np.int32(lifetime.ENDLESS))
-        other, _ = jax.jit(alone.update)(key, own, env.params, other, now)
+        other, _ = step(key, own, one.task, other, now)
     jax.tree.map(np.testing.assert_array_equal, one.run.agent.learner, other.agent.learner)
     assert int(one.age) == 6
 
 
+@pytest.mark.slow
 def test_agents_that_do_not_learn_leave_consistency_alone():
     env = room()
     system, hypers = learned_targets(env)
@@ -162,6 +166,7 @@ def test_consistency_alone_leads_to_returns():
     np.testing.assert_allclose(find(rule, gamma, ended, VALUES)[:, 0], expected, atol=0.05)
 
 
+@pytest.mark.slow
 def test_it_runs_is_evaluated_and_goes_on(tmp_path):
     env = room()
     options = {"seeds": 2, "segments": 2, "evaluate_every": 2, "progress": False}

@@ -32,7 +32,7 @@ each_system = pytest.mark.parametrize("name", BUILDERS)
 
 
 def largest(x):
-    return max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(x))
+    return max(float(np.max(np.abs(leaf))) for leaf in jax.tree.leaves(x))
 
 
 def equal(x, y, tolerance=0.0):
@@ -54,7 +54,10 @@ CASES = [
 
 @pytest.mark.parametrize(
     ("name", "optimizer", "updates"),
-    [case if case[2] == 2 else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
+    [
+        case if case[1:] == (optax.sgd, 2) else pytest.param(*case, marks=pytest.mark.slow)
+        for case in CASES
+    ],
 )
 def test_meta_gradients_equal_central_differences(name, optimizer, updates):
     """Of whole windows, rollouts included; rollouts are the same wherever no action changes."""
@@ -63,10 +66,10 @@ def test_meta_gradients_equal_central_differences(name, optimizer, updates):
         env = make_env()
         system, hypers = build(env, optimizer)
         loss, (rule, _) = loss_of(system, hypers, env, updates), known(system, hypers)
-        assert check_derivatives(loss, rule) < 1e-6
-        assert largest(jax.jit(jax.grad(loss))(rule)) > 1e-5, "something of the rule acts"
+    assert largest(check_derivatives(loss, rule)) > 1e-5, "something of the rule acts"
 
 
+@pytest.mark.slow
 def test_meta_gradients_with_values_that_targets_read_as_constants():
     """They are the same for one update and biased for several, as is known of released code."""
     with jax.enable_x64(True):
@@ -82,6 +85,7 @@ def test_meta_gradients_with_values_that_targets_read_as_constants():
     assert gaps[0] < 1e-12 and gaps[1] > 1e-5
 
 
+@pytest.mark.slow
 @each_system
 def test_memory_and_order_of_computing_change_no_derivative(name):
     build, make_env = BUILDERS[name]
@@ -96,6 +100,7 @@ def test_memory_and_order_of_computing_change_no_derivative(name):
     equal(kept, again, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collect_first", [False, True])
 def test_lifetimes_side_by_side_equal_a_loop(collect_first):
     env = room()
@@ -113,8 +118,13 @@ def test_lifetimes_side_by_side_equal_a_loop(collect_first):
     np.testing.assert_array_equal(together.lifetime.over, [True, True, True, False])
 
 
-@each_system
-@pytest.mark.parametrize("collect_first", [False, True])
+@pytest.mark.parametrize(
+    ("name", "collect_first"),
+    [
+        ("reward", False),
+        *(pytest.param(*x, marks=pytest.mark.slow) for x in [("reward", True), ("targets", False)]),
+    ],
+)
 def test_nothing_happens_after_the_end_of_a_lifetime(name, collect_first):
     build, make_env = BUILDERS[name]
     env = make_env()
@@ -176,6 +186,7 @@ def test_agents_of_one_task_are_born_different():
     np.testing.assert_array_equal(lives.task.rewards[0], lives.task.rewards[1])
 
 
+@pytest.mark.slow
 @each_system
 def test_rollouts_that_are_collected_first(name):
     """Derivatives equal differences; where nothing is learnt both orders are the same."""
@@ -185,7 +196,7 @@ def test_rollouts_that_are_collected_first(name):
         system, hypers = build(env)
         rule, _ = known(system, hypers)
         loss = loss_of(system, hypers, env, 2, collect_first=True)
-        assert check_derivatives(loss, rule) < 1e-6
+        check_derivatives(loss, rule)
     system, hypers = build(env)
     rule, inner = known(system, hypers._replace(learning_rate=0.0))
     how = meta.living(system.agent, env)
@@ -197,6 +208,7 @@ def test_rollouts_that_are_collected_first(name):
     equal(found[0], found[1], 1e-6)
 
 
+@pytest.mark.slow
 def test_any_agent_of_the_suite_lives():
     """Meta-gradients of IMPALA's own hyper-parameters, through its rollouts and updates."""
     env = envs.make("Catch-bsuite")
