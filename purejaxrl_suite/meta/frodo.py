@@ -26,7 +26,7 @@ from purejaxrl_suite.meta.learner import Lives, System, meta_learner
 from purejaxrl_suite.meta.lifetime import Window
 from purejaxrl_suite.meta.optimizers import differentiable
 from purejaxrl_suite.nets import lstm
-from purejaxrl_suite.ops import optimizers, returns
+from purejaxrl_suite.ops import optimizers
 
 
 class FRODOConfig(NamedTuple):
@@ -155,45 +155,6 @@ def system(
     )
 
 
-def lambda_actor_critic(
-    env: types.Environment,
-    config: FRODOConfig | None = None,
-    network: types.Network | None = None,
-    hypers: FRODOHypers | None = None,
-) -> Agent:
-    """Build the actor-critic of FRODO with lambda returns in place of learned targets.
-
-    What learned targets are measured by: the same network, optimizer and loss. Fields of the
-    targets have no effect here.
-
-    Args:
-        env: as in `frodo`.
-        config: as in `frodo`.
-        network: as in `frodo`.
-        hypers: as in `frodo`; `gae_lambda` 1 without values beyond the rollout is not among them.
-
-    Returns:
-        The agent, for `meta.live` and `run`.
-
-    Raises:
-        ValueError: as in `frodo`.
-    """
-    validate.parts(env, network, types.Network)
-    config, hypers = validate.settings(config, hypers, (FRODOConfig(), FRODOHypers()))
-    network = network or inner.default_network(env)
-    inner.check_network(network)
-    return inner.inner_agent(
-        env,
-        Rule(_lambda_returns),
-        network,
-        name="lambda_actor_critic",
-        hypers=_inner(hypers.gae_lambda, hypers),
-        num_envs=config.num_envs,
-        rollout_length=config.rollout_length,
-        optimizer=config.optimizer,
-    )
-
-
 def _optimizer(hypers: FRODOHypers) -> optax.GradientTransformation:
     clip = optimizers.clip_by_global_norm(hypers.max_gradient_norm)
     return optax.chain(clip, optimizers.adam(hypers.meta_learning_rate))
@@ -250,20 +211,6 @@ def _teach(through: bool, hypers: InnerHypers, memory: Any, look: Look) -> Lesso
     return Lesson(found - value, found, (), {"target": jnp.mean(found)})
 
 
-def _lambda_returns(hypers: InnerHypers, memory: Any, look: Look) -> Lesson:
-    advantage, target = _estimates(hypers.gamma, hypers.rule, look)
-    return Lesson(advantage, target, (), {"target": jnp.mean(target)})
-
-
-def _estimates(gamma: Array | float, gae_lambda: Array | float, look: Look) -> tuple[Array, Array]:
-    """Compute advantages and lambda returns f[T, N] of a rollout."""
-    t = look.transition
-    steps = t.reward, look.value, look.next_value, t.terminated, t.done
-    estimate = partial(returns.gae, gamma=gamma, lambda_=gae_lambda)
-    advantage = jax.vmap(estimate, 1, 1)(*steps)
-    return advantage, advantage + look.value
-
-
 def consistency(
     params: PyTree, gamma: Array | float, transition: Transition, next_value: Array
 ) -> Array:
@@ -312,7 +259,7 @@ def judge(
     theta, transition = window.lifetime.run.agent.learner.params, window.transition
     look = inner.look_at(network, action, theta, transition)
     still = jax.lax.stop_gradient(look)
-    advantage, target = _estimates(hypers.gamma, hypers.gae_lambda, still)
+    advantage, target = inner.lambda_estimates(hypers.gamma, hypers.gae_lambda, still)
     policy_loss = -jnp.mean(look.log_prob * advantage)
     value_loss = 0.5 * jnp.mean(jnp.square(target - look.value))
     entropy = jnp.mean(nets.distribution(action)(look.policy).entropy())

@@ -30,6 +30,7 @@ from purejaxrl_suite.core.types import (
     Transition,
 )
 from purejaxrl_suite.nets.tabular import states_of, tabular
+from purejaxrl_suite.ops import returns
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
 """(learning rate, perhaps traced) -> the optimizer of inner updates."""
@@ -206,3 +207,46 @@ def look_at(network: Network, action: types.Space, params: PyTree, transition: T
     log_prob = nets.distribution(action)(output.policy).log_prob(transition.action)
     following = outputs(network, params, transition.next_obs).value
     return Look(transition, output.policy, log_prob, value=output.value, next_value=following)
+
+
+def lambda_estimates(
+    gamma: Array | float, gae_lambda: Array | float, look: Look
+) -> tuple[Array, Array]:
+    """Compute advantages and lambda returns of a rollout, f[T, N] each."""
+    t = look.transition
+    steps = t.reward, look.value, look.next_value, t.terminated, t.done
+    estimate = partial(returns.gae, gamma=gamma, lambda_=gae_lambda)
+    advantage = jax.vmap(estimate, 1, 1)(*steps)
+    return advantage, advantage + look.value
+
+
+def sums(reward: Array, ends: Array, gamma: Array | float) -> Array:
+    """Compute the discounted sums f[T, N] of rewards until an end, or until that of the rollout."""
+    until = partial(returns.lambda_returns, gamma=gamma, lambda_=1.0)
+    return jax.vmap(until, 1, 1)(reward, jnp.zeros_like(reward), ends, ends)
+
+
+def adapted(agent: Agent, hypers: Any, convert: Callable[[Any], InnerHypers]) -> Agent:
+    """Give an agent that lives Hypers of its own, which may be swept.
+
+    Args:
+        agent: from `inner_agent`.
+        hypers: the Hypers, a NamedTuple of floats.
+        convert: Hypers -> those of the agent.
+
+    Returns:
+        The agent.
+    """
+
+    def act(noise: Any, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool):
+        return agent.act(noise, convert(hypers), state, memory, obs, explore)
+
+    def update(key: Key, hypers: Any, state: Any, transition: Transition):
+        return agent.update(key, convert(hypers), state, transition)
+
+    return agent._replace(
+        hypers=hypers,
+        init=lambda key, hypers: agent.init(key, convert(hypers)),
+        act=act,
+        update=update,
+    )

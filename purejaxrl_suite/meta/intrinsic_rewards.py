@@ -80,7 +80,7 @@ class LIRHypers(NamedTuple):
         gae_lambda: decay of the advantage of the outer gradient.
         entropy_coefficient: weight of the agent's entropy bonus.
         critic_coefficient: weight of the critic's loss.
-        max_gradient_norm: the meta-gradient is scaled down to this global norm.
+        max_gradient_norm: the gradients of reward and critic are scaled down to this norm each.
     """
 
     meta_learning_rate: Annotated[float, Range(0)] = 1e-3
@@ -176,63 +176,12 @@ def system(
     )
 
 
-def reinforce(
-    env: types.Environment,
-    config: LIRConfig | None = None,
-    network: types.Network | None = None,
-    hypers: LIRHypers | None = None,
-) -> Agent:
-    """Build the agent of `intrinsic_reward` with the task's own reward in place of a learned one.
-
-    What learned rewards are measured by: with `lifetime_return` it learns from returns across
-    episodes, discounted by `gamma`, else from those of episodes, discounted by `intrinsic_gamma`.
-    Fields of the reward and of lifetimes have no effect here.
-
-    Args:
-        env: as in `intrinsic_reward`.
-        config: as in `intrinsic_reward`.
-        network: as in `intrinsic_reward`.
-        hypers: as in `intrinsic_reward`.
-
-    Returns:
-        The agent, for `meta.live`.
-
-    Raises:
-        ValueError: as in `intrinsic_reward`.
-    """
-    validate.parts(env, network, types.Network)
-    config, hypers = validate.settings(config, hypers, (LIRConfig(), LIRHypers()))
-    network = network or inner.default_network(env)
-    inner.check_network(network)
-    whole = config.lifetime_return
-    discounts = {"intrinsic_gamma": hypers.gamma if whole else hypers.intrinsic_gamma}
-
-    def teach(hypers: InnerHypers, memory: Any, look: Look) -> Lesson:
-        done = look.transition.done
-        ends = jnp.zeros_like(done) if whole else done
-        return Lesson(_sums(look.transition.reward, ends, hypers.gamma), None, (), {})
-
-    return inner.inner_agent(
-        env,
-        Rule(teach),
-        network,
-        name="reinforce",
-        hypers=_inner((), hypers._replace(**discounts)),
-        num_envs=config.num_envs,
-        rollout_length=config.rollout_length,
-        optimizer=config.optimizer,
-    )
-
-
-def _sums(reward: Array, ends: Array, gamma: Array | float) -> Array:
-    """Compute the discounted sums f[T, N] of rewards until an end, or that of the rollout."""
-    sums = partial(returns.lambda_returns, gamma=gamma, lambda_=1.0)
-    return jax.vmap(sums, 1, 1)(reward, jnp.zeros_like(reward), ends, ends)
-
-
 def _optimizer(hypers: LIRHypers) -> optax.GradientTransformation:
+    """Clip by parts: the critic's gradient may be many times that of the reward."""
     clip = optimizers.clip_by_global_norm(hypers.max_gradient_norm)
-    return optax.chain(clip, optimizers.adam(hypers.meta_learning_rate))
+    each = optax.chain(clip, optimizers.adam(hypers.meta_learning_rate))
+    parts = {"reward": "reward", "critic": "critic"}
+    return optax.partition(dict.fromkeys(parts, each), parts)
 
 
 def _inner(params: PyTree, hypers: LIRHypers) -> InnerHypers:
@@ -331,7 +280,7 @@ def _teach(model: _Model, hypers: InnerHypers, memory: Any, look: Look) -> Lesso
     else:
         hidden = jnp.tanh(_dense(params["reward"]["hidden"], x))
     reward = jnp.tanh(_dense(params["reward"]["head"], hidden)[..., 0])
-    weight = _sums(reward, transition.done, hypers.gamma)
+    weight = inner.sums(reward, transition.done, hypers.gamma)
     return Lesson(weight, None, memory, {"intrinsic_reward": jnp.mean(reward)})
 
 

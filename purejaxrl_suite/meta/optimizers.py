@@ -61,10 +61,8 @@ def differentiable(
 
     Example:
         >>> from purejaxrl_suite import meta
-        >>> meta.differentiable("optimizer", optax.adam(1e-3))
-        Traceback (most recent call last):
-            ...
-        ValueError: optimizer: expected one with finite meta-gradients, got optax's adam with ...
+        >>> from purejaxrl_suite.ops import optimizers
+        >>> adam = meta.differentiable("optimizer", optimizers.adam(1e-3))
     """
     instance(name, optimizer, optax.GradientTransformation)
     for part, settings in _parts(optimizer.update, set()):

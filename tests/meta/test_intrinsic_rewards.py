@@ -55,8 +55,8 @@ def test_the_agent_never_sees_the_reward_of_the_task():
 def test_with_the_reward_of_the_task_it_is_reinforce(whole):
     """Of one rollout, by hand: the gradient of mean(G log pi), for returns of both kinds."""
     env = bandit()._replace(sample_task=None)
-    config = LIRConfig(num_envs=2, rollout_length=4, lifetime_return=whole)
-    rates = LIRHypers(learning_rate=0.5, gamma=0.8, intrinsic_gamma=0.7, entropy_coefficient=0.0)
+    config = meta.ReinforceConfig(num_envs=2, rollout_length=4, lifetime_return=whole)
+    rates = meta.ReinforceHypers(learning_rate=0.5, gamma=0.8, entropy_coefficient=0.0)
     agent = meta.reinforce(env, config, None, rates)
     hypers = jax.tree.map(jnp.float32, agent.hypers)
     state = agent.init(KEY, hypers)

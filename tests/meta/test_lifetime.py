@@ -229,12 +229,8 @@ def test_any_agent_of_the_suite_lives():
 
 def test_fresh_agents_live_and_learn():
     env = bandit()._replace(sample_task=None)
-    agent = meta.lambda_actor_critic(
-        env,
-        meta.FRODOConfig(num_envs=4, rollout_length=4),
-        None,
-        meta.FRODOHypers(learning_rate=1.0),
-    )
+    config = meta.ActorCriticConfig(num_envs=4, rollout_length=4)
+    agent = meta.actor_critic(env, config, None, meta.ActorCriticHypers(learning_rate=1.0))
     rows = meta.live(agent, env, KEY, lifetimes=3, updates=30, at_once=2)
     assert rows["step_reward"].shape == (3, 30)
     assert np.all(np.mean(rows["step_reward"][:, -10:], axis=1) > 0.8)
