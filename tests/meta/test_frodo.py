@@ -200,7 +200,9 @@ def test_bad_input():
 def test_it_learns_to_catch_what_one_rollout_cannot_teach():
     """Beyond the 0.455 that rewards within rollouts of two steps can teach."""
     env = envs.make("Meta-Catch")
-    config = FRODOConfig(num_envs=16, rollout_length=2, updates=3)
-    agent = frodo(env, config, None, FRODOHypers())
-    result = pjs.run(agent, env, seeds=4, steps=1e6, evaluate_every=500, progress=False)
-    assert float(result.curves["evaluation_success"].values[:, -1].mean()) > 0.5
+    rates = FRODOHypers(learning_rate=20.0, meta_learning_rate=3e-3, gae_lambda=1.0)
+    agent = frodo(env, FRODOConfig(num_envs=16, rollout_length=2, updates=3), None, rates)
+    result = pjs.run(agent, env, seeds=4, steps=5e4, evaluate_every=50, progress=False)
+    success = result.curves["evaluation_success"].values
+    last = [row[np.isfinite(row)][-1] for row in success]
+    assert np.mean(last) > 0.8

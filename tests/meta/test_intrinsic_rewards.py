@@ -12,6 +12,7 @@ import pytest
 import purejaxrl_suite as pjs
 from purejaxrl_suite import envs, meta, nets
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.meta import intrinsic_rewards
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from tests.meta.systems import KEY, bandit, born, known, learned_reward, room
@@ -239,3 +240,21 @@ def test_bad_input():
     with pytest.raises(ValueError, match="no network, so there is nothing to measure"):
         agent = intrinsic_reward(env, CONFIG)
         pjs.run(agent, env, seeds=1, steps=STEPS, metrics=[lambda *_: {}], progress=False)
+
+
+@pytest.mark.slow
+def test_agents_that_live_by_a_learned_reward_find_the_better_arm():
+    env = bandit()
+    config = LIRConfig(lifetimes=64, rollout_length=4, updates=5, shortest=26, units=16)
+    rates = LIRHypers(learning_rate=1.0, meta_learning_rate=3e-3)
+    learner = intrinsic_reward(env, config, None, rates)
+    result = pjs.run(learner, env, seeds=1, steps=200 * 64 * 4 * 5, progress=False)
+    learned = jax.tree.map(lambda x: jnp.asarray(x[0]), result.state(0, 0).agent.learner.params)
+    made = intrinsic_rewards.system(env, config, None, rates)
+    rewards = []
+    for reward in (learned, made.init(KEY, rates)):
+        hypers = made.inner(reward, rates)
+        rows = meta.live(made.agent, env, KEY, lifetimes=256, updates=25, hypers=hypers)
+        rewards.append(np.mean(rows["step_reward"], axis=1))
+    gap = rewards[0] - rewards[1]
+    assert np.mean(gap) > 3.0 * np.std(gap) / np.sqrt(len(gap)) and np.mean(rewards[0]) > 0.1
