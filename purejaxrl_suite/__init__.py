@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         engine,
         envs,
         mdps,
+        meta,
         microscopy,
         nets,
         ops,
@@ -99,6 +100,8 @@ if TYPE_CHECKING:
     from purejaxrl_suite.engine.train import make_train
     from purejaxrl_suite.envs import ids, make
     from purejaxrl_suite.envs.gymnasium import host_environment, vector_environment
+    from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo
+    from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
     from purejaxrl_suite.populations.population import evolve
     from purejaxrl_suite.populations.selection import (
         Selection,
@@ -170,6 +173,8 @@ _HOMES = {
         "Transition",
     ),
     "engine.evaluate": ("Evaluating", "make_evaluate"),
+    "meta.frodo": ("FRODOConfig", "FRODOHypers", "frodo"),
+    "meta.intrinsic_rewards": ("LIRConfig", "LIRHypers", "intrinsic_reward"),
     "representations.auxiliary": ("auxiliary",),
     "sparsity.sparse": ("sparse",),
     "sweeps.settings": ("Progress",),
@@ -196,6 +201,7 @@ _PACKAGES = (
     "engine",
     "envs",
     "mdps",
+    "meta",
     "microscopy",
     "nets",
     "ops",

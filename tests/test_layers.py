@@ -15,7 +15,7 @@ LEVELS = (
     {"ops", "nets", "envs", "buffers", "mdps", "stats"},
     {"plasticity", "sparsity", "agents", "engine"},
     {"representations", "microscopy", "problems"},
-    {"sweeps", "presets"},
+    {"sweeps", "presets", "meta"},
     {"search", "datasets"},
     {"populations"},
     {"studies"},

@@ -108,6 +108,9 @@ class Environment(NamedTuple):
         from its structure. Of N environments, number i plays task i % len(tasks).
     limit: params -> the time limit with these parameters, a number of steps []; None where it is
         always `time_limit`.
+    sample_task: (key, params) -> parameters of one task, drawn where a lifetime begins
+        (`purejaxrl_suite.meta`); `params` describe the distribution then, and are those of a task
+        themselves. None where all lifetimes have the same task.
     recipe: how it was made, one line for its maker and one for each wrapper (`envs.recipe`);
         compared and shown, never run. () for an environment of the user's own.
     discounted: whether steps have a discount of their own (`TimeStep.discount`). Only agents whose
@@ -127,6 +130,7 @@ class Environment(NamedTuple):
     phase: Callable[[PyTree, "Clock"], tuple[PyTree, Array]] | None = None
     tasks: tuple[str, ...] = ()
     limit: Callable[[PyTree], Array | float] | None = None
+    sample_task: Callable[[Key, PyTree], PyTree] | None = None
     recipe: tuple[str, ...] = ()
     discounted: bool = False
     host: Host | None = None
@@ -465,6 +469,9 @@ class Agent(NamedTuple):
         for agents that begin by themselves.
     discounted: whether it was built for an environment whose steps have discounts of their own
         (`Environment.discounted`), and learns with them. The engine refuses other agents there.
+    online: (agent, env, reset_pool) -> the source of experience (`engine.source.Source`) of an
+        agent that acts otherwise than in N environments side by side: a meta-learner, whose agents
+        live many lifetimes. None for all others.
     """
 
     name: str
@@ -494,6 +501,7 @@ class Agent(NamedTuple):
     evaluated: "Evaluated | None" = None
     after: str = ""
     discounted: bool = False
+    online: Callable[["Agent", Environment, int], Any] | None = None
 
 
 Maintain = Callable[[Key, "Clock", Any, Any, Transition], tuple[Any, Mapping[str, Array]]]

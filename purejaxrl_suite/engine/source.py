@@ -109,6 +109,8 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
         )
     if reset_pool < 0:
         raise ValueError(f"reset_pool must be 0 (exact resets) or more, got {reset_pool}")
+    if agent.online is not None:
+        return agent.online(agent, env, reset_pool)
     shared = resets.lasts(agent, env, reset_pool) > 1
 
     def init(keys: MemberKeys, params: PyTree, state: Any) -> Run:

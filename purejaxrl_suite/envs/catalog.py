@@ -27,6 +27,7 @@ _FAMILIES = {
     "gymnasium:": "gymnasium",
     "minigrid:": "minigrid_host",
     "ALE/": "atari",
+    "Meta-": "lifetimes",
 }
 
 

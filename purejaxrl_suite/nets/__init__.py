@@ -48,6 +48,7 @@ from purejaxrl_suite.nets.routers import Router, by_task, expert_choice, soft, t
 from purejaxrl_suite.nets.self_prediction import SelfPredictive, self_predictive
 from purejaxrl_suite.nets.sizes import matching, parameter_count
 from purejaxrl_suite.nets.squashed import squashed
+from purejaxrl_suite.nets.tabular import tabular
 from purejaxrl_suite.nets.tokens import (
     Tokens,
     per_conv,
@@ -118,6 +119,7 @@ __all__ = [
     "squashed",
     "stack",
     "symbolic",
+    "tabular",
     "tanh_bound",
     "tokenised",
     "top_k",

@@ -89,3 +89,19 @@ def _by_moments(step: Step) -> optax.GradientTransformation:
         return change, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
 
     return optax.GradientTransformation(init, update)
+
+
+def adam_detached(
+    learning_rate: Array | float, eps: Array | float = 1e-8, most: float = 1.0
+) -> optax.GradientTransformation:
+    """Make Adam whose denominator is a constant of the derivative, with changes of at most `most`.
+
+    The inner optimizer of DiscoRL (Oh et al. 2025, its released code): values are those of Adam
+    with each entry of the change clipped, derivatives leave out how the second moments came about.
+    So meta-gradients are biased on purpose, and do not equal differences.
+    """
+
+    def step(count: Array, first: Array, second: Array) -> Array:
+        return jnp.clip(first / (jax.lax.stop_gradient(sqrt(second)) + eps), -most, most)
+
+    return optax.chain(_by_moments(step), optax.scale_by_learning_rate(learning_rate))

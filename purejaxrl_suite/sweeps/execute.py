@@ -81,7 +81,7 @@ def _plan_group(
     def compile_at(size: int) -> Program:
         block = plan.choose_block(state_bytes, size, stored.get("block"), what)
         members = group.members.chunk(0, size)
-        if group.source.hosted is None:
+        if group.hosted is None:
             return compile_fleet(group.train, members, length=length, block=block, row=row)
         one = compile_fleet(group.train, members, length=1, block=block)
         return one._replace(length=length, row=row)

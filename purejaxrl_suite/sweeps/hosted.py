@@ -60,7 +60,7 @@ def hosted_segments(
     Raises:
         HostError: environments failed; the segment before has the state and rows until then.
     """
-    agent, how = group.agent, group.source.hosted
+    agent, how = group.agent, group.hosted
     assert how is not None
     if start > 0:
         run = _broken_off(run, agent.num_envs)

@@ -28,7 +28,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.engine.evaluate import Evaluating
 from purejaxrl_suite.engine.problem import Problem
 from purejaxrl_suite.engine.rollout import counts
-from purejaxrl_suite.engine.source import Source, built_for
+from purejaxrl_suite.engine.source import Hosted, Source, built_for
 from purejaxrl_suite.engine.train import Train, make_train
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import axes, check
@@ -94,6 +94,11 @@ class Group(NamedTuple):
     def source(self) -> Source:
         """Return the source of experience."""
         return self.acting.source
+
+    @property
+    def hosted(self) -> Hosted | None:
+        """Return how actors play on the host; None if nothing is played there."""
+        return None if isinstance(self.subject, Problem) else self.subject.source.hosted
 
     @property
     def reset_pool(self) -> int:

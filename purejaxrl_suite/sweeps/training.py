@@ -62,7 +62,7 @@ class Training:
         def due(update: int) -> bool:
             return update == end or (store.durable and update % every == 0)
 
-        hosted = group.source.hosted is not None
+        hosted = group.hosted is not None
         advance = partial(hosted_segments, group) if hosted else segments
         trained: Any = advance(
             made.program,

@@ -11,7 +11,7 @@ from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Discrete
-from purejaxrl_suite.envs import credit, gymnax, minigrid, navix, probes, silicon
+from purejaxrl_suite.envs import credit, gymnax, lifetimes, minigrid, navix, probes, silicon
 
 # Breakout is checked where these games of MinAtar are not.
 LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar", "SpaceInvaders-MinAtar")
@@ -45,6 +45,16 @@ def test_probe(probe):
 )
 def test_grid(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
+
+
+@pytest.mark.parametrize("id", lifetimes.ids())
+def test_distribution_of_tasks(id: str):
+    env = envs.make(id)
+    check_environment(env, jax.random.key(0), steps=32)
+    if env.sample_task is not None:
+        task = env.sample_task(jax.random.key(1), env.params)
+        shapes = [jax.tree.map(jnp.shape, params) for params in (task, env.params)]
+        assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize("id", credit.ids())
