@@ -122,7 +122,7 @@ def outcome(agent: Agent, hypers: Any, key: Key, dtype: Any = jnp.float32) -> Ar
     still = jax.lax.stop_gradient((hypers, state))
     transition = jax.tree.map(exact, experience(agent, keys[1], *still))
 
-    def update(state: Any, key: Key) -> tuple[Any, dict[str, Array]]:
+    def update(state: Any, key: Key) -> tuple[Any, Mapping[str, Array]]:
         return agent.update(key, hypers, state, transition)
 
     state, metrics = jax.lax.scan(update, state, keys[2:])
