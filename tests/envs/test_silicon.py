@@ -235,6 +235,17 @@ def test_a_discount_is_of_seconds(choosing):
     np.testing.assert_allclose(now.info["seconds"], states.elapsed)
 
 
+def test_a_discount_has_a_derivative_hops_have_none(choosing):
+    """So an update through the environment can be differentiated."""
+    state, _ = choosing.init(jax.random.key(2), choosing.params)
+
+    def discount(action):
+        return choosing.step(jax.random.key(0), choosing.params, state, action)[1].discount
+
+    found, slope = jax.value_and_grad(discount)(jnp.array([0.2, 0.0, 0.1]))
+    np.testing.assert_allclose(slope, [0.0, 0.0, 4.5 * math.log(0.9967) * found], rtol=1e-4)
+
+
 def test_the_step_that_reaches_the_goal_pays_its_discount(choosing):
     state, _ = choosing.init(jax.random.key(5), choosing.params)
     here = honeycomb.position(state.sheet, state.silicon)
