@@ -2,7 +2,7 @@
 
     python -m benchmarks.silicon --core 1
 
-`speed`: the same greedy controller plays the same task, compiled with thousands of episodes side by
+`speed`: the same greedy controller plays the same task, compiled with hundreds of episodes side by
 side, and in plain numpy one by one, in one process on one core, in turns; ratios of steps per
 second of process time. `table`: success and mean seconds to the goal of greedy controllers, beside
 those of another simulator with 300 episodes each.
@@ -120,7 +120,7 @@ def main() -> None:
     jobs = ["speed", "table"]
     parser.add_argument("--jobs", nargs="+", choices=jobs, default=jobs, help="others are kept")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--envs", type=int, default=4096)
+    parser.add_argument("--envs", type=int, default=512)
     parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--plain", type=int, default=100, help="episodes of numpy in a round")
     parser.add_argument("--episodes", type=int, default=10_000, help="of each cell of the table")

@@ -59,7 +59,7 @@ def _drawn(ax: Any, episode: Episode) -> None:
     low, high = span.min(0) - 3.0, span.max(0) + 3.0
     sites = honeycomb.around(first.silicon, float(np.max(np.abs(span - at[0]))) + 8.0)
     _lattice(ax, first, sites)
-    ax.scatter(*states.beam[1:].T, s=16, color=COLOURS[3], marker="x", label="beam", zorder=3)
+    ax.scatter(*states.beam[1:].T, s=16, color=COLOURS[3], marker="x", label="beam", zorder=7)
     ax.plot(*at.T, color=COLOURS[4], zorder=4)
     ax.scatter(*at.T, s=26, color=COLOURS[4], label="silicon", zorder=5)
     ax.scatter(*at[0], s=70, facecolor="none", edgecolor="#000000", label="start", zorder=6)

@@ -53,11 +53,11 @@ KNOWN = 85.0
 """Mean seconds of the greedy one with true rates in another program, 300 episodes."""
 OBSERVED, REACH, SECONDS = 5_000, 2.0, 3.0
 """Transitions that rates are learnt from, and angstrom and seconds of the beam."""
-MEMBERS, EPOCHS = 5, 100
+MEMBERS, EPOCHS = 5, 200
 EPISODES = 2_048
 """Of each controller, for each seed."""
 CONFIG = PPOConfig(
-    num_envs=256, rollout_length=32, epochs=4, minibatches=8, normalize_observations=True
+    num_envs=64, rollout_length=32, epochs=4, minibatches=8, normalize_observations=True
 )
 HYPERS = PPOHypers(learning_rate=1e-3, gamma=1.0, entropy_coefficient=1e-3)
 LEARNING, CONTROL = "ppo", "controllers"
@@ -269,6 +269,6 @@ STUDY = Study(
         ),
     ),
     quick=Budget((TASK,), 3, 2e6),
-    standard=Budget((TASK,), 16, 8e6, first_seed=1000),
-    full=Budget((TASK,), 32, 4e7, first_seed=2000),
+    standard=Budget((TASK,), 16, 4e6, first_seed=1000),
+    full=Budget((TASK,), 32, 2e7, first_seed=2000),
 )

@@ -102,17 +102,18 @@ def test_learned_rates_turn_with_the_lattice_and_play():
     moments = jax.tree.map(lambda x: jnp.stack([x] * 2), rate_network.initial_moments(2))
     rates = microscopy.learned(rate_network.RateModel(params, moments))
     bonds, beam = jnp.asarray(controllers.CANONICAL), jnp.array([0.9, 0.3])
-    plain = rates.rate(rates.params, beam, bonds)
+    rate = jax.jit(rates.rate)
+    plain = rate(rates.params, beam, bonds)
     context = microscopy.canonical_rates(rates.params, beam[None])[0]
     np.testing.assert_allclose(plain, context, rtol=1e-5)
     for angle in (0.5, 2.0, 4.0):
         turned = honeycomb.turned(beam, angle), honeycomb.turned(bonds, angle)
-        np.testing.assert_allclose(rates.rate(rates.params, *turned), plain, rtol=1e-3)
-    shuffled = rates.rate(rates.params, beam, bonds[jnp.array([1, 2, 0])])
+        np.testing.assert_allclose(rate(rates.params, *turned), plain, rtol=1e-3)
+    shuffled = rate(rates.params, beam, bonds[jnp.array([1, 2, 0])])
     np.testing.assert_allclose(shuffled, plain[jnp.array([1, 2, 0])], rtol=1e-5)
     env = silicon.silicon(rates)
-    state, _ = env.init(jax.random.key(0), env.params)
-    _, now = env.step(jax.random.key(1), env.params, state, jnp.zeros(2))
+    state, _ = jax.jit(env.init)(jax.random.key(0), env.params)
+    _, now = jax.jit(env.step)(jax.random.key(1), env.params, state, jnp.zeros(2))
     assert np.all(np.isfinite(now.obs))
 
 

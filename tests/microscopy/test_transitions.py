@@ -32,6 +32,9 @@ def step(which=None, beam=(1.0, 0.0), after=None, **changes):
     return t.Step(image(ORIGIN), control, image(end))._replace(**changes)
 
 
+labelled, accepted = jax.jit(t.labelled), jax.jit(t.accepted)
+
+
 def test_a_hop_is_labelled_counter_clockwise_from_the_neighbour_nearest_to_the_beam():
     """Bonds of sublattice 0 are at 90, 210 and 330 degrees."""
     for degrees, expected in ((85.0, (1, 2, 3)), (200.0, (3, 1, 2)), (300.0, (2, 3, 1))):
@@ -39,30 +42,30 @@ def test_a_hop_is_labelled_counter_clockwise_from_the_neighbour_nearest_to_the_b
         beam = 1.2 * math.cos(angle), 1.2 * math.sin(angle)
         own = math.radians((90.0, 210.0, 330.0)[expected.index(1)])
         for which, label in enumerate(expected):
-            found = t.labelled(step(which, beam), jnp.zeros(0))
+            found = labelled(step(which, beam), jnp.zeros(0))
             assert int(found.moved) == label
             frame = 1.2 * math.cos(angle - own), 1.2 * math.sin(angle - own)
             np.testing.assert_allclose(found.beam, frame, atol=1e-4)
-        assert int(t.labelled(step(None, beam), jnp.zeros(0)).moved) == 0
+        assert int(labelled(step(None, beam), jnp.zeros(0)).moved) == 0
     assert float(found.seconds) == 3.0
 
 
 def test_filters():
     good = step(1)
-    assert bool(t.accepted(good)) and bool(t.accepted(step()))
+    assert bool(accepted(good)) and bool(accepted(step()))
     twice = honeycomb.neighbour(honeycomb.neighbour(ORIGIN, jnp.int32(0)), jnp.int32(1))
-    assert not bool(t.accepted(step(after=twice)))  # further than a neighbour
+    assert not bool(accepted(step(after=twice)))  # further than a neighbour
     for count in (0, 2):
         control = good.control._replace(count=jnp.int32(count))
-        assert not bool(t.accepted(good._replace(control=control)))
+        assert not bool(accepted(good._replace(control=control)))
     lone, pair = (good.before.silicon.at[:].set(False), good.before.silicon.at[3].set(True))
     for mask in (lone, pair):
-        assert not bool(t.accepted(good._replace(before=good.before._replace(silicon=mask))))
+        assert not bool(accepted(good._replace(before=good.before._replace(silicon=mask))))
     fourth = image(ORIGIN, extra=(0.0, -1.3))
-    assert not bool(t.accepted(good._replace(before=fourth)))
+    assert not bool(accepted(good._replace(before=fourth)))
     small, large = (good.after._replace(atoms=good.after.atoms + s) for s in (0.2, 0.55))
-    assert bool(t.accepted(good._replace(after=small)))  # drifts of 0.28 and 0.78 angstrom
-    assert not bool(t.accepted(good._replace(after=large)))
+    assert bool(accepted(good._replace(after=small)))  # drifts of 0.28 and 0.78 angstrom
+    assert not bool(accepted(good._replace(after=large)))
 
 
 def test_the_convention_of_records_on_three_of_them():
