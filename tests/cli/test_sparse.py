@@ -104,7 +104,7 @@ def test_flags_become_the_updater_and_its_hypers():
     words = (
         "dqn --env CartPole-v1 --sparse.method rigl --sparse.target 0.5,0.9 --sparse.start 0.25 "
         "--sparse.end 0.5,1 --sparse.distribution uniform --sparse.structure 2x4 "
-        "--sparse.period 10 --grid gamma=0.9,0.99"
+        "--sparse.period 10 --grid gamma=0.9,0.99 --metrics sparse"
     )
     laid = lay_out(parse("sweep", Sweep, words.split()))
     axes = {"sparsity": [0.5, 0.9], "sparsity_end": [0.5, 1.0], "gamma": [0.9, 0.99]}
@@ -112,6 +112,7 @@ def test_flags_become_the_updater_and_its_hypers():
     (group,) = laid.groups
     name = "dqn with rigl(cosine, uniform, block(2, 4)) every 10 gradient steps"
     assert group.agent.name == name
+    assert "gradient_signal_to_noise" in group.intervention.name
     assert np.all(group.members.hypers.sparsity_start == 0.25)
     n_of_m = sparse(SparseFlags("magnitude", structure="1:4"), dqn, DQNHypers(), several=False)
     assert not hasattr(n_of_m.hypers, "sparsity")

@@ -184,8 +184,9 @@ def small_sparse(build, make_agent, network, updater):
     def make_sparse(env, **more):
         inside = make_agent(env)
         builder = sparsity.sparse(build, updater, period=inside.gradient_steps)
-        masks = {"sparsity": 0.5, "sparsity_start": 0.25}
-        hypers = builder(env, inside.config).hypers._replace(**inside.hypers._asdict() | masks)
+        hypers = builder(env, inside.config).hypers._replace(**inside.hypers._asdict())
+        known = {"sparsity": 0.5, "sparsity_start": 0.25, "sparsity_end": 1.0}
+        hypers = hypers._replace(**{name: known[name] for name in known if hasattr(hypers, name)})
         return builder(env, inside.config, network(env), hypers, **more)
 
     return make_sparse
@@ -500,7 +501,10 @@ AGENTS = {
     "pqn": (small_pqn(), probes.delayed_reward),
     "pqn-recurrent": (small_pqn(memory_units=8), probes.recall),
     "pqn-sparse": (
-        small_sparse(pqn, small_pqn(), small_q, sparsity.magnitude_ste()),
+        # The share of the target in force is that of the run that is over, but for a constant one.
+        small_sparse(
+            pqn, small_pqn(), small_q, sparsity.magnitude_ste(schedule=sparsity.constant())
+        ),
         probes.delayed_reward,
     ),
 }

@@ -74,7 +74,8 @@ def rows_to_train(agent):
     fields = agent.hypers._asdict()
     changed = [{name: CHANGED.get(name, 0.5 * value)} for name, value in fields.items()]
     outer = [{name: x} for name, found in ends(agent).items() for x, _, inside in found if inside]
-    still = [name for name in fields if name.endswith("learning_rate") or name == "reset_period"]
+    moving = ("reset_period", "sparsity")
+    still = [name for name in fields if name.endswith("learning_rate") or name in moving]
     return changed, outer, dict.fromkeys(still, 0.0)
 
 
@@ -141,8 +142,7 @@ def test_segments_and_the_order_of_seeds_change_nothing(name):
 @each_seed
 def test_a_seed_alone_is_the_same(name):
     """In a program of another shape: the same random numbers, up to rounding."""
-    agent, given, _, whole = trained(name)
-    steps = 2 * agent.num_envs * agent.rollout_length
+    agent, given, steps, whole = trained(name)
     alone = told(run(agent, **given, seeds=[1], steps=steps))
     for metric, variable in alone.data_vars.items():
         if "step" in variable.dims:
