@@ -25,6 +25,7 @@ _FAMILIES = {
     "Credit-": "credit",
     "gymnasium:": "gymnasium",
     "minigrid:": "minigrid_host",
+    "miniworld:": "miniworld",
     "ALE/": "atari",
 }
 
