@@ -60,7 +60,8 @@ def make(id: str, *, max_steps: int | None = None, patience: float = 60.0) -> En
     limit = {} if max_steps is None else {"max_episode_steps": integer("max_steps", max_steps, 1)}
     build = partial(_build, name, limit)
     first = build()
-    space, steps = first.observation_space, first.unwrapped.max_episode_steps
+    space: Any = first.observation_space
+    steps: Any = first.unwrapped.max_episode_steps
     first.close()
     if not isinstance(space, gymnasium.spaces.Box):
         raise ValueError(f"id: {id} is refused: its observations are no pictures, but {space}")
