@@ -251,7 +251,9 @@ def test_resuming_restores_all_but_the_environments(tmp_path, monkeypatch):
     assert 4 <= done < 8
     changed = jax.tree.map(lambda x, y: not np.array_equal(x, y), before, after)
     assert changed.agent.replay.end and sum(jax.tree.leaves(changed)) <= 2
-    assert finished.curves.sizes["step"] == 8 and np.isfinite(finished.curves["loss"][:, -1]).all()
+    assert (
+        finished.curves.sizes["step"] == 8 and np.isfinite(finished.curves["td_loss"][:, -1]).all()
+    )
     assert int(finished.state().agent.replay.filled[0]) == 12
     again = stored(finished.layout, folder).result
     assert again.curves.identical(finished.curves)
@@ -488,15 +490,16 @@ def test_a_killed_learner_goes_on(tmp_path):
     known = {"env": env, "network": SMALL, "announce": str}
     before = pjs.load(folder, **known)
     done = before.curves.sizes["step"]
+    seen = []
+
+    def watch(progress):
+        seen.append(progress)
+        if len(seen) == 4:
+            press_ctrl_c()
+
+    source = partial(sebulba, lag=1, actors=2)
     with pytest.raises(Interrupted):
-        ppo(
-            env,
-            4000,
-            out=folder,
-            segments=1000,
-            source=partial(sebulba, lag=1, actors=2),
-            on_segment=lambda progress: press_ctrl_c(),
-        )
+        ppo(env, 4000, out=folder, segments=1000, source=source, on_segment=watch)
     after = pjs.load(folder, **known)
     assert after.curves.sizes["step"] > done >= 1
     kept = [one.isel(step=slice(0, done - 1)) for one in (before.curves, after.curves)]
