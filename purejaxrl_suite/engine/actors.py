@@ -22,6 +22,9 @@ from purejaxrl_suite.engine.sebulba import LAG, Batch, abstract_steps
 from purejaxrl_suite.engine.source import Hosted
 from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
+OPENING = 10
+"""Times their patience that actors may take to open their environments."""
+
 
 class Cast(NamedTuple):
     """What actors play for B members. updates: of the whole training, for the clock."""
@@ -46,25 +49,21 @@ class Actors:
         self.shapes = abstract_steps(cast.agent, cast.env)
         self.compiled = False
         self.exchange = Exchange(cast.how.actors, cast.how.lag, start)
-        self.hosts: list[HostEnvironments] = []
         self.threads: list[threading.Thread] = []
 
     def __enter__(self) -> "Actors":
-        """Open the environments and start the threads."""
-        host, count = self.cast.env.host, self.cast.how.actors
-        assert host is not None
-        try:
-            for actor in range(count):
-                self.hosts.append(host.open(self._seeds(actor)))
-        except BaseException:
-            for one in self.hosts:
-                one.close()
-            raise
-        for actor in range(count):
+        """Start the threads, and wait until they have opened their environments."""
+        assert self.cast.env.host is not None
+        for actor in range(self.cast.how.actors):
             name, work = f"actor-{actor}", partial(self._work, actor)
             self.threads.append(threading.Thread(target=work, name=name, daemon=True))
         for thread in self.threads:
             thread.start()
+        try:
+            self.exchange.wait_ready(OPENING * self.cast.env.host.patience)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -132,9 +131,16 @@ class Actors:
 
     def _work(self, actor: int) -> None:
         """Act until the last update, or until the learner stops or anything fails."""
-        host = self.hosts[actor]
+        opened = self.cast.env.host
+        assert opened is not None
+        try:  # here, since drawing contexts belong to a thread
+            host = opened.open(self._seeds(actor))
+        except BaseException as error:
+            self.exchange.fail(error)
+            return
         try:
             stage = Stage(self, actor, host)
+            self.exchange.ready(actor)
             for update in range(self.start, self.until):
                 found = self.exchange.parameters(update)
                 rollout = found and stage.play(update, *found)

@@ -71,6 +71,7 @@ class Exchange:
         self.versions: dict[int, Any] = {}
         self.rollouts: list[deque[Rollout]] = [deque() for _ in range(actors)]
         self.beats = [time.monotonic()] * actors
+        self.opened = [False] * actors
         self.errors: list[BaseException] = []
         self.stopped = False
 
@@ -102,6 +103,28 @@ class Exchange:
                 self.changed.wait(TICK)
             self.rollouts[actor].append(rollout)
             self.changed.notify_all()
+
+    def ready(self, actor: int) -> None:
+        """Note that an actor has opened its environments."""
+        with self.changed:
+            self.opened[actor] = True
+            self.changed.notify_all()
+
+    def wait_ready(self, patience: float) -> None:
+        """Wait until all actors are ready.
+
+        Raises:
+            HostError: an actor is not ready within `patience` seconds; or what it has raised.
+        """
+        end = time.monotonic() + patience
+        with self.changed:
+            while not all(self.opened):
+                if self.errors:
+                    raise self.errors[0]
+                if time.monotonic() > end:
+                    actor = self.opened.index(False)
+                    raise HostError(f"actor {actor}: no environments within {patience:g} s")
+                self.changed.wait(TICK)
 
     def beat(self, actor: int) -> bool:
         """Note that an actor is alive; returns whether it should go on."""

@@ -26,6 +26,7 @@ _FAMILIES = {
     "STEM-": "silicon",
     "gymnasium:": "gymnasium",
     "minigrid:": "minigrid_host",
+    "miniworld:": "miniworld",
     "ALE/": "atari",
     "Meta-": "lifetimes",
 }

@@ -1,9 +1,13 @@
 """Training on the host: numbers as of a compiled loop, lags as configured, no loss, no hang."""
 
 import functools
+import os
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +27,7 @@ from purejaxrl_suite.sweeps.stored import stored
 from tests.envs.host_games import Broken, Catch, Reach, Walk
 from tests.shared import command, drawn, press_ctrl_c
 
+ROOT = Path(__file__).resolve().parents[2]
 PPO = pjs.PPOConfig(num_envs=4, rollout_length=4, epochs=1, minibatches=2)
 DQN = pjs.DQNConfig(num_envs=2, rollout_length=3, batch_size=4, capacity=24)
 REPLAY = pjs.DQNHypers(min_history=6)
@@ -246,7 +251,9 @@ def test_resuming_restores_all_but_the_environments(tmp_path, monkeypatch):
     assert 4 <= done < 8
     changed = jax.tree.map(lambda x, y: not np.array_equal(x, y), before, after)
     assert changed.agent.replay.end and sum(jax.tree.leaves(changed)) <= 2
-    assert finished.curves.sizes["step"] == 8 and np.isfinite(finished.curves["loss"][:, -1]).all()
+    assert (
+        finished.curves.sizes["step"] == 8 and np.isfinite(finished.curves["td_loss"][:, -1]).all()
+    )
     assert int(finished.state().agent.replay.filled[0]) == 12
     again = stored(finished.layout, folder).result
     assert again.curves.identical(finished.curves)
@@ -453,3 +460,47 @@ def test_a_state_is_saved_where_only_rows_were(tmp_path):
     assert pjs.load(folder, env=healthy, network=SMALL, announce=str).curves.sizes["step"] == 2
     finished = ppo(healthy, 6, out=folder, segments=3, checkpoint_every=5)
     assert lags(finished, 0) == [[6, 6]]
+
+
+KILLED = """
+import sys
+from tests.sweeps.test_hosted import Walk, partial, pjs, ppo, sebulba
+
+env = pjs.host_environment(Walk, name="walk")
+ppo(env, 4000, out=sys.argv[1], segments=1000, source=partial(sebulba, lag=1, actors=2))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_learner_goes_on(tmp_path):
+    """Its actors are threads, which end with it."""
+    folder = tmp_path / "run"
+    how = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], **how)
+    try:
+        for _ in range(1200):
+            if list(folder.glob("group-000/chunk-000/checkpoints/*/files.json")):
+                break
+            assert process.poll() is None
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    env = pjs.host_environment(Walk, name="walk")
+    known = {"env": env, "network": SMALL, "announce": str}
+    before = pjs.load(folder, **known)
+    done = before.curves.sizes["step"]
+    seen = []
+
+    def watch(progress):
+        seen.append(progress)
+        if len(seen) == 4:
+            press_ctrl_c()
+
+    source = partial(sebulba, lag=1, actors=2)
+    with pytest.raises(Interrupted):
+        ppo(env, 4000, out=folder, segments=1000, source=source, on_segment=watch)
+    after = pjs.load(folder, **known)
+    assert after.curves.sizes["step"] > done >= 1
+    kept = [one.isel(step=slice(0, done - 1)) for one in (before.curves, after.curves)]
+    np.testing.assert_array_equal(*(one["episode_return"] for one in kept))
