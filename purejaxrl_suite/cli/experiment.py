@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from purejaxrl_suite.cli import folder, problems
+from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.axes import varied
-from purejaxrl_suite.cli.flags import PROGRAM, Given, parse, parse_problem
+from purejaxrl_suite.cli.flags import PROGRAM, Given, parse, parse_problem, problem
 
 if TYPE_CHECKING:
     from purejaxrl_suite.sweeps.experiment import Experiment
@@ -98,7 +98,7 @@ PROBLEMS = {Train: TrainProblem, Sweep: SweepProblem}
 
 def parsed(command: str, flags: type, words: list[str]) -> Given:
     """Parse `command NAME ...` of an agent, or of a problem, which has fewer flags."""
-    if words and problems.is_problem(words[0]):
+    if words and problem(words[0]) is not None:
         return parse_problem(command, PROBLEMS[flags], words)
     return parse(command, flags, words)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import inspect
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -367,7 +368,8 @@ def parse_problem(command: str, flags: type, arguments: Sequence[str]) -> Given:
     """Parse `command PROBLEM ...`, as `parse` does for an agent."""
     import tyro
 
-    name, entry = arguments[0], problems.entry(arguments[0])
+    name, entry = arguments[0], problem(arguments[0])
+    assert entry is not None
     fields: list[Any] = [
         (command, tyro.conf.OmitArgPrefixes[flags]),
         ("fleet", tyro.conf.OmitArgPrefixes[Members], dataclasses.field(default_factory=Members)),
@@ -390,6 +392,15 @@ def parse_problem(command: str, flags: type, arguments: Sequence[str]) -> Given:
         network=None,
         problem=True,
     )
+
+
+def problem(name: str) -> problems.ProblemEntry | None:
+    """Find a problem by name or as `package.module:function`; None for anything else."""
+    if not is_reference(name):
+        return problems.problems().get(name)
+    build = find(f"agent {name}", name)
+    alone = callable(build) and [*inspect.signature(build).parameters] == ["config", "hypers"]
+    return problems.entry(name, build) if alone else None
 
 
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:

@@ -3,9 +3,8 @@
 import sys
 from typing import Annotated
 
-from purejaxrl_suite.cli import problems
 from purejaxrl_suite.cli.arguments import call
-from purejaxrl_suite.cli.flags import agent
+from purejaxrl_suite.cli.flags import agent, problem
 
 
 def envs(arguments: list[str]) -> int:
@@ -52,8 +51,8 @@ def show(arguments: list[str]) -> int:
 
     from purejaxrl_suite.report.source import inlined
 
-    alone = arguments and problems.is_problem(arguments[0])
-    entry = problems.entry(arguments[0]) if alone else agent(arguments, "show")[1]
+    alone = problem(arguments[0]) if arguments else None
+    entry = agent(arguments, "show")[1] if alone is None else alone
     source = inlined(sys.modules[entry.build.__module__], "purejaxrl_suite.ops")
     if sys.stdout.isatty():
         Console().print(Syntax(source, "python"))

@@ -26,18 +26,6 @@ from purejaxrl_suite.problems.preferences import (
     slic,
 )
 
-BUILDERS = (
-    "cubic",
-    "dpo",
-    "geometric_average",
-    "ipo",
-    "likelihood",
-    "lissajous",
-    "reward_model",
-    "slic",
-)
-"""Names of the functions that make problems."""
-
 __all__ = [
     "Annotator",
     "CurveConfig",

@@ -59,6 +59,8 @@ from purejaxrl_suite.sweeps.sweep import sweep
 
 RATES = 0.8192
 """Steps times the first rate of Adam, as 8,192 steps with 1e-4."""
+POINTS = 128
+"""The most points of a line of the figure."""
 CELLS = {"256 cells": 256, "1024 cells": 1024}
 EXACT_RATE, LONGER = 0.03, 2
 """Of finite sets: first rate of Adam, and how many times the steps of the line are made."""
@@ -242,8 +244,9 @@ def figure(key: Key, curves: Mapping[str, Computed]) -> tuple[Panel, ...]:
 
 
 def _line(label: str, x: np.ndarray, log_p: np.ndarray) -> Line:
-    values = tuple(np.exp(np.asarray(log_p, float)).tolist())
-    return Line(label, tuple(np.asarray(x, float).tolist()), values, values, values)
+    each = -(-len(x) // POINTS)
+    values = tuple(np.exp(np.asarray(log_p[::each], float)).tolist())
+    return Line(label, tuple(np.asarray(x[::each], float).tolist()), values, values, values)
 
 
 def _matched(statement: str, arm: str) -> Claim:

@@ -101,8 +101,10 @@ def problem(experiment: Experiment) -> MakesProblem:
     given, defaults = experiment.builder, Experiment._field_defaults
     if isinstance(given, Agent):
         raise wrong("env", f"an Environment, in which {given.name} acts", None)
-    for name in ("network", "env_params", "intervention", "metrics", "evaluate_every", "source"):
-        if (one := getattr(experiment, name)) not in (defaults[name], [], {}):
+    if len(experiment.metrics):
+        raise wrong("metrics", "none without an environment", experiment.metrics)
+    for name in ("network", "env_params", "intervention", "evaluate_every", "source"):
+        if (one := getattr(experiment, name)) is not None:
             raise wrong(name, "none without an environment", one)
     for name in ("measure_every", "reset_pool"):
         if (one := getattr(experiment, name)) != defaults[name]:

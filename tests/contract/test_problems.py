@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from purejaxrl_suite import problems
+from purejaxrl_suite.cli import problems as cli
 from purejaxrl_suite.cli.plugins import defaults
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Clock
 
 SMALL = partial(problems.tabular, (0.25, 0.35, 0.4), ((0.5, 0.3, 0.2),))
 SIZES = {"items": SMALL, "pairs": 64, "draws": 16, "batch": 8, "look_every": 2}
-MADE = {name: getattr(problems, name) for name in problems.BUILDERS}
+MADE = {name: entry.build for name, entry in cli.problems().items()}
 every = pytest.mark.parametrize("name", MADE)
 
 

@@ -14,13 +14,8 @@ from purejaxrl_suite.ops import preferences
 from purejaxrl_suite.problems import items as sets
 
 SMALL = partial(problems.tabular, (0.1, 0.2, 0.3, 0.4), ((0.4, 0.3, 0.2, 0.1),))
-FALLING, RISING = (np.exp(slope * np.arange(8)) for slope in (-0.8, 0.6))
-TWO = partial(
-    problems.tabular,
-    (0.125,) * 8,
-    (FALLING / FALLING.sum(), RISING / RISING.sum()),
-    (0.4, 0.6),
-)
+PEAKS = [np.exp(-s * np.abs(np.arange(12) - at)) for at, s in ((3, 1.0), (8, 0.7))]
+TWO = partial(problems.tabular, (1 / 12,) * 12, [x / x.sum() for x in PEAKS], (0.4, 0.6))
 EXACT = problems.PreferenceConfig(items=SMALL, pairs=0)
 LEARNERS = {
     "reward_model": problems.RewardHypers(0.05),
@@ -79,10 +74,10 @@ def test_two_annotators_are_two_densities_and_not_one():
     config = EXACT._replace(items=TWO, annotator=problems.disagree)
     hypers = problems.RewardHypers(0.05)
     one = pjs.run(problems.likelihood(config, hypers), seeds=1, steps=1500, progress=False)
-    assert last(one, "kl").max() > 0.02
+    assert last(one, "kl").max() > 0.1
     config = config._replace(components=2)
     two = pjs.run(problems.likelihood(config, hypers), seeds=4, steps=3000, progress=False)
-    assert last(two, "tv_of_parts").max() < 0.1 and last(two, "weight_error").max() < 0.05
+    assert last(two, "tv_of_parts").max() < 1e-3 and last(two, "weight_error").max() < 1e-3
 
 
 def started(made, seed=0):

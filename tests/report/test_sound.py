@@ -224,3 +224,31 @@ def test_convergence_is_heard(problem, steps, heard):
         found.append(spearmanr(going, cents[going]).statistic)
         last.append(cents[-1])
     assert max(found) < -0.9 and max(last) < 5.0
+
+
+def test_any_run_is_heard_by_its_loss_gradients_and_dormant_units(tmp_path):
+    """Curves of an agent: what is measured now and then keeps its last value."""
+    import xarray
+
+    steps = np.arange(1.0, 41.0)
+    fall = np.tile(np.exp(-steps / 10.0), (2, 1, 1))
+    rare = np.where(np.arange(40) % 10 == 5, fall, np.nan)
+    over = ("learning_rate", "seed", "step")
+    known = {"value_loss": 5.0 * fall, "dormant_0.1": 0.5 * rare}
+    known |= {f"raw_gradient_norm.{name}": k * fall for k, name in enumerate("abc", 1)}
+    curves = xarray.Dataset(
+        {name: (over, x) for name, x in known.items()},
+        {"learning_rate": [0.1, 0.2], "seed": [7], "step": steps},
+        {"agent": "any", "environment": "any"},
+    )
+    how = {"at": {"learning_rate": 0.2}, "mute": "dormant_0.1", "seconds": 0.5}
+    with pytest.raises(ValueError, match="detune: expected one of .*value_loss"):
+        pjs.report.sonify(curves, tmp_path / "a.wav", **how)
+    found = pjs.report.sonify(curves, tmp_path / "a.wav", detune="value_loss", **how)
+    np.testing.assert_allclose(found.detuning, 1.0 + 0.05 * fall[0, 0] / fall.max(), rtol=1e-6)
+    expected = 100 * fall[0, 0][:, None] * np.array([1.0, 2.0, 3.0]) / (3 * fall.max())
+    np.testing.assert_allclose(found.displacement, expected, rtol=1e-6)
+    calm = pjs.report.sonify(
+        curves, tmp_path / "b.wav", detune="value_loss", at={"learning_rate": 0.2}, seconds=0.5
+    )
+    assert np.any(calm.samples != found.samples)
