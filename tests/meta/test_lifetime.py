@@ -28,6 +28,7 @@ from tests.meta.systems import (
     summed,
 )
 
+slow = pytest.mark.slow
 each_system = pytest.mark.parametrize("name", BUILDERS)
 
 
@@ -44,32 +45,29 @@ def equal(x, y, tolerance=0.0):
     jax.tree.map(close, x, y)
 
 
+ADAM = partial(optimizers.adam, eps=1e-2)
+"""With a smaller epsilon its first step is the sign of the gradient, which has no derivative."""
+OPTIMIZERS = {"sgd": optax.sgd, "adam": ADAM}
 CASES = [
-    (name, optimizer, updates)
+    pytest.param(name, kind, updates, marks=() if (kind, updates) == ("sgd", 2) else slow)
     for name in BUILDERS
-    for optimizer in (optax.sgd, optimizers.adam)
+    for kind in OPTIMIZERS
     for updates in (1, 2, 5)
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "optimizer", "updates"),
-    [
-        case if case[1:] == (optax.sgd, 2) else pytest.param(*case, marks=pytest.mark.slow)
-        for case in CASES
-    ],
-)
-def test_meta_gradients_equal_central_differences(name, optimizer, updates):
+@pytest.mark.parametrize(("name", "kind", "updates"), CASES)
+def test_meta_gradients_equal_central_differences(name, kind, updates):
     """Of whole windows, rollouts included; rollouts are the same wherever no action changes."""
     build, make_env = BUILDERS[name]
     with jax.enable_x64(True):
         env = make_env()
-        system, hypers = build(env, optimizer)
+        system, hypers = build(env, OPTIMIZERS[kind])
         loss, (rule, _) = loss_of(system, hypers, env, updates), known(system, hypers)
     assert largest(check_derivatives(loss, rule)) > 1e-5, "something of the rule acts"
 
 
-@pytest.mark.slow
+@slow
 def test_meta_gradients_with_values_that_targets_read_as_constants():
     """They are the same for one update and biased for several, as is known of released code."""
     with jax.enable_x64(True):
@@ -85,7 +83,7 @@ def test_meta_gradients_with_values_that_targets_read_as_constants():
     assert gaps[0] < 1e-12 and gaps[1] > 1e-5
 
 
-@pytest.mark.slow
+@slow
 @each_system
 def test_memory_and_order_of_computing_change_no_derivative(name):
     build, make_env = BUILDERS[name]
@@ -100,7 +98,7 @@ def test_memory_and_order_of_computing_change_no_derivative(name):
     equal(kept, again, 1e-5)
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("collect_first", [False, True])
 def test_lifetimes_side_by_side_equal_a_loop(collect_first):
     env = room()
@@ -122,7 +120,7 @@ def test_lifetimes_side_by_side_equal_a_loop(collect_first):
     ("name", "collect_first"),
     [
         ("reward", False),
-        *(pytest.param(*x, marks=pytest.mark.slow) for x in [("reward", True), ("targets", False)]),
+        *(pytest.param(*x, marks=slow) for x in [("reward", True), ("targets", False)]),
     ],
 )
 def test_nothing_happens_after_the_end_of_a_lifetime(name, collect_first):
@@ -186,7 +184,7 @@ def test_agents_of_one_task_are_born_different():
     np.testing.assert_array_equal(lives.task.rewards[0], lives.task.rewards[1])
 
 
-@pytest.mark.slow
+@slow
 @each_system
 def test_rollouts_that_are_collected_first(name):
     """Derivatives equal differences; where nothing is learnt both orders are the same."""
@@ -208,7 +206,7 @@ def test_rollouts_that_are_collected_first(name):
     equal(found[0], found[1], 1e-6)
 
 
-@pytest.mark.slow
+@slow
 def test_any_agent_of_the_suite_lives():
     """Meta-gradients of IMPALA's own hyper-parameters, through its rollouts and updates."""
     env = envs.make("Catch-bsuite")
