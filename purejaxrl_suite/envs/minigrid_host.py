@@ -16,6 +16,7 @@ from purejaxrl_suite.envs.recipe import called
 
 PREFIX = "minigrid:"
 CODES = Box((7, 7, 3), "uint8", 0.0, (10.0, 5.0, 3.0), (11, 6, 4))
+"""The space of observations."""
 _MISSING = 'minigrid is not installed: pip install "purejaxrl_suite[minigrid]"'
 
 

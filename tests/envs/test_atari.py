@@ -91,6 +91,7 @@ def test_successors_and_the_limit_of_frames():
     np.testing.assert_array_equal(after.obs[..., 2], first[..., 3])
 
 
+@pytest.mark.slow
 def test_games_depend_on_their_own_seed_only():
     env = envs.make("ALE/Breakout", protocol="noframeskip")
     up = np.array([1, 1], np.int32)

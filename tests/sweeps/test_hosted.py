@@ -125,6 +125,7 @@ def test_alternating_equals_the_compiled_loop():
     assert set(host.curves) - set(loop.curves) == {"policy_lag_0"}
 
 
+@pytest.mark.slow
 def test_one_actor_or_several_give_the_same_numbers():
     one = ppo(walk(), 5, source=partial(sebulba, lag=1))
     two = ppo(walk(), 5, source=partial(sebulba, lag=1, actors=2))
@@ -370,6 +371,7 @@ def test_a_failure_is_named_and_nothing_is_lost(tmp_path, how: str, message: str
     assert np.isfinite(finished.curves["episodes"]).all()
 
 
+@pytest.mark.slow
 def test_a_hanging_environment_ends_training_by_name():
     """It is left behind with its thread; waiting is bounded."""
     env = failing("hang", 6)
