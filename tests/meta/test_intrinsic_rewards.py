@@ -153,6 +153,7 @@ class Steps:
         )
 
 
+@pytest.mark.slow
 def test_a_reward_without_actions_is_the_same_for_all_of_them():
     env = bandit()
     for sees in (True, False):

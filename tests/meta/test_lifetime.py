@@ -156,6 +156,7 @@ def test_the_rollout_that_judges_a_window_is_the_first_of_the_next():
     assert seen == ({}, (2, 1))
 
 
+@slow
 def test_lifetimes_that_are_over_begin_anew_and_others_go_on():
     env = room()
     system, hypers = learned_reward(env)
@@ -225,6 +226,7 @@ def test_any_agent_of_the_suite_lives():
     assert found.learning_rate != 0 and found.entropy_coefficient != 0
 
 
+@slow
 def test_fresh_agents_live_and_learn():
     env = bandit()._replace(sample_task=None)
     config = meta.ActorCriticConfig(num_envs=4, rollout_length=4)

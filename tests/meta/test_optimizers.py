@@ -67,7 +67,12 @@ def test_messages_name_what_to_use():
         differentiable("optimizer", optax.sgd)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("name", TAKEN)
+FAST = ("sgd", "adam with a root", "own adam", "own clip")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in TAKEN]
+)
 def test_taken_and_finite(name):
     assert differentiable("optimizer", TAKEN[name]) is TAKEN[name]
     check_optimizer(TAKEN[name])
