@@ -6,6 +6,9 @@ from typing import Annotated
 from purejaxrl_suite.cli.arguments import call
 from purejaxrl_suite.cli.flags import agent, problem
 
+INLINED = "purejaxrl_suite.ops", "purejaxrl_suite.agents.shared"
+"""Where formulas are, and what several agents share."""
+
 
 def envs(arguments: list[str]) -> int:
     """List environments: purejaxrl-suite envs [PATTERN]"""
@@ -53,7 +56,7 @@ def show(arguments: list[str]) -> int:
 
     alone = problem(arguments[0]) if arguments else None
     entry = agent(arguments, "show")[1] if alone is None else alone
-    source = inlined(sys.modules[entry.build.__module__], "purejaxrl_suite.ops")
+    source = inlined(sys.modules[entry.build.__module__], INLINED)
     if sys.stdout.isatty():
         Console().print(Syntax(source, "python"))
     else:

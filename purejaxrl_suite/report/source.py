@@ -1,4 +1,4 @@
-"""Print an agent in a single file, with the formulas that it calls."""
+"""Print an agent in a single file, with the formulas and shared parts that it calls."""
 
 import ast
 import inspect
@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 
-def inlined(module: ModuleType, package: str) -> str:
-    """Return the source of a module, with definitions from `package` in place of their imports.
+def inlined(module: ModuleType, packages: tuple[str, ...]) -> str:
+    """Return the source of a module, with definitions from `packages` in place of their imports.
 
     Definitions are functions and classes, including those that they use, each after what it uses.
     The module's other text is unchanged.
@@ -17,9 +17,9 @@ def inlined(module: ModuleType, package: str) -> str:
     source = inspect.getsource(module)
     tree = ast.parse(source)
     found: dict[Any, str] = {}
-    _collect(tree, vars(module), package, found)
+    _collect(tree, vars(module), packages, found)
     lines = source.splitlines()
-    places = [n for n in tree.body if isinstance(n, ast.ImportFrom) and _inside(n.module, package)]
+    places = [n for n in tree.body if isinstance(n, ast.ImportFrom) and _inside(n.module, packages)]
     for node in reversed(places):
         lines[node.lineno - 1 : node.end_lineno] = []
     if places:
@@ -28,19 +28,21 @@ def inlined(module: ModuleType, package: str) -> str:
     return "\n".join(lines)
 
 
-def _inside(module: str | None, package: str) -> bool:
-    return f"{module}.".startswith(f"{package}.")
+def _inside(module: str | None, packages: tuple[str, ...]) -> bool:
+    return f"{module}.".startswith(tuple(f"{package}." for package in packages))
 
 
-def _collect(tree: ast.AST, names: dict[str, Any], package: str, found: dict[Any, str]) -> None:
+def _collect(
+    tree: ast.AST, names: dict[str, Any], packages: tuple[str, ...], found: dict[Any, str]
+) -> None:
     for node in ast.walk(tree):
         value = _resolve(node, names)
         defined = inspect.isfunction(value) or inspect.isclass(value)
-        if not defined or value in found or not _inside(value.__module__, package):
+        if not defined or value in found or not _inside(value.__module__, packages):
             continue
         text = textwrap.dedent(inspect.getsource(value))
         found[value] = ""  # marks it as known, in case of cycles
-        _collect(ast.parse(text), vars(sys.modules[value.__module__]), package, found)
+        _collect(ast.parse(text), vars(sys.modules[value.__module__]), packages, found)
         del found[value]
         found[value] = f"# {value.__module__}.{value.__qualname__}\n{text}".rstrip()
 

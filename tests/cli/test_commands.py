@@ -158,7 +158,7 @@ def test_interruption_has_its_own_exit_code(monkeypatch, capsys):
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.train, "parse", press)
+    monkeypatch.setattr(cli.train.experiment, "parsed", press)
     assert command("train ppo --env CartPole-v1") == 130
     assert capsys.readouterr().err == "purejaxrl-suite: interrupted\n"
 
@@ -224,7 +224,7 @@ def test_show_inlines_the_formulas(agent, capsys):
     assert command(f"show {agent}") == 0
     tree = ast.parse(capsys.readouterr().out)
     imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert not any(module.startswith("purejaxrl_suite.ops") for module in imported)
+    assert not any(module.startswith(cli.show.INLINED) for module in imported)
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert agent in defined
     assert {"ppo": "gae", "pqn": "lambda_returns"}[agent] in defined
