@@ -38,7 +38,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[brax,cluster,minari,mlflow,playground]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[brax,cluster,minari,miniworld,mlflow,playground]"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(STAMP)
