@@ -9,7 +9,7 @@ from purejaxrl_suite import envs, nets
 from purejaxrl_suite.nets import lstm
 
 KEY = jax.random.key(0)
-X = np.random.default_rng(0).normal(size=(6, 2, 3)).astype(np.float32)
+X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2, 3)), jnp.float32)
 PARAMS = lstm.init(jax.random.key(1), 3, 4)
 
 
