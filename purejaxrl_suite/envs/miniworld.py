@@ -66,9 +66,9 @@ def make(id: str, *, max_steps: int | None = None, patience: float = 60.0) -> En
     if not isinstance(space, gymnasium.spaces.Box):
         raise ValueError(f"id: {id} is refused: its observations are no pictures, but {space}")
     made = host_environment(build, name=id, asynchronous=True, patience=patience)
-    bounded = steps is not None and math.isfinite(steps)
+    bound = int(steps) if steps is not None and math.isfinite(steps) else None
     recipe = called("make", id, max_steps=max_steps, patience=patience)
-    return made._replace(time_limit=int(steps) if bounded else None, recipe=(recipe,))
+    return made._replace(time_limit=bound, recipe=(recipe,))
 
 
 def _import() -> None:
