@@ -158,7 +158,7 @@ def test_interruption_has_its_own_exit_code(monkeypatch, capsys):
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.train, "parse", press)
+    monkeypatch.setattr(cli.train.experiment, "parsed", press)
     assert command("train ppo --env CartPole-v1") == 130
     assert capsys.readouterr().err == "purejaxrl-suite: interrupted\n"
 
