@@ -18,19 +18,19 @@ def signed_hyperbolic(x: Array, epsilon: float = EPSILON) -> Array:
 
     Pohlen et al. 2018, arXiv 1805.11593, proposition A.2.
     """
-    # The root of 1 + |x| less 1, without cancellation where x is small.
-    root = jnp.expm1(0.5 * jnp.log1p(jnp.abs(x)))
-    return jnp.sign(x) * root + epsilon * x
+    # As a multiple of x: without cancellation where x is small, and with the slope 1/2 + epsilon at
+    # 0, where that of sign(x) would be lost.
+    return x / (jnp.sqrt(1.0 + jnp.abs(x)) + 1.0) + epsilon * x
 
 
 def signed_parabolic(x: Array, epsilon: float = EPSILON) -> Array:
     """Compute the inverse of `signed_hyperbolic`, f32[...]."""
     size = jnp.abs(x)
-    # y = sqrt(|h^-1(x)| + 1) - 1 solves epsilon y^2 + (1 + 2 epsilon) y = |x|; the form below does
-    # not cancel.
+    # y = sqrt(|h^-1(x)| + 1) - 1 solves epsilon y^2 + (1 + 2 epsilon) y = |x|; the form below, y =
+    # ratio |x|, does not cancel, and as a multiple of x the result has its slope at 0.
     slope = 1.0 + 2.0 * epsilon
-    y = 2.0 * size / (slope + jnp.sqrt(slope**2 + 4.0 * epsilon * size))
-    return jnp.sign(x) * y * (y + 2.0)
+    ratio = 2.0 / (slope + jnp.sqrt(slope**2 + 4.0 * epsilon * size))
+    return x * ratio * (ratio * size + 2.0)
 
 
 def two_hot(x: Array, low: Array | float, high: Array | float, atoms: int) -> Array:

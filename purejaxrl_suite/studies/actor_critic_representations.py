@@ -154,7 +154,7 @@ def better(key: Key, one: Curves, other: Curves) -> Effect:
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     """Draw returns, informations of each representation, and shares of action information."""
     returns = tuple(over_time(key, name, one, "episode_return") for name, one in curves.items())
-    streams = {"shared": (curves[SHARED], ACTOR)}
+    streams = {SHARED: (curves[SHARED], ACTOR)}
     for name in (SEPARATE, DAAC):
         streams |= {f"{name}: {part}": (curves[name], part) for part in (ACTOR, CRITIC)}
     found = {label: informations(*parts) for label, parts in streams.items()}
@@ -197,7 +197,7 @@ STUDY = Study(
             (SEPARATE,),
             specialised,
             MORE,
-            smallest=0.02,
+            smallest=0.005,
             unit=SHARE,
             gates=(LEARNS[SEPARATE],),
         ),
@@ -206,7 +206,7 @@ STUDY = Study(
             (SEPARATE, SHARED),
             more_than_shared,
             MORE,
-            smallest=0.02,
+            smallest=0.005,
             unit=SHARE,
             gates=(LEARNS[SEPARATE], LEARNS[SHARED]),
         ),
@@ -215,7 +215,7 @@ STUDY = Study(
             (DAAC,),
             specialised,
             MORE,
-            smallest=0.02,
+            smallest=0.005,
             unit=SHARE,
             gates=(LEARNS[DAAC],),
         ),
@@ -231,7 +231,7 @@ STUDY = Study(
     gates=tuple(
         reaches(gate, f"{arm} learns every game.", arm, LEARNT) for arm, gate in LEARNS.items()
     ),
-    quick=Budget((minatar.CATCH,), 3, 4e4),
+    quick=Budget((minatar.CATCH,), 3, 1e5),
     standard=Budget(("Breakout-MinAtar",), 16, 1e6, first_seed=1000),
     full=Budget(minatar.FOUR_GAMES, 16, 1e7, first_seed=2000),
 )

@@ -25,6 +25,14 @@ def test_the_transform_and_its_inverse():
 
 
 @pytest.mark.parametrize(
+    "transform, slope", [(ops.signed_hyperbolic, 0.501), (ops.signed_parabolic, 2 / 1.002)]
+)
+def test_slopes_at_0_are_those_beside_it(transform, slope):
+    for x in (0.0, -0.0, 1e-6, -1e-6):
+        assert jax.grad(transform)(x) == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize(
     ("x", "expected"),
     [
         (0.25, [0, 0, 0.75, 0.25, 0]),
