@@ -356,17 +356,19 @@ class Minibatch(Protocol):
 class LossInputs(NamedTuple):
     """Argument of an `ExtraLoss`: the data of one gradient step inside the agent's own loss.
 
-    params: the parameters that the gradient is taken with respect to. In SAC and TD3 those that
-        the step does not move are constants.
-    network: their network, to apply it to more than the minibatch's obs.
-    output: its output for `batch.obs`, and for `batch.action` if it reads actions.
-    internals: the named features, router and memory of that same forward pass.
-    batch: the minibatch, of the agent's own type; `Minibatch` has the fields that all of them have.
-    target: the regression target for `batch`, as the agent's docstring defines it; None in the
-        loss of an actor.
-    hypers: the agent's Hypers in force, after annealing.
-    key: for randomness in the extra loss; different in every gradient step.
-    target_params: parameters of the target network in that step; None for agents without one.
+    Attributes:
+        params: the parameters that the gradient is taken with respect to. In SAC and TD3 those that
+            the step does not move are constants.
+        network: their network, to apply it to more than the minibatch's obs.
+        output: its output for `batch.obs`, and for `batch.action` if it reads actions.
+        internals: the named features, router and memory of that same forward pass.
+        batch: the minibatch, of the agent's own type; `Minibatch` has the fields that all of them
+            have.
+        target: the regression target for `batch`, as the agent's docstring defines it; None in the
+            loss of an actor.
+        hypers: the agent's Hypers in force, after annealing.
+        key: for randomness in the extra loss; different in every gradient step.
+        target_params: parameters of the target network in that step; None for agents without one.
     """
 
     params: PyTree

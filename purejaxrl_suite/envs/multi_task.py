@@ -121,8 +121,13 @@ def multi_task(
 def family(env: Environment, params: Sequence[PyTree]) -> tuple[Environment, ...]:
     """Make variants of an environment that differ in parameters, named NAME-0, NAME-1 ...
 
-    params: of each variant, such as `[env.params.replace(gravity=g) for g in (5.0, 10.0)]` of a
-        gymnax environment.
+    Args:
+        env: the environment.
+        params: of each variant, such as `[env.params.replace(gravity=g) for g in (5.0, 10.0)]` of a
+            gymnax environment.
+
+    Returns:
+        The variants.
 
     Raises:
         ValueError: parameters differ from the environment's own in structure or shapes.

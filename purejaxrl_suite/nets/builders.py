@@ -144,8 +144,8 @@ def q_network(
     Example:
         >>> env = pjs.make("CartPole-v1")
         >>> network = pjs.nets.q_network(env.observation, env.action, hidden=(32,), dueling=True)
-        >>> list(pjs.nets.parameter_count(network, depth=2))[:4]
-        ['', 'heads', 'heads/advantage', 'heads/value']
+        >>> print(*list(pjs.nets.parameter_count(network, depth=2))[1:4])
+        heads heads/advantage heads/value
     """
     check(observation, hidden, memory_units)
     actions = check_discrete(action).n

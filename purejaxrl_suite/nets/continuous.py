@@ -121,8 +121,8 @@ def actor_critics(
 
     Example:
         >>> network = pjs.nets.actor_critics(pjs.Box((3,)), pjs.Box((1,), low=-2.0, high=2.0))
-        >>> list(pjs.nets.parameter_count(network, depth=2))[:5]
-        ['', 'heads', 'heads/actor', 'heads/critic_0', 'heads/critic_1']
+        >>> print(*list(pjs.nets.parameter_count(network, depth=2))[1:5])
+        heads heads/actor heads/critic_0 heads/critic_1
     """
     critic_hidden = hidden if critic_hidden is None else critic_hidden
     check(observation, (*hidden, *critic_hidden), 0)

@@ -64,8 +64,8 @@ def decoupled_actor_critic(
     Example:
         >>> env = pjs.make("CartPole-v1")
         >>> network = pjs.nets.decoupled_actor_critic(env.observation, env.action, hidden=(32,))
-        >>> list(pjs.nets.parameter_count(network, depth=2))[:4]
-        ['', 'heads', 'heads/auxiliary', 'heads/policy']
+        >>> print(*list(pjs.nets.parameter_count(network, depth=2))[1:4])
+        heads heads/auxiliary heads/policy
     """
     check(observation, hidden, 0)
     if units < 1:
