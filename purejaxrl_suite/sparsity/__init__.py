@@ -1,7 +1,8 @@
 """Sparse training of every agent: which weights are kept, when, where, and how many.
 
 `sparse` makes sparse agents of any builder. An updater is a method as a value; `initial_masks` and
-`next_masks` compute what it says.
+`next_masks` compute what it says. It is a package of its own, and no part of `plasticity`: masks
+are part of an agent's state and of its gradient steps, where interventions act between updates.
 """
 
 from purejaxrl_suite.sparsity.distributions import (
