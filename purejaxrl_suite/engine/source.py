@@ -282,10 +282,18 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
 
 def agent_alone(keys: MemberKeys, data: PyTree, state: Any) -> Run:
     """Make a Run without environments."""
+    return run_of(state)
+
+
+def run_of(state: Any, env: PyTree = ()) -> Run:
+    """Make the Run of an agent's state that follows no episodes.
+
+    env: what takes the place of environments, such as the lifetimes of a meta-learner's agents.
+    """
     nothing: Any = ()
     return Run(
         agent=state,
-        env=nothing,
+        env=env,
         obs=nothing,
         memory=nothing,
         episode_return=nothing,

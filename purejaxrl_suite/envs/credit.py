@@ -7,7 +7,6 @@ et al. 2023, arXiv 2307.03864, and Hung et al. 2019, arXiv 1810.06721); the size
 our setting. The umbrella chain of bsuite is gymnax's.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
 from purejaxrl_suite.envs.key_to_door import key_to_door, key_to_door_tvt
-from purejaxrl_suite.envs.recipe import called
+from purejaxrl_suite.envs.recipe import made_by
 
 SIZE = 7
 """Rows and columns of Catch."""
@@ -45,17 +44,7 @@ def make(id: str, **options: Any) -> Environment:
     Raises:
         ValueError: the id or an option is unknown, or an option is out of range.
     """
-    makers = _makers()
-    if id not in makers:
-        raise ValueError(f"id: expected one of {sorted(makers)}, got {id!r}")
-    known = inspect.signature(makers[id])
-    unknown = sorted(set(options) - set(known.parameters))
-    if unknown:
-        raise ValueError(f"{id} has no option {', '.join(unknown)}; it has {[*known.parameters]}")
-    given = known.bind(**options)
-    given.apply_defaults()
-    env = makers[id](**given.arguments)
-    return env._replace(name=id, recipe=(called("make", id, **given.arguments),))
+    return made_by(_makers(), id, options)
 
 
 def _makers() -> dict[str, Callable[..., Environment]]:

@@ -6,7 +6,6 @@ begins. Observations are the number of a state, i32[1]. Random ABC: Zheng et al.
 that are shorter than the fall is our setting for a question of Xu et al. 2020 (arXiv 2007.08433).
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
-from purejaxrl_suite.envs.recipe import called
+from purejaxrl_suite.envs.recipe import made_by
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Row and column of the actions of ABC: up, right, down, left."""
@@ -41,17 +40,7 @@ def make(id: str, **options: Any) -> Environment:
     Raises:
         ValueError: the id or an option is unknown, or an option is out of range.
     """
-    makers = _makers()
-    if id not in makers:
-        raise ValueError(f"id: expected one of {sorted(makers)}, got {id!r}")
-    known = inspect.signature(makers[id])
-    unknown = sorted(set(options) - set(known.parameters))
-    if unknown:
-        raise ValueError(f"{id} has no option {', '.join(unknown)}; it has {[*known.parameters]}")
-    given = known.bind(**options)
-    given.apply_defaults()
-    env = makers[id](**given.arguments)
-    return env._replace(name=id, recipe=(called("make", id, **given.arguments),))
+    return made_by(_makers(), id, options)
 
 
 def _makers() -> dict[str, Callable[..., Environment]]:

@@ -53,6 +53,34 @@ def called(maker: str, *values: Any, **options: Any) -> str:
     return f"{maker}({', '.join([*map(told, values), *named])})"
 
 
+def made_by(
+    makers: Mapping[str, Callable[..., Environment]], id: str, options: Mapping[str, Any]
+) -> Environment:
+    """Make the environment of an id, named so and with its recipe.
+
+    Args:
+        makers: functions that make environments, by id.
+        id: one of these.
+        options: arguments of its function.
+
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: the id or an option is unknown, or an option is out of range.
+    """
+    if id not in makers:
+        raise ValueError(f"id: expected one of {sorted(makers)}, got {id!r}")
+    known = inspect.signature(makers[id])
+    unknown = sorted(set(options) - set(known.parameters))
+    if unknown:
+        raise ValueError(f"{id} has no option {', '.join(unknown)}; it has {[*known.parameters]}")
+    given = known.bind(**options)
+    given.apply_defaults()
+    env = makers[id](**given.arguments)
+    return env._replace(name=id, recipe=(called("make", id, **given.arguments),))
+
+
 def told(value: Any) -> str:
     """Write an argument as text, equal in every process."""
     if isinstance(value, Environment):

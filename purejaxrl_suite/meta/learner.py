@@ -31,7 +31,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.core.validate import divides
 from purejaxrl_suite.engine.keys import MemberKeys, UpdateKeys
 from purejaxrl_suite.engine.rows import Kinds
-from purejaxrl_suite.engine.source import Source
+from purejaxrl_suite.engine.source import Source, run_of
 from purejaxrl_suite.meta import lifetime
 from purejaxrl_suite.meta.lifetime import Lifetime, Living, Window
 from purejaxrl_suite.ops.differentiable import norm
@@ -183,7 +183,7 @@ def _lifetimes(
         known = system.inner(state.learner.params, jax.tree.map(jnp.asarray, defaults))
         start = jax.vmap(partial(lifetime.begin, how), (None, None, 0, None))
         nobody = start(known, params, places, jnp.int32(-1))
-        return _run(state, nobody._replace(age=nobody.length - 1))
+        return run_of(state, nobody._replace(age=nobody.length - 1))
 
     def judge(rule: PyTree, hypers: Any, lifetimes: Lifetime) -> tuple[Array, Any]:
         """Return the mean loss of some lifetimes, and what they have lived."""
@@ -217,7 +217,7 @@ def _lifetimes(
         row = over_lifetimes(how.source.kinds(), rows, alive)
         row |= {name: jnp.mean(x) for name, x in metrics.items()}
         row |= {"meta_loss": jnp.mean(losses)}
-        return _run((), lifetimes), Lived(gradient, _first(lifetimes)), row
+        return run_of((), lifetimes), Lived(gradient, _first(lifetimes)), row
 
     return Source(
         name=f"lifetimes({env.name})",
@@ -238,19 +238,6 @@ def _themselves(params: PyTree) -> PyTree:
 
 def _first(lifetimes: Lifetime) -> Any:
     return tree.index(lifetimes.run.agent, 0)
-
-
-def _run(state: Any, lifetimes: Any) -> Run:
-    nothing: Any = ()
-    return Run(
-        agent=state,
-        env=lifetimes,
-        obs=nothing,
-        memory=nothing,
-        episode_return=nothing,
-        episode_length=nothing,
-        finished_once=nothing,
-    )
 
 
 def _split(x: Array, size: int) -> Array:
