@@ -1,16 +1,18 @@
 """Steps per second of tabular Q(lambda), acting and learning, against two ways to write it by hand.
 
     taskset -c 1 python -m benchmarks.tabular --core 1
+    python -m benchmarks.tabular --devices 2
     python -m benchmarks.tabular --members 1000 --rounds 2
 
 Contestants learn on a chain of 10 states with epsilon-greedy actions, one update for each step:
 
-- ours: `mdps.play`, in blocks of members that fit into a cache;
+- ours: `mdps.play` and `mdps.map_members`, in blocks of members that fit into a cache;
 - a `lax.scan` as one would write it, vmapped over the members, with a key and a categorical draw
   for each decision, a reset in each step, and every step returned;
 - a loop in numpy for one member.
 
-They take turns; the loop in numpy is timed by the same clock.
+They take turns; the loop in numpy is timed by the same clock: that of the processor, or with
+several devices, each of them a core, that of the wall. The machine must be idle then.
 """
 
 import argparse
@@ -44,7 +46,7 @@ def ours(members: int, steps: int, block: int) -> harness.Contestant:
 
     def many(key: Any, hypers: Any) -> Any:
         keys = jax.random.split(key, members)
-        return jax.lax.map(lambda one: member(one, hypers), keys, batch_size=min(block, members))
+        return mdps.map_members(lambda one: member(one, hypers), keys, block)
 
     hypers = mdps.TraceHypers(step_size=RATE, lambda_=LAMBDA, eta=1.0)
     traced = jax.tree.map(jnp.float32, hypers)
@@ -129,7 +131,7 @@ def race(entries: list[harness.Compiled], rounds: int, alone: int) -> dict[str, 
     """Take turns, the loop in numpy last; ratios are of the first contestant."""
     import jax
 
-    clock = "cpu" if jax.default_backend() == "cpu" else "wall"
+    clock = "cpu" if jax.default_backend() == "cpu" and jax.local_device_count() == 1 else "wall"
     loop = harness.Contestant("a loop in numpy, 1 member", in_numpy, alone)
     entries = [*entries, harness.Compiled(loop, None, 0.0, 0.0, 0, 0, [])]
     turns = [[_turn(entry, seed) for entry in entries] for seed in range(rounds + 1)][1:]
@@ -158,6 +160,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--block", type=int, default=250, help="members of ours at once")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--core", type=int, default=-1, help="to keep to; -1 for all")
+    parser.add_argument("--devices", type=int, default=1, help="of a CPU, one for each core")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -169,6 +172,7 @@ def main() -> None:
 
     import jax
 
+    jax.config.update("jax_num_cpu_devices", arguments.devices)
     members = arguments.members
     load = os.getloadavg()[0]
     entries = [
@@ -186,11 +190,13 @@ def main() -> None:
         "block": arguments.block,
         "states": LENGTH + 1,
         "core": arguments.core,
+        "devices": arguments.devices,
         "load before": round(load, 2),
         "load after": round(os.getloadavg()[0], 2),
     }
     device = "cpu" if jax.default_backend() == "cpu" else "gpu"
-    out = arguments.out or Path(f"benchmarks/results/tabular-{device}.json")
+    name = f"tabular-{device}" + (f"-{arguments.devices}" if arguments.devices > 1 else "")
+    out = arguments.out or Path(f"benchmarks/results/{name}.json")
     harness.write_json(out, {"context": harness.context(), "settings": settings, **found})
 
 

@@ -38,6 +38,7 @@ from purejaxrl_suite.mdps.mdp import (
     tabular,
     uniform_policy,
 )
+from purejaxrl_suite.mdps.members import map_members
 from purejaxrl_suite.mdps.mico import ksme, mico, mico_operator, reduced, sampled_mico
 from purejaxrl_suite.mdps.mirror_ascent import MirrorHypers, ascend
 from purejaxrl_suite.mdps.planning import (
@@ -120,6 +121,7 @@ __all__ = [
     "ksme",
     "learn",
     "likelihood",
+    "map_members",
     "learn_successors",
     "maze_48",
     "mico",

@@ -133,9 +133,8 @@ def program(task: str, n: int, emphatic: bool, windowed: bool) -> Callable[..., 
     each = partial(learnt, mdps.n_step_td(n, emphatic, windowed), task)
 
     def run(hypers: mdps.NStepHypers, keys: Key, features: Array) -> dict[str, Array]:
-        size = min(CHUNK, len(keys))
         one = partial(each, hypers)
-        return jax.lax.map(lambda case: one(*case), (keys, features), batch_size=size)
+        return mdps.map_members(lambda case: one(*case), (keys, features), CHUNK)
 
     return jax.jit(run)
 

@@ -116,7 +116,7 @@ def program(task: str) -> Callable[[mdps.TraceHypers, Key], Array]:
     each = walked if task == SQUARE else partial(chained, task)
 
     def run(hypers: mdps.TraceHypers, keys: Key) -> Array:
-        return jax.lax.map(partial(each, hypers), keys, batch_size=min(CHUNK, len(keys)))
+        return mdps.map_members(partial(each, hypers), keys, CHUNK)
 
     return jax.jit(run)
 

@@ -188,7 +188,7 @@ def program(task: str, method: Method) -> Callable[..., dict[str, Array]]:
         each = partial(predicted, LAYERS[task], EPISODES[task], rule)
 
     def run(hypers: mdps.PlanningHypers, keys: Key) -> dict[str, Array]:
-        return jax.lax.map(partial(each, hypers), keys)
+        return mdps.map_members(partial(each, hypers), keys, 1)
 
     return jax.jit(run)
 

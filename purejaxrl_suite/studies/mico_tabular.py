@@ -72,10 +72,8 @@ def compute(sizes: tuple[int, ...], seeds: Sequence[int]) -> dict[str, np.ndarra
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     columns = []
     for states in sizes:
-        each = mdps.in_float64(
-            partial(jax.lax.map, partial(solved, states=states), batch_size=CHUNK)
-        )
-        columns.append(each(keys))
+        each = partial(mdps.map_members, partial(solved, states=states), block=CHUNK)
+        columns.append(mdps.in_float64(each)(keys))
     return jax.tree.map(lambda *found: np.stack(found, axis=1), *columns)
 
 
