@@ -1,5 +1,9 @@
 """Offline agents: losses by hand, reductions, the data that they see, and what they refuse."""
 
+import json
+from functools import partial
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -291,3 +295,48 @@ def test_networks_that_do_not_fit_are_refused():
         pjs.iql(discrete, None, gaussian)
     with pytest.raises(ValueError, match="cql needs continuous actions"):
         pjs.cql(discrete)
+
+
+def as_tree(networks):
+    """Arrange dense layers (kernel, bias) of each network, as lists, like the parameters."""
+    trees = {"trunk": {}, "heads": {}}
+    for name, layers in networks.items():
+        *hidden, head = ({"kernel": np.float32(k), "bias": np.float32(b)} for k, b in layers)
+        trees["trunk"][name] = {f"dense_{i}": layer for i, layer in enumerate(hidden)}
+        trees["heads"][name] = head
+    return trees
+
+
+def test_td3_bc_learns_what_that_of_d3rlpy_learns():
+    """Networks after six minibatches, by benchmarks/d3rlpy_reference.py."""
+    known = json.loads((Path(__file__).parent / "d3rlpy.json").read_text())
+    batches = {name: np.asarray(x) for name, x in known["batches"].items()}
+    steps, size, width = batches["obs"].shape
+    settings = {k: v for k, v in known["settings"].items() if k != "tau"}
+    settings["target_update_rate"] = known["settings"]["tau"]
+    config = pjs.TD3BCConfig(gradient_steps=steps, batch_size=size, **PLAIN)
+    hypers = pjs.TD3BCHypers(**settings, target_noise=0.0)
+    env = probes.tracking()._replace(observation=Box((width,)))
+    network = nets.actor_critics(env.observation, env.action, hidden=(8, 8), deterministic=True)
+    agent = pjs.td3_bc(env, config, network, hypers)
+
+    def column(name):
+        x = batches[name].reshape(1, steps * size, *batches[name].shape[2:])
+        return x if x.dtype == bool else x.astype(np.float32)
+
+    named = (column(n) for n in ("obs", "action", "reward", "terminated"))
+    ended = np.zeros((1, steps * size), bool)
+    stream = Transition(*named, ended, column("next_obs"), {})
+    state = jax.jit(agent.init)(jax.random.key(0), agent.hypers)
+    before = as_tree(known["before"])
+    jax.tree.map(np.testing.assert_array_equal, *map(shapes, (before, state.learner.params)))
+    state = state._replace(learner=state.learner._replace(params=before), target=before)
+    state, found = jax.jit(agent.update)(jax.random.key(1), agent.hypers, state, stream)
+    close = partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
+    jax.tree.map(close, state.learner.params, as_tree(known["after"]))
+    for ours, theirs in {"critic_loss": "critic_loss", "cloning_error": "bc_loss"}.items():
+        close(found[ours], np.mean([x[theirs] for x in known["losses"] if theirs in x]))
+
+
+def shapes(tree):
+    return jax.tree.map(jnp.shape, tree, is_leaf=lambda x: hasattr(x, "shape"))
