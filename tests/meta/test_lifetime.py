@@ -120,7 +120,10 @@ def test_lifetimes_side_by_side_equal_a_loop(collect_first):
     ("name", "collect_first"),
     [
         ("reward", False),
-        *(pytest.param(*x, marks=slow) for x in [("reward", True), ("targets", False)]),
+        *(
+            pytest.param(*x, marks=slow)
+            for x in [("reward", True), ("targets", False), ("rule", False)]
+        ),
     ],
 )
 def test_nothing_happens_after_the_end_of_a_lifetime(name, collect_first):
