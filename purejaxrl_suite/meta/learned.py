@@ -112,7 +112,7 @@ def learned(rule: LearnedRule) -> BuildsLearned:
             critic_loss=lpg_rule.prediction_loss,
         )
         made = inner.adapted(agent, hypers, convert)
-        return made._replace(config=config, estimate=None, network=network)
+        return made._replace(config=config, estimate=None)
 
     return lpg_agent
 

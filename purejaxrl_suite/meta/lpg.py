@@ -9,7 +9,6 @@ are those of a re-implementation; discount, learning rate and number of lifetime
 """
 
 import itertools
-import math
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
@@ -371,8 +370,7 @@ def _objective(
     advantage = _advantage(parts, state.baseline.params, *how, transition)[0]
     advantage = jax.lax.stop_gradient(advantage)
     if parts.config.normalize_advantages:
-        spread = jnp.sqrt(jnp.var(advantage) + math.ulp(1.0))
-        advantage = (advantage - jnp.mean(advantage)) / spread
+        advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
     policy_loss = -jnp.mean(look.log_prob * advantage)
     regularisers = {
         "updated_entropy": -hypers.policy_entropy_coefficient,

@@ -204,9 +204,10 @@ def check_predictions(env: Environment, network: Network, bins: int) -> None:
     key = jax.eval_shape(jax.random.key, 0)
     params, box = jax.eval_shape(network.init, key), env.observation
     obs = jax.ShapeDtypeStruct((1, *box.shape), box.dtype)
-    shape = jax.eval_shape(lambda p, x: network.apply(p, x, (), {})[0].value, params, obs).shape
-    if bins and shape != (1, bins):
-        raise wrong("network", f"a value f[B, {bins}] (values={bins})", f"f{list(shape)}")
+    output = jax.eval_shape(lambda params, obs: network.apply(params, obs, (), {})[0], params, obs)
+    shape = getattr(getattr(output, "value", None), "shape", ())
+    if not hasattr(output, "policy") or (bins and shape != (1, bins)):
+        raise wrong("network", f"a policy and a value f[B, {bins}] (values={bins})", output)
 
 
 def save_rule(rule: LearnedRule, path: str | Path) -> Path:
