@@ -324,7 +324,7 @@ def test_bad_input():
         with pytest.raises(ValueError, match=message):
             lpg(GRID, CONFIG._replace(**changes))
     short = nets.tabular(GRID.observation, GRID.action, values=2)
-    with pytest.raises(ValueError, match=r"network: expected a policy and a value f\[B, 3\] \(values=3\)"):
+    with pytest.raises(ValueError, match=r"a policy and a value f\[B, 3\] \(values=3\)"):
         lpg(GRID, CONFIG, short)
     memory = nets.actor_critic(GRID.observation, GRID.action, memory_units=4, values=3)
     with pytest.raises(ValueError, match="network: expected one without a memory"):
