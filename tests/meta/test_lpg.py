@@ -145,6 +145,7 @@ def test_a_rule_that_says_nothing_leaves_the_policy_alone():
     assert float(metrics["target_square"]) == pytest.approx(1 / BINS)
 
 
+@pytest.mark.filterwarnings("ignore:Rlax softmax:PendingDeprecationWarning")
 def test_with_advantages_of_returns_it_is_the_actor_critic():
     """Weights G - v and no loss of predictions: as rlax says, and as the baseline of the suite."""
     network, params = table([0.0, 1.0, 2.0], values=1)
@@ -220,6 +221,7 @@ def loss_at(system, hypers, env, updates, rule, **changes):
     return system.objective(rule, hypers, window)[0]
 
 
+@pytest.mark.slow
 def test_agents_that_do_not_learn_leave_the_squares_alone():
     """Without a rate the meta-gradient is that of the rule's own squares."""
     env = grid()
