@@ -75,6 +75,7 @@ SMALL = LPGConfig(
     units=16,
     rate_factors=(1.0,),
     prediction_factors=(1.0,),
+    remat=False,
 )
 FEW = LPGHypers(meta_learning_rate=3e-3, gamma=0.95, max_gradient_norm=1.0)
 FAMILIES = {
@@ -329,6 +330,6 @@ STUDY = Study(
     figure,
     gates=(*_gates("grids"), *_gates("chains")),
     quick=Budget(("small grids", "small chains"), 2, 1e5),
-    standard=Budget(("small grids", "small chains"), 8, 4e6, first_seed=1000),
+    standard=Budget(("small grids", "small chains"), 8, 2e6, first_seed=1000),
     full=Budget(("grids", "chains"), 16, 1.6e10, first_seed=10_000),
 )
