@@ -7,8 +7,10 @@ import pytest
 
 from purejaxrl_suite.studies import lpg
 from purejaxrl_suite.studies.computation import Computed
+from purejaxrl_suite.studies.study_result import Cost
 
 KEY = jax.random.key(0)
+COST = Cost("lpg", ("grids",), 8, 8, 1.0, 0.0, 1.0, 8.0)
 TINY = lpg.FAMILIES["small chains"]._replace(
     make=lpg._chains(lengths=[2, 3]),
     larger=lpg._chains(lengths=[4, 5]),
@@ -19,7 +21,7 @@ TINY = lpg.FAMILIES["small chains"]._replace(
 
 
 def made(**values):
-    return Computed({name: np.asarray(x) for name, x in values.items()}, None)
+    return Computed({name: np.asarray(x) for name, x in values.items()}, COST)
 
 
 def test_gains_are_paired_by_rule():
