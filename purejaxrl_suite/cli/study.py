@@ -30,6 +30,7 @@ STUDIES = (
     "grama_continuous",
     "hyperparameter_consistency",
     "jaxpruner",
+    "lpg",
     "mico",
     "mico_tabular",
     "mind_the_gap",

@@ -15,6 +15,8 @@ import numpy as np
 
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.envs import lifetime_grids
+from purejaxrl_suite.envs.lifetime_chains import delayed_chain
 from purejaxrl_suite.envs.recipe import made_by
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -32,7 +34,7 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: one of `ids()`.
         **options: of the bandit `arms` (2), of ABC `size` (5) and `time_limit` (20), of Catch
-            `rows` (6) and `columns` (11).
+            `rows` (6) and `columns` (11); those of `delayed_chain` and `grids`.
 
     Returns:
         The environment.
@@ -44,7 +46,13 @@ def make(id: str, **options: Any) -> Environment:
 
 
 def _makers() -> dict[str, Callable[..., Environment]]:
-    return {"Meta-ABC": abc, "Meta-Bandit": bandit, "Meta-Catch": catch}
+    return {
+        "Meta-ABC": abc,
+        "Meta-Bandit": bandit,
+        "Meta-Catch": catch,
+        "Meta-DelayedChain": delayed_chain,
+        **lifetime_grids.makers(),
+    }
 
 
 class Payments(NamedTuple):

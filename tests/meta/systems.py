@@ -11,6 +11,8 @@ from purejaxrl_suite.meta import intrinsic_rewards, lifetime
 from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers
 from purejaxrl_suite.meta.frodo import system as frodo_system
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers
+from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers
+from purejaxrl_suite.meta.lpg import system as lpg_system
 
 KEY = jax.random.key(3)
 SIZES = {"num_envs": 2, "rollout_length": 3, "units": 2}
@@ -22,6 +24,10 @@ def bandit():
 
 def room():
     return envs.make("Meta-ABC", size=3, time_limit=4)
+
+
+def grid():
+    return envs.make("Meta-Grids", sides=[3, 3], walls=1, objects=[1, 1], time_limits=[3, 5])
 
 
 def learned_reward(env, optimizer=optax.sgd, **sizes):
@@ -37,7 +43,18 @@ def learned_targets(env, optimizer=optax.sgd, **sizes):
     return frodo_system(env, config, None, hypers), hypers
 
 
-BUILDERS = {"reward": (learned_reward, bandit), "targets": (learned_targets, room)}
+def learned_rule(env, optimizer=optax.sgd, **sizes):
+    given = {"bins": 3, "rate_factors": (1.0,), "prediction_factors": (1.0,), **SIZES, **sizes}
+    hypers = LPGHypers(learning_rate=2.0, baseline_learning_rate=0.5, gamma=0.9)
+    config = LPGConfig(lifetimes=2, at_once=0, shortest=20, optimizer=optimizer, **given)
+    return lpg_system(env, config, None, hypers), hypers
+
+
+BUILDERS = {
+    "reward": (learned_reward, bandit),
+    "targets": (learned_targets, room),
+    "rule": (learned_rule, grid),
+}
 
 
 def born(how, hypers, env, lifetimes):
