@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.envs.gymnasium import host_environment, vector_environment
     from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo
     from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
+    from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers, modac
     from purejaxrl_suite.populations.population import evolve
     from purejaxrl_suite.populations.selection import (
         Selection,
@@ -175,6 +176,7 @@ _HOMES = {
     "engine.evaluate": ("Evaluating", "make_evaluate"),
     "meta.frodo": ("FRODOConfig", "FRODOHypers", "frodo"),
     "meta.intrinsic_rewards": ("LIRConfig", "LIRHypers", "intrinsic_reward"),
+    "meta.modac": ("MODACConfig", "MODACHypers", "modac"),
     "representations.auxiliary": ("auxiliary",),
     "sparsity.sparse": ("sparse",),
     "sweeps.settings": ("Progress",),

@@ -32,7 +32,7 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: one of `ids()`.
         **options: of the bandit `arms` (2), of ABC `size` (5) and `time_limit` (20), of Catch
-            `rows` (6) and `columns` (11).
+            `rows` (6) and `columns` (11); those of `lifetime_goals` and `lifetime_rooms`.
 
     Returns:
         The environment.
@@ -44,7 +44,10 @@ def make(id: str, **options: Any) -> Environment:
 
 
 def _makers() -> dict[str, Callable[..., Environment]]:
-    return {"Meta-ABC": abc, "Meta-Bandit": bandit, "Meta-Catch": catch}
+    from purejaxrl_suite.envs import lifetime_goals, lifetime_rooms  # made of what is here
+
+    own = {"Meta-ABC": abc, "Meta-Bandit": bandit, "Meta-Catch": catch}
+    return {**own, **lifetime_goals.makers(), **lifetime_rooms.makers()}
 
 
 class Payments(NamedTuple):

@@ -13,6 +13,7 @@ from purejaxrl_suite.meta.inner import InnerHypers, Lesson, Look, Rule, inner_ag
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
 from purejaxrl_suite.meta.learner import Lives, MetaState, System, meta_learner
 from purejaxrl_suite.meta.lifetime import Lifetime, Living, Window, advance, begin, live, living
+from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers, modac
 from purejaxrl_suite.meta.optimizers import differentiable
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Lives",
     "Living",
     "Look",
+    "MODACConfig",
+    "MODACHypers",
     "MetaState",
     "ReinforceConfig",
     "ReinforceHypers",
@@ -44,5 +47,6 @@ __all__ = [
     "live",
     "living",
     "meta_learner",
+    "modac",
     "reinforce",
 ]

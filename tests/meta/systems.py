@@ -11,6 +11,8 @@ from purejaxrl_suite.meta import intrinsic_rewards, lifetime
 from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers
 from purejaxrl_suite.meta.frodo import system as frodo_system
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers
+from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers
+from purejaxrl_suite.meta.modac import system as modac_system
 
 KEY = jax.random.key(3)
 SIZES = {"num_envs": 2, "rollout_length": 3, "units": 2}
@@ -37,7 +39,17 @@ def learned_targets(env, optimizer=optax.sgd, **sizes):
     return frodo_system(env, config, None, hypers), hypers
 
 
-BUILDERS = {"reward": (learned_reward, bandit), "targets": (learned_targets, room)}
+def learned_options(env, optimizer=optax.sgd, **sizes):
+    sizes = {"options": 2, "goal_entries": 0, **SIZES, **sizes}
+    hypers = MODACHypers(learning_rate=0.5, option_learning_rate=0.5)
+    return modac_system(env, MODACConfig(optimizer=optimizer, **sizes), None, hypers), hypers
+
+
+BUILDERS = {
+    "options": (learned_options, room),
+    "reward": (learned_reward, bandit),
+    "targets": (learned_targets, room),
+}
 
 
 def born(how, hypers, env, lifetimes):
