@@ -277,7 +277,7 @@ def options_agent(
 
 def _optimizer(optimizer: Optimizer, hypers: OptionHypers) -> optax.GradientTransformation:
     rates = {"manager": hypers.learning_rate, "options": hypers.option_learning_rate}
-    each = {part: optimizer(rate) for part, rate in rates.items()}
+    each: Any = {part: optimizer(rate) for part, rate in rates.items()}
     return optax.partition(each, {part: part for part in rates})
 
 

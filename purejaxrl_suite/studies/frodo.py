@@ -75,8 +75,8 @@ def gain(key: Key, one: Curves, other: Curves) -> Effect:
 
 def sooner(key: Key, one: Curves, other: Curves) -> Effect:
     """Estimate by how much more one arm catches than another, averaged over all of training."""
-    whole = (measured(arm, CAUGHT, partial(stats.final_score, share=1.0)) for arm in (one, other))
-    return stats.difference(key, *whole, stats.mean, paired=True)
+    all_of = partial(measured, metric=CAUGHT, measure=partial(stats.final_score, share=1.0))
+    return stats.difference(key, all_of(one), all_of(other), stats.mean, paired=True)
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
