@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo
     from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
     from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers, lpg
+    from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers, modac
     from purejaxrl_suite.populations.population import evolve
     from purejaxrl_suite.populations.selection import (
         Selection,
@@ -179,6 +180,7 @@ _HOMES = {
     "meta.frodo": ("FRODOConfig", "FRODOHypers", "frodo"),
     "meta.intrinsic_rewards": ("LIRConfig", "LIRHypers", "intrinsic_reward"),
     "meta.lpg": ("LPGConfig", "LPGHypers", "lpg"),
+    "meta.modac": ("MODACConfig", "MODACHypers", "modac"),
     "representations.auxiliary": ("auxiliary",),
     "sparsity.sparse": ("sparse",),
     "sweeps.settings": ("Progress",),

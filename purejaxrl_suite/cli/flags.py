@@ -13,6 +13,7 @@ from purejaxrl_suite.cli import plasticity, problems, rules
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.auxiliary import AuxiliaryFlags, auxiliary
 from purejaxrl_suite.cli.bridges import bridge
+from purejaxrl_suite.cli.learners import learners
 from purejaxrl_suite.cli.plugins import defaults
 from purejaxrl_suite.cli.sparse import SparseFlags, sparse
 from purejaxrl_suite.core.argument import integer, one_of, wrong
@@ -406,7 +407,7 @@ def problem(name: str) -> problems.ProblemEntry | None:
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
     """Find the agent that the arguments begin with: by name, as `package.module:function`, or as
     `lpg_rule:PATH` of a learned rule."""
-    known: dict[str, Any] = dict(agents())
+    known: dict[str, Any] = agents() | learners()
     if arguments and arguments[0] not in known:
         known = installed(AGENTS) | known
     if list(arguments[:1]) in (["-h"], ["--help"]):

@@ -208,12 +208,13 @@ def _parts(record: Mapping[str, Any], given: Mapping[str, Any], every: int) -> "
 def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
     """Return the builder, and a Config to start from."""
     from purejaxrl_suite.cli.flags import agents
+    from purejaxrl_suite.cli.learners import learners
     from purejaxrl_suite.sweeps import check
 
     if builder is not None:
         kind = check.declared(builder).get("config")
         return builder, kind() if config is None and kind is not None else config
-    entry = agents().get(names[0])
+    entry = (agents() | learners()).get(names[0])
     if entry is None or len(names) > 1:
         raise ValueError(
             f"builder: this run is of {', '.join(names)}, which is not one of the suite's own "

@@ -34,7 +34,8 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: one of `ids()`.
         **options: of the bandit `arms` (2), of ABC `size` (5) and `time_limit` (20), of Catch
-            `rows` (6) and `columns` (11); those of `delayed_chain` and `grids`.
+            `rows` (6) and `columns` (11); those of `delayed_chain` and `grids`, of
+            `lifetime_goals` and `lifetime_rooms`.
 
     Returns:
         The environment.
@@ -46,12 +47,16 @@ def make(id: str, **options: Any) -> Environment:
 
 
 def _makers() -> dict[str, Callable[..., Environment]]:
+    from purejaxrl_suite.envs import lifetime_goals, lifetime_rooms  # made of what is here
+
     return {
         "Meta-ABC": abc,
         "Meta-Bandit": bandit,
         "Meta-Catch": catch,
         "Meta-DelayedChain": delayed_chain,
         **lifetime_grids.makers(),
+        **lifetime_goals.makers(),
+        **lifetime_rooms.makers(),
     }
 
 

@@ -103,6 +103,15 @@ def multi_task(
     def limit(params: Task) -> Any:
         return limit_of(*_dynamics(kinds, params))
 
+    def sample_task(key: Key, params: Task | tuple[Task, ...]) -> Any:
+        """Draw each task by its own environment; those without a distribution stay as they are."""
+        if not isinstance(params, Task):
+            keys = jax.random.split(key, len(params))
+            return tuple(sample_task(one, task) for one, task in zip(keys, params, strict=True))
+        env, inner = _dynamics(kinds, params)
+        drawn = inner if env.sample_task is None else env.sample_task(key, inner)
+        return params._replace(env={env.name: drawn})
+
     longest = common_limit(envs)
     return Environment(
         name="+".join(names),
@@ -115,6 +124,7 @@ def multi_task(
         render=render if all(env.render is not None for env in envs) else None,
         tasks=names,
         limit=None if longest is None else limit,
+        sample_task=sample_task if any(env.sample_task for env in kinds.values()) else None,
     )
 
 
@@ -191,7 +201,9 @@ def _dynamics(kinds: Mapping[str, Environment], params: Task) -> tuple[Environme
 def _first_of_dynamics(envs: Sequence[Environment]) -> dict[str, str]:
     """Map each name to that of the first environment with the same functions."""
     first: dict[Any, str] = {}
-    return {env.name: first.setdefault((env.init, env.step), env.name) for env in envs}
+    return {
+        env.name: first.setdefault((env.init, env.step, env.sample_task), env.name) for env in envs
+    }
 
 
 def _common_action(envs: Sequence[Environment], valid: Sequence[Sequence[int]] | None) -> Any:

@@ -16,6 +16,7 @@ from purejaxrl_suite.meta.learner import Lives, MetaState, Practice, System, met
 from purejaxrl_suite.meta.lifetime import Lifetime, Living, Window, advance, begin, live, living
 from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers, lpg
 from purejaxrl_suite.meta.lpg_rule import LearnedRule, random_rule, read_rule, save_rule
+from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers, modac
 from purejaxrl_suite.meta.optimizers import differentiable
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "Lives",
     "Living",
     "Look",
+    "MODACConfig",
+    "MODACHypers",
     "MetaState",
     "Practice",
     "ReinforceConfig",
@@ -55,6 +58,7 @@ __all__ = [
     "living",
     "lpg",
     "meta_learner",
+    "modac",
     "random_rule",
     "read_rule",
     "reinforce",

@@ -144,3 +144,24 @@ def test_what_cannot_be_played_by_one_agent_is_refused():
         spaces.task_of(one.observation, jnp.zeros(1))
     with pytest.raises(ValueError, match="has no tasks"):
         task_labels(one)
+
+
+def test_tasks_that_lifetimes_draw():
+    """Each environment draws its own; one without a distribution stays as it is."""
+    bandits = family(make("Meta-Bandit"), [make("Meta-Bandit").params] * 2)
+    plain = bandits[1]._replace(name="plain", sample_task=None)
+    env = multi_task([*bandits, plain])
+    assert env.sample_task is not None and pair().sample_task is None
+    drawn = env.sample_task(KEY, env.params)
+    assert jax.tree.structure(drawn) == jax.tree.structure(env.params)
+    rewards = [next(iter(task.env.values())).rewards for task in drawn]
+    assert [int(task.place) for task in drawn] == [0, 1, 2]
+    assert np.all(rewards[0] != rewards[1])
+    np.testing.assert_array_equal(rewards[2], make("Meta-Bandit").params.rewards)
+    one = only(env, 1)
+    assert one.sample_task is not None
+    alone = one.sample_task(KEY, one.params)
+    assert np.all(next(iter(alone.env.values())).rewards != rewards[2])
+    for i, paid in enumerate(rewards):
+        state, _ = env.init(KEY, drawn[i])
+        assert float(env.step(KEY, drawn[i], state, jnp.int32(1))[1].reward) == paid[1]

@@ -13,6 +13,8 @@ from purejaxrl_suite.meta.frodo import system as frodo_system
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers
 from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers
 from purejaxrl_suite.meta.lpg import system as lpg_system
+from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers
+from purejaxrl_suite.meta.modac import system as modac_system
 
 KEY = jax.random.key(3)
 SIZES = {"num_envs": 2, "rollout_length": 3, "units": 2}
@@ -50,7 +52,14 @@ def learned_rule(env, optimizer=optax.sgd, **sizes):
     return lpg_system(env, config, None, hypers), hypers
 
 
+def learned_options(env, optimizer=optax.sgd, **sizes):
+    sizes = {"options": 2, "goal_entries": 0, **SIZES, **sizes}
+    hypers = MODACHypers(learning_rate=0.5, option_learning_rate=0.5)
+    return modac_system(env, MODACConfig(optimizer=optimizer, **sizes), None, hypers), hypers
+
+
 BUILDERS = {
+    "options": (learned_options, room),
     "reward": (learned_reward, bandit),
     "targets": (learned_targets, room),
     "rule": (learned_rule, grid),

@@ -201,7 +201,8 @@ def test_rollouts_that_are_collected_first(name):
         loss = loss_of(system, hypers, env, 2, collect_first=True)
         check_derivatives(loss, rule)
     system, hypers = build(env)
-    rule, inner = known(system, hypers._replace(learning_rate=0.0))
+    rates = {name: 0.0 for name in hypers._fields if name.endswith("learning_rate")}
+    rule, inner = known(system, hypers._replace(**rates))
     how = meta.living(system.agent, env)
     one = tree.index(born(how, inner, env, 1), 0)
     found = [
