@@ -4,9 +4,10 @@ Hessel et al. 2021, arXiv 2104.06159. A policy gradient with returns by Retrace,
 the prior improved by clipped advantages (CMPO). A model, unrolled over the actions that were taken,
 predicts rewards, values and CMPO policies; looking one step ahead it gives the action values of the
 prior, r(s, a) + gamma v(s, a). The prior is the policy of the target network, a moving average,
-which also acts. Defaults are the paper's for Atari as far as they are known from code that cites
-its tables, but with fewer atoms and a smaller replay. Expectations over actions are exact here, and
-the leave-one-out baseline of the paper's appendix is left out.
+which also acts. With an LSTM the memory that was acted with is replayed (our setting). Defaults are
+the paper's for Atari as far as they are known from code that cites its tables, but with fewer atoms
+and a smaller replay. Expectations over actions are exact here, and the leave-one-out baseline of
+the paper's appendix is left out.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -118,7 +119,7 @@ def muesli(
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
-        network: None for `nets.latent_model`.
+        network: None for `nets.latent_model`; recurrent with `memory_units`.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss; its target is f32[L, B, A], CMPO's log-probabilities.
 
@@ -138,7 +139,8 @@ def muesli(
     action = check("muesli", env)
     model = network or nets.latent_model(env.observation, action)
     sampler, length = nets.sampler(action), config.sequence_length
-    replay = muesli_learning.experience(env, config)
+    recall = muesli_learning.recall_of(model.network)
+    replay = muesli_learning.experience(env, config, recall.size)
 
     def optimizer(hypers: MuesliHypers) -> optax.GradientTransformation:
         # Adam's change is bounded before the learning rate (the paper's appendix F.1).
@@ -153,16 +155,16 @@ def muesli(
         return MuesliState(started.learner, started.target, moment, started.replay)
 
     def act(noise: Any, hypers: Any, state: MuesliState, memory: Memory, obs: Array, explore: bool):
-        logits, _ = model.network.apply(state.target, obs)
+        logits, internals = model.network.apply(state.target, obs, memory, {})
         log_probs = muesli_learning.log_prior(hypers, logits)
         drawn = sampler.sample(noise, log_probs) if explore else jnp.argmax(log_probs, axis=-1)
         chosen = jnp.take_along_axis(log_probs, drawn[:, None], axis=-1)[:, 0]
-        return memory, drawn.astype(jnp.int32), {"log_prob": chosen}
+        extras = {"log_prob": chosen, **recall.extras(memory)}
+        return internals.memory, drawn.astype(jnp.int32), extras
 
-    def judge(hypers: MuesliHypers, params: PyTree, obs: Array) -> tuple[Array, Array]:
+    def judge(hypers: MuesliHypers, params: PyTree, obs: Array, memory: Memory, starts: Array):
         """Compute log-probabilities and action values of the prior, f32[..., A], at obs[T, B]."""
-        starts = jnp.zeros(obs.shape[:2], bool)
-        logits, internals = model.network.unroll(params, obs, (), starts, {})
+        logits, internals = model.network.unroll(params, obs, memory, starts, {})
         latent = model.start(params, internals.features)
         q = muesli_learning.action_values(hypers, model, params, latent, action.n)
         return muesli_learning.log_prior(hypers, logits), q
@@ -172,7 +174,7 @@ def muesli(
         draw_key, sample_key = jax.random.split(key)
         batch = muesli_learning.drawn(draw_key, replay, state.replay, config)
         obs = jnp.concatenate([batch.obs, batch.next_obs[-1:]])
-        found = judge(hypers, state.target, obs)
+        found = judge(hypers, state.target, obs, recall.memory(batch.memory), batch.starts)
         parts = hypers, config, state.moment, batch, *found
         targets, moment = muesli_learning.targets_of(sample_key, *parts)
         return batch, targets, moment
@@ -180,10 +182,10 @@ def muesli(
     def loss(key: Key, hypers: Any, state: MuesliState, batch: Steps, targets: Targets):
         """Make the loss of a batch: (params, taps) -> (f32[], (metrics, features))."""
         own, size = extra_losses.own_key(extra_loss, key), jnp.sum(batch.mask)
-        starts = jnp.zeros(batch.mask.shape, bool)
+        begun = recall.memory(batch.memory), batch.starts[:-1]
 
         def total(params: PyTree, taps: Any):
-            logits, internals = model.network.unroll(params, batch.obs, (), starts, taps)
+            logits, internals = model.network.unroll(params, batch.obs, *begun, taps)
             terms = muesli_learning.policy_terms(jax.nn.log_softmax(logits), batch, targets, config)
             latent = model.start(params, internals.features)
             predicted = muesli_learning.predict(model, params, latent, batch, config.unroll_length)
@@ -235,7 +237,8 @@ def muesli(
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     def estimate(hypers: Any, state: MuesliState, memory: Memory, obs: Array, action: Any = None):
-        log_probs, q = (x[0] for x in judge(hypers, state.target, obs[None]))
+        now = obs[None], memory, jnp.zeros((1, len(obs)), bool)
+        log_probs, q = (x[0] for x in judge(hypers, state.target, *now))
         value = muesli_learning.value_of(log_probs, q)
         # Not q: its greatest entry is not the action of the policy.
         return Estimates(value, probabilities=jnp.exp(log_probs))

@@ -92,7 +92,7 @@ class NetworkFlags(NamedTuple):
 
     Attributes:
         hidden: units of the dense layers.
-        memory_units: units of a GRU, for tasks that are only partly observed.
+        memory_units: units of a GRU, of Muesli's LSTM, for tasks that are only partly observed.
         bridge: from encoder to trunk, such as pool:2 or soft-moe:8; docs/scaling.md has the names.
     """
 
@@ -206,6 +206,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.mpo import MPOConfig, MPOHypers, mpo
     from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -216,6 +217,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+    from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
 
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
@@ -234,6 +236,7 @@ def _acting() -> dict[str, AgentEntry]:
     )
     predictive = _of(nets.self_predictive, atoms=lambda config: config.atoms)
     either = {"recurrent": True, "bridged": True}
+    judging = _of(nets.actor_critic, action_values=True)
     deterministic = _of(nets.actor_critics, deterministic=True)
     return {
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
@@ -246,7 +249,10 @@ def _acting() -> dict[str, AgentEntry]:
             impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
         ),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
-        "muesli": AgentEntry(muesli, MuesliConfig(), MuesliHypers(), _of(nets.latent_model)),
+        "mpo": AgentEntry(mpo, MPOConfig(), MPOHypers(), judging),
+        "muesli": AgentEntry(
+            muesli, MuesliConfig(), MuesliHypers(), _of(nets.latent_model), recurrent=True
+        ),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
@@ -258,6 +264,7 @@ def _acting() -> dict[str, AgentEntry]:
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), _of(nets.actor_critics)),
         "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
         "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
+        "vmpo": AgentEntry(vmpo, VMPOConfig(), VMPOHypers(), _of(nets.actor_critic), **either),
     }
 
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Box, Discrete, Network, Space
+from purejaxrl_suite.nets import recurrent
 from purejaxrl_suite.nets.bridges import Bridge, Scale, Site, flatten
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
 from purejaxrl_suite.nets.heads import ActorCritic, GaussianHead, Linear, value_heads
 from purejaxrl_suite.nets.layers import Activation, Initializer, Style
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
-from purejaxrl_suite.nets.recurrent import Gru
 
 
 def actor_critic(
@@ -31,6 +31,7 @@ def actor_critic(
     shared: bool = False,
     memory_units: int = 0,
     layer_norm: bool = False,
+    action_values: bool = False,
     dtype: Any = jnp.float32,
 ) -> Network:
     """Build a policy and value network; its output is `ActorCritic(policy, value f32[B])`.
@@ -53,6 +54,7 @@ def actor_critic(
         memory_units: of a GRU between trunk and heads; 0 for none. A recurrent network is always
             shared: one memory serves both heads.
         layer_norm: before each hidden activation.
+        action_values: a value of each Discrete action, f32[B, A], in place of one of the state.
         dtype: of matrix products; parameters and outputs are float32.
 
     Returns:
@@ -68,6 +70,7 @@ def actor_critic(
         2531
     """
     check(observation, hidden, memory_units)
+    values = check_discrete(action).n if action_values else 1
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
     encoder = encoder or default_encoder(observation)
     site = Site(observation, encoder, style=style, hidden=hidden, activation=activation)
@@ -86,11 +89,12 @@ def actor_critic(
         )
     heads = {
         "policy": policy_head(action, nn.initializers.orthogonal(0.01), dtype),
-        "value": Linear(1, nn.initializers.orthogonal(1.0), dtype),
+        "value": Linear(values, nn.initializers.orthogonal(1.0), dtype),
     }
-    gru = Gru(memory_units, dtype) if memory_units else None
+    cell = recurrent.cell(memory_units, dtype) if memory_units else None
+    output = _each if action_values else _both
     return assemble(
-        Blueprint(observation=observation, bodies=bodies, heads=heads, output=_both, gru=gru)
+        Blueprint(observation=observation, bodies=bodies, heads=heads, output=output, cell=cell)
     )
 
 
@@ -162,20 +166,24 @@ def q_network(
     body = _body(
         site, bridge or flatten(), scale or Scale(), heads=names, memory_units=memory_units
     )
-    gru = Gru(memory_units, dtype) if memory_units else None
+    cell = recurrent.cell(memory_units, dtype) if memory_units else None
     return assemble(
         Blueprint(
             observation=observation,
             bodies=(body,),
             heads=heads.modules,
             output=heads.output,
-            gru=gru,
+            cell=cell,
         )
     )
 
 
 def _both(outputs: Mapping[str, Any]) -> ActorCritic:
     return ActorCritic(outputs["policy"], outputs["value"][:, 0])
+
+
+def _each(outputs: Mapping[str, Any]) -> ActorCritic:
+    return ActorCritic(outputs["policy"], outputs["value"])
 
 
 def _body(

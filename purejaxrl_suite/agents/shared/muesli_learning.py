@@ -3,20 +3,25 @@
 Hessel et al. 2021, arXiv 2104.06159. Sequences are stretches of replay, across episodes.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite import buffers
 from purejaxrl_suite.buffers import windows
 from purejaxrl_suite.buffers.windows import Stretch
-from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree
+from purejaxrl_suite.core.types import Array, Box, Environment, Key, Memory, Network, PyTree
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.nets.latent_model import LatentModel, Predicted
 from purejaxrl_suite.ops import policy_targets, returns, value_transforms
 from purejaxrl_suite.ops.policy_targets import SecondMoment
+
+MEMORY = "memory"
+"""The name of the memory before a step among the extras of replay."""
 
 
 class Steps(NamedTuple):
@@ -36,12 +41,15 @@ class Steps(NamedTuple):
     log_prob: Array
     mask: Array
     last: Array
+    starts: Array
+    memory: Any = ()
 
 
 def steps_of(found: Stretch) -> Steps:
     """Take what is learnt from of stretches of replay."""
     left = found.terminated | ~found.truncated
     after = jnp.concatenate([left[1:], jnp.zeros_like(left[:1])])
+    ends = found.terminated | found.truncated
     return Steps(
         obs=found.obs[:-1],
         action=found.action,
@@ -51,7 +59,9 @@ def steps_of(found: Stretch) -> Steps:
         next_obs=found.obs[1:],
         log_prob=found.extras["log_prob"],
         mask=left.astype(jnp.float32),
-        last=found.terminated | found.truncated | ~after,
+        last=ends | ~after,
+        starts=jnp.concatenate([jnp.zeros_like(ends[:1]), ends]),
+        memory=found.extras[MEMORY][0] if MEMORY in found.extras else (),
     )
 
 
@@ -236,8 +246,10 @@ def model_terms(
     return {name: jnp.mean(x, axis=0) for name, x in losses.items()}
 
 
-def experience(env: Environment, config: Any) -> buffers.Uniform:
-    """Make the replay, which keeps the log-probabilities of actions."""
+def experience(env: Environment, config: Any, memory: int = 0) -> buffers.Uniform:
+    """Make the replay, which keeps log-probabilities of actions, and `memory` numbers if not 0."""
+    extras = {"log_prob": Box((), "float32")}
+    extras |= {MEMORY: Box((memory,), "float32")} if memory else {}
     return buffers.uniform(
         env.observation,
         env.action,
@@ -246,8 +258,36 @@ def experience(env: Environment, config: Any) -> buffers.Uniform:
         rollout_length=config.rollout_length,
         max_n=config.sequence_length,
         time_limit=shortest_limit(env),
-        extras={"log_prob": Box((), "float32")},
+        extras=extras,
     )
+
+
+class Recall(NamedTuple):
+    """How the memory of a recurrent network is kept in replay.
+
+    size: numbers of one sequence (M); 0 without a memory. extras: memory [B, ...] -> what is kept
+    beside a step. memory: what was kept of steps -> memory.
+    """
+
+    size: int
+    extras: Callable[[Memory], dict[str, Array]]
+    memory: Callable[[Any], Memory]
+
+
+def recall_of(network: Network) -> Recall:
+    """Tell how the memory of a network is kept, one row f32[M] for each step."""
+    leaves, tree = jax.tree.flatten(jax.eval_shape(lambda: network.memory(1)))
+    ends = np.cumsum([leaf.shape[-1] for leaf in leaves]).tolist()
+    if not leaves:
+        return Recall(0, lambda memory: {}, lambda kept: ())
+
+    def extras(memory: Memory) -> dict[str, Array]:
+        return {MEMORY: jnp.concatenate(jax.tree.leaves(memory), axis=-1)}
+
+    def memory(kept: Array) -> Memory:
+        return jax.tree.unflatten(tree, jnp.split(kept, ends[:-1], axis=-1))
+
+    return Recall(ends[-1], extras, memory)
 
 
 def drawn(key: Key, replay: buffers.Uniform, ring: Any, config: Any) -> Steps:
