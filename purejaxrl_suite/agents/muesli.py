@@ -18,7 +18,7 @@ import optax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import extra_losses, muesli_learning, replay_learning
-from purejaxrl_suite.agents.shared.muesli_learning import Steps, Targets
+from purejaxrl_suite.agents.shared.muesli_learning import Steps, Targets, mean_of
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.replay_learning import Target
 from purejaxrl_suite.core import tree, types, validate
@@ -43,6 +43,7 @@ class MuesliConfig(NamedTuple):
         sequence_length: steps of a sequence, which may go on in the next episode.
         capacity: steps that are kept for replay.
         unroll_length: steps that the model looks ahead (K).
+        unroll_every: steps from one that it looks ahead from to the next; 1 is from all of them.
         kl_samples: actions of the prior by which the pull to CMPO is estimated; 0 is exact.
         policy_gradient: whether there is a policy gradient, beside the pull to CMPO.
         direct_mpo: pull the policy to the prior, by KL(policy || prior), not to CMPO's.
@@ -59,6 +60,7 @@ class MuesliConfig(NamedTuple):
     sequence_length: Annotated[int, Range(1)] = 30
     capacity: Annotated[int, Range(1)] = 200_000
     unroll_length: Annotated[int, Range(1)] = 5
+    unroll_every: Annotated[int, Range(1, "sequence_length")] = 1
     kl_samples: Annotated[int, Range(0)] = 0
     policy_gradient: bool = True
     direct_mpo: bool = False
@@ -162,12 +164,9 @@ def muesli(
         extras = {"log_prob": chosen, **recall.extras(memory)}
         return internals.memory, drawn.astype(jnp.int32), extras
 
-    def judge(hypers: MuesliHypers, params: PyTree, obs: Array, memory: Memory, starts: Array):
-        """Compute log-probabilities and action values of the prior, f32[..., A], at obs[T, B]."""
-        logits, internals = model.network.unroll(params, obs, memory, starts, {})
-        latent = model.start(params, internals.features)
-        q = muesli_learning.action_values(hypers, model, params, latent, action.n)
-        return muesli_learning.log_prior(hypers, logits), q
+    def judge(hypers: MuesliHypers, params: PyTree, *seen: Any) -> tuple[Array, Array]:
+        """Compute log-probabilities and action values of the prior, f32[T, B, A]."""
+        return muesli_learning.judged(hypers, model, params, *seen)
 
     def prepare(key: Key, hypers: MuesliHypers, state: MuesliState):
         """Draw a batch; compute its targets with the target network, outside the loss."""
@@ -181,16 +180,16 @@ def muesli(
 
     def loss(key: Key, hypers: Any, state: MuesliState, batch: Steps, targets: Targets):
         """Make the loss of a batch: (params, taps) -> (f32[], (metrics, features))."""
-        own, size = extra_losses.own_key(extra_loss, key), jnp.sum(batch.mask)
+        own, every = extra_losses.own_key(extra_loss, key), config.unroll_every
         begun = recall.memory(batch.memory), batch.starts[:-1]
 
         def total(params: PyTree, taps: Any):
             logits, internals = model.network.unroll(params, batch.obs, *begun, taps)
             terms = muesli_learning.policy_terms(jax.nn.log_softmax(logits), batch, targets, config)
             latent = model.start(params, internals.features)
-            predicted = muesli_learning.predict(model, params, latent, batch, config.unroll_length)
-            terms |= muesli_learning.model_terms(hypers, predicted, batch, targets)
-            means = {name: jnp.sum(x) / jnp.maximum(size, 1.0) for name, x in terms.items()}
+            predicted = muesli_learning.predict(model, params, latent, batch, config)
+            modelled = muesli_learning.model_terms(hypers, predicted, batch, targets, every)
+            means = mean_of(terms, batch.mask) | mean_of(modelled, batch.mask[::every])
             value = internals.aux_loss + muesli_learning.weighed(hypers, config, means)
             seen = {"output": logits, "internals": internals, "batch": batch, "key": own}
             seen |= {"target": targets.log_target, "target_params": state.target}

@@ -49,11 +49,14 @@ class LatentModel(NamedTuple):
     start: (params, features) -> latent states f32[..., D]; `features` are `Internals.features` of
         `network.apply` or `network.unroll` with the same parameters.
     predict: (params, latent f32[B, D], actions i32[K, B]) -> Predicted.
+    ahead: (params, latent f32[..., D]) -> Predicted one step ahead with every action, leaves
+        [..., A, ...].
     """
 
     network: Network
     start: Callable[[PyTree, Mapping[str, Array]], Array]
     predict: Callable[[PyTree, Array, Array], Predicted]
+    ahead: Callable[[PyTree, Array], Predicted]
 
 
 def latent_model(
@@ -135,11 +138,21 @@ def latent_model(
             latent = recurrent.step(joined, inputs, latent)
             return latent, latent
 
-        latents = jax.lax.scan(step, latent, inputs)[1]
+        return heads_of(aux, jax.lax.scan(step, latent, inputs)[1])
+
+    def heads_of(aux: PyTree, latents: Array) -> Predicted:
         return Predicted(*(_affine(aux[name], latents, dtype) for name in Predicted._fields))
 
+    def ahead(params: PyTree, latent: Array) -> Predicted:
+        aux, rows = params["aux"], jnp.reshape(latent, (-1, latent.shape[-1]))
+        joined = recurrent.join(gru, aux["dynamics"])
+        inputs = recurrent.project(joined, jnp.eye(actions))
+        # The product with the state is the same for all actions: once, not for each.
+        after = recurrent.each(joined, inputs, rows)
+        return heads_of(aux, jnp.reshape(after, (*latent.shape[:-1], actions, -1)))
+
     wiring = tuple(_with_model(edge, last) for edge in network.wiring)
-    return LatentModel(network._replace(init=init, wiring=wiring), start, predict)
+    return LatentModel(network._replace(init=init, wiring=wiring), start, predict, ahead)
 
 
 def _with_model(edge: Edge, last: str) -> Edge:

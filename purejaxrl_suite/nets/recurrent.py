@@ -132,11 +132,22 @@ def project(joined: Joined, x: Array) -> Array:
 
 def step(joined: Joined, projected: Array, memory: Array) -> Array:
     """Take one step of the cell: return the next memory f32[B, H]."""
-    reset_x, update_x, candidate_x = jnp.split(projected, 3, axis=-1)
-    reset_h, update_h, candidate_h = jnp.split(product(memory, joined.recurrent), 3, axis=-1)
+    return _gated(joined, projected, product(memory, joined.recurrent), memory)
+
+
+def each(joined: Joined, projected: Array, memory: Array) -> Array:
+    """Take one step with each of A inputs f32[A, 3 H] from every memory f32[B, H]: f32[B, A, H]."""
+    recurrent = product(memory, joined.recurrent)[:, None]
+    return _gated(joined, projected[None], recurrent, memory[:, None])
+
+
+def _gated(joined: Joined, of_input: Array, of_memory: Array, memory: Array) -> Array:
+    reset_x, update_x, candidate_x = jnp.split(of_input, 3, axis=-1)
+    reset_h, update_h, candidate_h = jnp.split(of_memory, 3, axis=-1)
     reset = jax.nn.sigmoid(reset_x + reset_h)
     update = jax.nn.sigmoid(update_x + update_h)
-    candidate = jnp.tanh(candidate_x + reset * (candidate_h + joined.recurrent_bias[None]))
+    bias = jnp.expand_dims(joined.recurrent_bias, tuple(range(memory.ndim - 1)))
+    candidate = jnp.tanh(candidate_x + reset * (candidate_h + bias))
     return (1.0 - update) * candidate + update * memory
 
 

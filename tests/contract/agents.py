@@ -41,7 +41,7 @@ from purejaxrl_suite.agents.synthetic_returns import synthetic_returns
 from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.agents.td3_bc import TD3BCConfig, td3_bc
-from purejaxrl_suite.agents.vmpo import VMPOConfig, vmpo
+from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Box, Discrete, Transition
 from purejaxrl_suite.engine.source import dataset
@@ -106,7 +106,11 @@ def small_fma_pg(**config):
 def small_vmpo(**network):
     config = VMPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
     return lambda env, **more: vmpo(
-        env, config, nets.actor_critic(env.observation, env.action, hidden=(8,), **network), **more
+        env,
+        config,
+        nets.actor_critic(env.observation, env.action, hidden=(8,), **network),
+        VMPOHypers(entropy_coefficient=0.01),
+        **more,
     )
 
 

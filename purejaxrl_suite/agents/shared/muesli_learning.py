@@ -188,9 +188,9 @@ def policy_terms(log_probs: Array, batch: Steps, targets: Targets, config: Any) 
 
 
 class Ahead(NamedTuple):
-    """Where the K steps from each of L are, [K, L, B].
+    """Where the K steps from each of S are, [K, S, B].
 
-    place: i32[K, L], without the axis of sequences. known: f32, whether the step is of the same
+    place: i32[K, S], without the axis of sequences. known: f32, whether the step is of the same
     episode and sequence, and learnt from. on: f32, whether so is the one after it.
     """
 
@@ -199,10 +199,11 @@ class Ahead(NamedTuple):
     on: Array
 
 
-def ahead(batch: Steps, steps: int) -> Ahead:
-    """Look at K = steps steps from each step of sequences: itself, and those after it."""
+def ahead(batch: Steps, steps: int, every: int = 1) -> Ahead:
+    """Look at K = steps steps from steps of sequences, S of L: itself, and those after it."""
     length = len(batch.mask)
-    place = jnp.minimum(jnp.arange(length)[None] + jnp.arange(steps)[:, None], length - 1)
+    first = jnp.arange(0, length, every)
+    place = jnp.minimum(first[None] + jnp.arange(steps)[:, None], length - 1)
     goes_on = jnp.where(batch.last, 0.0, 1.0)[place]
     # The last step of a sequence ends it, so none beyond it is reached.
     reached = jnp.concatenate([jnp.ones_like(goes_on[:1]), jnp.cumprod(goes_on, 0)[:-1]])
@@ -211,22 +212,23 @@ def ahead(batch: Steps, steps: int) -> Ahead:
 
 
 def model_terms(
-    hypers: Any, predicted: Predicted, batch: Steps, targets: Targets
+    hypers: Any, predicted: Predicted, batch: Steps, targets: Targets, every: int = 1
 ) -> dict[str, Array]:
-    """Compute the model's losses f32[L, B], means over its K steps (section 4.3).
+    """Compute the model's losses f32[S, B], means over its K steps (section 4.3).
 
     What lies beyond the episode or the sequence is left out; the value after a termination is 0.
 
     Args:
         hypers: the agent's.
-        predicted: leaves [K, L, B, ...], from each step of the sequences.
+        predicted: leaves [K, S, B, ...], from S steps of the sequences.
         batch: sequences.
         targets: of them.
+        every: how far these S steps are apart.
 
     Returns:
         `model_policy_loss`, `reward_loss` and `value_loss`.
     """
-    place, known, on = ahead(batch, len(predicted.reward))
+    place, known, on = ahead(batch, len(predicted.reward), every)
     bound = hypers.value_bound
 
     def categorical(logits: Array, wanted: Array) -> Array:
@@ -305,30 +307,40 @@ def log_prior(hypers: Any, logits: Array) -> Array:
     return jnp.log((1.0 - share) * jax.nn.softmax(logits) + share / logits.shape[-1])
 
 
-def action_values(
-    hypers: Any, model: LatentModel, params: PyTree, latent: Array, actions: int
-) -> Array:
-    """Look one step ahead with every action, from latent states [..., D]: q f32[..., A]."""
-    shape = (*latent.shape[:-1], actions)
-    each = jnp.broadcast_to(latent[..., None, :], (*shape, latent.shape[-1]))
-    taken = jnp.broadcast_to(jnp.arange(actions), shape)
-    rows = jnp.reshape(each, (-1, latent.shape[-1]))
-    found = model.predict(params, rows, jnp.reshape(taken, (1, -1)))
+def judged(
+    hypers: Any, model: LatentModel, params: PyTree, obs: Array, memory: Memory, starts: Array
+) -> tuple[Array, Array]:
+    """Compute log-probabilities and action values of the prior, f32[T, B, A], at obs [T, B, ...].
+
+    Values are those of the model, one step ahead: r(s, a) + gamma v(s, a).
+    """
+    logits, internals = model.network.unroll(params, obs, memory, starts, {})
+    found = model.ahead(params, model.start(params, internals.features))
+    shape = found.reward.shape[:-1]
     bounds = {"low": -hypers.value_bound, "high": hypers.value_bound}
     number = jax.vmap(partial(value_transforms.value_of, **bounds))
-    reward, value = number(found.reward[0]), number(found.value[0])
-    return jnp.reshape(reward + hypers.gamma * value, shape)
+    reward, value = (
+        jnp.reshape(number(jnp.reshape(x, (-1, x.shape[-1]))), shape)
+        for x in (found.reward, found.value)
+    )
+    return log_prior(hypers, logits), reward + hypers.gamma * value
 
 
 def predict(
-    model: LatentModel, params: PyTree, latent: Array, batch: Steps, unroll_length: int
+    model: LatentModel, params: PyTree, latent: Array, batch: Steps, config: Any
 ) -> Predicted:
-    """Unroll the model from the latent state of every step: leaves [K, L, B, ...]."""
-    place = ahead(batch, unroll_length).place
-    taken = jnp.reshape(batch.action[place], (unroll_length, -1))
-    found = model.predict(params, jnp.reshape(latent, (taken.shape[1], -1)), taken)
-    shape = unroll_length, *batch.action.shape
-    return jax.tree.map(lambda x: jnp.reshape(x, (*shape, x.shape[-1])), found)
+    """Unroll the model from latent states f32[L, B, D], of S steps: leaves [K, S, B, ...]."""
+    place = ahead(batch, config.unroll_length, config.unroll_every).place
+    taken, latent = batch.action[place], latent[:: config.unroll_every]
+    rows = jnp.reshape(latent, (-1, latent.shape[-1]))
+    found = model.predict(params, rows, jnp.reshape(taken, (len(place), -1)))
+    return jax.tree.map(lambda x: jnp.reshape(x, (*taken.shape, x.shape[-1])), found)
+
+
+def mean_of(terms: dict[str, Array], mask: Array) -> dict[str, Array]:
+    """Average terms f32[S, B], 0 where they are masked, over the steps that are not."""
+    size = jnp.sum(mask)
+    return {name: jnp.sum(x) / jnp.maximum(size, 1.0) for name, x in terms.items()}
 
 
 def weighed(hypers: Any, config: Any, means: dict[str, Array]) -> Array:
