@@ -20,7 +20,6 @@ from purejaxrl_suite.agents.shared.on_policy import Batch, PolicyRule
 from purejaxrl_suite.core import types, validate
 from purejaxrl_suite.core.types import Agent, Array, PyTree
 from purejaxrl_suite.core.validate import Range
-from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import policy_targets
 
 START = {"temperature": 1.0, "kl_multiplier": 5.0}
@@ -102,7 +101,7 @@ def vmpo(
     validate.parts(env, network, types.Network)
     config, hypers = validate.settings(config, hypers, (VMPOConfig(), VMPOHypers()))
     spaces, kl = (env.observation, env.action), nets.divergence(env.action)
-    network = masked(network or nets.actor_critic(*spaces), *spaces)
+    network = multipliers.beside(network or nets.actor_critic(*spaces), START)
 
     def loss(hypers: Any, params: PyTree, policy: Any, log_prob: Array, batch: Batch, adv: Array):
         found = multipliers.learnt(params)
@@ -115,7 +114,6 @@ def vmpo(
         return fitted + dual + trust, {"divergence": apart, **recorded}
 
     rule = PolicyRule(loss, keeps_policy=True)
-    network = multipliers.beside(network, START)
     return actor_critic("vmpo", env, config, network, hypers, rule=rule, extra_loss=extra_loss)
 
 

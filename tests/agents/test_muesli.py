@@ -142,6 +142,37 @@ def test_the_model_is_taught_within_episodes():
         np.testing.assert_allclose(losses[name], np.log(5) * known.mean(0), 1e-5)
 
 
+def test_the_model_may_look_ahead_from_every_other_step():
+    ended = jnp.zeros((L, B), bool).at[2, 0].set(True)
+    steps = learning.steps_of(stretch(terminated=ended))
+    whole, some = learning.ahead(steps, 3), learning.ahead(steps, 3, 2)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, ::2], y), whole, some)
+    found, _ = made(steps)
+    predicted = Predicted(*(jnp.ones((3, L, B, n)) * jnp.arange(n) for n in (A, 5, 5)))
+    of_some = jax.tree.map(lambda x: x[:, ::2], predicted)
+    every = learning.model_terms(HYPERS, predicted, steps, found)
+    other = learning.model_terms(HYPERS, of_some, steps, found, 2)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[::2], y), every, other)
+
+
+def test_one_step_ahead_with_every_action_is_a_prediction_for_each():
+    env = probes.observation_action_reward()
+    model = nets.latent_model(env.observation, env.action, hidden=(8,), model_units=6, atoms=9)
+    params = jax.jit(model.network.init)(KEY)
+    latent = jnp.tanh(jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 6)), jnp.float32))
+    found = jax.jit(model.ahead)(params, latent)
+    rows = latent.reshape(6, 6)
+    for action in range(env.action.n):
+        expected = model.predict(params, rows, jnp.full((1, 6), action))
+        jax.tree.map(
+            lambda x, y, a=action: np.testing.assert_allclose(
+                x[:, :, a].reshape(6, -1), y[0], rtol=1e-5, atol=1e-6
+            ),
+            found,
+            expected,
+        )
+
+
 def small(config=None, hypers=None):
     env = probes.observation_action_reward()
     sizes = MuesliConfig(
