@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iql import IQLConfig, IQLHypers, iql
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.mpo import MPOConfig, MPOHypers, mpo
     from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
+    from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
     from purejaxrl_suite.cli.load import load
     from purejaxrl_suite.cli.rules import lpg_rule
     from purejaxrl_suite.core.types import (
@@ -132,6 +134,7 @@ _HOMES = {
     "agents.fma_pg": ("FMAPGConfig", "FMAPGHypers", "fma_pg"),
     "agents.impala": ("ImpalaConfig", "ImpalaHypers", "impala"),
     "agents.iqn": ("IQNConfig", "IQNHypers", "iqn"),
+    "agents.mpo": ("MPOConfig", "MPOHypers", "mpo"),
     "agents.muesli": ("MuesliConfig", "MuesliHypers", "muesli"),
     "agents.munchausen": ("MunchausenConfig", "MunchausenHypers", "munchausen"),
     "agents.ppg": ("PPGConfig", "PPGHypers", "ppg"),
@@ -161,6 +164,7 @@ _HOMES = {
     "agents.iql": ("IQLConfig", "IQLHypers", "iql"),
     "agents.qsarsa": ("QSarsaConfig", "QSarsaHypers", "qsarsa"),
     "agents.td3_bc": ("TD3BCConfig", "TD3BCHypers", "td3_bc"),
+    "agents.vmpo": ("VMPOConfig", "VMPOHypers", "vmpo"),
     "cli.load": ("load",),
     "cli.rules": ("lpg_rule",),
     "core.types": (

@@ -15,6 +15,7 @@ from purejaxrl_suite import nets
 from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
 from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
+from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
 from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -162,9 +163,9 @@ PRESETS = {
         builder=muesli,
         config=MuesliConfig(capacity=1_000_000, kl_samples=16),
         hypers=MuesliHypers(value_bound=300.0),
-        network=_latent_model(encoder=nets.impala(), model_units=1024, atoms=601),
+        network=_latent_model(encoder=nets.impala(), memory_units=256, model_units=1024, atoms=601),
         source="our reading of arXiv 2104.06159, by code that cites its tables: Atari, 2e8 frames; "
-        "without its LSTMs, and with a smaller replay",
+        "a GRU in place of its model's LSTM, and a smaller replay",
     ),
     "muesli-minatar": Preset(
         builder=muesli,
@@ -172,6 +173,49 @@ PRESETS = {
         hypers=MuesliHypers(learning_rate=1e-3, gamma=0.99),
         network=_latent_model(hidden=(128,), encoder=nets.minatar_cnn(), model_units=128),
         source="our setting: MinAtar games",
+    ),
+    "muesli-cartpole": Preset(
+        builder=muesli,
+        config=MuesliConfig(
+            num_envs=16,
+            rollout_length=16,
+            batch_size=32,
+            fresh=16,
+            sequence_length=16,
+            capacity=20_000,
+        ),
+        hypers=MuesliHypers(learning_rate=3e-3, gamma=0.99, value_bound=11.5),
+        network=_latent_model(hidden=(64,), encoder=nets.flat(), model_units=64),
+        source="our setting: CartPole-v1 and Catch-bsuite on a CPU, the study muesli",
+    ),
+    "sppo-cartpole": Preset(
+        builder=fma_pg,
+        config=FMAPGConfig(),
+        hypers=FMAPGHypers(eta=0.1),
+        network=_actor_critic(),
+        source="our setting: CartPole-v1, PPO's of purejaxrl-cartpole",
+    ),
+    "mdpo-cartpole": Preset(
+        builder=fma_pg,
+        config=FMAPGConfig(softmax=False, reverse=True),
+        hypers=FMAPGHypers(eta=0.1),
+        network=_actor_critic(),
+        source="our setting: CartPole-v1, PPO's of purejaxrl-cartpole",
+    ),
+    "sppo-mujoco": Preset(
+        builder=fma_pg,
+        config=FMAPGConfig(
+            num_envs=1,
+            rollout_length=2048,
+            epochs=10,
+            minibatches=32,
+            normalize_observations=True,
+            normalize_rewards=True,
+        ),
+        hypers=FMAPGHypers(learning_rate=3e-4, eta=0.1, entropy_coefficient=0.0),
+        network=_actor_critic(),
+        source="our setting: MuJoCo, with the sizes and rates usual for PPO there; those of "
+        "arXiv 2108.05828 are not public",
     ),
     "purejaxql-cartpole": Preset(
         builder=pqn,

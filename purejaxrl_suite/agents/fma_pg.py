@@ -112,7 +112,14 @@ def fma_pg(
     config, hypers = validate.settings(config, hypers, (FMAPGConfig(), FMAPGHypers()))
     kl = nets.divergence(env.action)
 
-    def loss(hypers: FMAPGHypers, policy: Any, log_prob: Array, batch: Batch, advantage: Array):
+    def loss(
+        hypers: FMAPGHypers,
+        params: Any,
+        policy: Any,
+        log_prob: Array,
+        batch: Batch,
+        advantage: Array,
+    ):
         log_ratio, old = log_prob - batch.log_prob, batch.policy
         apart = kl(policy, old) if config.reverse else kl(old, policy)
         surrogate = losses.mirror_surrogate(log_ratio, advantage, apart, hypers.eta, config.softmax)

@@ -4,9 +4,10 @@ Hessel et al. 2021, arXiv 2104.06159. A policy gradient with returns by Retrace,
 the prior improved by clipped advantages (CMPO). A model, unrolled over the actions that were taken,
 predicts rewards, values and CMPO policies; looking one step ahead it gives the action values of the
 prior, r(s, a) + gamma v(s, a). The prior is the policy of the target network, a moving average,
-which also acts. Defaults are the paper's for Atari as far as they are known from code that cites
-its tables, but with fewer atoms and a smaller replay. Expectations over actions are exact here, and
-the leave-one-out baseline of the paper's appendix is left out.
+which also acts. With an LSTM the memory that was acted with is replayed (our setting). Defaults are
+the paper's for Atari as far as they are known from code that cites its tables, but with fewer atoms
+and a smaller replay. Expectations over actions are exact here, and the leave-one-out baseline of
+the paper's appendix is left out.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -17,7 +18,7 @@ import optax
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.agents.shared import extra_losses, muesli_learning, replay_learning
-from purejaxrl_suite.agents.shared.muesli_learning import Steps, Targets
+from purejaxrl_suite.agents.shared.muesli_learning import Steps, Targets, mean_of
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.replay_learning import Target
 from purejaxrl_suite.core import tree, types, validate
@@ -42,6 +43,7 @@ class MuesliConfig(NamedTuple):
         sequence_length: steps of a sequence, which may go on in the next episode.
         capacity: steps that are kept for replay.
         unroll_length: steps that the model looks ahead (K).
+        unroll_every: steps from one that it looks ahead from to the next; 1 is from all of them.
         kl_samples: actions of the prior by which the pull to CMPO is estimated; 0 is exact.
         policy_gradient: whether there is a policy gradient, beside the pull to CMPO.
         direct_mpo: pull the policy to the prior, by KL(policy || prior), not to CMPO's.
@@ -58,6 +60,7 @@ class MuesliConfig(NamedTuple):
     sequence_length: Annotated[int, Range(1)] = 30
     capacity: Annotated[int, Range(1)] = 200_000
     unroll_length: Annotated[int, Range(1)] = 5
+    unroll_every: Annotated[int, Range(1, "sequence_length")] = 1
     kl_samples: Annotated[int, Range(0)] = 0
     policy_gradient: bool = True
     direct_mpo: bool = False
@@ -118,7 +121,7 @@ def muesli(
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
-        network: None for `nets.latent_model`.
+        network: None for `nets.latent_model`; recurrent with `memory_units`.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss; its target is f32[L, B, A], CMPO's log-probabilities.
 
@@ -138,7 +141,8 @@ def muesli(
     action = check("muesli", env)
     model = network or nets.latent_model(env.observation, action)
     sampler, length = nets.sampler(action), config.sequence_length
-    replay = muesli_learning.experience(env, config)
+    recall = muesli_learning.recall_of(model.network)
+    replay = muesli_learning.experience(env, config, recall.size)
 
     def optimizer(hypers: MuesliHypers) -> optax.GradientTransformation:
         # Adam's change is bounded before the learning rate (the paper's appendix F.1).
@@ -153,42 +157,39 @@ def muesli(
         return MuesliState(started.learner, started.target, moment, started.replay)
 
     def act(noise: Any, hypers: Any, state: MuesliState, memory: Memory, obs: Array, explore: bool):
-        logits, _ = model.network.apply(state.target, obs)
+        logits, internals = model.network.apply(state.target, obs, memory, {})
         log_probs = muesli_learning.log_prior(hypers, logits)
         drawn = sampler.sample(noise, log_probs) if explore else jnp.argmax(log_probs, axis=-1)
         chosen = jnp.take_along_axis(log_probs, drawn[:, None], axis=-1)[:, 0]
-        return memory, drawn.astype(jnp.int32), {"log_prob": chosen}
+        extras = {"log_prob": chosen, **recall.extras(memory)}
+        return internals.memory, drawn.astype(jnp.int32), extras
 
-    def judge(hypers: MuesliHypers, params: PyTree, obs: Array) -> tuple[Array, Array]:
-        """Compute log-probabilities and action values of the prior, f32[..., A], at obs[T, B]."""
-        starts = jnp.zeros(obs.shape[:2], bool)
-        logits, internals = model.network.unroll(params, obs, (), starts, {})
-        latent = model.start(params, internals.features)
-        q = muesli_learning.action_values(hypers, model, params, latent, action.n)
-        return muesli_learning.log_prior(hypers, logits), q
+    def judge(hypers: MuesliHypers, params: PyTree, *seen: Any) -> tuple[Array, Array]:
+        """Compute log-probabilities and action values of the prior, f32[T, B, A]."""
+        return muesli_learning.judged(hypers, model, params, *seen)
 
     def prepare(key: Key, hypers: MuesliHypers, state: MuesliState):
         """Draw a batch; compute its targets with the target network, outside the loss."""
         draw_key, sample_key = jax.random.split(key)
         batch = muesli_learning.drawn(draw_key, replay, state.replay, config)
         obs = jnp.concatenate([batch.obs, batch.next_obs[-1:]])
-        found = judge(hypers, state.target, obs)
+        found = judge(hypers, state.target, obs, recall.memory(batch.memory), batch.starts)
         parts = hypers, config, state.moment, batch, *found
         targets, moment = muesli_learning.targets_of(sample_key, *parts)
         return batch, targets, moment
 
     def loss(key: Key, hypers: Any, state: MuesliState, batch: Steps, targets: Targets):
         """Make the loss of a batch: (params, taps) -> (f32[], (metrics, features))."""
-        own, size = extra_losses.own_key(extra_loss, key), jnp.sum(batch.mask)
-        starts = jnp.zeros(batch.mask.shape, bool)
+        own, every = extra_losses.own_key(extra_loss, key), config.unroll_every
+        begun = recall.memory(batch.memory), batch.starts[:-1]
 
         def total(params: PyTree, taps: Any):
-            logits, internals = model.network.unroll(params, batch.obs, (), starts, taps)
+            logits, internals = model.network.unroll(params, batch.obs, *begun, taps)
             terms = muesli_learning.policy_terms(jax.nn.log_softmax(logits), batch, targets, config)
             latent = model.start(params, internals.features)
-            predicted = muesli_learning.predict(model, params, latent, batch, config.unroll_length)
-            terms |= muesli_learning.model_terms(hypers, predicted, batch, targets)
-            means = {name: jnp.sum(x) / jnp.maximum(size, 1.0) for name, x in terms.items()}
+            predicted = muesli_learning.predict(model, params, latent, batch, config)
+            modelled = muesli_learning.model_terms(hypers, predicted, batch, targets, every)
+            means = mean_of(terms, batch.mask) | mean_of(modelled, batch.mask[::every])
             value = internals.aux_loss + muesli_learning.weighed(hypers, config, means)
             seen = {"output": logits, "internals": internals, "batch": batch, "key": own}
             seen |= {"target": targets.log_target, "target_params": state.target}
@@ -235,7 +236,8 @@ def muesli(
         return hypers._replace(learning_rate=hypers.learning_rate * left)
 
     def estimate(hypers: Any, state: MuesliState, memory: Memory, obs: Array, action: Any = None):
-        log_probs, q = (x[0] for x in judge(hypers, state.target, obs[None]))
+        now = obs[None], memory, jnp.zeros((1, len(obs)), bool)
+        log_probs, q = (x[0] for x in judge(hypers, state.target, *now))
         value = muesli_learning.value_of(log_probs, q)
         # Not q: its greatest entry is not the action of the policy.
         return Estimates(value, probabilities=jnp.exp(log_probs))

@@ -179,7 +179,7 @@ def actor_critic(
         log_prob, advantage = policy.log_prob(batch.action), batch.advantage
         if config.normalize_advantages:
             advantage = statistics.standardize(advantage, batch.task, len(env.tasks))
-        surrogate, recorded = rule.loss(hypers, output.policy, log_prob, batch, advantage)
+        surrogate, recorded = rule.loss(hypers, params, output.policy, log_prob, batch, advantage)
         clip = rule.value_clip(hypers)
         errors = losses.clipped_value_loss(output.value, batch.value, batch.target, clip)
         samples = {"policy_loss": surrogate, "value_loss": errors, "entropy": policy.entropy()}

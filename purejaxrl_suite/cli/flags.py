@@ -93,7 +93,7 @@ class NetworkFlags(NamedTuple):
 
     Attributes:
         hidden: units of the dense layers.
-        memory_units: units of a GRU, for tasks that are only partly observed.
+        memory_units: units of a GRU, of Muesli's LSTM, for tasks that are only partly observed.
         bridge: from encoder to trunk, such as pool:2 or soft-moe:8; docs/scaling.md has the names.
     """
 
@@ -198,6 +198,14 @@ def _of_daac(env: "Environment", config: Any, **given: Any) -> Any:
     return nets.decoupled_actor_critic(env.observation, env.action, units=units, **given)
 
 
+def _of_mpo(env: "Environment", config: Any, **given: Any) -> Any:
+    """Make the network of MPO, with a value of each action."""
+    from purejaxrl_suite import nets
+
+    values = getattr(env.action, "n", None)
+    return nets.actor_critic(env.observation, env.action, values=values, **given)
+
+
 def _acting() -> dict[str, AgentEntry]:
     """Return the agents that act while they learn."""
     from purejaxrl_suite import nets
@@ -207,6 +215,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+    from purejaxrl_suite.agents.mpo import MPOConfig, MPOHypers, mpo
     from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
@@ -217,6 +226,7 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
+    from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
 
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
@@ -247,7 +257,10 @@ def _acting() -> dict[str, AgentEntry]:
             impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
         ),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
-        "muesli": AgentEntry(muesli, MuesliConfig(), MuesliHypers(), _of(nets.latent_model)),
+        "mpo": AgentEntry(mpo, MPOConfig(), MPOHypers(), _of_mpo),
+        "muesli": AgentEntry(
+            muesli, MuesliConfig(), MuesliHypers(), _of(nets.latent_model), recurrent=True
+        ),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
@@ -259,6 +272,7 @@ def _acting() -> dict[str, AgentEntry]:
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), _of(nets.actor_critics)),
         "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
         "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
+        "vmpo": AgentEntry(vmpo, VMPOConfig(), VMPOHypers(), _of(nets.actor_critic), **either),
     }
 
 

@@ -40,6 +40,7 @@ STUDIES = (
     "moe_mixture_of_rl",
     "moe_scaling",
     "mtrl_scaling",
+    "muesli",
     "muesli_aliased",
     "multitask_grids",
     "multitask_scaling",

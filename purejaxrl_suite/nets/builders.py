@@ -10,12 +10,12 @@ from flax import linen as nn
 
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Box, Discrete, Network, Space
+from purejaxrl_suite.nets import recurrent
 from purejaxrl_suite.nets.bridges import Bridge, Scale, Site, flatten
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
 from purejaxrl_suite.nets.heads import ActorCritic, GaussianHead, Linear, value_heads
 from purejaxrl_suite.nets.layers import Activation, Initializer, Style
 from purejaxrl_suite.nets.network import Blueprint, Body, assemble
-from purejaxrl_suite.nets.recurrent import Gru
 
 
 def actor_critic(
@@ -54,8 +54,7 @@ def actor_critic(
         shared: one encoder and trunk for both heads, instead of one each.
         memory_units: of a GRU between trunk and heads; 0 for none. A recurrent network is always
             shared: one memory serves both heads.
-        values: numbers V of the value head, which makes the output's value f32[B, V]; None is a
-            value.
+        values: of the value head, f32[B, V], such as one of each action; None is one, f32[B].
         layer_norm: before each hidden activation.
         dtype: of matrix products; parameters and outputs are float32.
 
@@ -93,10 +92,10 @@ def actor_critic(
         "policy": policy_head(action, nn.initializers.orthogonal(0.01), dtype),
         "value": Linear(units, nn.initializers.orthogonal(1.0), dtype),
     }
-    gru = Gru(memory_units, dtype) if memory_units else None
+    cell = recurrent.cell(memory_units, dtype) if memory_units else None
     output = _both if values is None else _all_values
     return assemble(
-        Blueprint(observation=observation, bodies=bodies, heads=heads, output=output, gru=gru)
+        Blueprint(observation=observation, bodies=bodies, heads=heads, output=output, cell=cell)
     )
 
 
@@ -168,14 +167,14 @@ def q_network(
     body = _body(
         site, bridge or flatten(), scale or Scale(), heads=names, memory_units=memory_units
     )
-    gru = Gru(memory_units, dtype) if memory_units else None
+    cell = recurrent.cell(memory_units, dtype) if memory_units else None
     return assemble(
         Blueprint(
             observation=observation,
             bodies=(body,),
             heads=heads.modules,
             output=heads.output,
-            gru=gru,
+            cell=cell,
         )
     )
 
@@ -184,7 +183,12 @@ def _both(outputs: Mapping[str, Any]) -> ActorCritic:
     return ActorCritic(outputs["policy"], outputs["value"][:, 0])
 
 
-def _all_values(outputs: Mapping[str, Any]) -> ActorCritic:
+        "value": Linear(units, nn.initializers.orthogonal(1.0), dtype),
+    }
+    cell = recurrent.cell(memory_units, dtype) if memory_units else None
+    output = _both if values is None else _all_values
+    return assemble(
+        Blueprint(observation=observation, bodies=bodies, heads=heads, output=output, cell=cell)
     return ActorCritic(outputs["policy"], outputs["value"])
 
 

@@ -144,7 +144,7 @@ def actor_critics(
                 bodies=(body,),
                 heads={name: head},
                 output=lambda x: x[name],
-                gru=None,
+                cell=None,
             )
         )
 

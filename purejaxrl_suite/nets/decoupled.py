@@ -84,7 +84,7 @@ def decoupled_actor_critic(
         "auxiliary": Linear(units, one, dtype),
         "value": Linear(1, one, dtype),
     }
-    return assemble(Blueprint(observation, tuple(bodies), heads, _output, gru=None))
+    return assemble(Blueprint(observation, tuple(bodies), heads, _output, cell=None))
 
 
 def _output(outputs: Mapping[str, Any]) -> DecoupledOutput:

@@ -22,7 +22,10 @@ class Gaussian(NamedTuple):
 
 
 class ActorCritic(NamedTuple):
-    """Output of `actor_critic`. policy: logits f32[B, A] or Gaussian. value: f32[B]."""
+    """Output of `actor_critic`. policy: logits f32[B, A] or Gaussian.
+
+    value: f32[B], or f32[B, V] of several `values`.
+    """
 
     policy: Array | Gaussian
     value: Array

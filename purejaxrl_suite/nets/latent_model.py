@@ -1,9 +1,10 @@
 """A policy with a model of latent states: Muesli's network (arXiv 2104.06159, section 4.4).
 
-A dense layer takes the last features of the policy to a latent state; a GRU, whose inputs are
-actions, takes it on, one step each. Linear heads predict the reward of the step, and the value and
-the policy after it, from the latent state alone. The paper has an LSTM; the GRU, whose state is
-bounded as that of the dense layer is, is our setting.
+The policy may have an LSTM between trunk and heads, as in the paper. A dense layer takes its last
+features to a latent state; a GRU, whose inputs are actions, takes that on, one step each. Linear
+heads predict the reward of the step, and the value and the policy after it, from the latent state
+alone. The paper's model is an LSTM, too; the GRU, whose state is bounded as that of the dense layer
+is, is our setting.
 """
 
 import math
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from purejaxrl_suite.core.types import Array, Box, Edge, Key, Network, Path, PyTree, Space
-from purejaxrl_suite.nets import recurrent
+from purejaxrl_suite.nets import lstm, recurrent
 from purejaxrl_suite.nets.bridges import Site, flatten
 from purejaxrl_suite.nets.builders import check, check_discrete
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
@@ -48,11 +49,14 @@ class LatentModel(NamedTuple):
     start: (params, features) -> latent states f32[..., D]; `features` are `Internals.features` of
         `network.apply` or `network.unroll` with the same parameters.
     predict: (params, latent f32[B, D], actions i32[K, B]) -> Predicted.
+    ahead: (params, latent f32[..., D]) -> Predicted one step ahead with every action, leaves
+        [..., A, ...].
     """
 
     network: Network
     start: Callable[[PyTree, Mapping[str, Array]], Array]
     predict: Callable[[PyTree, Array, Array], Predicted]
+    ahead: Callable[[PyTree, Array], Predicted]
 
 
 def latent_model(
@@ -62,6 +66,7 @@ def latent_model(
     hidden: tuple[int, ...] = (256,),
     activation: Activation = jax.nn.relu,
     encoder: Encoder | None = None,
+    memory_units: int = 0,
     model_units: int = 256,
     atoms: int = 61,
     dtype: Any = jnp.float32,
@@ -76,6 +81,7 @@ def latent_model(
         hidden: units of the dense layers of the trunk, at least one.
         activation: of the trunk; encoders have their own.
         encoder: (observation, style) -> Part; None takes `default_encoder(observation)`.
+        memory_units: of an LSTM between trunk and heads; 0 for none.
         model_units: of the latent state (D).
         atoms: of predicted rewards and values (M).
         dtype: of matrix products; parameters and outputs are float32.
@@ -93,7 +99,7 @@ def latent_model(
         >>> pjs.nets.parameter_count(model.network, depth=1)["heads"]
         18
     """
-    check(observation, hidden, 0)
+    check(observation, hidden, memory_units)
     actions = check_discrete(action).n
     if not hidden or model_units < 1 or atoms < 2:
         raise ValueError(
@@ -105,14 +111,17 @@ def latent_model(
     site = Site(observation, encoder, style=style, hidden=hidden, activation=activation)
     heads = {"policy": Linear(actions, nn.initializers.orthogonal(0.01), dtype)}
     body = Body(flatten()(site).parts, ("policy",))
-    network = assemble(Blueprint(observation, (body,), heads, lambda out: out["policy"], gru=None))
+    cell = lstm.cell(memory_units, dtype) if memory_units else None
+    network = assemble(Blueprint(observation, (body,), heads, lambda out: out["policy"], cell=cell))
     (last,) = (edge.layer for edge in network.wiring if POLICY in edge.outgoing)
     gru = Gru(model_units, dtype)
     sizes = {"policy": actions, "reward": atoms, "value": atoms}
 
     def init(key: Key) -> PyTree:
         key_network, key_aux = jax.random.split(key)
-        aux = _init_aux(key_aux, gru, inputs=hidden[-1], actions=actions, heads=sizes)
+        aux = _init_aux(
+            key_aux, gru, inputs=memory_units or hidden[-1], actions=actions, heads=sizes
+        )
         return network.init(key_network) | {"aux": aux}
 
     def start(params: PyTree, features: Mapping[str, Array]) -> Array:
@@ -129,11 +138,21 @@ def latent_model(
             latent = recurrent.step(joined, inputs, latent)
             return latent, latent
 
-        latents = jax.lax.scan(step, latent, inputs)[1]
+        return heads_of(aux, jax.lax.scan(step, latent, inputs)[1])
+
+    def heads_of(aux: PyTree, latents: Array) -> Predicted:
         return Predicted(*(_affine(aux[name], latents, dtype) for name in Predicted._fields))
 
+    def ahead(params: PyTree, latent: Array) -> Predicted:
+        aux, rows = params["aux"], jnp.reshape(latent, (-1, latent.shape[-1]))
+        joined = recurrent.join(gru, aux["dynamics"])
+        inputs = recurrent.project(joined, jnp.eye(actions))
+        # The product with the state is the same for all actions: once, not for each.
+        after = recurrent.each(joined, inputs, rows)
+        return heads_of(aux, jnp.reshape(after, (*latent.shape[:-1], actions, -1)))
+
     wiring = tuple(_with_model(edge, last) for edge in network.wiring)
-    return LatentModel(network._replace(init=init, wiring=wiring), start, predict)
+    return LatentModel(network._replace(init=init, wiring=wiring), start, predict, ahead)
 
 
 def _with_model(edge: Edge, last: str) -> Edge:

@@ -20,15 +20,12 @@ from purejaxrl_suite.core.types import (
     Key,
     Memory,
     Network,
-    Path,
     PyTree,
 )
-from purejaxrl_suite.nets import chain, ensemble, noisy, recurrent
+from purejaxrl_suite.nets import chain, ensemble, noisy
 from purejaxrl_suite.nets.chain import Chain, Readers, Seen, Taps
 from purejaxrl_suite.nets.ensemble import Ensemble
-
-GRU: Path = ("trunk", "gru")
-GRU_LAYER = "/".join(GRU)
+from purejaxrl_suite.nets.recurrent import Cell
 
 
 class Body(NamedTuple):
@@ -44,18 +41,19 @@ class Body(NamedTuple):
 
 
 class Blueprint(NamedTuple):
-    """Static description of a network. A `gru` stands between a single body and the heads."""
+    """Static description of a network. A `cell` stands between a single body and the heads."""
 
     observation: Box
     bodies: tuple[Body, ...]
     heads: Mapping[str, nn.Module]
     output: Callable[[Mapping[str, Any]], Any]
-    gru: recurrent.Gru | None
+    cell: Cell | None
 
 
 def assemble(blueprint: Blueprint) -> Network:
     """Build the functions of a `Network`, whose docstring describes their arguments."""
-    gru = blueprint.gru
+    cell = blueprint.cell
+    layer = "" if cell is None else "/".join(cell.path)
 
     def init(key: Key) -> PyTree:
         return _init(blueprint, key)
@@ -65,12 +63,11 @@ def assemble(blueprint: Blueprint) -> Network:
     ) -> tuple[Any, Internals]:
         taps = taps or {}
         x, seen = _encode(blueprint, params, obs, taps)
-        if gru is not None:
-            joined = recurrent.join(gru, chain.at(params, GRU))
-            memory = recurrent.step(joined, recurrent.project(joined, x[0]), memory)
-            memory = memory + taps[GRU_LAYER] if GRU_LAYER in taps else memory
-            seen.features[GRU_LAYER] = memory
-            x = (memory,)
+        if cell is not None:
+            memory = cell.step(chain.at(params, cell.path), x[0], memory)
+            memory = cell.with_tap(memory, taps[layer]) if layer in taps else memory
+            seen.features[layer] = cell.shown(memory)
+            x = (cell.shown(memory),)
         output, of_heads = _heads(blueprint, params, x, obs=obs, taps=taps)
         seen = seen.also(of_heads)
         return output, Internals(seen.features, memory, seen.router, seen.aux_loss)
@@ -82,21 +79,18 @@ def assemble(blueprint: Blueprint) -> Network:
         obs, flat = tree.merge(obs), tree.merge(taps)
         x, seen = _encode(blueprint, params, obs, flat)
         memories = {}
-        if gru is not None:
-            joined = recurrent.join(gru, chain.at(params, GRU))
-            projected = chain.separate(recurrent.project(joined, x[0]), steps)
-            memory = recurrent.unroll(
-                joined, projected, memory=memory, starts=starts, tap=taps.get(GRU_LAYER)
-            )
-            memories[GRU_LAYER] = memory
-            x = (tree.merge(memory),)
+        if cell is not None:
+            own = chain.at(params, cell.path)
+            memory = cell.unroll(own, x[0], memory, starts, taps.get(layer))
+            memories[layer] = cell.shown(memory)
+            x = (tree.merge(memories[layer]),)
         output, of_heads = _heads(blueprint, params, x, obs=obs, taps=flat)
         seen = seen.also(of_heads)
         features, router, output = chain.separate((seen.features, seen.router, output), steps)
         return output, Internals(features | memories, memory, router, seen.aux_loss)
 
     def memory(batch: int) -> Memory:
-        return () if gru is None else jnp.zeros((batch, gru.units), jnp.float32)
+        return () if cell is None else cell.memory(batch)
 
     wiring = _wiring(blueprint)
     return Network(init=init, apply=apply, unroll=unroll, wiring=wiring, memory=memory)
@@ -129,7 +123,7 @@ def _heads(
 
 
 def _init(blueprint: Blueprint, key: Key) -> PyTree:
-    key_parts, key_gru, key_heads, key_experts = jax.random.split(key, 4)
+    key_parts, key_cell, key_heads, key_experts = jax.random.split(key, 4)
     params: dict[str, Any] = {}
     paths = [path for body in blueprint.bodies for path, _ in body.parts]
     keys = dict(zip(paths, jax.random.split(key_parts, len(paths)), strict=True))
@@ -139,9 +133,9 @@ def _init(blueprint: Blueprint, key: Key) -> PyTree:
     obs = jnp.zeros((1, *blueprint.observation.shape), blueprint.observation.dtype)
     for key_body, body in zip(keys_bodies, blueprint.bodies, strict=True):
         x = chain.init_chain(body.parts, keys, params, obs)
-        if blueprint.gru:
-            chain.put(params, GRU, recurrent.init(blueprint.gru, key_gru, x.shape[-1]))
-            x = jnp.zeros((1, blueprint.gru.units), jnp.float32)
+        if blueprint.cell:
+            chain.put(params, blueprint.cell.path, blueprint.cell.init(key_cell, x.shape[-1]))
+            x = jnp.zeros((1, blueprint.cell.units), jnp.float32)
         heads = {name: blueprint.heads[name] for name in body.heads}
         if body.ensemble is None:
             ensemble.init_heads(heads, {name: keys_heads[name] for name in heads}, params, x)
@@ -161,8 +155,8 @@ def _wiring(blueprint: Blueprint) -> tuple[Edge, ...]:
         readers, last = Readers(kernels), ()
         if body.ensemble is not None:
             last, readers = ensemble.wire(body.ensemble, readers)
-        if blueprint.gru:
-            last = (recurrent.edge(blueprint.gru, GRU, readers.kernels), *last)
-            readers = Readers(recurrent.input_kernels(GRU))
+        if blueprint.cell:
+            last = (blueprint.cell.edge(readers.kernels), *last)
+            readers = Readers(blueprint.cell.inputs)
         edges += chain.wire(body.parts, readers)[0] + last
     return edges

@@ -5,17 +5,46 @@ multiplies the recurrent product. Each gate has its own leaves, so that the last
 kernel indexes the units; they are joined at use, for one matrix product instead of three.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from purejaxrl_suite.core.types import Array, Edge, Key, Path
+from purejaxrl_suite.core.types import Array, Edge, Key, Memory, Path, PyTree
 from purejaxrl_suite.nets.layers import Initializer
 
 GATES = ("reset", "update", "candidate")
+PATH: Path = ("trunk", "gru")
+"""Of a GRU's parameters between trunk and heads."""
+
+
+class Cell(NamedTuple):
+    """A recurrent cell of H units between trunk and heads, as functions of its parameters.
+
+    path: of the parameters in those of the network. units: H.
+    init: (key, inputs) -> params.
+    memory: B -> memory before the first step, leaves [B, ...].
+    step: (params, x f32[B, D], memory) -> memory.
+    shown: memory -> f32[..., H], what the heads read.
+    with_tap: (memory, tap f32[B, H]) -> memory, the tap added to what is shown.
+    unroll: (params, x f32[T * B, D], memory, starts bool[T, B], tap f32[T, B, H] or None) ->
+        memories after each step, leaves [T, B, ...]; reset before steps that start an episode.
+    edge: kernels that read what is shown -> the edge of the units.
+    inputs: kernels that read x.
+    """
+
+    path: Path
+    units: int
+    init: Callable[[Key, int], PyTree]
+    memory: Callable[[int], Memory]
+    step: Callable[[PyTree, Array, Memory], Memory]
+    shown: Callable[[Memory], Array]
+    with_tap: Callable[[Memory, Array], Memory]
+    unroll: Callable[[PyTree, Array, Memory, Array, Array | None], Memory]
+    edge: Callable[[tuple[Path, ...]], Edge]
+    inputs: tuple[Path, ...]
 
 
 class Gru(NamedTuple):
@@ -23,6 +52,33 @@ class Gru(NamedTuple):
 
     units: int
     dtype: Any
+
+
+def cell(units: int, dtype: Any) -> Cell:
+    """Make the GRU between trunk and heads; its memory is f32[B, H], which heads read."""
+    gru = Gru(units, dtype)
+
+    def one_step(params: PyTree, x: Array, memory: Array) -> Array:
+        joined = join(gru, params)
+        return step(joined, project(joined, x), memory)
+
+    def steps(params: PyTree, x: Array, memory: Array, starts: Array, tap: Array | None) -> Array:
+        joined = join(gru, params)
+        projected = jnp.reshape(project(joined, x), (*starts.shape, -1))
+        return unroll(joined, projected, memory=memory, starts=starts, tap=tap)
+
+    return Cell(
+        path=PATH,
+        units=units,
+        init=lambda key, inputs: init(gru, key, inputs),
+        memory=lambda batch: jnp.zeros((batch, units), jnp.float32),
+        step=one_step,
+        shown=lambda memory: memory,
+        with_tap=lambda memory, tap: memory + tap,
+        unroll=steps,
+        edge=lambda readers: edge(gru, PATH, readers),
+        inputs=input_kernels(PATH),
+    )
 
 
 def init(gru: Gru, key: Key, inputs: int) -> dict[str, dict[str, Array]]:
@@ -71,16 +127,27 @@ def join(gru: Gru, params: Mapping[str, Mapping[str, Array]]) -> Joined:
 
 def project(joined: Joined, x: Array) -> Array:
     """Compute the part of the gates that does not need the memory: f32[B, D] -> f32[B, 3 H]."""
-    return _product(x, joined.input) + joined.bias[None]
+    return product(x, joined.input) + joined.bias[None]
 
 
 def step(joined: Joined, projected: Array, memory: Array) -> Array:
     """Take one step of the cell: return the next memory f32[B, H]."""
-    reset_x, update_x, candidate_x = jnp.split(projected, 3, axis=-1)
-    reset_h, update_h, candidate_h = jnp.split(_product(memory, joined.recurrent), 3, axis=-1)
+    return _gated(joined, projected, product(memory, joined.recurrent), memory)
+
+
+def each(joined: Joined, projected: Array, memory: Array) -> Array:
+    """Take one step with each of A inputs f32[A, 3 H] from every memory f32[B, H]: f32[B, A, H]."""
+    recurrent = product(memory, joined.recurrent)[:, None]
+    return _gated(joined, projected[None], recurrent, memory[:, None])
+
+
+def _gated(joined: Joined, of_input: Array, of_memory: Array, memory: Array) -> Array:
+    reset_x, update_x, candidate_x = jnp.split(of_input, 3, axis=-1)
+    reset_h, update_h, candidate_h = jnp.split(of_memory, 3, axis=-1)
     reset = jax.nn.sigmoid(reset_x + reset_h)
     update = jax.nn.sigmoid(update_x + update_h)
-    candidate = jnp.tanh(candidate_x + reset * (candidate_h + joined.recurrent_bias[None]))
+    bias = jnp.expand_dims(joined.recurrent_bias, tuple(range(memory.ndim - 1)))
+    candidate = jnp.tanh(candidate_x + reset * (candidate_h + bias))
     return (1.0 - update) * candidate + update * memory
 
 
@@ -124,5 +191,6 @@ def input_kernels(path: Path) -> tuple[Path, ...]:
     return tuple((*path, gate, "input") for gate in GATES)
 
 
-def _product(x: Array, kernel: Array) -> Array:
+def product(x: Array, kernel: Array) -> Array:
+    """Multiply in the precision of the kernel; the result is float32."""
     return (x.astype(kernel.dtype) @ kernel).astype(jnp.float32)

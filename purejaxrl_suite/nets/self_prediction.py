@@ -123,7 +123,7 @@ def self_predictive(
         actions, atoms=atoms, dueling=dueling, noisy=noisy, kernel_init=kernel_init, dtype=dtype
     )
     body = Body((span.parts[0], scaling, *span.parts[1:]), tuple(heads.modules), span.ensemble)
-    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, gru=None))
+    network = assemble(Blueprint(observation, (body,), heads.modules, heads.output, cell=None))
     between = _between(span.parts[1:])
     projects = any(part.edges for _, part in between)
     size = math.prod(between[-1][1].shape) if projects else hidden[0]

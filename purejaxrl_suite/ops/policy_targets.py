@@ -2,7 +2,8 @@
 
 A prior is improved by clipped advantages (CMPO); the policy is drawn towards the result, exactly or
 by samples of the prior. Everything here is a constant of the loss but the policy's own
-log-probabilities.
+log-probabilities. MPO (Abdolmaleki et al. 2018, arXiv 1806.06920) improves the prior without a clip
+by advantages over a temperature, which is learnt, as the multiplier of its trust region is.
 """
 
 from typing import NamedTuple
@@ -77,6 +78,46 @@ def sampled_distillation(log_probs: Array, weights: Array) -> Array:
 def distillation(log_probs: Array, log_target: Array) -> Array:
     """Compute KL(target || pi), f32[]: log_probs f32[A] of the policy, log_target f32[A]."""
     return jnp.exp(log_target) @ (log_target - log_probs)
+
+
+def temperature_loss(
+    temperature: Array, log_prior: Array, advantages: Array, bound: Array | float
+) -> Array:
+    """Compute the dual of MPO's improvement, f32[], convex in the temperature.
+
+    eta (bound + log sum_a prior(a) exp(adv(a) / eta)). Where it is least, the improved policy
+    `cmpo_policy(log_prior, adv / eta, inf)` is `bound` away from the prior: KL(improved || prior).
+    Averaged over states it is their mean divergence.
+
+    Args:
+        temperature: eta > 0, which the loss is of.
+        log_prior: f32[A], log-probabilities; -inf leaves an entry out.
+        advantages: f32[A], or action values.
+        bound: of the divergence (epsilon).
+
+    Returns:
+        The loss; advantages and prior are constants.
+    """
+    prior, each = jax.lax.stop_gradient((log_prior, advantages))
+    return temperature * (bound + jax.nn.logsumexp(prior + each / temperature))
+
+
+def constrained(multiplier: Array, divergence: Array, bound: Array | float) -> Array:
+    """Compute the terms f32[] of a Lagrangian whose multiplier ascends while others descend.
+
+    Its gradient is multiplier * grad divergence for the policy; for the multiplier it is bound -
+    divergence, so that descent raises it while the bound is exceeded.
+
+    Args:
+        multiplier: of the constraint, positive.
+        divergence: f32[], of the policy from the one before.
+        bound: of the divergence.
+
+    Returns:
+        The terms.
+    """
+    fixed = jax.lax.stop_gradient
+    return fixed(multiplier) * divergence + multiplier * (bound - fixed(divergence))
 
 
 class SecondMoment(NamedTuple):

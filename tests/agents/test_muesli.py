@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_suite import nets
+from purejaxrl_suite import nets, run
 from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
 from purejaxrl_suite.agents.shared import muesli_learning as learning
 from purejaxrl_suite.buffers.windows import Stretch
 from purejaxrl_suite.core.check import experience
+from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.nets.latent_model import Predicted
 from purejaxrl_suite.ops import policy_targets
@@ -141,6 +142,37 @@ def test_the_model_is_taught_within_episodes():
         np.testing.assert_allclose(losses[name], np.log(5) * known.mean(0), 1e-5)
 
 
+def test_the_model_may_look_ahead_from_every_other_step():
+    ended = jnp.zeros((L, B), bool).at[2, 0].set(True)
+    steps = learning.steps_of(stretch(terminated=ended))
+    whole, some = learning.ahead(steps, 3), learning.ahead(steps, 3, 2)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, ::2], y), whole, some)
+    found, _ = made(steps)
+    predicted = Predicted(*(jnp.ones((3, L, B, n)) * jnp.arange(n) for n in (A, 5, 5)))
+    of_some = jax.tree.map(lambda x: x[:, ::2], predicted)
+    every = learning.model_terms(HYPERS, predicted, steps, found)
+    other = learning.model_terms(HYPERS, of_some, steps, found, 2)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[::2], y), every, other)
+
+
+def test_one_step_ahead_with_every_action_is_a_prediction_for_each():
+    env = probes.observation_action_reward()
+    model = nets.latent_model(env.observation, env.action, hidden=(8,), model_units=6, atoms=9)
+    params = jax.jit(model.network.init)(KEY)
+    latent = jnp.tanh(jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 6)), jnp.float32))
+    found = jax.jit(model.ahead)(params, latent)
+    rows = latent.reshape(6, 6)
+    for action in range(env.action.n):
+        expected = model.predict(params, rows, jnp.full((1, 6), action))
+        jax.tree.map(
+            lambda x, y, a=action: np.testing.assert_allclose(
+                x[:, :, a].reshape(6, -1), y[0], rtol=1e-5, atol=1e-6
+            ),
+            found,
+            expected,
+        )
+
+
 def small(config=None, hypers=None):
     env = probes.observation_action_reward()
     sizes = MuesliConfig(
@@ -172,6 +204,79 @@ def test_the_models_policy_alone_reaches_the_encoder():
         }
     assert sizes[True]["trunk"] > 0.0 and sizes[True]["aux"] > 0.0 and sizes[True]["heads"] == 0.0
     assert sizes[False] == {"trunk": 0.0, "aux": 0.0, "heads": 0.0}
+
+
+def test_episodes_begin_where_they_do_and_the_memory_is_that_of_the_first_step():
+    ended = jnp.zeros((L, B), bool).at[2, 0].set(True)
+    cut = jnp.zeros((L, B), bool).at[L - 1, 1].set(True)
+    rows = jnp.arange(L * B * 2.0).reshape(L, B, 2)
+    extras = stretch().extras | {learning.MEMORY: rows}
+    steps = learning.steps_of(stretch(terminated=ended, truncated=cut, extras=extras))
+    assert [tuple(x) for x in np.argwhere(np.asarray(steps.starts))] == [(3, 0), (L, 1)]
+    np.testing.assert_array_equal(steps.memory, rows[0])
+    assert learning.steps_of(stretch()).memory == ()
+
+
+def test_the_memory_is_kept_as_a_row():
+    env = probes.recall()
+    network = nets.latent_model(env.observation, env.action, hidden=(4,), memory_units=3).network
+    recall = learning.recall_of(network)
+    draw = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    memory = type(network.memory(5))(*draw)
+    kept = recall.extras(memory)[learning.MEMORY]
+    assert kept.shape == (5, recall.size) == (5, 6)
+    np.testing.assert_array_equal(recall.memory(kept), draw)
+    assert learning.recall_of(nets.latent_model(env.observation, env.action).network).size == 0
+
+
+def test_what_is_replayed_was_acted_with():
+    """The target network, unrolled from the memory that was kept, acts as it did, over resets."""
+    env = probes.recall()
+    model = nets.latent_model(
+        env.observation, env.action, hidden=(8,), memory_units=5, model_units=6, atoms=9
+    )
+    agent = muesli(env, MuesliConfig(num_envs=3, rollout_length=12, capacity=400), model)
+
+    @jax.jit
+    def rolled(key):
+        state = agent.init(key, agent.hypers)
+        run = start(agent, env, key, env.params, state)
+        run, seen, _ = rollout(agent, env, key, agent.hypers, env.params, run, reset_pool=1)
+        ends = seen.terminated | seen.truncated
+        starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
+        recall = learning.recall_of(model.network)
+        found = []
+        for first in (0, 5):
+            memory = recall.memory(seen.extras[learning.MEMORY][first])
+            tail = starts[first:].at[0].set(False)
+            logits, _ = model.network.unroll(state.target, seen.obs[first:], memory, tail, {})
+            taken = jnp.take_along_axis(
+                learning.log_prior(agent.hypers, logits), seen.action[first:, :, None], -1
+            )
+            found.append((taken[..., 0], seen.extras["log_prob"][first:]))
+        return found, ends
+
+    found, ends = rolled(KEY)
+    assert ends[2:10].any()
+    for again, then in found:
+        np.testing.assert_allclose(again, then, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory_units", [0, 16])
+def test_only_with_a_memory_is_a_number_recalled(memory_units):
+    env = probes.recall()
+    model = nets.latent_model(
+        env.observation, env.action, hidden=(16,), memory_units=memory_units, model_units=8, atoms=9
+    )
+    config = MuesliConfig(
+        num_envs=16, rollout_length=8, batch_size=32, fresh=16, sequence_length=8, capacity=4096,
+        unroll_length=2,
+    )  # fmt: skip
+    agent = muesli(env, config, model, MuesliHypers(learning_rate=3e-3, gamma=0.9, value_bound=2.0))
+    result = run(agent, env, seeds=2, steps=300 * 128, progress=False)
+    found = result.evaluate(256).episode_return
+    assert bool((found > 0.9).all()) if memory_units else bool((found < 0.5).all())
 
 
 def test_what_is_refused():

@@ -22,6 +22,7 @@ from purejaxrl_suite.agents.fma_pg import FMAPGConfig, fma_pg
 from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
 from purejaxrl_suite.agents.iql import IQLConfig, iql
 from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
+from purejaxrl_suite.agents.mpo import MPOConfig, MPOHypers, mpo
 from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
 from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
 from purejaxrl_suite.agents.ppg import PPGConfig, PPGHypers, ppg
@@ -40,6 +41,7 @@ from purejaxrl_suite.agents.synthetic_returns import synthetic_returns
 from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
 from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
 from purejaxrl_suite.agents.td3_bc import TD3BCConfig, td3_bc
+from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Box, Discrete, Transition
 from purejaxrl_suite.engine.source import dataset
@@ -99,6 +101,25 @@ def small_fma_pg(**config):
     return lambda env, **more: fma_pg(
         env, config, nets.actor_critic(env.observation, env.action, hidden=(8,)), **more
     )
+
+
+def small_vmpo(**network):
+    config = VMPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
+    return lambda env, **more: vmpo(
+        env,
+        config,
+        nets.actor_critic(env.observation, env.action, hidden=(8,), **network),
+        VMPOHypers(entropy_coefficient=0.01),
+        **more,
+    )
+
+
+def small_mpo(env, **more):
+    sizes = {"num_envs": 4, "rollout_length": 4, "gradient_steps": 2, "batch_size": 8}
+    config = MPOConfig(**sizes, sequence_length=3, capacity=64)
+    network = nets.actor_critic(env.observation, env.action, hidden=(8,), values=env.action.n)
+    hypers = MPOHypers(learning_rate=1e-2, target_update_period=2.0)
+    return mpo(env, config, network, hypers, **more)
 
 
 def small_pqn(**network):
@@ -258,11 +279,12 @@ MUESLI = MuesliConfig(
 SAMPLED = MUESLI._replace(kl_samples=3, unroll_length=1, fresh=0)
 
 
-def small_muesli(config=MUESLI):
+def small_muesli(config=MUESLI, **network):
+    options = {"hidden": (8,), "model_units": 6, "atoms": 5} | network
     return lambda env, **more: muesli(
         env,
         config,
-        nets.latent_model(env.observation, env.action, hidden=(8,), model_units=6, atoms=5),
+        nets.latent_model(env.observation, env.action, **options),
         MuesliHypers(learning_rate=1e-2, value_bound=2.0),
         **more,
     )
@@ -401,6 +423,10 @@ AGENTS = {
     "dcpg": (small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers), probes.delayed_reward),
     "fma-pg": (small_fma_pg(), probes.delayed_reward),
     "mdpo": (small_fma_pg(softmax=False, reverse=True), pendulum),
+    "vmpo": (small_vmpo(), probes.delayed_reward),
+    "vmpo-recurrent": (small_vmpo(memory_units=8), probes.recall),
+    "vmpo-boxed": (small_vmpo(), pendulum),
+    "mpo": (small_mpo, probes.delayed_reward),
     "dqn": (small_dqn(), probes.delayed_reward),
     "dqn-double": (small_dqn(double=True), probes.delayed_reward),
     "dqn-guided": (guided_dqn, probes.delayed_reward),
@@ -474,6 +500,7 @@ AGENTS = {
     "pvn": (small_pvn, lambda: make("CartPole-v1")),
     "muesli": (small_muesli(), probes.delayed_reward),
     "muesli-sampled": (small_muesli(SAMPLED), probes.delayed_reward),
+    "muesli-recurrent": (small_muesli(memory_units=8), probes.recall),
     "sac": (small_sac(), pendulum),
     "sac-residual": (small_sac(hidden=(6,), blocks=1, critic_blocks=1), pendulum),
     "sac-normalized": (
@@ -515,6 +542,8 @@ VARIANTS = (
     "impala-emphatic",
     "ppo-synthetic",
     "mdpo",
+    "vmpo-recurrent",
+    "vmpo-boxed",
     "drq",
     "dqn-guided",
     "dqn-mico",
@@ -524,6 +553,7 @@ VARIANTS = (
     "rainbow-epsilon",
     "bbf-as-released",
     "muesli-sampled",
+    "muesli-recurrent",
     "sac-residual",
     "sac-normalized",
 )
@@ -548,6 +578,7 @@ SIBLINGS = (
     "ppg",
     "daac",
     "fma-pg",
+    "vmpo",
     "dqn-double",
     "qr-dqn",
     "m-dqn",

@@ -7,6 +7,7 @@ import pytest
 
 from purejaxrl_suite import nets
 from purejaxrl_suite.core.types import Box, Discrete
+from purejaxrl_suite.nets import lstm
 
 VECTOR = Box((3,))
 MINATAR = Box((10, 10, 4), "bool", 0, 1)
@@ -23,9 +24,15 @@ def start(network):
     return jax.device_get(jax.jit(network.init)(jax.random.key(0)))
 
 
-@pytest.mark.parametrize("memory_units", [0, 4])
-def test_unroll_is_stepping_with_resets(memory_units):
-    network = nets.actor_critic(VECTOR, FORCE, hidden=(5,), memory_units=memory_units)
+def with_lstm():
+    return nets.latent_model(VECTOR, Discrete(2), hidden=(5,), memory_units=4).network
+
+
+@pytest.mark.parametrize("kind", ["none", "gru", "lstm"])
+def test_unroll_is_stepping_with_resets(kind):
+    units = 4 if kind == "gru" else 0
+    network = nets.actor_critic(VECTOR, FORCE, hidden=(5,), memory_units=units)
+    network = with_lstm() if kind == "lstm" else network
     params, obs = start(network), observations(VECTOR, 6, 3)
     starts = np.zeros((6, 3), bool)
     starts[2, 0] = starts[4] = starts[0, 1] = True
@@ -50,6 +57,34 @@ def test_unroll_is_stepping_with_resets(memory_units):
             found,
             (expected, look.features, look.memory),
         )
+
+
+def test_one_unroll_of_an_lstm_is_two_halves():
+    network = with_lstm()
+    params, obs, starts = start(network), observations(VECTOR, 6, 3), np.zeros((6, 3), bool)
+    starts[4, 1] = True
+    unroll = jax.jit(network.unroll)
+    whole, seen = unroll(params, obs, network.memory(3), starts, {})
+    early, first = unroll(params, obs[:3], network.memory(3), starts[:3], {})
+    middle = jax.tree.map(lambda x: x[-1], first.memory)
+    late, second = unroll(params, obs[3:], middle, starts[3:], {})
+    np.testing.assert_allclose(whole, np.concatenate([early, late]), rtol=1e-6, atol=1e-7)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x[3:], y, rtol=1e-6, atol=1e-7),
+        seen.memory,
+        second.memory,
+    )
+
+
+def test_an_lstm_of_gates_is_the_one_of_joined_leaves():
+    """The same draws, in other leaves, and the same numbers."""
+    cell = lstm.cell(4, jnp.float32)
+    own, joined = cell.init(jax.random.key(1), 3), lstm.init(jax.random.key(1), 3, 4)
+    x, never = np.random.default_rng(0).normal(size=(6, 2, 3)), np.zeros((6, 2), bool)
+    x = x.astype(np.float32)
+    found = cell.unroll(own, x.reshape(12, 3), cell.memory(2), never, None)
+    _, hidden = lstm.unroll(joined, x, lstm.empty(joined, 2))
+    np.testing.assert_allclose(found.hidden, hidden, rtol=1e-6, atol=1e-7)
 
 
 def test_bfloat16_is_for_products_only():

@@ -61,7 +61,7 @@ class Seen(NamedTuple):
 def policy_loss(hypers: Any, policy: Any, batch: Batch, advantage: Array) -> tuple[Array, Metrics]:
     """Compute PPO's clipped loss with the entropy bonus, f32[], and its metrics."""
     log_prob = policy.log_prob(batch.action)
-    surrogate, told = on_policy.clipped_surrogate(hypers, policy, log_prob, batch, advantage)
+    surrogate, told = on_policy.clipped_surrogate(hypers, (), policy, log_prob, batch, advantage)
     metrics = losses.means({"policy_loss": surrogate, "entropy": policy.entropy(), **told})
     return metrics["policy_loss"] - hypers.entropy_coefficient * metrics["entropy"], metrics
 

@@ -3,20 +3,25 @@
 Hessel et al. 2021, arXiv 2104.06159. Sequences are stretches of replay, across episodes.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite import buffers
 from purejaxrl_suite.buffers import windows
 from purejaxrl_suite.buffers.windows import Stretch
-from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree
+from purejaxrl_suite.core.types import Array, Box, Environment, Key, Memory, Network, PyTree
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.nets.latent_model import LatentModel, Predicted
 from purejaxrl_suite.ops import policy_targets, returns, value_transforms
 from purejaxrl_suite.ops.policy_targets import SecondMoment
+
+MEMORY = "memory"
+"""The name of the memory before a step among the extras of replay."""
 
 
 class Steps(NamedTuple):
@@ -36,12 +41,15 @@ class Steps(NamedTuple):
     log_prob: Array
     mask: Array
     last: Array
+    starts: Array
+    memory: Any = ()
 
 
 def steps_of(found: Stretch) -> Steps:
     """Take what is learnt from of stretches of replay."""
     left = found.terminated | ~found.truncated
     after = jnp.concatenate([left[1:], jnp.zeros_like(left[:1])])
+    ends = found.terminated | found.truncated
     return Steps(
         obs=found.obs[:-1],
         action=found.action,
@@ -51,7 +59,9 @@ def steps_of(found: Stretch) -> Steps:
         next_obs=found.obs[1:],
         log_prob=found.extras["log_prob"],
         mask=left.astype(jnp.float32),
-        last=found.terminated | found.truncated | ~after,
+        last=ends | ~after,
+        starts=jnp.concatenate([jnp.zeros_like(ends[:1]), ends]),
+        memory=found.extras[MEMORY][0] if MEMORY in found.extras else (),
     )
 
 
@@ -178,9 +188,9 @@ def policy_terms(log_probs: Array, batch: Steps, targets: Targets, config: Any) 
 
 
 class Ahead(NamedTuple):
-    """Where the K steps from each of L are, [K, L, B].
+    """Where the K steps from each of S are, [K, S, B].
 
-    place: i32[K, L], without the axis of sequences. known: f32, whether the step is of the same
+    place: i32[K, S], without the axis of sequences. known: f32, whether the step is of the same
     episode and sequence, and learnt from. on: f32, whether so is the one after it.
     """
 
@@ -189,10 +199,11 @@ class Ahead(NamedTuple):
     on: Array
 
 
-def ahead(batch: Steps, steps: int) -> Ahead:
-    """Look at K = steps steps from each step of sequences: itself, and those after it."""
+def ahead(batch: Steps, steps: int, every: int = 1) -> Ahead:
+    """Look at K = steps steps from steps of sequences, S of L: itself, and those after it."""
     length = len(batch.mask)
-    place = jnp.minimum(jnp.arange(length)[None] + jnp.arange(steps)[:, None], length - 1)
+    first = jnp.arange(0, length, every)
+    place = jnp.minimum(first[None] + jnp.arange(steps)[:, None], length - 1)
     goes_on = jnp.where(batch.last, 0.0, 1.0)[place]
     # The last step of a sequence ends it, so none beyond it is reached.
     reached = jnp.concatenate([jnp.ones_like(goes_on[:1]), jnp.cumprod(goes_on, 0)[:-1]])
@@ -201,22 +212,23 @@ def ahead(batch: Steps, steps: int) -> Ahead:
 
 
 def model_terms(
-    hypers: Any, predicted: Predicted, batch: Steps, targets: Targets
+    hypers: Any, predicted: Predicted, batch: Steps, targets: Targets, every: int = 1
 ) -> dict[str, Array]:
-    """Compute the model's losses f32[L, B], means over its K steps (section 4.3).
+    """Compute the model's losses f32[S, B], means over its K steps (section 4.3).
 
     What lies beyond the episode or the sequence is left out; the value after a termination is 0.
 
     Args:
         hypers: the agent's.
-        predicted: leaves [K, L, B, ...], from each step of the sequences.
+        predicted: leaves [K, S, B, ...], from S steps of the sequences.
         batch: sequences.
         targets: of them.
+        every: how far these S steps are apart.
 
     Returns:
         `model_policy_loss`, `reward_loss` and `value_loss`.
     """
-    place, known, on = ahead(batch, len(predicted.reward))
+    place, known, on = ahead(batch, len(predicted.reward), every)
     bound = hypers.value_bound
 
     def categorical(logits: Array, wanted: Array) -> Array:
@@ -236,8 +248,10 @@ def model_terms(
     return {name: jnp.mean(x, axis=0) for name, x in losses.items()}
 
 
-def experience(env: Environment, config: Any) -> buffers.Uniform:
-    """Make the replay, which keeps the log-probabilities of actions."""
+def experience(env: Environment, config: Any, memory: int = 0) -> buffers.Uniform:
+    """Make the replay, which keeps log-probabilities of actions, and `memory` numbers if not 0."""
+    extras = {"log_prob": Box((), "float32")}
+    extras |= {MEMORY: Box((memory,), "float32")} if memory else {}
     return buffers.uniform(
         env.observation,
         env.action,
@@ -246,8 +260,36 @@ def experience(env: Environment, config: Any) -> buffers.Uniform:
         rollout_length=config.rollout_length,
         max_n=config.sequence_length,
         time_limit=shortest_limit(env),
-        extras={"log_prob": Box((), "float32")},
+        extras=extras,
     )
+
+
+class Recall(NamedTuple):
+    """How the memory of a recurrent network is kept in replay.
+
+    size: numbers of one sequence (M); 0 without a memory. extras: memory [B, ...] -> what is kept
+    beside a step. memory: what was kept of steps -> memory.
+    """
+
+    size: int
+    extras: Callable[[Memory], dict[str, Array]]
+    memory: Callable[[Any], Memory]
+
+
+def recall_of(network: Network) -> Recall:
+    """Tell how the memory of a network is kept, one row f32[M] for each step."""
+    leaves, tree = jax.tree.flatten(jax.eval_shape(lambda: network.memory(1)))
+    ends = np.cumsum([leaf.shape[-1] for leaf in leaves]).tolist()
+    if not leaves:
+        return Recall(0, lambda memory: {}, lambda kept: ())
+
+    def extras(memory: Memory) -> dict[str, Array]:
+        return {MEMORY: jnp.concatenate(jax.tree.leaves(memory), axis=-1)}
+
+    def memory(kept: Array) -> Memory:
+        return jax.tree.unflatten(tree, jnp.split(kept, ends[:-1], axis=-1))
+
+    return Recall(ends[-1], extras, memory)
 
 
 def drawn(key: Key, replay: buffers.Uniform, ring: Any, config: Any) -> Steps:
@@ -265,30 +307,40 @@ def log_prior(hypers: Any, logits: Array) -> Array:
     return jnp.log((1.0 - share) * jax.nn.softmax(logits) + share / logits.shape[-1])
 
 
-def action_values(
-    hypers: Any, model: LatentModel, params: PyTree, latent: Array, actions: int
-) -> Array:
-    """Look one step ahead with every action, from latent states [..., D]: q f32[..., A]."""
-    shape = (*latent.shape[:-1], actions)
-    each = jnp.broadcast_to(latent[..., None, :], (*shape, latent.shape[-1]))
-    taken = jnp.broadcast_to(jnp.arange(actions), shape)
-    rows = jnp.reshape(each, (-1, latent.shape[-1]))
-    found = model.predict(params, rows, jnp.reshape(taken, (1, -1)))
+def judged(
+    hypers: Any, model: LatentModel, params: PyTree, obs: Array, memory: Memory, starts: Array
+) -> tuple[Array, Array]:
+    """Compute log-probabilities and action values of the prior, f32[T, B, A], at obs [T, B, ...].
+
+    Values are those of the model, one step ahead: r(s, a) + gamma v(s, a).
+    """
+    logits, internals = model.network.unroll(params, obs, memory, starts, {})
+    found = model.ahead(params, model.start(params, internals.features))
+    shape = found.reward.shape[:-1]
     bounds = {"low": -hypers.value_bound, "high": hypers.value_bound}
     number = jax.vmap(partial(value_transforms.value_of, **bounds))
-    reward, value = number(found.reward[0]), number(found.value[0])
-    return jnp.reshape(reward + hypers.gamma * value, shape)
+    reward, value = (
+        jnp.reshape(number(jnp.reshape(x, (-1, x.shape[-1]))), shape)
+        for x in (found.reward, found.value)
+    )
+    return log_prior(hypers, logits), reward + hypers.gamma * value
 
 
 def predict(
-    model: LatentModel, params: PyTree, latent: Array, batch: Steps, unroll_length: int
+    model: LatentModel, params: PyTree, latent: Array, batch: Steps, config: Any
 ) -> Predicted:
-    """Unroll the model from the latent state of every step: leaves [K, L, B, ...]."""
-    place = ahead(batch, unroll_length).place
-    taken = jnp.reshape(batch.action[place], (unroll_length, -1))
-    found = model.predict(params, jnp.reshape(latent, (taken.shape[1], -1)), taken)
-    shape = unroll_length, *batch.action.shape
-    return jax.tree.map(lambda x: jnp.reshape(x, (*shape, x.shape[-1])), found)
+    """Unroll the model from latent states f32[L, B, D], of S steps: leaves [K, S, B, ...]."""
+    place = ahead(batch, config.unroll_length, config.unroll_every).place
+    taken, latent = batch.action[place], latent[:: config.unroll_every]
+    rows = jnp.reshape(latent, (-1, latent.shape[-1]))
+    found = model.predict(params, rows, jnp.reshape(taken, (len(place), -1)))
+    return jax.tree.map(lambda x: jnp.reshape(x, (*taken.shape, x.shape[-1])), found)
+
+
+def mean_of(terms: dict[str, Array], mask: Array) -> dict[str, Array]:
+    """Average terms f32[S, B], 0 where they are masked, over the steps that are not."""
+    size = jnp.sum(mask)
+    return {name: jnp.sum(x) / jnp.maximum(size, 1.0) for name, x in terms.items()}
 
 
 def weighed(hypers: Any, config: Any, means: dict[str, Array]) -> Array:

@@ -38,14 +38,15 @@ class Batch(NamedTuple):
 class PolicyRule(NamedTuple):
     """The part of an actor-critic algorithm that is its own.
 
-    loss: (hypers, policy, log_prob, batch, advantage) -> (the loss of the policy f32[L, B], other
-        samples f32[L, B] to record by name). policy: the network's output; log_prob f32[L, B]: of
-        the actions under it; advantage f32[L, B]: normalized, if so configured.
+    loss: (hypers, params, policy, log_prob, batch, advantage) -> (the loss of the policy f32[L, B],
+        other samples f32[L, B] to record by name). params: what is learnt; policy: the network's
+        output; log_prob f32[L, B]: of the actions under it; advantage f32[L, B]: normalized, if so
+        configured.
     keeps_policy: whether the loss reads `Batch.policy`.
     value_clip: hypers -> how far a value may move from the one acted with.
     """
 
-    loss: Callable[[Any, Any, Array, Batch, Array], tuple[Array, dict[str, Array]]]
+    loss: Callable[[Any, PyTree, Any, Array, Batch, Array], tuple[Array, dict[str, Array]]]
     keeps_policy: bool = False
     value_clip: Callable[[Any], Any] = lambda hypers: jnp.inf
 
@@ -94,10 +95,10 @@ def prepared(
 
 
 def clipped_surrogate(
-    hypers: Any, policy: Any, log_prob: Array, batch: Batch, advantage: Array
+    hypers: Any, params: PyTree, policy: Any, log_prob: Array, batch: Batch, advantage: Array
 ) -> tuple[Array, dict[str, Array]]:
     """Compute PPO's clipped loss of the policy; it is the `PolicyRule.loss` of PPO."""
-    del policy  # its log-probabilities say all
+    del params, policy  # the log-probabilities say all
     log_ratio = log_prob - batch.log_prob
     kl = losses.approximate_kl(log_ratio)
     clipped = losses.clipped(log_ratio, hypers.clip_range)
