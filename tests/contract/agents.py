@@ -142,13 +142,14 @@ ROLLOUT = {"num_envs": 4, "rollout_length": 8, "epochs": 2, "minibatches": 2}
 PHASIC = ROLLOUT | {"policy_phases": 2, "auxiliary_epochs": 2, "auxiliary_minibatches": 4}
 
 
-def small_decoupled(build, config, hypers, units=1):
+def small_decoupled(build, config, hypers, units=1, shared=False):
     """An on-policy agent with two encoders; `config` are fields of its Config."""
     made = hypers(learning_rate=1e-2, gamma=0.9)
 
     def make_agent(env, **more):
         spaces = env.observation, env.action
-        network = nets.decoupled_actor_critic(*spaces, hidden=(8,), units=units)
+        options = {"hidden": (8,), "units": units, "shared": shared}
+        network = nets.decoupled_actor_critic(*spaces, **options)
         return build(env, config, network, made, **more)
 
     return make_agent
@@ -399,6 +400,14 @@ AGENTS = {
         pendulum,
     ),
     "dcpg": (small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers), probes.delayed_reward),
+    "ppg-shared": (
+        small_decoupled(ppg, PPGConfig(**PHASIC), PPGHypers, shared=True),
+        probes.delayed_reward,
+    ),
+    "dcpg-shared": (
+        small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers, shared=True),
+        probes.delayed_reward,
+    ),
     "fma-pg": (small_fma_pg(), probes.delayed_reward),
     "mdpo": (small_fma_pg(softmax=False, reverse=True), pendulum),
     "dqn": (small_dqn(), probes.delayed_reward),
@@ -546,6 +555,8 @@ BOXED = {"sac", "td3", "td3_bc", "qsarsa", "cql"}
 
 SIBLINGS = (
     "ppg",
+    "ppg-shared",
+    "dcpg-shared",
     "daac",
     "fma-pg",
     "dqn-double",
