@@ -5,6 +5,7 @@ step lead from the first to the second? The layer learns, too, to tell. Paramete
 `params["aux"]`, under the stream of the layer, "actor" or "critic", if it is in one.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -33,12 +34,20 @@ def with_transition_classifier(
         hidden: units of the hidden layers of the classifier.
 
     Returns:
-        The network.
+        The network; the same one if it has this classifier already.
+
+    Raises:
+        ValueError: it has one of other sizes.
     """
     key, obs = jax.eval_shape(jax.random.key, 0), spaces.abstract(observation, 1)
-    seen = jax.eval_shape(lambda key, obs: network.apply(network.init(key), obs)[1], key, obs)
-    units = math.prod(seen.features[layer].shape)
-    sizes = (2 * units + action.n, *hidden, 1)
+    known = jax.eval_shape(network.init, key)
+    features = jax.eval_shape(network.apply, known, obs)[1].features
+    sizes = (2 * math.prod(features[layer].shape) + action.n, *hidden, 1)
+    if has := chain.at(known.get("aux", {}), _path(layer)):
+        found = tuple(x["kernel"].shape for x in has.values())
+        if found != tuple(itertools.pairwise(sizes)):
+            raise ValueError(f"hidden={tuple(hidden)}: the network has a classifier of {found}")
+        return network
 
     def init(key: Key) -> PyTree:
         params = network.init(key)

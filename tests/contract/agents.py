@@ -46,7 +46,7 @@ from purejaxrl_suite.engine.source import dataset
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.nets.tasks import multi_head
-from purejaxrl_suite.representations import auxiliary, mico
+from purejaxrl_suite.representations import auxiliary, dynamics, mico
 
 PPO = PPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
 NORMALIZED = PPO._replace(normalize_observations=True, normalize_rewards=True)
@@ -177,6 +177,13 @@ def mico_dqn(env, **more):
     """DQN with an auxiliary loss of its only hidden layer."""
     inside = small_dqn()(env)
     return auxiliary(dqn, mico())(env, inside.config, small_q(env), inside.hypers, **more)
+
+
+def dynamics_ppg(env, **more):
+    """PPG with a classifier of transitions beside its actor, which is part of its parameters."""
+    inside = small_decoupled(ppg, PPGConfig(**PHASIC), PPGHypers)(env)
+    build = auxiliary(ppg, dynamics("actor", hidden=(8,)))
+    return build(env, inside.config, inside.network, inside.hypers, **more)
 
 
 def small_sparse(build, make_agent, network, updater):
@@ -404,6 +411,7 @@ AGENTS = {
         small_decoupled(ppg, PPGConfig(**PHASIC), PPGHypers, shared=True),
         probes.delayed_reward,
     ),
+    "ppg-dynamics": (dynamics_ppg, probes.delayed_reward),
     "dcpg-shared": (
         small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers, shared=True),
         probes.delayed_reward,
@@ -527,6 +535,7 @@ VARIANTS = (
     "drq",
     "dqn-guided",
     "dqn-mico",
+    "ppg-dynamics",
     "dqn-mixture",
     "dqn-sparse",
     "pqn-sparse",

@@ -131,6 +131,9 @@ def test_it_is_built_named_and_refused():
     agent = build(ENV)
     assert agent.name == "ppg with dynamics(layer=actor)" and agent.hypers.dynamics_weight == 1.0
     assert chosen_layers(agent.network, "actor") == ("trunk/actor/dense_0",)
+    assert build(ENV, network=agent.network).network is agent.network
+    with pytest.raises(ValueError, match="the network has a classifier of"):
+        pjs.auxiliary(pjs.ppg, dynamics("actor", (7,)))(ENV, network=agent.network)
     both = pjs.auxiliary(build, pjs.representations.mico("critic"))(ENV)
     assert both.hypers.dynamics_weight == 1.0 and both.hypers.mico_weight == 0.01
     with pytest.raises(ValueError, match="dynamics of ppg: expected 2 or more Discrete actions"):
