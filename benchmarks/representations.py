@@ -26,7 +26,7 @@ def contestants(members: int, envs: int, updates: int) -> list[harness.Contestan
     from purejaxrl_suite import nets
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
     from purejaxrl_suite.envs import make
-    from purejaxrl_suite.representations import auxiliary, ksme, mico
+    from purejaxrl_suite.representations import auxiliary, dynamics, ksme, mico
 
     env = make("Breakout-MinAtar")
     config = DQNConfig(num_envs=envs, rollout_length=4, gradient_steps=envs, huber=False)
@@ -37,6 +37,7 @@ def contestants(members: int, envs: int, updates: int) -> list[harness.Contestan
         "plain": dqn,
         "MICo": auxiliary(dqn, mico()),
         "KSMe": auxiliary(dqn, ksme()),
+        "dynamics": auxiliary(dqn, dynamics()),
     }
     plain = dqn(env, config, network, hypers)
     made = []

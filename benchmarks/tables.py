@@ -30,6 +30,7 @@ PAGES = tuple(
             "benchmarks/README.md",
             "docs/benchmarks.md",
             "docs/performance.md",
+            "docs/representations.md",
             "docs/silicon.md",
             "docs/statistics.md",
             "docs/studies.md",
@@ -323,6 +324,22 @@ def names() -> set[str]:
     return {*TABLES, "studies", *(f"study_{name}" for name in studies())}
 
 
+def representations(data: Data) -> str:
+    """What auxiliary losses cost, and how long estimates of information take."""
+    rows = []
+    for row in data["contestants"]:
+        ratio = harness.format_ratio(row["ratio"]) if "ratio" in row else ""
+        speed = f"{row['steps_per_second']['median']:,.0f}"
+        rows.append([row["name"], speed, ratio, f"{row['compile_seconds']:.1f} s"])
+    costs = table("DQN on Breakout-MinAtar|steps/s|takes, times plain|compiling", rows)
+    times = [
+        [f"{row['samples']:,} of {row['numbers']:,} numbers"]
+        + [f"{1e3 * row[name]:,.0f} ms" for name in ("V", "A")]
+        for row in data["probes"]
+    ]
+    return f"{costs}\n{table('samples|I(Z; V)|I(Z; A)', times)}"
+
+
 TABLES: dict[str, Callable[[Data], str]] = {
     "peers": peers,
     "throughput": throughput,
@@ -335,6 +352,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "headline": headline,
     "coverage": coverage,
     "bad_input": bad_input,
+    "representations": representations,
 }
 
 

@@ -4,6 +4,9 @@ PPG whose actor also keeps its values, in policy phases, near those it had after
 phase: values learn from new targets only later, from many rollouts at once, and memorise less. This
 is the form with encoders of their own of Garcin et al. 2025, arXiv 2503.06343, whose critic learns
 in policy phases, too; defaults are theirs for Procgen.
+
+With one network for both (`nets.decoupled_actor_critic(..., shared=True)`) the values that are
+distilled are the critic's, which learn from targets in auxiliary phases alone.
 """
 
 from typing import Annotated, NamedTuple
@@ -49,7 +52,7 @@ class DCPGHypers(NamedTuple):
         gae_lambda: decay of the exponentially weighted advantage estimate.
         clip_range: how far the probability ratio may move from 1 before its gradient is cut.
         entropy_coefficient: weight of the entropy bonus.
-        value_coefficient: weight of the critic's error in policy phases.
+        value_coefficient: weight of the critic's error in policy phases, if its network is its own.
         distillation_coefficient: weight of half the squared distance of the actor's values to
             those of the network at the end of the last auxiliary phase.
         clone_coefficient: weight of KL(policy before || policy) in auxiliary phases.
@@ -84,7 +87,7 @@ def dcpg(
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
-        network: None for `nets.decoupled_actor_critic`.
+        network: None for `nets.decoupled_actor_critic`, which may be shared.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss of policy phases; its target is f32[1, B], of the
             value.

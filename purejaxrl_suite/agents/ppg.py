@@ -5,6 +5,9 @@ auxiliary phase, over the rollouts of many policy phases, a value head of the ac
 critic's targets, so the actor's features get what the critic has found, while its policy is kept by
 a KL penalty; the critic goes on learning. One Adam for everything, as in CleanRL's code. Defaults
 are those of Garcin et al. 2025, arXiv 2503.06343, for Procgen.
+
+One network for both (`nets.decoupled_actor_critic(..., shared=True)`) has one head of values: in
+policy phases its error moves that head alone, in auxiliary phases the features, too.
 """
 
 from typing import Annotated, NamedTuple
@@ -82,7 +85,7 @@ def ppg(
     Args:
         env: whose spaces the agent is built for.
         config: what changes the program; None for the defaults.
-        network: None for `nets.decoupled_actor_critic`.
+        network: None for `nets.decoupled_actor_critic`, which may be shared.
         hypers: what may be swept; None for the defaults.
         extra_loss: a term to add to the loss of policy phases; its target is f32[1, B], of the
             value.

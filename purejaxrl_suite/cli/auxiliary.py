@@ -16,9 +16,10 @@ class AuxiliaryFlags(NamedTuple):
     """An auxiliary loss, which shapes the agent's representation; none without a term.
 
     Attributes:
-        term: mico or ksme; docs/representations.md says what they are.
+        term: mico, ksme or dynamics; docs/representations.md says what they are.
         weight: of the term; in a sweep several, VALUE,VALUE ..., as an axis of one program.
-        layer: whose features they are, such as trunk/dense_0; by default the encoder's last.
+        layer: whose features they are: actor, critic, or a name such as trunk/dense_0; by default
+            the last of the critic's encoder.
         shuffled_rewards: rewards are permuted in each batch, as a control.
     """
 
@@ -36,7 +37,11 @@ def terms() -> "dict[str, Callable[..., Auxiliary]]":
     """Return what makes each term, by name."""
     from purejaxrl_suite import representations
 
-    return {"mico": representations.mico, "ksme": representations.ksme}
+    return {
+        "mico": representations.mico,
+        "ksme": representations.ksme,
+        "dynamics": representations.dynamics,
+    }
 
 
 def auxiliary(flags: AuxiliaryFlags, build: "Builder", hypers: Any, *, several: bool) -> Made:
@@ -64,6 +69,10 @@ def auxiliary(flags: AuxiliaryFlags, build: "Builder", hypers: Any, *, several: 
 
     make = terms()[one_of("--auxiliary.term", flags.term, terms())]
     takes = inspect.signature(make).parameters
+    for name in given.keys() - takes - {"term", "weight"}:
+        raise ValueError(
+            f"{_flag(name)}: expected none with {flags.term}, which has no such setting"
+        )
     term = make(**{name: x for name, x in given.items() if name in takes})
     name, weights = f"{term.kind}_weight", [term.weight]
     if flags.weight is not None:

@@ -22,10 +22,10 @@ def remake(recipe: Sequence[str]) -> Environment | None:
 def _makers() -> dict[str, Callable[..., Environment]]:
     """Return the makers and wrappers that write recipes, by name."""
     from purejaxrl_suite import envs
-    from purejaxrl_suite.envs import continual, multi_task, probes, wrappers
+    from purejaxrl_suite.envs import continual, levels, multi_task, probes, wrappers
 
     found: dict[str, Any] = {"make": envs.make}
-    for module in (continual, multi_task, probes, wrappers):
+    for module in (continual, levels, multi_task, probes, wrappers):
         written = {n: x for n, x in vars(module).items() if hasattr(x, "__wrapped__")}
         found |= {n: x for n, x in written.items() if x.__module__ == module.__name__}
     return found

@@ -57,6 +57,11 @@ from purejaxrl_suite.nets.tokens import (
     per_samp,
     shuffled,
 )
+from purejaxrl_suite.nets.transition_classifier import (
+    classifier_inputs,
+    transition_logits,
+    with_transition_classifier,
+)
 
 __all__ = [
     "ActorCritic",
@@ -81,6 +86,7 @@ __all__ = [
     "add_noise",
     "big",
     "by_task",
+    "classifier_inputs",
     "clip_bound",
     "cnn",
     "crelu",
@@ -123,4 +129,6 @@ __all__ = [
     "tanh_bound",
     "tokenised",
     "top_k",
+    "transition_logits",
+    "with_transition_classifier",
 ]

@@ -8,9 +8,9 @@ Their parameters are `params["aux"]["associative"]`.
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 
 from purejaxrl_suite.core.types import Array, Key, Network, PyTree
+from purejaxrl_suite.nets import perceptron
 
 NAME = "associative"
 OWN = 0xA550C
@@ -52,7 +52,7 @@ def with_associations(
     def init(key: Key) -> PyTree:
         params = network.init(key)
         own = jax.random.split(jax.random.fold_in(key, OWN), len(parts))
-        model = {part: _perceptron(k, sizes) for part, k in zip(parts, own, strict=True)}
+        model = {part: perceptron.draw(k, sizes) for part, k in zip(parts, own, strict=True)}
         return {**params, "aux": {**params.get("aux", {}), NAME: model}}
 
     return network._replace(init=init)
@@ -60,29 +60,12 @@ def with_associations(
 
 def contributions(params: PyTree, embedding: Array) -> Array:
     """Compute c of embeddings [..., D]: f32[...]."""
-    return _apply(params["aux"][NAME]["contribution"], embedding)
+    return perceptron.apply(params["aux"][NAME]["contribution"], embedding)
 
 
 def predictions(params: PyTree, embedding: Array, sums: Array) -> Array:
     """Predict rewards f32[...] from embeddings [..., D] of their states and sums of c before."""
     model = params["aux"][NAME]
     if "gate" in model:
-        sums = jax.nn.sigmoid(_apply(model["gate"], embedding)) * sums
-    return sums + _apply(model["bias"], embedding) if "bias" in model else sums
-
-
-def _perceptron(key: Key, sizes: Sequence[int]) -> dict[str, dict[str, Array]]:
-    draw, layers = jax.nn.initializers.lecun_normal(), len(sizes) - 1
-    keys = jax.random.split(key, layers)
-    return {
-        f"dense_{i}": {"kernel": draw(keys[i], sizes[i : i + 2]), "bias": jnp.zeros(sizes[i + 1])}
-        for i in range(layers)
-    }
-
-
-def _apply(model: dict[str, dict[str, Array]], x: Array) -> Array:
-    for i in range(len(model)):
-        layer = model[f"dense_{i}"]
-        bias = jnp.reshape(layer["bias"], (1,) * (x.ndim - 1) + layer["bias"].shape)
-        x = (jax.nn.relu(x) if i else x) @ layer["kernel"] + bias
-    return x[..., 0]
+        sums = jax.nn.sigmoid(perceptron.apply(model["gate"], embedding)) * sums
+    return sums + perceptron.apply(model["bias"], embedding) if "bias" in model else sums

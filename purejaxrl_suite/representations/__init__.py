@@ -2,6 +2,7 @@
 
 from purejaxrl_suite.representations.auxiliary import Auxiliary, AuxiliaryHypers, auxiliary
 from purejaxrl_suite.representations.behavioural import ksme, mico
+from purejaxrl_suite.representations.dynamics import dynamics
 from purejaxrl_suite.representations.layers import output_layers
 from purejaxrl_suite.representations.metrics import (
     METRICS,
@@ -9,6 +10,7 @@ from purejaxrl_suite.representations.metrics import (
     information,
     value_alignment,
 )
+from purejaxrl_suite.representations.on_levels import on_levels
 from purejaxrl_suite.representations.rollouts import Encoded, information_of_rollout
 from purejaxrl_suite.representations.transfer import begin_with_features
 
@@ -19,11 +21,13 @@ __all__ = [
     "Encoded",
     "auxiliary",
     "begin_with_features",
+    "dynamics",
     "effective_dimension",
     "information",
     "information_of_rollout",
     "ksme",
     "mico",
+    "on_levels",
     "output_layers",
     "value_alignment",
 ]

@@ -10,7 +10,14 @@ from typing import Annotated, Any, NamedTuple, Protocol
 from purejaxrl_suite.agents.shared import extra_losses
 from purejaxrl_suite.core import joined
 from purejaxrl_suite.core.argument import function, instance
-from purejaxrl_suite.core.types import Agent, Array, Environment, ExtraLoss, LossInputs
+from purejaxrl_suite.core.types import (
+    Agent,
+    Array,
+    Environment,
+    ExtraLoss,
+    LossInputs,
+    Network,
+)
 from purejaxrl_suite.core.validate import Range
 
 Told = tuple[Array, dict[str, Array]]
@@ -22,7 +29,8 @@ class Auxiliary(NamedTuple):
 
     name: with all settings, for messages and run folders. kind: of its hyper-parameter,
     `KIND_weight`. weight: its default. loss: LossInputs -> (f32[], metrics), without the weight.
-    check: raises ValueError for an agent that it does not fit.
+    check: raises ValueError for an agent that it does not fit. extend: the agent -> its network
+    with parameters that the term has of its own, under `aux`; None without any.
     """
 
     name: str
@@ -30,16 +38,19 @@ class Auxiliary(NamedTuple):
     weight: float
     loss: Callable[[LossInputs], Told]
     check: Callable[[Agent], None]
+    extend: Callable[[Agent], Network] | None = None
 
 
 class AuxiliaryHypers(NamedTuple):
     """Weights of auxiliary terms; an agent has those of its terms.
 
-    mico_weight: of the MICo loss. ksme_weight: of the KSMe loss.
+    mico_weight: of the MICo loss. ksme_weight: of the KSMe loss. dynamics_weight: of the loss of a
+    classifier of transitions.
     """
 
     mico_weight: Annotated[Any, Range(0)] = 0.01
     ksme_weight: Annotated[Any, Range(0)] = 0.01
+    dynamics_weight: Annotated[Any, Range(0)] = 1.0
 
 
 class AuxiliaryBuilder(Protocol):
@@ -100,6 +111,8 @@ def auxiliary(builder: Any, term: Auxiliary) -> AuxiliaryBuilder:
         more["extra_loss"] = extra_losses.both(_weighted(term), other)
         agent = builder(env, config, network, inner, **more)
         term.check(agent)
+        if term.extend is not None:
+            agent = builder(env, config, term.extend(agent), inner, **more)
         return agent._replace(
             name=f"{agent.name} with {term.name}",
             hypers=joined.joined(agent.hypers, AuxiliaryHypers, own, "Auxiliary", hypers),

@@ -12,12 +12,10 @@ windows that end after different numbers of steps is discounted by the mean of b
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import boolean, number
 from purejaxrl_suite.core.types import Agent, Array, Discrete, LossInputs
 from purejaxrl_suite.ops import behavioural, losses
@@ -30,26 +28,12 @@ from purejaxrl_suite.representations.layers import (
     reads_actions,
     rows,
 )
+from purejaxrl_suite.representations.samples import Samples, samples_of
 
 Compare = Callable[[Array, Array], Array]
 """(f32[B, D], f32[B, D]) -> f32[B, B], of all pairs."""
 PRECISION = 1e-4
 """By which a clipped reward may be above 1: sums of n rewards are rounded."""
-
-
-class Samples(NamedTuple):
-    """A minibatch of B steps, without axes of time.
-
-    obs, next_obs: [B, ...]; next_obs is 0 after a termination. action: [B, ...]. reward, discount:
-    f32[B]. counts: bool[B], False for empty windows of a replay.
-    """
-
-    obs: Array
-    next_obs: Array
-    action: Array
-    reward: Array
-    discount: Array
-    counts: Array
 
 
 def mico(
@@ -111,7 +95,7 @@ def _term(
     name = ", ".join(x for x in settings if x)
 
     def loss(inputs: LossInputs) -> Told:
-        layers, batch = chosen_layers(inputs.network, layer), _samples(inputs)
+        layers, batch = chosen_layers(inputs.network, layer), samples_of(inputs)
         reward_key, action_key = jax.random.split(inputs.key)
         reward = batch.reward
         if kind == "ksme":
@@ -148,25 +132,6 @@ def _features(
     before = features_at(inputs.network, params, batch.obs, layers, action)
     after = features_at(inputs.network, params, batch.next_obs, layers, following)
     return seen, before, after
-
-
-def _samples(inputs: LossInputs) -> Samples:
-    """Merge the axes of time and batch, and complete what the agent's minibatch has not."""
-    batch, merged = inputs.batch, partial(tree.merge, axes=inputs.batch.reward.ndim)
-    discount = getattr(batch, "discount", None)
-    weight = getattr(batch, "weight", None)
-    reward, ended = merged(batch.reward), merged(batch.terminated)
-    next_obs = merged(batch.next_obs)
-    over = jnp.reshape(ended, (-1, *(1,) * (next_obs.ndim - 1)))
-    gamma = jnp.full(reward.shape, getattr(inputs.hypers, "gamma", jnp.nan))
-    return Samples(
-        obs=merged(batch.obs),
-        next_obs=jnp.where(over, jnp.zeros_like(next_obs), next_obs),
-        action=merged(batch.action),
-        reward=reward,
-        discount=gamma if discount is None else merged(discount),
-        counts=jnp.ones(reward.shape, bool) if weight is None else merged(weight) > 0.0,
-    )
 
 
 def _clipped(inputs: LossInputs, batch: Samples) -> Array:

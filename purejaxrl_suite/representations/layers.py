@@ -14,6 +14,9 @@ from purejaxrl_suite.core.types import Array, Edge, Key, Network, Path, PyTree
 Rows = dict[str, Array]
 """{layer: f32[B, D]}, flattened features."""
 
+ACTOR, CRITIC = "actor", "critic"
+"""Streams of a network, whose representation may be chosen by this name."""
+
 
 def output_layers(network: Network) -> tuple[str, ...]:
     """Name the layers that are a network's representation.
@@ -57,16 +60,28 @@ def _leaves(edge: Edge, namespace: str) -> bool:
 
 
 def chosen_layers(network: Network, layer: str | None) -> tuple[str, ...]:
-    """Return the layer of that name, or `output_layers`; of critics and an actor, the critics'.
+    """Return the layer of that name, or those of `output_layers` in the actor or the critics.
+
+    layer: the name of a layer; "actor" or "critic", which is the same where one network serves
+    both; None is "critic".
 
     Raises:
-        ValueError: the network has no such layer.
+        ValueError: the network has no such layer, or no actor.
     """
-    if layer is not None:
-        return (one_of("layer", layer, [edge.layer for edge in network.wiring]),)
+    if layer not in (None, ACTOR, CRITIC):
+        known = [ACTOR, CRITIC, *(edge.layer for edge in network.wiring)]
+        return (one_of("layer", layer, known),)
     found = output_layers(network)
-    critics = tuple(name for name in found if "/critic" in name)
-    return critics or found
+    own = tuple(name for name in found if f"/{layer or CRITIC}" in name)
+    if layer == ACTOR and not own and "policy" not in _heads(network):
+        raise ValueError("layer='actor': expected a network with a policy, this has action values")
+    return own or found
+
+
+def _heads(network: Network) -> Mapping[str, Any]:
+    """The shapes of the parameters of its heads."""
+    params = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
+    return params.get("heads", {})
 
 
 def rows(features: Mapping[str, Array], layers: tuple[str, ...], batch_axes: int = 1) -> Rows:

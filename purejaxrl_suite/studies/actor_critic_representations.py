@@ -3,20 +3,22 @@
 Paper: Garcin et al. 2025, Studying the interplay between the actor and critic representations in
     reinforcement learning, arXiv 2503.06343.
 Figure: its measurements of mutual information, there on Procgen and Brax, here PPO and DAAC on
-    MinAtar (full, standard) and on Catch (quick).
-Claim: with a network each, the critic's representation says more of values and of what follows, and
-    of what the actor's says a larger share is about actions, larger than where one network serves
-    both.
+    MinAtar (full, standard) and on Catch (quick), and PPO on 200 levels of four rooms.
+Claim: with a network each, the critic's representation says more of values, of what follows and of
+    levels, and of what the actor's says a larger share is about actions, larger than where one
+    network serves both.
 
 A representation is the last hidden layer of 64 units, of the same size in all arms; separate
 networks have twice the parameters. Information is estimated from 1,024 steps of a rollout, 20
 times, and averaged over the last quarter of training; so many units make all estimates too low, in
 all arms alike. Values are the critic's own, which are what it learns (the paper takes the returns
 that followed), and levels, of which MinAtar has none, are left out: shares are of the sum of the
-four informations that are measured.
+four informations that are measured. On levels information is that of 2,048 of 16,384 steps of a
+rollout on the levels of training, and policies also play levels that they have not seen.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -26,8 +28,12 @@ from purejaxrl_suite import nets, representations, stats
 from purejaxrl_suite.agents.daac import DAACConfig, DAACHypers, daac
 from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, Network
+from purejaxrl_suite.envs import make
+from purejaxrl_suite.envs.levels import levels
 from purejaxrl_suite.plasticity.names import layers_of
-from purejaxrl_suite.stats import Effect
+from purejaxrl_suite.representations.on_levels import INFORMATION as ON_LEVELS
+from purejaxrl_suite.representations.on_levels import UNSEEN, on_levels
+from purejaxrl_suite.stats import Effect, Reference, Score
 from purejaxrl_suite.studies import minatar
 from purejaxrl_suite.studies.gates import LEARNT, reaches
 from purejaxrl_suite.studies.panels import Bars, Lines, Panel, row
@@ -37,6 +43,10 @@ from purejaxrl_suite.studies.scores import estimated, late, normalized_scores
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 SHARED, SEPARATE, DAAC = "PPO, shared", "PPO, separate", "DAAC"
+SHARED_LEVELS, SEPARATE_LEVELS = "PPO, shared, on levels", "PPO, separate, on levels"
+GRID, LEVELS = "Navix-FourRooms-7x7-v0", 200
+"""Rooms, and on how many levels of them agents learn."""
+OF_LEVELS = {"envs": 64, "length": 256, "samples": 2048, "episodes": 64}
 INFORMATION = {
     "action": "information_action",
     "value": "information_value",
@@ -49,6 +59,9 @@ CONFIG = PPOConfig(num_envs=16, rollout_length=64, epochs=4, minibatches=4)
 OF_DAAC = DAACConfig(num_envs=16, rollout_length=64, minibatches=4)
 RATE = minatar.PPO_HYPERS.learning_rate
 NATS, SHARE = "nats", "share of all information"
+_NONE = Score(0.0, "an episode that never reaches the goal", "navix 4", True)
+_ALL = Score(1.0, "the reward of the goal", "navix 4", True)
+REFERENCES = {f"{GRID}/{LEVELS}-levels": Reference(_NONE, _ALL)}
 
 
 def shared(env: Environment) -> Network:
@@ -80,8 +93,8 @@ def _network(env: Environment, *, shared: bool) -> Network:
 
 
 def arms(budget: Budget) -> dict[str, Experiment]:
-    """Make arms: PPO with one network and with two, and DAAC."""
-    environments = [minatar.board(id) for id in budget.environments]
+    """Make arms: PPO with one network and with two, and DAAC; PPO with either on levels."""
+    environments = [minatar.board(id) for id in budget.environments if id != GRID]
     updates = int(budget.steps) // (CONFIG.num_envs * CONFIG.rollout_length)
     one = Experiment(
         ppo,
@@ -100,7 +113,18 @@ def arms(budget: Budget) -> dict[str, Experiment]:
         config=OF_DAAC,
         network=with_advantages,
     )
-    return {SHARED: one, SEPARATE: one._replace(network=separate), DAAC: advantages}
+    played = one._replace(
+        env=[levels(make(GRID), LEVELS)],
+        metrics=(),
+        source=partial(on_levels, every=max(1, updates // LOOKS), **OF_LEVELS),
+    )
+    return {
+        SHARED: one,
+        SEPARATE: one._replace(network=separate),
+        DAAC: advantages,
+        SHARED_LEVELS: played,
+        SEPARATE_LEVELS: played._replace(network=separate),
+    }
 
 
 def informations(curves: Curves, part: str) -> dict[str, Array]:
@@ -151,9 +175,34 @@ def better(key: Key, one: Curves, other: Curves) -> Effect:
     return stats.difference(key, x, y, paired=False)
 
 
+def of_levels(curves: Curves, part: str) -> Array:
+    """Compute what the actor's or the critic's layer says of levels late in training, f32[S, 1]."""
+    found = layers_of(f"{ON_LEVELS}_level", map(str, curves.data_vars))
+    own = {layer: x for layer, x in found.items() if part in layer.split(".")}
+    (whole,) = (own or found).values()
+    return late(curves, curves[whole], LATE)
+
+
+def more_of_levels(key: Key, curves: Curves) -> Effect:
+    """Estimate how much more the critic's layer says of levels than the actor's."""
+    critic, actor = (of_levels(curves, part) for part in (CRITIC, ACTOR))
+    return stats.difference(key, critic, actor, paired=True)
+
+
+def unseen(curves: Curves) -> Array:
+    """Compute returns late in training on levels that are held out, f32[S, 1]: 0 to 1."""
+    return late(curves, curves[UNSEEN], LATE)
+
+
+def better_unseen(key: Key, one: Curves, other: Curves) -> Effect:
+    """Estimate by how much one arm scores more than another on levels that are held out."""
+    return stats.difference(key, unseen(one), unseen(other), paired=False)
+
+
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
-    """Draw returns, informations of each representation, and shares of action information."""
-    returns = tuple(over_time(key, name, one, "episode_return") for name, one in curves.items())
+    """Draw returns, informations of each representation, shares of actions, and levels."""
+    games = {name: one for name, one in curves.items() if name in LEARNS}
+    returns = tuple(over_time(key, name, one, "episode_return") for name, one in games.items())
     streams = {SHARED: (curves[SHARED], ACTOR)}
     for name in (SEPARATE, DAAC):
         streams |= {f"{name}: {part}": (curves[name], part) for part in (ACTOR, CRITIC)}
@@ -164,14 +213,27 @@ def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     )
     shares = tuple((row(SHARE, estimated(key, of_actions(*parts))),) for parts in streams.values())
     labels = tuple(found)
+    said = {SHARED_LEVELS: (curves[SHARED_LEVELS], ACTOR)}
+    for part in (ACTOR, CRITIC):
+        said[f"{SEPARATE_LEVELS}: {part}"] = curves[SEPARATE_LEVELS], part
+    of_each = tuple((row(NATS, estimated(key, of_levels(*parts))),) for parts in said.values())
+    played = (SHARED_LEVELS, SEPARATE_LEVELS)
+    scores = tuple((row("held out", estimated(key, unseen(curves[x]))),) for x in played)
     return (
         Lines("Returns", "environment steps", "return, IQM", returns),
         Bars("Information of representations", NATS, tuple(INFORMATION), labels, rows),
         Bars("Of actions", SHARE, ("I(Z; A) of all",), labels, shares),
+        Bars("Of levels", NATS, ("I(Z; L)",), tuple(said), of_each),
+        Bars("Levels not seen", "return", ("held out",), played, scores),
     )
 
 
 LEARNS = {SHARED: "shared learns", SEPARATE: "separate learns", DAAC: "DAAC learns"}
+LEARNS_LEVELS = {
+    SHARED_LEVELS: "shared learns levels",
+    SEPARATE_LEVELS: "separate learns levels",
+}
+ON_GRID = partial(normalized_scores, references=REFERENCES)
 STUDY = Study(
     __doc__,
     arms,
@@ -226,12 +288,31 @@ STUDY = Study(
             MORE,
             gates=(LEARNS[SEPARATE], LEARNS[SHARED]),
         ),
+        Claim(
+            "The critic's representation says more of levels than the actor's.",
+            (SEPARATE_LEVELS,),
+            more_of_levels,
+            MORE,
+            unit=NATS,
+            gates=(LEARNS_LEVELS[SEPARATE_LEVELS],),
+        ),
+        Claim(
+            "On levels that are held out an actor and a critic score more than one network.",
+            (SEPARATE_LEVELS, SHARED_LEVELS),
+            better_unseen,
+            MORE,
+            gates=tuple(LEARNS_LEVELS.values()),
+        ),
     ),
     figure,
-    gates=tuple(
-        reaches(gate, f"{arm} learns every game.", arm, LEARNT) for arm, gate in LEARNS.items()
+    gates=(
+        *(reaches(gate, f"{arm} learns every game.", arm, LEARNT) for arm, gate in LEARNS.items()),
+        *(
+            reaches(gate, f"{arm}, learns.", arm, LEARNT, ON_GRID)
+            for arm, gate in LEARNS_LEVELS.items()
+        ),
     ),
-    quick=Budget((minatar.CATCH,), 3, 1e5),
-    standard=Budget(("Breakout-MinAtar",), 16, 1e6, first_seed=1000),
-    full=Budget(minatar.FOUR_GAMES, 16, 1e7, first_seed=2000),
+    quick=Budget((minatar.CATCH, GRID), 3, 1e5),
+    standard=Budget(("Breakout-MinAtar", GRID), 16, 1e6, first_seed=1000),
+    full=Budget((*minatar.FOUR_GAMES, GRID), 16, 1e7, first_seed=2000),
 )

@@ -20,19 +20,23 @@ ENV = probes.delayed_reward()
 
 
 @functools.cache
-def network(units=1):
+def network(units=1, shared=False):
     spaces = ENV.observation, ENV.action
-    return nets.decoupled_actor_critic(*spaces, hidden=(8,), units=units)
+    return nets.decoupled_actor_critic(*spaces, hidden=(8,), units=units, shared=shared)
 
 
-def phasic(build, config, hypers, **given):
+def phasic(build, config, hypers, shared=False, **given):
     sizes = SIZES | {"policy_phases": 2, "auxiliary_epochs": 4, "auxiliary_minibatches": 2}
     rates = hypers(**RATES | given)
-    return build(ENV, config(**sizes, normalize_rewards=False), network(), rates)
+    return build(ENV, config(**sizes, normalize_rewards=False), network(shared=shared), rates)
 
 
 PPG = phasic(pjs.ppg, pjs.PPGConfig, pjs.PPGHypers)
 DCPG = phasic(pjs.dcpg, pjs.DCPGConfig, pjs.DCPGHypers, distillation_coefficient=0.0)
+# Gradients are not clipped, so Adam moves each parameter by its own gradient alone.
+FREE = {"shared": True, "max_gradient_norm": 1e9}
+SHARED = phasic(pjs.ppg, pjs.PPGConfig, pjs.PPGHypers, **FREE)
+SHARED_DCPG = phasic(pjs.dcpg, pjs.DCPGConfig, pjs.DCPGHypers, **FREE)
 DAAC = pjs.daac(
     ENV,
     pjs.DAACConfig(**SIZES, value_epochs=3, normalize_rewards=False),
@@ -131,6 +135,59 @@ def test_actor_and_critic_move_by_their_own_losses():
     assert not same["heads"]["auxiliary"]["kernel"]
 
 
+def moved(agent, rollouts=1, **given):
+    """Parameters before, after a policy phase, and after the auxiliary phase if there are two."""
+    hypers, state, rollout = jax.jit(lambda: start(agent))()
+    hypers = hypers._replace(**{name: jnp.float32(x) for name, x in given.items()})
+    states, update, maintain = [state], jax.jit(agent.update), jax.jit(agent.maintain)
+    for i in range(rollouts):
+        state, _ = update(jax.random.key(i), hypers, state, rollout)
+        states.append(state)
+    if rollouts == 2:
+        clock = Clock(jnp.int32(1), jnp.int32(9))
+        states.append(maintain(jax.random.key(7), clock, hypers, state, rollout)[0])
+    return jax.device_get([state.learner.params for state in states])
+
+
+def same(one, other):
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, one, other)))
+
+
+def test_one_network_learns_of_values_in_auxiliary_phases_alone():
+    first, own = moved(SHARED)
+    _, still = moved(SHARED, value_coefficient=0.0)
+    assert same(own["trunk"], still["trunk"]) and same(
+        own["heads"]["policy"], still["heads"]["policy"]
+    )
+    assert not same(own["trunk"], first["trunk"])  # the policy's loss reaches it
+    assert same(still["heads"]["value"], first["heads"]["value"])
+    assert not same(own["heads"]["value"], first["heads"]["value"])
+    *_, before, after = moved(SHARED, 2, clone_coefficient=0.0)
+    assert not same(after["trunk"], before["trunk"])
+    assert same(after["heads"]["policy"], before["heads"]["policy"])
+
+
+def test_one_network_keeps_its_values_by_distillation():
+    """Without it DCPG is PPG whose critic does not learn in policy phases."""
+    found = moved(SHARED_DCPG, 2, distillation_coefficient=0.0)
+    expected = moved(SHARED, 2, value_coefficient=0.0)
+    for one, other in zip(found, expected, strict=True):
+        equal(one, other)
+    kept = moved(SHARED_DCPG)[1]
+    assert not same(kept["trunk"], found[1]["trunk"])
+    equal(kept, moved(SHARED_DCPG, value_coefficient=0.0)[1])
+
+
+def test_losses_of_policy_and_value_reach_their_own_network_alone():
+    free = phasic(pjs.ppg, pjs.PPGConfig, pjs.PPGHypers, max_gradient_norm=1e9)
+    first, own = moved(free)
+    _, still = moved(free, value_coefficient=0.0)
+    assert same(own["trunk"]["actor"], still["trunk"]["actor"])
+    assert same(still["trunk"]["critic"], first["trunk"]["critic"])
+    assert not same(own["trunk"]["critic"], first["trunk"]["critic"])
+    assert not same(own["trunk"]["actor"], first["trunk"]["actor"])
+
+
 def test_divergences_of_policies():
     draw = np.random.default_rng(0)
     logits = draw.normal(size=(2, 5, 3)).astype(np.float32)
@@ -151,6 +208,12 @@ def test_divergences_of_policies():
         (lambda: pjs.daac(pjs.make("Pendulum-v1")), "daac needs Discrete actions"),
         (lambda: pjs.ppg(ENV, network=network(2)), "expected nets.decoupled_actor_critic"),
         (lambda: pjs.ppg(ENV, network=nets.q_network(ENV.observation, ENV.action)), "units=1"),
+        (
+            lambda: pjs.ppg(ENV, network=nets.actor_critic(ENV.observation, ENV.action)),
+            "shared=True",
+        ),
+        (lambda: pjs.daac(ENV, network=network(shared=True)), "units=2"),
+        (lambda: network(2, shared=True), "units=2: expected 1 where the critic's head"),
         (lambda: pjs.ppg(ENV, pjs.PPGConfig(minibatches=7)), "minibatches"),
         (lambda: pjs.dcpg(ENV, pjs.DCPGConfig(auxiliary_minibatches=7)), "auxiliary_minibatches"),
     ],
@@ -161,8 +224,11 @@ def test_mistakes_are_named(make, said):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["daac", "ppg", "dcpg"])
-def test_probes_are_learnt(name):
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [("daac", False), ("ppg", False), ("dcpg", False), ("ppg", True), ("dcpg", True)],
+)
+def test_probes_are_learnt(name, shared):
     env = probes.observation_action_reward()
     sizes = {"num_envs": 16, "rollout_length": 16, "epochs": 2, "minibatches": 4}
     kinds = {"daac": (pjs.daac, pjs.DAACConfig, pjs.DAACHypers, {}, 2)}
@@ -171,7 +237,7 @@ def test_probes_are_learnt(name):
     kinds["dcpg"] = (pjs.dcpg, pjs.DCPGConfig, pjs.DCPGHypers, more, 1)
     build, config, hypers, more, units = kinds[name]
     spaces = env.observation, env.action
-    made = nets.decoupled_actor_critic(*spaces, hidden=(16,), units=units)
+    made = nets.decoupled_actor_critic(*spaces, hidden=(16,), units=units, shared=shared)
     settings = hypers(learning_rate=1e-2, gamma=0.9), config(**sizes, **more)
     agent = build(env, settings[1], made, settings[0])
     result = pjs.run(agent, env, seeds=2, steps=100 * 256)

@@ -45,7 +45,14 @@ def test_a_single_weight_and_every_name():
     ("given", "said"),
     [
         ({"weight": "0.1"}, "--auxiliary.weight: expected an --auxiliary.term with it"),
-        ({"term": "mica"}, "--auxiliary.term: expected one of mico, ksme, got 'mica'; did you"),
+        (
+            {"term": "mica"},
+            "--auxiliary.term: expected one of mico, ksme, dynamics, got 'mica'; did you",
+        ),
+        (
+            {"term": "dynamics", "shuffled_rewards": True},
+            "--auxiliary.shuffled-rewards: expected none with dynamics",
+        ),
         ({"term": "mico", "weight": "-1"}, "--auxiliary.weight: expected a finite number of at"),
         ({"term": "mico", "weight": "0,1"}, "`sweep` takes several"),
         ({"term": "mico", "weight": "x"}, "--auxiliary.weight: expected a number, got 'x'"),

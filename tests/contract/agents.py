@@ -48,7 +48,7 @@ from purejaxrl_suite.engine.source import dataset
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.nets.tasks import multi_head
-from purejaxrl_suite.representations import auxiliary, mico
+from purejaxrl_suite.representations import auxiliary, dynamics, mico
 
 PPO = PPOConfig(num_envs=4, rollout_length=8, epochs=2, minibatches=2)
 NORMALIZED = PPO._replace(normalize_observations=True, normalize_rewards=True)
@@ -163,13 +163,14 @@ ROLLOUT = {"num_envs": 4, "rollout_length": 8, "epochs": 2, "minibatches": 2}
 PHASIC = ROLLOUT | {"policy_phases": 2, "auxiliary_epochs": 2, "auxiliary_minibatches": 4}
 
 
-def small_decoupled(build, config, hypers, units=1):
+def small_decoupled(build, config, hypers, units=1, shared=False):
     """An on-policy agent with two encoders; `config` are fields of its Config."""
     made = hypers(learning_rate=1e-2, gamma=0.9)
 
     def make_agent(env, **more):
         spaces = env.observation, env.action
-        network = nets.decoupled_actor_critic(*spaces, hidden=(8,), units=units)
+        options = {"hidden": (8,), "units": units, "shared": shared}
+        network = nets.decoupled_actor_critic(*spaces, **options)
         return build(env, config, network, made, **more)
 
     return make_agent
@@ -197,6 +198,13 @@ def mico_dqn(env, **more):
     """DQN with an auxiliary loss of its only hidden layer."""
     inside = small_dqn()(env)
     return auxiliary(dqn, mico())(env, inside.config, small_q(env), inside.hypers, **more)
+
+
+def dynamics_ppg(env, **more):
+    """PPG with a classifier of transitions beside its actor, which is part of its parameters."""
+    inside = small_decoupled(ppg, PPGConfig(**PHASIC), PPGHypers)(env)
+    build = auxiliary(ppg, dynamics("actor", hidden=(8,)))
+    return build(env, inside.config, inside.network, inside.hypers, **more)
 
 
 def small_sparse(build, make_agent, network, updater):
@@ -421,6 +429,15 @@ AGENTS = {
         pendulum,
     ),
     "dcpg": (small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers), probes.delayed_reward),
+    "ppg-shared": (
+        small_decoupled(ppg, PPGConfig(**PHASIC), PPGHypers, shared=True),
+        probes.delayed_reward,
+    ),
+    "ppg-dynamics": (dynamics_ppg, probes.delayed_reward),
+    "dcpg-shared": (
+        small_decoupled(dcpg, DCPGConfig(**PHASIC), DCPGHypers, shared=True),
+        probes.delayed_reward,
+    ),
     "fma-pg": (small_fma_pg(), probes.delayed_reward),
     "mdpo": (small_fma_pg(softmax=False, reverse=True), pendulum),
     "vmpo": (small_vmpo(), probes.delayed_reward),
@@ -547,6 +564,7 @@ VARIANTS = (
     "drq",
     "dqn-guided",
     "dqn-mico",
+    "ppg-dynamics",
     "dqn-mixture",
     "dqn-sparse",
     "pqn-sparse",
@@ -576,6 +594,8 @@ BOXED = {"sac", "td3", "td3_bc", "qsarsa", "cql"}
 
 SIBLINGS = (
     "ppg",
+    "ppg-shared",
+    "dcpg-shared",
     "daac",
     "fma-pg",
     "vmpo",

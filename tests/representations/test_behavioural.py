@@ -14,6 +14,7 @@ from purejaxrl_suite.buffers import Batch
 from purejaxrl_suite.core import check
 from purejaxrl_suite.core.types import LossInputs
 from purejaxrl_suite.representations import ksme, mico, output_layers
+from purejaxrl_suite.representations.layers import chosen_layers
 from tests.contract.agents import AGENTS
 
 ENV = pjs.make("CartPole-v1")
@@ -215,8 +216,12 @@ def test_terms_are_nested_named_and_refused():
     assert again.hypers.ksme_weight == 0.5 and again.hypers.mico_weight == 0.01
     with pytest.raises(ValueError, match="mico_weight: agents of this one are auxiliary already"):
         pjs.auxiliary(pjs.auxiliary(pjs.dqn, mico()), mico())
-    with pytest.raises(ValueError, match="layer: expected one of trunk/dense_0, got 'trunk/x'"):
+    with pytest.raises(
+        ValueError, match="layer: expected one of actor, critic, trunk/dense_0, got 'trunk/x'"
+    ):
         pjs.auxiliary(pjs.dqn, mico("trunk/x"))(env, network=network())
+    with pytest.raises(ValueError, match="layer='actor': expected a network with a policy"):
+        pjs.auxiliary(pjs.dqn, mico("actor"))(env, network=network())
     recurrent = nets.q_network(env.observation, env.action, memory_units=4)
     with pytest.raises(ValueError, match="without a memory"):
         pjs.auxiliary(pjs.pqn, mico())(env, network=recurrent)
@@ -225,6 +230,15 @@ def test_terms_are_nested_named_and_refused():
     make, make_env = AGENTS["iql-discrete"]
     with pytest.raises(ValueError, match="reads no actions"):
         pjs.auxiliary(builder_of(make), mico())(make_env())
+
+
+def test_layers_of_an_actor_and_of_a_critic():
+    spaces = ENV.observation, ENV.action
+    apart = nets.decoupled_actor_critic(*spaces, hidden=(8, 4))
+    assert chosen_layers(apart, "actor") == ("trunk/actor/dense_1",)
+    assert chosen_layers(apart, None) == chosen_layers(apart, "critic") == ("trunk/critic/dense_1",)
+    one = nets.decoupled_actor_critic(*spaces, hidden=(8, 4), shared=True)
+    assert chosen_layers(one, "actor") == chosen_layers(one, "critic") == ("trunk/dense_1",)
 
 
 def test_layers_of_a_representation():

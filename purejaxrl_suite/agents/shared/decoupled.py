@@ -1,4 +1,4 @@
-"""Parts of on-policy agents whose actor and critic share no features: DAAC, PPG, DCPG."""
+"""Parts of on-policy agents whose actor and critic may have encoders of their own."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +19,16 @@ Metrics = dict[str, Array]
 
 
 def checked_network(
-    name: str, env: types.Environment, network: Network | None, units: int
+    name: str,
+    env: types.Environment,
+    network: Network | None,
+    units: int,
+    *,
+    may_share: bool = False,
 ) -> Network:
     """Return the network, or `nets.decoupled_actor_critic` with so many auxiliary outputs.
+
+    may_share: whether one network for policy and value will do, too.
 
     Raises:
         ValueError: it has another output, or tasks differ in their actions.
@@ -30,13 +37,42 @@ def checked_network(
         raise ValueError(f"{name}: the tasks of {env.name} differ in actions, expected all alike")
     if network is None:
         return nets.decoupled_actor_critic(env.observation, env.action, units=units)
+    if may_share and shares(network):
+        return network
     key = jax.eval_shape(jax.random.key, 0)
     obs = jax.ShapeDtypeStruct((1, *env.observation.shape), env.observation.dtype)
     found = jax.eval_shape(lambda key, obs: network.apply(network.init(key), obs)[0], key, obs)
     if not isinstance(found, nets.DecoupledOutput) or found.auxiliary.shape[1] != units:
         text = f"expected nets.decoupled_actor_critic(..., units={units})"
-        raise ValueError(f"network: {name}: {text}")
+        more = ", or one with shared=True" if may_share else ""
+        raise ValueError(f"network: {name}: {text}{more}")
     return network
+
+
+def shares(network: Network) -> bool:
+    """Tell whether one network without a memory has both heads, policy and value, and no critic."""
+    if jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
+        return False
+    params = jax.eval_shape(network.init, jax.eval_shape(jax.random.key, 0))
+    own = [path for path, _ in jax.tree.leaves_with_path(params) if of_critic(path)]
+    alone = all(map(of_value_head, own))
+    return alone and set(params.get("heads", ())) == {"policy", "value"}
+
+
+def of_value_head(path: tuple[Any, ...]) -> bool:
+    """Tell whether a leaf at this path is one of the head of values."""
+    return [str(part.key) for part in path[:2]] == ["heads", "value"]
+
+
+def value_alone(network: Network, params: PyTree, batch: Batch) -> Array:
+    """Compute values [1, B] whose gradient moves their head and no feature.
+
+    The forward pass is that on the same parameters, of which XLA computes one.
+    """
+    params = jax.tree.map_with_path(
+        lambda path, x: x if of_value_head(path) else jax.lax.stop_gradient(x), params
+    )
+    return network.unroll(params, batch.obs, (), batch.starts, {})[0].value
 
 
 def prepared(

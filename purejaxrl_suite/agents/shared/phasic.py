@@ -70,7 +70,9 @@ def phasic(
         name: of the agent.
         env: whose spaces it is built for.
         config: sizes, with the fields of `PPGConfig`.
-        network: None for `nets.decoupled_actor_critic`.
+        network: None for `nets.decoupled_actor_critic`; a shared one has one head of values, which
+            is the critic's and the actor's. Its features learn of values in auxiliary phases alone,
+            or from distillation.
         hypers: defaults, with the fields of `PPGHypers`.
         distils: whether the policy phase keeps the actor's values near those of the network at the
             end of the last auxiliary phase, weighted by `hypers.distillation_coefficient`.
@@ -83,7 +85,8 @@ def phasic(
         ValueError: the network has another output, or minibatches do not divide the samples.
     """
     extra_losses.check(extra_loss)
-    network = decoupled.checked_network(name, env, network, 1)
+    network = decoupled.checked_network(name, env, network, 1, may_share=True)
+    shared = decoupled.shares(network)
     count, kept = config.num_envs * config.rollout_length, config.policy_phases
     validate.divides("minibatches", config.minibatches, count, "steps of a rollout")
     whole = "steps of all policy phases"
@@ -103,17 +106,30 @@ def phasic(
         delayed = jax.tree.map(jnp.copy, params) if distils else ()
         return PhasicState(learner, Kept(obs, jnp.zeros(obs.shape[:2])), jnp.int32(0), delayed)
 
+    def of_actor(output: Any) -> Array:
+        """Values [1, B] of the actor's features."""
+        return output.value if shared else output.auxiliary[..., 0]
+
+    def critic_error(params: PyTree, output: Any, batch: Batch) -> Array:
+        """Compute the critic's error in a policy phase, which moves no feature of the actor."""
+        if not shared:
+            return decoupled.value_error(output.value, batch.target)
+        own = output.value if distils else decoupled.value_alone(network, params, batch)
+        error = decoupled.value_error(own, batch.target)
+        # What is distilled is delayed: it learns from new targets in auxiliary phases alone.
+        return jax.lax.stop_gradient(error) if distils else error
+
     def loss(hypers: Any, delayed: PyTree, params: PyTree, batch: Batch, taps: Any, key: Any):
         """Compute the loss of a policy phase: of policy and critic, and of what is delayed."""
         seen = Seen(*network.unroll(params, batch.obs, (), batch.starts, taps))
         policy = distribution(seen.output.policy)
         total, metrics = decoupled.policy_loss(hypers, policy, batch, batch.advantage)
-        error = decoupled.value_error(seen.output.value, batch.target)
+        error = critic_error(params, seen.output, batch)
         total = total + hypers.value_coefficient * error + seen.internals.aux_loss
         metrics |= {"value_loss": error}
         if distils:
-            old = network.unroll(delayed, batch.obs, (), batch.starts, {})[0].auxiliary
-            apart = decoupled.value_error(seen.output.auxiliary, jax.lax.stop_gradient(old))
+            old = of_actor(network.unroll(delayed, batch.obs, (), batch.starts, {})[0])
+            apart = decoupled.value_error(of_actor(seen.output), jax.lax.stop_gradient(old))
             total = total + hypers.distillation_coefficient * apart
             metrics |= {"distillation_loss": apart}
         known = {"params": params, "network": network, "hypers": hypers, "key": key}
@@ -141,12 +157,13 @@ def phasic(
         starts = jnp.zeros(batch.target.shape, bool)
         output, internals = network.unroll(params, batch.obs, (), starts, {})
         old = network.unroll(before, batch.obs, (), starts, {})[0].policy
-        of_critic = decoupled.value_error(output.value, batch.target)
-        of_actor = decoupled.value_error(output.auxiliary[..., 0], batch.target)
+        errors = {"auxiliary_value_loss": decoupled.value_error(of_actor(output), batch.target)}
+        if not shared:
+            of_critic = decoupled.value_error(output.value, batch.target)
+            errors["auxiliary_critic_loss"] = of_critic
         changed = jnp.mean(divergence(old, output.policy))
-        metrics = {"auxiliary_value_loss": of_actor, "auxiliary_kl": changed}
-        total = of_critic + of_actor + hypers.clone_coefficient * changed + internals.aux_loss
-        return total, (metrics | {"auxiliary_critic_loss": of_critic}, {})
+        total = sum(errors.values()) + hypers.clone_coefficient * changed + internals.aux_loss
+        return total, (errors | {"auxiliary_kl": changed}, {})
 
     def auxiliary_phase(key: Key, hypers: Any, state: PhasicState) -> Any:
         before, size = state.learner.params, kept * count
