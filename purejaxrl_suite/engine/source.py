@@ -39,10 +39,18 @@ Collected = tuple[Run, Transition, dict[str, Array]]
 
 
 class Hosted(NamedTuple):
-    """How actors play on the host. lag: the most updates they are behind. actors: their number."""
+    """How actors play on the host; see `engine.sebulba`.
+
+    lag: the most updates they are behind. actors: their number. restarts: how often each may open
+    its environments again. actor_devices, learner_devices: positions among the local devices; empty
+    for the devices of the learner, and for all.
+    """
 
     lag: int
     actors: int
+    restarts: int = 0
+    actor_devices: tuple[int, ...] = ()
+    learner_devices: tuple[int, ...] = ()
 
 
 class Source(NamedTuple):
