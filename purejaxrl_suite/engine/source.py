@@ -259,6 +259,11 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
     """
     check_fit(agent, env)
     _check_no_discounts(env)
+    if env.observation.frames:
+        raise ValueError(
+            f"env: observations of {env.name} are stacks, of which a replay keeps each frame once, "
+            "but steps of a data set do not follow each other: expected frames=0 in its space"
+        )
     steps = check_steps(env, steps)
     _check_agent(agent)
     length, n, count = agent.rollout_length, agent.num_envs, len(steps.reward)
