@@ -17,6 +17,7 @@ from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
 from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
 from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
 from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
+from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
 from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
@@ -63,6 +64,10 @@ def _dopamine(**options: Any) -> Callable[[Environment], Any]:
     return _q_network(layer_norm=False, kernel_init=_XAVIER, **options)
 
 
+def _implicit(**options: Any) -> Callable[[Environment], Network]:
+    return lambda env: nets.implicit_quantile_network(env.observation, env.action, **options)
+
+
 def _actor_critics(**options: Any) -> Callable[[Environment], Network]:
     return lambda env: nets.actor_critics(env.observation, env.action, **options)
 
@@ -82,6 +87,7 @@ def _navix_q_network(**options: Any) -> Callable[[Environment], Network]:
 
 _NAVIX_PQN = PQNConfig(num_envs=16, rollout_length=128, epochs=8, minibatches=32)
 _NAVIX_PQN_HYPERS = PQNHypers(learning_rate=2.5e-4, final_epsilon=0.1, epsilon_decay=0.3)
+_NARROW = jax.nn.initializers.variance_scaling(3.0**-0.5, "fan_in", "uniform")
 _XAVIER = jax.nn.initializers.xavier_uniform()
 _BOARD = nets.cnn((nets.ConvLayer(16, padding="SAME"),))
 _PIXELS = nets.cnn(
@@ -138,6 +144,15 @@ PRESETS = {
             hidden=(256,), activation=jax.nn.relu, encoder=nets.impala(pooled=3), shared=True
         ),
         source="Cleanba, cleanba_impala.py: Atari games, 5e7 steps",
+    ),
+    "cleanrl-atari": Preset(
+        builder=ppo,
+        config=PPOConfig(num_envs=8),
+        hypers=PPOHypers(clip_range=0.1),
+        network=_actor_critic(
+            hidden=(512,), activation=jax.nn.relu, encoder=nets.nature_cnn(), shared=True
+        ),
+        source="CleanRL, ppo_atari_envpool.py: Atari without sticky actions, 1e7 steps",
     ),
     "impala-minatar": Preset(
         builder=impala,
@@ -237,6 +252,13 @@ PRESETS = {
         network=_q_network(hidden=(128,), encoder=nets.minatar_cnn(16)),
         source="purejaxql, pqn_minatar.yaml: MinAtar games, 1e7 steps",
     ),
+    "purejaxql-atari": Preset(
+        builder=pqn,
+        config=PQNConfig(anneal_learning_rate=False),
+        hypers=PQNHypers(learning_rate=2.5e-4, final_epsilon=0.001),
+        network=_q_network(hidden=(512,), encoder=nets.nature_cnn()),
+        source="purejaxql, pqn_atari.yaml: Atari without sticky actions, 1e7 steps",
+    ),
     "purejaxql-memory-chain": Preset(
         builder=pqn,
         config=PQNConfig(
@@ -329,6 +351,18 @@ PRESETS = {
         ),
         network=_dopamine(hidden=(512,), encoder=_PIXELS, atoms=51, dueling=True, noisy=True),
         source="Dopamine, full Rainbow: Atari, 5e7 steps",
+    ),
+    "dopamine-iqn-atari": Preset(
+        builder=iqn,
+        config=IQNConfig(capacity=1_000_000, max_n_step=3),
+        hypers=IQNHypers(
+            n_step=3.0,
+            epsilon_decay=0.005,
+            min_history=20_000.0,
+            target_update_period=2000.0,
+        ),
+        network=_implicit(encoder=_PIXELS, kernel_init=_NARROW),
+        source="Dopamine, jax IQN: Atari, 5e7 steps",
     ),
     "der-atari100k": Preset(
         builder=rainbow,

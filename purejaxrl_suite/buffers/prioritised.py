@@ -116,9 +116,12 @@ def prioritised(*spaces: Any, **sizes: Any) -> Prioritised:
         return PrioritisedState(plain.init(), pyramid.init(at.slots), jnp.ones((), jnp.float32))
 
     def add(state: PrioritisedState, transition: Transition, alpha: Array | float):
-        """Add a rollout; a step may be drawn once max_n steps follow it, and has no mass before."""
+        """Add a rollout; a step may be drawn once max_n steps follow it, and has no mass before.
+
+        Those that have lost frames before them (`Layout.before`) have none any more.
+        """
         ring = state.ring
-        row = jnp.arange(-at.max_n, at.rollout_length)
+        row = jnp.arange(-at.max_n, at.rollout_length + at.before)
         complete = (row < at.rollout_length - at.max_n) & (row >= -ring.filled)
         mass = jnp.where(complete, state.largest**alpha, 0.0)
         slot = (ring.row + row) % at.rows * at.num_envs

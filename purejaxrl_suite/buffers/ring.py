@@ -7,6 +7,10 @@ a start observation, and the true successor is kept aside: one place for the cut
 environment within `spacing` consecutive rows. Cuts by a time limit are at least that far apart, so
 each is kept as long as its rows; of cuts closer together only the last is kept, and windows end
 before a cut whose successor is lost.
+
+Of observations that are stacks of frames (`Box.frames`) only the newest frame is stored. Each slot
+says which of the older ones are not black; those are the newest ones of the slots before it. So the
+oldest rows of a full ring start no window: the frames before them are overwritten.
 """
 
 import math
@@ -15,6 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl_suite.buffers.packing import packing
 from purejaxrl_suite.core import spaces
@@ -33,6 +38,8 @@ class Ring(NamedTuple):
     extras: {name: [C, ...]}. cut: i32[F], which of its rows each kept successor belongs to.
     row: i32[], the next row to write. filled: i32[], rows written, at most C / N.
     discount: f32[C], of each step; None if the layout is not `discounted`.
+    older: u8[C + F], bit k - 1: whether the frame of k steps before is not all 0; None without a
+        stack.
     """
 
     obs: Array
@@ -44,6 +51,7 @@ class Ring(NamedTuple):
     row: Array
     filled: Array
     discount: Array | None = None
+    older: Array | None = None
 
 
 class Layout(NamedTuple):
@@ -68,6 +76,20 @@ class Layout(NamedTuple):
     def kept(self) -> int:
         """Return F: the places for successors of cut steps."""
         return self.rows // self.spacing * self.num_envs
+
+    @property
+    def before(self) -> int:
+        """Return the rows before an observation that it has frames of."""
+        return max(self.observation.frames - 1, 0)
+
+    @property
+    def frame(self) -> Box:
+        """Return the space of what is stored of an observation: all of it, or its newest frame."""
+        if not self.before:
+            return self.observation
+        *shape, channels = self.observation.shape
+        shape = (*shape, channels // self.observation.frames)
+        return self.observation._replace(shape=shape, frames=0)
 
 
 def layout(
@@ -107,10 +129,11 @@ def layout(
         if value < 1:
             raise ValueError(f"{name}={value}: expected at least 1")
     rows = capacity // (num_envs * rollout_length) * rollout_length
-    if rows < rollout_length + max_n:
+    more = max_n + _check_frames(observation)
+    if rows < rollout_length + more:
         raise ValueError(
             f"capacity={capacity}: expected whole rollouts of {num_envs} environments x "
-            f"{rollout_length} steps, and max_n={max_n} steps more than one of them"
+            f"{rollout_length} steps, and {more} steps more than one of them (max_n={max_n})"
         )
     if rows * num_envs > MOST:
         raise ValueError(f"capacity={capacity}: expected at most {MOST:,} steps")
@@ -128,9 +151,23 @@ def layout(
     )
 
 
+def _check_frames(observation: Box) -> int:
+    """Return the older frames of an observation; ValueError if it is no stack of equal frames."""
+    space = observation
+    if not space.frames:
+        return 0
+    whole = bool(space.shape) and space.shape[-1] % space.frames == 0
+    alike = np.ndim(space.low) == np.ndim(space.high) == 0
+    if not (1 <= space.frames <= 9 and whole and alike) or space.categories or space.tasks:
+        raise ValueError(
+            f"observation: expected 1 to 9 frames in the last axis, alike, got {space}"
+        )
+    return space.frames - 1
+
+
 def init(at: Layout) -> Ring:
     """Make an empty ring."""
-    rows = packing(at.observation)
+    rows = packing(at.frame)
     return Ring(
         obs=jnp.zeros((at.slots + at.kept, rows.size), rows.dtype),
         action=_empty(at.action, at.slots),
@@ -141,6 +178,7 @@ def init(at: Layout) -> Ring:
         row=jnp.zeros((), jnp.int32),
         filled=jnp.zeros((), jnp.int32),
         discount=jnp.zeros(at.slots, jnp.float32) if at.discounted else None,
+        older=jnp.zeros(at.slots + at.kept, jnp.uint8) if at.before else None,
     )
 
 
@@ -154,18 +192,35 @@ def add(at: Layout, ring: Ring, transition: Transition) -> Ring:
         block = jnp.reshape(new, (at.rollout_length * at.num_envs, *x.shape[1:]))
         return jax.lax.dynamic_update_slice_in_dim(x, block.astype(x.dtype), start, 0)
 
-    obs, cut = _keep_cuts(at, ring, transition, end == TRUNCATED)
+    ring = _keep_cuts(at, ring, transition, end == TRUNCATED)
     return Ring(
-        obs=write(obs, packing(at.observation).pack(transition.obs)),
+        obs=write(ring.obs, _newest(at, transition.obs)),
         action=write(ring.action, transition.action),
         reward=write(ring.reward, transition.reward),
         end=write(ring.end, end),
         extras={name: write(x, transition.extras[name]) for name, x in ring.extras.items()},
-        cut=cut,
+        cut=ring.cut,
         row=(ring.row + at.rollout_length) % at.rows,
         filled=jnp.minimum(ring.filled + at.rollout_length, at.rows),
         discount=_kept_discounts(at, ring, transition, write),
+        older=None if ring.older is None else write(ring.older, _older(at, transition.obs)),
     )
+
+
+def _newest(at: Layout, obs: Array) -> Array:
+    """Pack what is stored of observations [..., *shape]."""
+    return packing(at.frame).pack(obs[..., -at.frame.shape[-1] :] if at.before else obs)
+
+
+def _older(at: Layout, obs: Array) -> Array:
+    """Tell which older frames of observations [..., *shape] are not all 0, as bits u8[...]."""
+    space = at.observation
+    split = jnp.reshape(
+        obs, (*obs.shape[: -len(space.shape)], -1, space.frames, at.frame.shape[-1])
+    )
+    seen = jnp.any(split != 0, axis=(-3, -1))[..., -2::-1]  # from the newest of the older ones on
+    bits = jnp.dot(seen.astype(jnp.int32), 1 << np.arange(at.before, dtype=np.int32))
+    return bits.astype(jnp.uint8)
 
 
 def _kept_discounts(
@@ -183,7 +238,7 @@ def _kept_discounts(
     return write(kept, given)
 
 
-def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tuple[Array, Array]:
+def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> Ring:
     """Keep the successor of the last cut in each group of `spacing` rows that a rollout touches."""
     groups = max(at.rollout_length // at.spacing, 1)
     length = at.rollout_length // groups
@@ -192,7 +247,6 @@ def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tu
     found = jnp.ravel(jnp.any(cut, axis=1))
     time = jnp.arange(groups)[:, None] * length + which
     successor = transition.next_obs[time, jnp.arange(at.num_envs)]
-    successor = packing(at.observation).pack(successor)
     start = ring.row // at.spacing * at.num_envs
 
     def merge(x: Array, new: Array, start: Array) -> Array:
@@ -202,7 +256,14 @@ def _keep_cuts(at: Layout, ring: Ring, transition: Transition, cut: Array) -> tu
         return jax.lax.dynamic_update_slice_in_dim(x, new, start, 0)
 
     owner = (ring.row % at.spacing + which).astype(jnp.int32)
-    return merge(ring.obs, successor, at.slots + start), merge(ring.cut, owner, start)
+    older = ring.older
+    if older is not None:
+        older = merge(older, _older(at, successor), at.slots + start)
+    return ring._replace(
+        obs=merge(ring.obs, _newest(at, successor), at.slots + start),
+        cut=merge(ring.cut, owner, start),
+        older=older,
+    )
 
 
 def break_off(ring: Ring, num_envs: int) -> Ring:
@@ -242,7 +303,23 @@ def ahead(at: Layout, slot: Array, steps: Array | int) -> Array:
 
 def observations(at: Layout, ring: Ring, place: Array) -> Array:
     """Read observations [..., *shape] at places [...] of `Ring.obs`."""
-    return packing(at.observation).unpack(take(ring.obs, place))
+    newest = packing(at.frame).unpack(take(ring.obs, place))
+    if ring.older is None:
+        return newest
+    older, first, frames = take(ring.older, place), _place_before(at, ring, place), [newest]
+    for k in range(at.before):
+        frame = packing(at.frame).unpack(take(ring.obs, (first - k * at.num_envs) % at.slots))
+        seen = jnp.reshape(older >> k & 1, (*older.shape, *(1,) * len(at.frame.shape)))
+        frames.append(frame * seen.astype(frame.dtype))
+    return jnp.concatenate(frames[::-1], axis=-1)
+
+
+def _place_before(at: Layout, ring: Ring, place: Array) -> Array:
+    """Return the slot of the step before an observation: of a kept successor, its own step."""
+    kept = jnp.maximum(place - at.slots, 0)
+    row = kept // at.num_envs * at.spacing + take(ring.cut, kept)
+    cut = row * at.num_envs + kept % at.num_envs
+    return jnp.where(place < at.slots, place - at.num_envs, cut)
 
 
 def actions(at: Layout, ring: Ring, slot: Array) -> Array:

@@ -86,7 +86,10 @@ def uniform(*spaces: Any, **sizes: Any) -> Uniform:
         key: Key, ring: Ring, batch: int, n: Array | int, recent: Array | float = 1.0
     ) -> Drawn:
         newest = jnp.ceil(jnp.asarray(recent, jnp.float32) * at.rows).astype(jnp.int32)
-        rows = jnp.minimum(ring.filled, jnp.maximum(newest, n + 1))
+        rows = jnp.maximum(newest, n + 1)
+        if at.before:  # frames before the oldest rows of a full ring are overwritten
+            rows = jnp.minimum(rows, at.rows - at.before)
+        rows = jnp.minimum(ring.filled, rows)
         # The last n rows start no window yet: the steps after them are not stored.
         starts = jnp.maximum(rows - n, 1) * at.num_envs
         oldest = (ring.row - rows) % at.rows * at.num_envs

@@ -169,7 +169,7 @@ def _source(fleet: Any, environments: list[Any]) -> Any:
     """Return the source that flags choose; ValueError if a data set is of another environment."""
     from purejaxrl_suite import datasets
 
-    hosted = {name: x for name in ("lag", "actors") if (x := getattr(fleet, name)) is not None}
+    hosted = {name: x for name in folder.LATER if (x := getattr(fleet, name)) is not None}
     if hosted:
         return _hosted(hosted, fleet, environments)
     if fleet.dataset is None:
@@ -182,13 +182,13 @@ def _source(fleet: Any, environments: list[Any]) -> Any:
     return data.source
 
 
-def _hosted(given: dict[str, int], fleet: Any, environments: list[Any]) -> Any:
+def _hosted(given: dict[str, Any], fleet: Any, environments: list[Any]) -> Any:
     """Make the source of environments on the host; ValueError where the flags mean nothing."""
     from functools import partial
 
     from purejaxrl_suite.engine import sebulba
 
-    flags = ", ".join(f"--{name}" for name in given)
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
     if fleet.dataset is not None:
         raise ValueError(f"{flags}: expected none with --dataset, from which nobody acts")
     for env in environments:

@@ -45,6 +45,15 @@ class Fleet:
     """Of an environment on the host: updates that acting may be behind learning; 0 by default."""
     actors: int | None = None
     """Of an environment on the host: threads that act; 1 by default."""
+    restarts: int | None = None
+    """Of an environment on the host: how often each may open its environments again after a
+    failure; 0 by default, so the first one ends training."""
+    actor_devices: tuple[int, ...] | None = None
+    """Of an environment on the host: numbers of the devices that they act on, in turn; by default
+    where the learner learns."""
+    learner_devices: tuple[int, ...] | None = None
+    """Of an environment on the host: numbers of the devices that members are split over; by default
+    all."""
     dataset: Path | None = None
     """Folder of a data set to learn from in place of acting, written by `Experience.save`."""
     metrics: tuple[str, ...] = ()

@@ -13,8 +13,8 @@ from purejaxrl_suite.cli.flags import PROGRAM, Given
 HOW = ("out", "overwrite", "memory", "segments", "checkpoint_every", "accept_changes")
 """Flags of execution and storage, which do not change what is trained."""
 
-LATER = ("lag", "actors")
-"""Flags that are no part of a folder's name where they are not given."""
+LATER = ("lag", "actors", "restarts", "actor_devices", "learner_devices")
+"""Flags of environments on the host; no part of a folder's name where they are not given."""
 
 
 def default(given: Given, prefix: str = "") -> Path:

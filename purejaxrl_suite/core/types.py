@@ -35,6 +35,8 @@ class Box(NamedTuple):
     categories: number of codes of each channel of the last axis, if entries are category codes;
         empty if they are quantities. Encoders embed category codes and never scale them.
     tasks: number of last entries of the last axis that are a one-hot task label; 0 without a label.
+    frames: number of pictures that are stacked in the last axis, of steps that follow each other,
+        the newest last, zeros before an episode's first: a replay keeps each once. 0: no stack.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +45,7 @@ class Box(NamedTuple):
     high: float | tuple[float, ...] = float("inf")
     categories: tuple[int, ...] = ()
     tasks: int = 0
+    frames: int = 0
 
 
 class Discrete(NamedTuple):

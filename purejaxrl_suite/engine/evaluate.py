@@ -219,9 +219,10 @@ def make_evaluating(
 
 
 def row_names(agent: Agent, env: Environment) -> list[str]:
-    """List the metrics of an evaluation during training in an environment without tasks."""
+    """List the metrics of an evaluation during training."""
     known = [RETURN, *([SUCCESS] if "success" in info_names(env, env.params) else [])]
-    return [name + end for end in ("", *(f"_{x}" for x in agent.policies)) for name in known]
+    each = [name + end for end in ("", *(f"_{x}" for x in agent.policies)) for name in known]
+    return [name + end for name in each for end in ("", *(f"_{task}" for task in env.tasks))]
 
 
 def make_row(

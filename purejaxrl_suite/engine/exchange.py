@@ -22,7 +22,8 @@ class Rollout(NamedTuple):
 
     steps: Transition, leaves [B, T, n, ...]. count: [B, n], episodes that ended. sums: {name:
     [B, n]} over them. once: bool[B, n], whether an environment has finished one since the start.
-    version: the update after which the parameters are from.
+    version: the update after which the parameters are from. failures: what failed before it could
+    be collected, each followed by a restart of the environments.
     """
 
     steps: Transition
@@ -30,6 +31,20 @@ class Rollout(NamedTuple):
     sums: dict[str, np.ndarray]
     once: np.ndarray
     version: int
+    failures: tuple[str, ...] = ()
+
+
+class Break(NamedTuple):
+    """Episodes on the host that were broken off.
+
+    update: that was being collected. actor: whose environments; None for all. cause: what failed.
+    then: what followed.
+    """
+
+    update: int
+    actor: int | None
+    cause: str
+    then: str
 
 
 class Episodes:
@@ -78,7 +93,8 @@ class Exchange:
     def publish(self, version: int, leaves: Any) -> None:
         """Offer the parameters after `version` updates; actors have their patience from now on."""
         with self.changed:
-            self.beats = [time.monotonic()] * len(self.beats)
+            now = time.monotonic()  # those that open their environments have more time
+            self.beats = [max(now, beat) for beat in self.beats]
             self.versions[version] = leaves
             for old in [one for one in self.versions if one < version - self.lag]:
                 del self.versions[old]
@@ -126,9 +142,12 @@ class Exchange:
                     raise HostError(f"actor {actor}: no environments within {patience:g} s")
                 self.changed.wait(TICK)
 
-    def beat(self, actor: int) -> bool:
-        """Note that an actor is alive; returns whether it should go on."""
-        self.beats[actor] = time.monotonic()
+    def beat(self, actor: int, ahead: float = 0.0) -> bool:
+        """Note that an actor is alive; returns whether it should go on.
+
+        ahead: seconds for which it will be silent, beyond its patience.
+        """
+        self.beats[actor] = time.monotonic() + ahead
         return not self.stopped
 
     def fail(self, error: BaseException) -> None:

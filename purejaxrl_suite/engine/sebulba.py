@@ -10,6 +10,10 @@ actors wait for the newest parameters, so acting and learning alternate, as in a
 lag 1 they act with the ones before, always, so a rollout is collected while the learner learns from
 the last, and the numbers are the same in every run (as in Cleanba, Huang et al. 2023, arXiv
 2310.00036). With a larger one they take the newest that there are, at most `lag` updates old.
+
+Where an actor's environments fail, its rollout in progress is thrown away, all of them are opened
+again with other seeds, and the rollout is collected from new episodes. The last step in a replay is
+cut off then, as on resuming, so no step leads from one episode into another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core import spaces
-from purejaxrl_suite.core.argument import integer
+from purejaxrl_suite.core.argument import integer, integers
 from purejaxrl_suite.core.types import (
     Agent,
     Array,
@@ -34,13 +38,16 @@ from purejaxrl_suite.core.types import (
 )
 from purejaxrl_suite.core.validate import divides
 from purejaxrl_suite.engine.keys import UpdateKeys
-from purejaxrl_suite.engine.parallel import check_fit
+from purejaxrl_suite.engine.parallel import check_fit, check_tasks
+from purejaxrl_suite.engine.rollout import counts
 from purejaxrl_suite.engine.rows import Kinds
 from purejaxrl_suite.engine.source import Hosted, Source, agent_alone, online
 from purejaxrl_suite.stats.inputs import EPISODES, FINISHED
 
 LAG = "policy_lag"
 """Curves `policy_lag_K` count the parts of rollouts, one of each actor, that lagged K updates."""
+RESTARTS = "environment_restarts"
+"""Curve that counts restarts of actors' environments, where they are allowed."""
 
 
 class Batch(NamedTuple):
@@ -50,7 +57,16 @@ class Batch(NamedTuple):
     row: Mapping[str, Any]
 
 
-def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) -> Source:
+def sebulba(
+    agent: Agent,
+    env: Environment,
+    *,
+    lag: int = 0,
+    actors: int = 1,
+    restarts: int = 0,
+    actor_devices: Sequence[int] = (),
+    learner_devices: Sequence[int] = (),
+) -> Source:
     """Make the source of experience that actor threads collect in environments on the host.
 
     It is the `source` of an experiment: `run(..., source=partial(engine.sebulba, lag=1))`.
@@ -61,6 +77,11 @@ def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) ->
         lag: 0, always the newest parameters; 1, always those before; more, at most so many updates
             old, as it happens.
         actors: threads, each with an equal share of the agent's environments.
+        restarts: how often each actor may open its environments again, where one has failed,
+            counted from when training begins or goes on; the next failure ends training by name.
+        actor_devices: positions among `jax.local_devices()`, which actors take in turn; by default
+            they act where the learner learns.
+        learner_devices: positions of those over which members are split; by default all.
 
     Returns:
         The source; its data are a `Batch`.
@@ -78,6 +99,10 @@ def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) ->
         raise ValueError(f"source: {agent.name} learns from evaluations in its own program")
     integer("lag", lag, 0)
     divides("actors", integer("actors", actors, 1), agent.num_envs, "environments of the agent")
+    check_tasks(env, "num_envs / actors", agent.num_envs // actors)
+    integer("restarts", restarts, 0)
+    where = _devices("actor_devices", actor_devices), _devices("learner_devices", learner_devices)
+    how = Hosted(lag, actors, restarts, *where)
 
     def collect(
         keys: UpdateKeys, hypers: Any, data: Batch, state: Any, carry: Run, clock: Clock
@@ -85,16 +110,31 @@ def sebulba(agent: Agent, env: Environment, *, lag: int = 0, actors: int = 1) ->
         return carry, data.steps, dict(data.row)
 
     return Source(
-        name=f"sebulba(lag={lag}, actors={actors})",
+        name=_name(how),
         env=env,
-        data=partial(_prototype, agent, env, row_names(env, lag)),
+        data=partial(_prototype, agent, env, row_names(env, how)),
         env_params=_nothing,
         init=agent_alone,
         collect=collect,
-        kinds=partial(_kinds, env, lag),
+        kinds=partial(_kinds, env, how),
         acts=True,
-        hosted=Hosted(lag, actors),
+        hosted=how,
     )
+
+
+def _name(how: Hosted) -> str:
+    """Write the call, from which a folder is read again: what is not the default."""
+    usual = Hosted(how.lag, how.actors)._asdict()
+    given = {n: x for n, x in how._asdict().items() if n in ("lag", "actors") or x != usual[n]}
+    return f"sebulba({', '.join(f'{name}={x}' for name, x in given.items())})"
+
+
+def _devices(name: str, positions: Sequence[int]) -> tuple[int, ...]:
+    """Return positions of devices; ValueError for one that there is not, or that comes twice."""
+    if isinstance(positions, tuple | list) and not positions:
+        return ()
+    count = len(jax.local_devices())
+    return tuple(integers(name, positions, 0, count - 1, f"positions among {count} devices"))
 
 
 def acting(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
@@ -109,20 +149,17 @@ def acting(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
     return sebulba(agent, env)
 
 
-def row_names(env: Environment, lag: int) -> list[str]:
+def row_names(env: Environment, how: Hosted) -> list[str]:
     """List the entries of `Batch.row`."""
-    assert env.host is not None
-    return [*_means(env), EPISODES, FINISHED, *(f"{LAG}_{i}" for i in range(lag + 1))]
+    kinds = _kinds(env, how)
+    return [*kinds.counts, *sorted(kinds.totals), *sorted(kinds.last)]
 
 
-def _means(env: Environment) -> list[str]:
-    assert env.host is not None
-    return ["episode_return", "episode_length", *env.host.info]
-
-
-def _kinds(env: Environment, lag: int) -> Kinds:
-    totals = frozenset([EPISODES, *(f"{LAG}_{i}" for i in range(lag + 1))])
-    return Kinds(dict.fromkeys(_means(env), EPISODES), totals, frozenset([FINISHED]))
+def _kinds(env: Environment, how: Hosted) -> Kinds:
+    each = ["", *(f"_{task}" for task in env.tasks)]
+    counted = [*(f"{LAG}_{i}" for i in range(how.lag + 1)), *([RESTARTS] if how.restarts else [])]
+    totals = frozenset([*counted, *(EPISODES + end for end in each)])
+    return Kinds(counts(env), totals, frozenset(FINISHED + end for end in each))
 
 
 def _nothing(data: PyTree) -> PyTree:

@@ -39,10 +39,18 @@ Collected = tuple[Run, Transition, dict[str, Array]]
 
 
 class Hosted(NamedTuple):
-    """How actors play on the host. lag: the most updates they are behind. actors: their number."""
+    """How actors play on the host; see `engine.sebulba`.
+
+    lag: the most updates they are behind. actors: their number. restarts: how often each may open
+    its environments again. actor_devices, learner_devices: positions among the local devices; empty
+    for the devices of the learner, and for all.
+    """
 
     lag: int
     actors: int
+    restarts: int = 0
+    actor_devices: tuple[int, ...] = ()
+    learner_devices: tuple[int, ...] = ()
 
 
 class Source(NamedTuple):
@@ -251,6 +259,11 @@ def dataset(agent: Agent, env: Environment, steps: Transition) -> Source:
     """
     check_fit(agent, env)
     _check_no_discounts(env)
+    if env.observation.frames:
+        raise ValueError(
+            f"env: observations of {env.name} are stacks, of which a replay keeps each frame once, "
+            "but steps of a data set do not follow each other: expected frames=0 in its space"
+        )
     steps = check_steps(env, steps)
     _check_agent(agent)
     length, n, count = agent.rollout_length, agent.num_envs, len(steps.reward)

@@ -152,7 +152,8 @@ def _environment(id: str, how: dict[str, Any], rules: Protocol, patience: float)
     first = build(1)
     action, write = host_spaces.action(f"{id}: action", first.single_action_space)
     first.close()
-    box = Box((84, 84, rules.frames), "uint8", 0.0, 255.0)
+    stack = rules.frames if rules.frames > 1 else 0
+    box = Box((84, 84, rules.frames), "uint8", 0.0, 255.0, frames=stack)
     reading = Reading(box, _channels_last, write)
 
     def open(seeds: Sequence[int]) -> "AtariHost":

@@ -28,6 +28,7 @@ _FAMILIES = {
     "minigrid:": "minigrid_host",
     "miniworld:": "miniworld",
     "ALE/": "atari",
+    "Meta-World/": "metaworld",  # before its prefix
     "Meta-": "lifetimes",
 }
 
@@ -45,8 +46,8 @@ def make(id: str, **options: Any) -> Environment:
         id: a gymnax id (`"CartPole-v1"`), a navix id (`"Navix-DoorKey-8x8-v0"`), a MiniGrid id
             (`"MiniGrid-DoorKey-8x8-v0"`), a task of credit assignment (`"Credit-KeyToDoor"`), a
             silicon atom under a beam (`"STEM-Silicon-v0"`), one of the extras: `"Brax-ant"`,
-            `"Playground-CartpoleSwingup"`, `"ALE/Pong"`; or an id of Gymnasium or of MiniGrid as
-            released, played on the host (`"gymnasium:CartPole-v1"`,
+            `"Playground-CartpoleSwingup"`, `"ALE/Pong"`, `"Meta-World/MT10"`; or an id of Gymnasium
+            or of MiniGrid as released, played on the host (`"gymnasium:CartPole-v1"`,
             `"minigrid:BabyAI-GoToObj-v0"`); or the name of an entry
             point of an installed package, in the group `purejaxrl_suite.environments`, whose value
             is a function that returns an environment. Several ids joined by "+" are the tasks of

@@ -6,8 +6,9 @@ from it the observation to act on next. Arrays are checked as they come, waits a
 fails is named (`core.host.HostError`).
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,17 +84,19 @@ class VectorHost:
         )
 
     def close(self) -> None:
-        """Close the vector environment; after a failure its processes are killed instead."""
-        if not self.failed:
-            self.vector.close()
-        elif _has_workers(self.vector):  # they may not answer, nor may those that are well
-            for process in self.vector.processes:
-                process.kill()
-                process.join()
-            self.vector.closed = True
-        else:
-            with suppress(Exception):
+        """Close the vector environment; processes that do not close, or have failed, are killed."""
+        if not _has_workers(self.vector):
+            with suppress(Exception) if self.failed else nullcontext():
                 self.vector.close()
+            return
+        if not self.failed:  # those that are well do not answer, either, if one has died
+            waiting = threading.Thread(target=self.vector.close, daemon=True)
+            waiting.start()
+            waiting.join(timeout=self.patience)
+        for process in getattr(self.vector, "processes", ()):
+            process.kill()
+            process.join(timeout=self.patience)
+        self.vector.closed = True
 
     def _reset(self, **how: Any) -> Any:
         if not _has_workers(self.vector):

@@ -18,6 +18,7 @@ from purejaxrl_suite.stats.aggregate import (
     window_means,
     with_diverged,
 )
+from purejaxrl_suite.stats.atari import ATARI
 from purejaxrl_suite.stats.bootstrap import (
     Effect,
     Estimate,
@@ -57,6 +58,7 @@ from purejaxrl_suite.stats.verdicts import (
 )
 
 __all__ = [
+    "ATARI",
     "MINIMUM_SEEDS",
     "REFERENCES",
     "Adjusted",

@@ -9,7 +9,7 @@ import jax
 
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.engine.rows import updates_per_row
-from purejaxrl_suite.sweeps import curves, plan
+from purejaxrl_suite.sweeps import curves, fleet, plan
 from purejaxrl_suite.sweeps.fleet import Program, compile_fleet
 from purejaxrl_suite.sweeps.folder import Entered, How, begin, enter
 from purejaxrl_suite.sweeps.layout import Group, Layout
@@ -55,7 +55,8 @@ def make_plan(
     for number, group in enumerate(laid.groups):
         watch.compiling(group)
         stored = {name: sizes[number] for name, sizes in (saved or {}).items()}
-        groups.append(_plan_group(group, settings, limit, stored, checkpoints=checkpoints))
+        with fleet.on(() if group.hosted is None else group.hosted.learner_devices):
+            groups.append(_plan_group(group, settings, limit, stored, checkpoints=checkpoints))
     seconds = time.perf_counter() - began
     return Plan(
         groups=tuple(groups),
@@ -104,7 +105,7 @@ def _plan_group(
         evaluation=plan.describe_evaluation(group),
         chunk=program.size,
         chunks=-(-count // program.size),
-        bytes_per_member=(program.bytes - shared) * len(jax.local_devices()) // program.size,
+        bytes_per_member=(program.bytes - shared) * len(fleet.devices()) // program.size,
         shared=shared,
         predicted=predicted,
         program=program,

@@ -8,7 +8,9 @@ fifths of the time of all at once.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Clock, Key, PyTree, Run
+from purejaxrl_suite.engine.exchange import Break
 from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.engine.train import Train, repeat
 
@@ -61,6 +64,25 @@ class Members(NamedTuple):
         return self.take(np.minimum(np.arange(start, start + size), len(self.seeds) - 1))
 
 
+_CHOSEN: ContextVar[tuple[int, ...]] = ContextVar("devices", default=())
+
+
+def devices() -> list[Any]:
+    """Return the local devices over which members are split: those of `on`, by default all."""
+    local = jax.local_devices()
+    return [local[i] for i in _CHOSEN.get()] or local
+
+
+@contextmanager
+def on(positions: Sequence[int]) -> Iterator[None]:
+    """Split members over some of the local devices, by position; over all if there is none."""
+    token = _CHOSEN.set(tuple(positions))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
 def in_axes(varied: PyTree) -> PyTree:
     """Return the `in_axes` of `jax.vmap` for data that vary between members as `varied` says."""
     return jax.tree.map(lambda varies: 0 if varies else None, varied)
@@ -90,7 +112,7 @@ def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _mesh() -> Mesh:
-    return Mesh(np.array(jax.local_devices()), (AXIS,))
+    return Mesh(np.array(devices()), (AXIS,))
 
 
 def _init(train: Train, axes: PyTree) -> Callable[[Array, Any, PyTree], Run]:
@@ -112,7 +134,7 @@ def block_size(state_bytes: int, size: int) -> int:
     if jax.default_backend() != "cpu":
         return size
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    fitting = max(1, int(CACHE * (cores or 1) / len(jax.local_devices()) / state_bytes))
+    fitting = max(1, int(CACHE * (cores or 1) / len(devices()) / state_bytes))
     return next(block for block in range(min(size, fitting), 0, -1) if size % block == 0)
 
 
@@ -270,6 +292,7 @@ class Segment(NamedTuple):
 
     run: the state after it on the host (`tree.to_host`), if it was asked for, else None.
     finite: bool[B], whether all parameters of a member are finite. seconds: its wall time.
+    breaks: episodes on the host that were broken off meanwhile.
     """
 
     start: int
@@ -278,6 +301,7 @@ class Segment(NamedTuple):
     history: dict[str, np.ndarray]
     finite: np.ndarray
     seconds: float
+    breaks: tuple[Break, ...] = ()
 
 
 def segments(

@@ -3,7 +3,8 @@
 In place of a segment as one program, each update is a call of the same program of a fleet, for one
 update, with the experience of the actors as its data. Rows, segments and checkpoints are those of a
 compiled run. A checkpoint has everything but the environments, which start anew on resuming: the
-last step in a replay is then cut off, so that no step leads from one episode into another.
+last step in a replay is then cut off, so that no step leads from one episode into another. The same
+is done where an actor's environments were restarted. All such breaks are listed with the segments.
 """
 
 import time
@@ -22,6 +23,7 @@ from purejaxrl_suite.core.types import Array, Clock, Run
 from purejaxrl_suite.engine import rows
 from purejaxrl_suite.engine.actors import Actors, Cast
 from purejaxrl_suite.engine.evaluate import make_row, row_names
+from purejaxrl_suite.engine.exchange import Break
 from purejaxrl_suite.engine.keys import member_keys, update_keys
 from purejaxrl_suite.engine.rows import Kinds
 from purejaxrl_suite.sweeps.fleet import Members, Program, Segment
@@ -72,11 +74,11 @@ def hosted_segments(
         began = time.perf_counter()
         for update in range(start, until):
             try:
-                data = actors.batch(update)
+                learning.take(actors, update)
             except HostError as error:
                 failure = error
                 break
-            learning.update(data, Clock(np.int32(update), np.int32(updates)))
+            learning.update(Clock(np.int32(update), np.int32(updates)))
             done, last = update + 1, halt()
             if done < until:
                 actors.publish(done, learning.run.agent)
@@ -88,10 +90,10 @@ def hosted_segments(
             if last:
                 return
         if failure is not None:
-            stop = max(learning.done, start)
-            if stop > saved:
-                now = time.perf_counter()
-                yield learning.segment(begin, stop, copy=True, seconds=now - began)
+            stop, now = max(learning.done, start), time.perf_counter()
+            learning.breaks.append(Break(stop, None, str(failure), "training ended"))
+            first, more = (begin, True) if stop > saved else (stop, False)
+            yield learning.segment(first, stop, copy=more, seconds=now - began)
             raise failure
 
 
@@ -105,13 +107,23 @@ class _Learning:
         self.row: rows.Sums | None = None
         self.history: list[dict[str, Any]] = []
         self.finite: Any = np.ones(len(members.seeds), bool)
-        self.done = 0
+        self.num_envs, self.done = group.agent.num_envs, 0
+        self.data: Any = None
+        self.breaks: list[Break] = []
 
-    def update(self, data: Any, clock: Clock) -> None:
+    def take(self, actors: Actors, update: int) -> None:
+        """Wait for the experience of an update; after restarts cut off what was before."""
+        self.data = actors.batch(update)
+        if actors.breaks:
+            self.breaks += actors.breaks
+            actors.breaks.clear()
+            self.run = _broken_off(self.run, self.num_envs)
+
+    def update(self, clock: Clock) -> None:
         """Make one update of all members, without waiting for it."""
         members, row = self.members, self.program.row
         self.run, found, self.finite = self.program.train(
-            members.seeds, members.hypers, data, self.run, clock
+            members.seeds, members.hypers, self.data, self.run, clock
         )
         self.done = int(clock.update) + 1
         found |= self.evaluate(clock, self.run)
@@ -127,6 +139,7 @@ class _Learning:
         if self.row is not None:
             self._end_row()
         parts, self.history = jax.device_get(self.history), []
+        breaks, self.breaks = tuple(self.breaks), []
         names = parts[0] if parts else {}
         history = {name: np.concatenate([part[name] for part in parts], 1) for name in names}
         return Segment(
@@ -136,6 +149,7 @@ class _Learning:
             history=history,
             finite=np.asarray(self.finite),
             seconds=seconds,
+            breaks=breaks,
         )
 
     def _end_row(self) -> None:

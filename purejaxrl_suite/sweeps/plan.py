@@ -147,7 +147,7 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
         need += int(COPIES * state)
     else:
         need = max(need, 2 * state) + (chunks - 1) * state
-    return resident() + len(jax.local_devices()) * need
+    return resident() + len(fleet.devices()) * need
 
 
 def state_bytes(group: Group) -> int:
@@ -171,13 +171,13 @@ def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) ->
     Raises:
         ValueError: the members of each device are not whole blocks.
     """
-    share = chunk // len(jax.local_devices())
+    share = chunk // len(fleet.devices())
     if stored is None:
         return fleet.block_size(state_bytes, share)
     if share % stored:
         raise ValueError(
             f"{what}: the sweep trains {stored} members together, expected a number of devices "
-            f"that divides its {chunk // stored} blocks, got {len(jax.local_devices())}"
+            f"that divides its {chunk // stored} blocks, got {len(fleet.devices())}"
         )
     return stored
 
@@ -220,7 +220,7 @@ def choose_chunk(
     Raises:
         ValueError: a single member per device does not fit.
     """
-    devices = len(jax.local_devices())
+    devices = len(fleet.devices())
 
     def predicted(program: Program) -> int:
         return predict(program, -(-members // program.size), checkpoints)

@@ -83,6 +83,19 @@ class Result(NamedTuple):
             raise ValueError(f"chunk {chunk} of group {group} has no checkpoint yet: nobody to act")
         return tree.from_host(shape, kept[1])
 
+    def breaks(self) -> list[dict[str, Any]]:
+        """List where episodes on the host were broken off, in the order of groups and chunks.
+
+        Each has the `update` that was being collected, the `actor` (None for all), the `cause`, and
+        `then`: restarted, training ended, or all episodes began anew, where training went on.
+        """
+        return [
+            {"group": group, "chunk": chunk, **one}
+            for group, stores in enumerate(self.chunks)
+            for chunk, store in enumerate(stores)
+            for one in getattr(store, "inner", store).noted()  # `inner` of a phase
+        ]
+
     def member(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
         """Return the state of one member, such as the `Fit` of a problem; else as `policy`."""
         group, member = self._find(config or {}, seed)

@@ -18,7 +18,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import PyTree
+from purejaxrl_suite.engine.exchange import Break
 from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.sweeps import curves, files, row_files
 from purejaxrl_suite.sweeps.curves import made_with
@@ -183,6 +184,15 @@ class InMemory:
         """Make an empty store."""
         self.rows: dict[str, list[np.ndarray]] = {}
         self.state: tuple[int, PyTree] | None = None
+        self.breaks: list[dict[str, Any]] = []
+
+    def note(self, breaks: Iterable[Break]) -> None:
+        """Note breaks of episodes on the host."""
+        self.breaks += [one._asdict() for one in breaks]
+
+    def noted(self) -> list[dict[str, Any]]:
+        """Return the breaks."""
+        return self.breaks
 
     def clear(self) -> None:
         """Do nothing: a new store is empty."""
@@ -283,6 +293,19 @@ class Chunk:
     @property
     def _array(self) -> Path:
         return self.path / "curves.zarr"
+
+    def note(self, breaks: Iterable[Break]) -> None:
+        """Note breaks of episodes on the host in a file."""
+        content = {"of": self.of(), "breaks": [*self.noted(), *(one._asdict() for one in breaks)]}
+        files.write_json(self.path / BREAKS, content)
+
+    def noted(self) -> list[dict[str, Any]]:
+        """Read the breaks; ValueError if the file, which is named, is damaged."""
+        if not (self.path / BREAKS).exists():
+            return []
+        found = files.read_json(self.path / BREAKS)
+        check_of(self.path / BREAKS, found["of"], self.of())
+        return found["breaks"]
 
     def save(self, update: int, state: PyTree) -> None:
         """Start writing a checkpoint, which is valid once it is complete.
@@ -406,6 +429,8 @@ class Chunk:
             raise ValueError(f"{path} cannot be read ({reason}): {_WAY_OUT}") from error
 
 
+BREAKS = "breaks.json"
+"""The list of breaks of episodes on the host, in the folder of a chunk."""
 FILES = "files.json"
 """The list of the files of a checkpoint, in its folder."""
 SMALL = 2**16

@@ -11,6 +11,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Run
+from purejaxrl_suite.engine.exchange import Break
 from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.sweeps import curves
 from purejaxrl_suite.sweeps.before import begun
@@ -63,6 +64,8 @@ class Training:
             return update == end or (store.durable and update % every == 0)
 
         hosted = group.hosted is not None
+        if hosted and start > 0:
+            store.note([Break(start, None, "training went on", "all episodes began anew")])
         advance = partial(hosted_segments, group) if hosted else segments
         trained: Any = advance(
             made.program,
@@ -89,8 +92,11 @@ class Training:
         """Store the rows of a segment, then its state, then report progress."""
         group, made, store = self.laid.groups[g], self.plan.groups[g], self.chunks[g][k]
         count = segment.stop - segment.start
-        if not count:  # only a state, of a segment whose rows are stored
-            store.save(segment.stop, segment.run)
+        if segment.breaks:
+            store.note(segment.breaks)
+        if not count:  # only a state, of a segment whose rows are stored, or the end by a failure
+            if segment.run is not None:
+                store.save(segment.stop, segment.run)
             return
         steps = count * group.per_update * made.chunk
         self.trained += steps

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -109,6 +110,8 @@ class Broken(Walk):
                 raise RuntimeError("the dragon came")
             if self.how == "die":
                 os.kill(os.getpid(), 9)
+            if self.how == "exit":
+                raise SystemExit("enough")
             if self.how == "hang":
                 time.sleep(20)
             obs = {
@@ -118,3 +121,21 @@ class Broken(Walk):
             }.get(self.how, obs)
             reward = np.nan if self.how == "reward" else reward
         return obs, reward, terminated, truncated, info
+
+
+class Killed(Walk):
+    """A walk whose process is killed at its second step, if it is the first to take away a file."""
+
+    def __init__(self, marker: str):
+        """Make the walk. marker: the file."""
+        super().__init__(length=5)
+        self.marker, self.steps = marker, 0
+
+    def step(self, action: Any) -> Any:
+        """Take a step, or die."""
+        self.steps += 1
+        if self.steps == 2:
+            with suppress(FileNotFoundError):
+                os.unlink(self.marker)
+                os.kill(os.getpid(), 9)
+        return super().step(action)

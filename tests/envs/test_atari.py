@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from purejaxrl_suite import envs
+from purejaxrl_suite import envs, stats
 from purejaxrl_suite.core.types import Box, Discrete
 from purejaxrl_suite.envs import atari
 from purejaxrl_suite.envs.remake import remake
@@ -28,7 +28,7 @@ def play(env, steps, seeds=(3, 4), action=None):
 def test_every_option_is_explicit():
     """The emulator's own defaults depend on how it is made, and clip rewards."""
     env = envs.make("ALE/Breakout")
-    assert env.observation == Box((84, 84, 4), "uint8", 0.0, 255.0)
+    assert env.observation == Box((84, 84, 4), "uint8", 0.0, 255.0, frames=4)
     assert env.action == Discrete(18) and env.time_limit == 27_000
     for name in ("repeat_action_probability=0.25", "noop_max=0", "max_frames=108000"):
         assert name in env.recipe[0]
@@ -116,3 +116,37 @@ def test_continuous_actions():
     np.testing.assert_array_equal(moved[-1].obs, button[-1].obs)
     np.testing.assert_array_equal(stayed[-1].obs, nothing[-1].obs)
     assert not np.array_equal(moved[-1].obs, stayed[-1].obs)
+
+
+def assert_stacked(env, steps):
+    """Older frames are the newest ones of earlier steps, or all zero; so also at ends."""
+    first, taken = play(env, steps, seeds=(3,))
+    assert not first[..., :3].any() and first[..., 3].any()
+    shown = [first, *(x.obs for x in taken)]
+    for t, step in enumerate(taken):
+        for found, newest in ((shown[t], 0), (step.final_obs, 1)):
+            for k in range(1, 4):
+                older = found[..., 3 - k]
+                if older.any():
+                    back = t + newest - k
+                    np.testing.assert_array_equal(older, shown[back][..., 3])
+    return taken
+
+
+@pytest.mark.parametrize("protocol", ["machado", "noframeskip"])
+def test_stacks_are_what_a_replay_takes_them_for(protocol: str):
+    """Also after no-ops and FIRE at the start, across lost lives and ends of episodes."""
+    taken = assert_stacked(envs.make("ALE/Breakout", protocol=protocol, max_frames=160), 90)
+    assert sum(int(x.truncated.any()) for x in taken) >= 2
+    if protocol == "noframeskip":
+        lives = envs.make("ALE/Breakout", protocol=protocol)
+        assert any(x.life_lost.any() for x in assert_stacked(lives, 120))
+
+
+def test_human_normalised_scores():
+    """(score - random) / (human - random), of the games' own scores."""
+    assert set(stats.ATARI) < set(atari.ids()) and len(stats.ATARI) == 55
+    scores = {"ALE/Pong": [14.6, -20.7], "ALE/Breakout": [16.1, 30.5]}
+    found = stats.normalize_tasks(scores, stats.ATARI)
+    np.testing.assert_allclose(found["ALE/Pong"], [1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(found["ALE/Breakout"], [0.5, 1.0], rtol=1e-6)

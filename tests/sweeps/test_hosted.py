@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite import nets, plasticity
@@ -24,7 +25,7 @@ from purejaxrl_suite.engine.exchange import Exchange, Rollout
 from purejaxrl_suite.sweeps import hosted
 from purejaxrl_suite.sweeps.interrupt import Interrupted
 from purejaxrl_suite.sweeps.stored import stored
-from tests.envs.host_games import Broken, Catch, Reach, Walk
+from tests.envs.host_games import Broken, Catch, Killed, Reach, Walk
 from tests.shared import command, drawn, press_ctrl_c
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,6 +201,31 @@ def test_rows_of_several_updates(monkeypatch):
     assert lags(several, 0) == [[7, 7]]
 
 
+def two_walks(count):
+    """Walks of three and four places, by turns."""
+    made = [partial(Walk, length=3 + i % 2) for i in range(count)]
+    return SyncVectorEnv(made, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def test_curves_of_each_task():
+    env = pjs.vector_environment(two_walks, name="walks", time_limit=4, info=("success",))
+    env = env._replace(tasks=("short", "long"))
+    found = ppo(env, 3, source=partial(sebulba, actors=2), evaluate_every=2).curves
+    for name, values in (
+        ("episode_length_short", [[3.0] * 3] * 2),
+        ("episode_length_long", [[4.0] * 3] * 2),
+        ("success_long", [[4.0] * 3] * 2),
+        ("episodes_short", [[2.0, 2.0, 4.0]] * 2),
+        ("episodes", [[4.0, 4.0, 6.0]] * 2),
+        ("finished_once_long", [[1.0] * 3] * 2),
+    ):
+        np.testing.assert_array_equal(found[name], values)
+    np.testing.assert_array_equal(found["evaluation_return_long"], [[np.nan, 6.0, np.nan]] * 2)
+    np.testing.assert_array_equal(found["evaluation_success_short"], [[np.nan, 3.0, np.nan]] * 2)
+    with pytest.raises(ValueError, match="num_envs / actors=1 must be a multiple of the 2 tasks"):
+        ppo(env, 3, source=partial(sebulba, actors=4))
+
+
 @pytest.mark.slow
 def test_evaluation_in_training_changes_nothing():
     env = pjs.host_environment(partial(Walk), name="walk", time_limit=2, info=("success",))
@@ -371,6 +397,153 @@ def test_a_failure_is_named_and_nothing_is_lost(tmp_path, how: str, message: str
     assert np.isfinite(finished.curves["episodes"]).all()
 
 
+def test_environments_are_restarted_and_the_record_says_so(tmp_path):
+    """The fourth rollout fails in copy 5 of 8 and is collected again, by the copies 8 to 15."""
+    folder, healthy = tmp_path / "run", failing("raise", 10**9)
+    source = partial(sebulba, restarts=1)
+    found = ppo(failing("raise", 14), 6, source=source, out=folder, segments=3)
+    cause = "walk: step: environment 5: RuntimeError: the dragon came"
+    where = {"group": 0, "chunk": 0, "update": 3, "actor": 0}
+    expected = [where | {"cause": cause, "then": "restarted"}]
+    loaded = pjs.load(folder, env=healthy, network=SMALL)
+    assert found.breaks() == loaded.breaks() == expected
+    assert found.curves["environment_restarts"].values.tolist() == [[0, 0, 0, 1, 0, 0]] * 2
+    assert loaded.layout.groups[0].source.hosted.restarts == 1
+    assert "environment_restarts" not in (plain := ppo(healthy, 6)).curves
+    for name in ("episode_return", "policy_loss", "episodes"):
+        np.testing.assert_array_equal(found.curves[name][:, :3], plain.curves[name][:, :3])
+    # Episodes of five steps, from which that in progress at the restart is missing.
+    assert plain.curves["episodes"].values.sum(1).tolist() == [16, 16]
+    assert found.curves["episodes"].values.sum(1).tolist() == [8 + 8, 8 + 8]
+
+
+def test_restarts_are_bounded(tmp_path):
+    """Every copy number 5 of 8 fails at its sixth step: each second rollout, until it is enough."""
+    numbers = iter(range(-1, 10**6))
+
+    def build():
+        return Broken("raise", 6, next(numbers) % 8, only=5)
+
+    env = pjs.host_environment(build, name="walk")
+    folder, source = tmp_path / "run", partial(sebulba, restarts=2)
+    with pytest.raises(HostError, match="environment 5: .* the dragon came, after 2 restarts$"):
+        ppo(env, 6, source=source, out=folder, segments=6)
+    healthy = failing("raise", 10**9)
+    kept = pjs.load(folder, env=healthy, network=SMALL, announce=str)
+    assert [(one["update"], one["then"]) for one in kept.breaks()] == [
+        (1, "restarted"),
+        (2, "restarted"),
+        (3, "training ended"),
+    ]
+    assert kept.curves.sizes["step"] == 3
+    finished = ppo(healthy, 6, source=source, out=folder, segments=6)
+    assert finished.breaks()[3:] == [
+        {"group": 0, "chunk": 0, "update": 3, "actor": None}
+        | {"cause": "training went on", "then": "all episodes began anew"}
+    ]
+
+
+def test_no_step_leads_over_a_restart():
+    """In a replay, the step after one that ends nothing is its successor."""
+    found = dqn(failing("raise", 14, number=1), 6, source=partial(sebulba, restarts=1))
+    assert [one["update"] for one in found.breaks()] == [4]
+    replay = jax.tree.map(np.asarray, found.state().agent.replay)
+    assert replay.filled.tolist() == [12, 12]
+    for member in range(2):
+        rows = len(replay.reward[member]) // 2
+        obs = replay.obs[member][: 2 * rows].reshape(rows, 2, 2)
+        end, first = replay.end[member].reshape(rows, 2), int(replay.row[member])
+        order = (first + np.arange(rows)) % rows
+        obs, end = obs[order], end[order]
+        goes_on = end[:-1] == 0
+        np.testing.assert_array_equal((obs[1:] - obs[:-1])[goes_on], [[1, 0]] * goes_on.sum())
+        assert (end == ring.TRUNCATED).sum() == 2
+
+
+def test_an_actor_that_dies_is_named(tmp_path):
+    """Not of its environments, but by anything else: here by SystemExit in its thread."""
+    folder = tmp_path / "run"
+    source = partial(sebulba, actors=2, restarts=3)
+    with pytest.raises(HostError, match="^actor [01]: SystemExit: enough$"):
+        ppo(failing("exit", 10, number=2), 6, source=source, out=folder, segments=6)
+    kept = pjs.load(folder, env=failing("exit", 10**9), network=SMALL, announce=str)
+    assert kept.curves.sizes["step"] == 2
+    assert [one["cause"][7:] for one in kept.breaks()] == [": SystemExit: enough"]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced(tmp_path):
+    marker = tmp_path / "marker"
+    marker.touch()
+    build = partial(Killed, str(marker))
+    env = pjs.host_environment(build, name="walk", asynchronous=True, patience=60.0)
+    found = ppo(env, 3, seeds=1, source=partial(sebulba, restarts=1))
+    (one,) = found.breaks()
+    assert one["then"] == "restarted" and "its process died with exit code -9" in one["cause"]
+    assert not marker.exists() and np.isfinite(found.curves["policy_loss"]).all()
+
+
+def test_stages_go_on_from_each_other(tmp_path):
+    """Two stages on the host, as in a compiled loop; and again from their folders."""
+
+    def learner(key, before, fresh):
+        return fresh._replace(agent=fresh.agent._replace(learner=before.agent.learner))
+
+    def stages(env, out=None):
+        each = {"config": PPO, "network": SMALL, "seeds": 2, "steps": 48}
+        first, second = (pjs.Experiment(pjs.ppo, env, **each) for _ in range(2))
+        named = [pjs.Stage("one", first), pjs.Stage("two", second, begin=learner)]
+        return pjs.stages(*named, out=out, **QUIET)
+
+    env = pjs.host_environment(OneWalk, name="walk", info=("success",))
+    host, loop = stages(env, tmp_path / "stages"), stages(walk_in_jax())
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    for name in ("one", "two"):
+        jax.tree.map(close, parameters(host[name]), parameters(loop[name]))
+    again = stages(env, tmp_path / "stages")
+    assert again.curves.identical(host.curves) and host.curves.sizes["step"] == 6
+
+
+DEVICES = """
+from tests.sweeps.test_hosted import *
+from purejaxrl_suite.engine import actors
+
+used = {"act": set(), "learn": set()}
+
+
+def watched(kind, function):
+    def call(*given):
+        found = function(*given)
+        seen = found if kind == "act" else given[0].run
+        used[kind] |= {d.id for x in jax.tree.leaves(seen) for d in x.devices()}
+        return found
+
+    return call
+
+
+actors.Actors.act = watched("act", actors.Actors.act)
+hosted._Learning.update = watched("learn", hosted._Learning.update)
+source = partial(sebulba, lag=1, actors=2, actor_devices=(1, 2), learner_devices=(3,))
+found = ppo(walk(), 4, source=source)
+print(used["act"], used["learn"], [float(x.sum()) for x in jax.tree.leaves(parameters(found))])
+"""
+
+
+@pytest.mark.slow
+def test_actors_and_learner_have_devices_of_their_own():
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
+    how = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES], cwd=ROOT, env=how, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = ppo(walk(), 4, source=partial(sebulba, lag=1, actors=2))
+    sums = [float(x.sum()) for x in jax.tree.leaves(parameters(alone))]
+    acted, learnt, there = done.stdout.strip().replace("} ", "}|").split("|")
+    assert (acted, learnt) == ("{1, 2}", "{3}")
+    np.testing.assert_allclose([float(x) for x in there[1:-1].split(",")], sums, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_a_hanging_environment_ends_training_by_name():
     """It is left behind with its thread; waiting is bounded."""
@@ -399,6 +572,9 @@ def test_an_environment_that_cannot_be_opened():
         ),
         ({"reset_pool": 0}, "reset_pool: expected the default, as walk starts its own episodes"),
         ({"source": partial(sebulba, lag=-1)}, "lag: expected an integer of at least 0, got -1"),
+        ({"source": partial(sebulba, restarts=-1)}, "restarts: expected an integer of at least 0"),
+        ({"source": partial(sebulba, actor_devices=(9,))}, r"actor_devices\[0\]: expected an"),
+        ({"source": partial(sebulba, learner_devices=0)}, "learner_devices: expected positions"),
         ({"source": partial(sebulba, actors=3)}, "actors=3 must divide the 4 environments of"),
         ({"source": pjs.engine.online}, "walk is stepped on the host: .*its source is engine.seb"),
     ],
@@ -504,5 +680,6 @@ def test_a_killed_learner_goes_on(tmp_path):
         ppo(env, 4000, out=folder, segments=1000, source=source, on_segment=watch)
     after = pjs.load(folder, **known)
     assert after.curves.sizes["step"] > done >= 1
+    assert [one["cause"] for one in after.breaks()] == ["training went on"]
     kept = [one.isel(step=slice(0, done - 1)) for one in (before.curves, after.curves)]
     np.testing.assert_array_equal(*(one["episode_return"] for one in kept))
