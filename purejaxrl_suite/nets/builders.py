@@ -183,12 +183,7 @@ def _both(outputs: Mapping[str, Any]) -> ActorCritic:
     return ActorCritic(outputs["policy"], outputs["value"][:, 0])
 
 
-        "value": Linear(units, nn.initializers.orthogonal(1.0), dtype),
-    }
-    cell = recurrent.cell(memory_units, dtype) if memory_units else None
-    output = _both if values is None else _all_values
-    return assemble(
-        Blueprint(observation=observation, bodies=bodies, heads=heads, output=output, cell=cell)
+def _all_values(outputs: Mapping[str, Any]) -> ActorCritic:
     return ActorCritic(outputs["policy"], outputs["value"])
 
 
