@@ -225,7 +225,8 @@ def check_optimizer(optimizer: Any) -> None:
 def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
     """Make up a rollout [T, N] of random observations and rewards, with ends of both kinds.
 
-    Actions are those of the agent in this state.
+    Actions are those of the agent in this state, and random ones where it learns from a data set:
+    one without noise would find that it has learnt its own already.
     """
     n, length = agent.num_envs, agent.rollout_length
     obs_key, act_key, reward_key, end_key = jax.random.split(key, 4)
@@ -243,6 +244,9 @@ def experience(agent: Agent, key: Key, hypers: Any, state: Any) -> Transition:
     obs = observations(obs_key)
     keys = jax.random.split(act_key, length)
     _, (action, extras) = jax.lax.scan(step, agent.memory(n), (obs[:-1], keys))
+    if agent.offline is not None:
+        keys = jax.random.split(jax.random.fold_in(act_key, length), (length, n))
+        action = jax.vmap(jax.vmap(lambda key: sample(key, agent.action)))(keys)
     reward = jax.random.normal(reward_key, (length, n))
     ends = jax.random.uniform(end_key, (2, length, n)) < 0.1
     return Transition(

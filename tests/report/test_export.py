@@ -174,6 +174,7 @@ def wandb_records(path):
 def test_wandb(curves, tmp_path):
     few = curves.sel(learning_rate=[1e-2], seed=[4])
     export.to_wandb(few, "project", mode="offline", dir=str(tmp_path), group="sweep")
+    sys.modules["wandb"].teardown()  # only then is the file of a finished run complete
     (path,) = tmp_path.rglob("*.wandb")
     records = list(wandb_records(path))
     (run,) = [r.run for r in records if r.WhichOneof("record_type") == "run"]

@@ -106,7 +106,7 @@ def test_a_browser_draws_it_and_shows_numbers(path, chromium):
             assert line.bounding_box()["width"] > 100
         check_readable(page)
         said = hover(page, f"#{FIRST}")
-        assert "learning_rate=0.01" in said and re.search(r"steps17.\d+ \[16", said), said
+        assert "learning_rate=0.01" in said and re.search(r"steps17.\d+ \[15", said), said
 
 
 def test_a_phone_shows_it(path, chromium):
