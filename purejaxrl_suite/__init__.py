@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
     from purejaxrl_suite.cli.load import load
+    from purejaxrl_suite.cli.rules import lpg_rule
     from purejaxrl_suite.core.types import (
         Agent,
         Box,
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.envs.gymnasium import host_environment, vector_environment
     from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo
     from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
+    from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers, lpg
     from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers, modac
     from purejaxrl_suite.populations.population import evolve
     from purejaxrl_suite.populations.selection import (
@@ -160,6 +162,7 @@ _HOMES = {
     "agents.qsarsa": ("QSarsaConfig", "QSarsaHypers", "qsarsa"),
     "agents.td3_bc": ("TD3BCConfig", "TD3BCHypers", "td3_bc"),
     "cli.load": ("load",),
+    "cli.rules": ("lpg_rule",),
     "core.types": (
         "Agent",
         "Box",
@@ -176,6 +179,7 @@ _HOMES = {
     "engine.evaluate": ("Evaluating", "make_evaluate"),
     "meta.frodo": ("FRODOConfig", "FRODOHypers", "frodo"),
     "meta.intrinsic_rewards": ("LIRConfig", "LIRHypers", "intrinsic_reward"),
+    "meta.lpg": ("LPGConfig", "LPGHypers", "lpg"),
     "meta.modac": ("MODACConfig", "MODACHypers", "modac"),
     "representations.auxiliary": ("auxiliary",),
     "sparsity.sparse": ("sparse",),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from purejaxrl_suite.cli import plasticity, problems
+from purejaxrl_suite.cli import plasticity, problems, rules
 from purejaxrl_suite.cli.arguments import PROGRAM, fill
 from purejaxrl_suite.cli.auxiliary import AuxiliaryFlags, auxiliary
 from purejaxrl_suite.cli.bridges import bridge
@@ -397,7 +397,7 @@ def parse_problem(command: str, flags: type, arguments: Sequence[str]) -> Given:
 
 def problem(name: str) -> problems.ProblemEntry | None:
     """Find a problem by name or as `package.module:function`; None for anything else."""
-    if not is_reference(name):
+    if not is_reference(name) or name.startswith(rules.FLAG):
         return problems.problems().get(name)
     build = find(f"agent {name}", name)
     alone = callable(build) and [*inspect.signature(build).parameters] == ["config", "hypers"]
@@ -405,7 +405,8 @@ def problem(name: str) -> problems.ProblemEntry | None:
 
 
 def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
-    """Find the agent that the arguments begin with, by name or as `package.module:function`."""
+    """Find the agent that the arguments begin with: by name, as `package.module:function`, or as
+    `lpg_rule:PATH` of a learned rule."""
     known: dict[str, Any] = agents() | learners()
     if arguments and arguments[0] not in known:
         known = installed(AGENTS) | known
@@ -414,6 +415,9 @@ def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
         raise SystemExit(0)
     if not arguments:
         raise ValueError(f"{command}: expected an agent ({', '.join(known)}) first, got nothing")
+    if arguments[0].startswith(rules.FLAG):
+        build, config, hypers = rules.agent(arguments[0].removeprefix(rules.FLAG))
+        return arguments[0], AgentEntry(build, config, hypers, network=None)
     name = arguments[0] if is_reference(arguments[0]) else one_of("agent", arguments[0], known)
     found = known.get(name, name)
     if isinstance(found, str):

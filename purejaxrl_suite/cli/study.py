@@ -32,6 +32,7 @@ STUDIES = (
     "hyperparameter_consistency",
     "intrinsic_rewards",
     "jaxpruner",
+    "lpg",
     "mico",
     "mico_tabular",
     "mind_the_gap",

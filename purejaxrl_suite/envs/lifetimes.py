@@ -15,6 +15,8 @@ import numpy as np
 
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.envs import lifetime_grids
+from purejaxrl_suite.envs.lifetime_chains import delayed_chain
 from purejaxrl_suite.envs.recipe import made_by
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -32,7 +34,8 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: one of `ids()`.
         **options: of the bandit `arms` (2), of ABC `size` (5) and `time_limit` (20), of Catch
-            `rows` (6) and `columns` (11); those of `lifetime_goals` and `lifetime_rooms`.
+            `rows` (6) and `columns` (11); those of `delayed_chain`, `grids`, and of the functions
+            in `lifetime_goals` and `lifetime_rooms`.
 
     Returns:
         The environment.
@@ -46,8 +49,15 @@ def make(id: str, **options: Any) -> Environment:
 def _makers() -> dict[str, Callable[..., Environment]]:
     from purejaxrl_suite.envs import lifetime_goals, lifetime_rooms  # made of what is here
 
-    own = {"Meta-ABC": abc, "Meta-Bandit": bandit, "Meta-Catch": catch}
-    return {**own, **lifetime_goals.makers(), **lifetime_rooms.makers()}
+    return {
+        "Meta-ABC": abc,
+        "Meta-Bandit": bandit,
+        "Meta-Catch": catch,
+        "Meta-DelayedChain": delayed_chain,
+        **lifetime_grids.makers(),
+        **lifetime_goals.makers(),
+        **lifetime_rooms.makers(),
+    }
 
 
 class Payments(NamedTuple):

@@ -11,8 +11,11 @@ from purejaxrl_suite.meta.baselines import (
 from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers, frodo
 from purejaxrl_suite.meta.inner import InnerHypers, Lesson, Look, Rule, inner_agent
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers, intrinsic_reward
-from purejaxrl_suite.meta.learner import Lives, MetaState, System, meta_learner
+from purejaxrl_suite.meta.learned import LearnedConfig, LearnedHypers, learned
+from purejaxrl_suite.meta.learner import Lives, MetaState, Practice, System, meta_learner
 from purejaxrl_suite.meta.lifetime import Lifetime, Living, Window, advance, begin, live, living
+from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers, lpg
+from purejaxrl_suite.meta.lpg_rule import LearnedRule, random_rule, read_rule, save_rule
 from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers, modac
 from purejaxrl_suite.meta.optimizers import differentiable
 
@@ -24,6 +27,11 @@ __all__ = [
     "InnerHypers",
     "LIRConfig",
     "LIRHypers",
+    "LPGConfig",
+    "LPGHypers",
+    "LearnedConfig",
+    "LearnedHypers",
+    "LearnedRule",
     "Lesson",
     "Lifetime",
     "Lives",
@@ -32,6 +40,7 @@ __all__ = [
     "MODACConfig",
     "MODACHypers",
     "MetaState",
+    "Practice",
     "ReinforceConfig",
     "ReinforceHypers",
     "Rule",
@@ -44,9 +53,14 @@ __all__ = [
     "frodo",
     "inner_agent",
     "intrinsic_reward",
+    "learned",
     "live",
     "living",
+    "lpg",
     "meta_learner",
     "modac",
+    "random_rule",
+    "read_rule",
     "reinforce",
+    "save_rule",
 ]

@@ -36,6 +36,10 @@ Optimizer = Callable[[Any], optax.GradientTransformation]
 """(learning rate, perhaps traced) -> the optimizer of inner updates."""
 
 
+Loss = Callable[[Array, Array], Array]
+"""(targets, the critic's outputs), f[T, N, ...] each -> f[T, N], what the critic minimises."""
+
+
 class InnerHypers(NamedTuple):
     """Hyper-parameters of an agent that lives, f[] each. rule: parameters of its rule."""
 
@@ -50,7 +54,8 @@ class Look(NamedTuple):
     """A rollout as a rule reads it: the agent's own outputs, before it learns from it.
 
     transition: [T, N]. policy: the network's output [T, N, ...]. log_prob: f[T, N], of the actions.
-    value, next_value: f[T, N], of the observations and of their true successors.
+    value, next_value: f[T, N, ...], outputs of the critic at the observations and at their true
+    successors.
     """
 
     transition: Transition
@@ -63,8 +68,8 @@ class Look(NamedTuple):
 class Lesson(NamedTuple):
     """What a rule makes of a rollout.
 
-    weight: f[T, N], of the logarithms of the probabilities of the actions. target: f[T, N], of
-    values; None without any. memory: of the rule, after the rollout. metrics: {name: f[]}.
+    weight: f[T, N], of the logarithms of the probabilities of the actions. target: f[T, N, ...],
+    of the critic; None without any. memory: of the rule, after the rollout. metrics: {name: f[]}.
     """
 
     weight: Array
@@ -107,6 +112,11 @@ def check_network(network: Network) -> None:
         raise wrong("network", "one without a memory", "one with a memory")
 
 
+def squared(target: Array, value: Array) -> Array:
+    """Compute half the squared error of values, f[T, N]."""
+    return 0.5 * jnp.square(target - value)
+
+
 def inner_agent(
     env: Environment,
     rule: Rule,
@@ -117,10 +127,11 @@ def inner_agent(
     num_envs: int,
     rollout_length: int,
     optimizer: Optimizer,
+    critic_loss: Loss = squared,
 ) -> Agent:
     """Make the agent that learns what a rule teaches.
 
-    It minimises mean(-weight log pi(a | s) + value_coefficient (target - v)^2 / 2 -
+    It minimises mean(-weight log pi(a | s) + value_coefficient critic_loss(target, v) -
     entropy_coefficient H), with one gradient step for each rollout.
 
     Args:
@@ -132,6 +143,7 @@ def inner_agent(
         num_envs: N.
         rollout_length: T.
         optimizer: of its parameters; see `meta.differentiable`.
+        critic_loss: of the targets.
 
     Returns:
         The agent.
@@ -156,7 +168,7 @@ def inner_agent(
             "entropy": policy.entropy(),
         }
         if lesson.target is not None:
-            samples["value_loss"] = 0.5 * jnp.square(lesson.target - output.value)
+            samples["value_loss"] = critic_loss(lesson.target, output.value)
         found = {name: jnp.mean(x) for name, x in samples.items()}
         total = found["policy_loss"] - hypers.entropy_coefficient * found["entropy"]
         return total + hypers.value_coefficient * found.get("value_loss", 0.0), found

@@ -40,13 +40,27 @@ Objective = Callable[[PyTree, Any, Window], tuple[Array, dict[str, Array]]]
 """(meta-parameters, hypers, window of one lifetime) -> (loss f[], metrics {name: f[]})."""
 
 
+class Practice(NamedTuple):
+    """How lifetimes that begin are told what became of earlier ones.
+
+    start: what is known before any. inform: (hypers, hypers of the agent, what is known) -> hypers
+    of the agent with which lifetimes begin. learn: (what is known, lifetimes [L] after a window,
+    metrics {name: f[L, K]} of its updates, bool[L, K] which took place) -> what is known.
+    """
+
+    start: PyTree
+    inform: Callable[[Any, Any, PyTree], Any]
+    learn: Callable[[PyTree, Lifetime, dict[str, Array], Array], PyTree]
+
+
 class System(NamedTuple):
     """What is learnt about learning.
 
     name: of the meta-learner. agent: that lives; meta-parameters reach it in its hypers. init:
     (key, hypers) -> meta-parameters. inner: (meta-parameters, hypers) -> hypers of the agent.
     objective: what a window says of the meta-parameters, to be minimised. optimizer: hypers -> the
-    optimizer of the meta-parameters, which nothing is differentiated through.
+    optimizer of the meta-parameters, which nothing is differentiated through. practice: how
+    lifetimes begin; None where all do alike.
     """
 
     name: str
@@ -55,6 +69,7 @@ class System(NamedTuple):
     inner: Callable[[PyTree, Any], Any]
     objective: Objective
     optimizer: Callable[[Any], optax.GradientTransformation]
+    practice: Practice | None = None
 
 
 class Lives(NamedTuple):
@@ -76,17 +91,26 @@ class Lives(NamedTuple):
 
 
 class MetaState(NamedTuple):
-    """State of a meta-learner. agent: of the agent that lives in the first place, to act with."""
+    """State of a meta-learner.
+
+    agent: of the agent that lives in the first place, to act with. known: of earlier lifetimes
+    (`Practice`); () without.
+    """
 
     learner: Learner
     agent: Any
+    known: PyTree = ()
 
 
 class Lived(NamedTuple):
-    """Experience of a meta-learner: the mean gradient of all windows, and the agent to act with."""
+    """Experience of a meta-learner.
+
+    gradient: the mean of all windows. agent: to act with. known: as in `MetaState`.
+    """
 
     gradient: PyTree
     agent: Any
+    known: PyTree = ()
 
 
 def lives_of(config: Any) -> Lives:
@@ -122,7 +146,9 @@ def meta_learner(
         of_rule, of_agent = jax.random.split(key)
         params = system.init(of_rule, hypers)
         learner = Learner(params, system.optimizer(hypers).init(params))
-        return MetaState(learner, agent.init(of_agent, system.inner(params, hypers)))
+        first = agent.init(of_agent, system.inner(params, hypers))
+        known = () if system.practice is None else system.practice.start
+        return MetaState(learner, first, jax.tree.map(jnp.asarray, known))
 
     def inner(hypers: Any, state: MetaState) -> Any:
         return system.inner(state.learner.params, hypers)
@@ -135,7 +161,7 @@ def meta_learner(
         change, opt_state = system.optimizer(hypers).update(lived.gradient, opt_state, params)
         learner = Learner(optax.apply_updates(params, change), opt_state)
         metrics = {"meta_gradient_norm": norm(lived.gradient)}
-        return MetaState(learner, lived.agent), metrics
+        return MetaState(learner, lived.agent, lived.known), metrics
 
     def probe(key: Key, hypers: Any, state: MetaState, lived: Any) -> Any:
         raise ValueError(
@@ -201,8 +227,10 @@ def _lifetimes(
     def collect(
         keys: UpdateKeys, hypers: Any, params: PyTree, state: MetaState, carry: Run, clock: Clock
     ) -> Any:
-        rule = state.learner.params
-        lifetimes = lifetime.renew(how, system.inner(rule, hypers), params, carry.env)
+        rule, practice = state.learner.params, system.practice
+        agents = system.inner(rule, hypers)
+        agents = agents if practice is None else practice.inform(hypers, agents, state.known)
+        lifetimes = lifetime.renew(how, agents, params, carry.env)
         by_part = jax.tree.map(lambda x: _split(x, lives.at_once), lifetimes)
         parts = lives.lifetimes // lives.at_once
 
@@ -217,7 +245,8 @@ def _lifetimes(
         row = over_lifetimes(how.source.kinds(), rows, alive)
         row |= {name: jnp.mean(x) for name, x in metrics.items()}
         row |= {"meta_loss": jnp.mean(losses)}
-        return run_of((), lifetimes), Lived(gradient, _first(lifetimes)), row
+        known = () if practice is None else practice.learn(state.known, lifetimes, rows, alive)
+        return run_of((), lifetimes), Lived(gradient, _first(lifetimes), known), row
 
     return Source(
         name=f"lifetimes({env.name})",

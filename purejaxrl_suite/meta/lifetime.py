@@ -177,14 +177,29 @@ def begin(how: Living, hypers: Any, params: PyTree, key: Key, number: Array) -> 
     Returns:
         The lifetime, of age 0.
     """
-    of_task, of_length, _ = jax.random.split(jax.random.fold_in(key, number), 3)
-    task = how.sample_task(of_task, params)
+    of_length = jax.random.split(jax.random.fold_in(key, number), 3)[1]
+    task = task_of(how, params, key, number)
     length = jnp.int32(how.shortest)
     if how.longest > how.shortest:
         length = jax.random.randint(of_length, (), how.shortest, how.longest + 1, jnp.int32)
     run = how.train.init(life_key(key, number), hypers, task)
     lifetime = Lifetime(key, number, task=task, length=length, age=jnp.int32(0), run=run)
     return tree.strong(lifetime)
+
+
+def task_of(how: Living, params: PyTree, key: Key, number: Array) -> PyTree:
+    """Draw the task of a lifetime, as `begin` does.
+
+    Args:
+        how: agents live.
+        params: of the environment.
+        key: of the place.
+        number: i32[], of lifetimes before it.
+
+    Returns:
+        Parameters of the task.
+    """
+    return how.sample_task(jax.random.split(jax.random.fold_in(key, number), 3)[0], params)
 
 
 def life_key(key: Key, number: Array) -> Key:

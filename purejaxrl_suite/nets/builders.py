@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Box, Discrete, Network, Space
 from purejaxrl_suite.nets.bridges import Bridge, Scale, Site, flatten
 from purejaxrl_suite.nets.encoders import Encoder, default_encoder
@@ -30,6 +31,7 @@ def actor_critic(
     critic_scale: Scale | None = None,
     shared: bool = False,
     memory_units: int = 0,
+    values: int | None = None,
     layer_norm: bool = False,
     dtype: Any = jnp.float32,
 ) -> Network:
@@ -52,6 +54,8 @@ def actor_critic(
         shared: one encoder and trunk for both heads, instead of one each.
         memory_units: of a GRU between trunk and heads; 0 for none. A recurrent network is always
             shared: one memory serves both heads.
+        values: numbers V of the value head, which makes the output's value f32[B, V]; None is a
+            value.
         layer_norm: before each hidden activation.
         dtype: of matrix products; parameters and outputs are float32.
 
@@ -68,6 +72,7 @@ def actor_critic(
         2531
     """
     check(observation, hidden, memory_units)
+    units = 1 if values is None else integer("values", values, 1)
     style = Style(nn.initializers.orthogonal(math.sqrt(2)), layer_norm, dtype)
     encoder = encoder or default_encoder(observation)
     site = Site(observation, encoder, style=style, hidden=hidden, activation=activation)
@@ -86,11 +91,12 @@ def actor_critic(
         )
     heads = {
         "policy": policy_head(action, nn.initializers.orthogonal(0.01), dtype),
-        "value": Linear(1, nn.initializers.orthogonal(1.0), dtype),
+        "value": Linear(units, nn.initializers.orthogonal(1.0), dtype),
     }
     gru = Gru(memory_units, dtype) if memory_units else None
+    output = _both if values is None else _all_values
     return assemble(
-        Blueprint(observation=observation, bodies=bodies, heads=heads, output=_both, gru=gru)
+        Blueprint(observation=observation, bodies=bodies, heads=heads, output=output, gru=gru)
     )
 
 
@@ -176,6 +182,10 @@ def q_network(
 
 def _both(outputs: Mapping[str, Any]) -> ActorCritic:
     return ActorCritic(outputs["policy"], outputs["value"][:, 0])
+
+
+def _all_values(outputs: Mapping[str, Any]) -> ActorCritic:
+    return ActorCritic(outputs["policy"], outputs["value"])
 
 
 def _body(

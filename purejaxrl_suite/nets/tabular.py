@@ -6,7 +6,7 @@ bytes a step; a row is looked up inside of the network.
 
 import jax
 
-from purejaxrl_suite.core.argument import number, wrong
+from purejaxrl_suite.core.argument import integer, number, wrong
 from purejaxrl_suite.core.types import Array, Box, Internals, Key, Memory, Network, PyTree, Space
 from purejaxrl_suite.nets.builders import check_discrete
 from purejaxrl_suite.nets.heads import ActorCritic
@@ -23,20 +23,23 @@ def states_of(observation: Box) -> int:
     return observation.categories[0]
 
 
-def tabular(observation: Box, action: Space, *, scale: float = 0.01) -> Network:
+def tabular(
+    observation: Box, action: Space, *, scale: float = 0.01, values: int | None = None
+) -> Network:
     """Build a table of a policy and values; its output is `ActorCritic(logits, value f[B])`.
 
     Args:
         observation: numbers of states, i32[1].
         action: Discrete.
         scale: standard deviation of the first entries; 0 is the uniform policy.
+        values: numbers V of each state, which makes the output's value f[B, V]; None is a value.
 
     Returns:
-        The network; parameters are [S, A] and [S, 1], in JAX's default precision.
+        The network; parameters are [S, A] and [S, V], or [S, 1], in JAX's default precision.
 
     Raises:
-        ValueError: observations are no numbers of states, actions not discrete, or the scale is
-            negative.
+        ValueError: observations are no numbers of states, actions not discrete, the scale is
+            negative, or there are no values.
 
     Example:
         >>> env = pjs.make("Meta-ABC")
@@ -45,19 +48,22 @@ def tabular(observation: Box, action: Space, *, scale: float = 0.01) -> Network:
     """
     states, actions = states_of(observation), check_discrete(action).n
     number("scale", scale, low=0.0)
+    count = 1 if values is None else integer("values", values, 1)
 
     def init(key: Key) -> PyTree:
         keys = jax.random.split(key)
         drawn = {
             "policy": jax.random.normal(keys[0], (states, actions)),
-            "value": jax.random.normal(keys[1], (states, 1)),
+            "value": jax.random.normal(keys[1], (states, count)),
         }
         return {"heads": {name: {"kernel": scale * table} for name, table in drawn.items()}}
 
     def read(params: PyTree, obs: Array) -> ActorCritic:
         heads = params["heads"]
         state = obs[..., 0]
-        return ActorCritic(heads["policy"]["kernel"][state], heads["value"]["kernel"][state, 0])
+        value = heads["value"]["kernel"][state]
+        value = value[..., 0] if values is None else value
+        return ActorCritic(heads["policy"]["kernel"][state], value)
 
     def apply(params: PyTree, obs: Array, memory: Memory = (), taps: PyTree = None):
         return read(params, obs), Internals({}, (), {}, 0.0)

@@ -11,7 +11,16 @@ from purejaxrl_suite.agents.ppo import PPOConfig, ppo
 from purejaxrl_suite.core.check import check_environment
 from purejaxrl_suite.core.check_environment import check_quickly
 from purejaxrl_suite.core.types import Discrete
-from purejaxrl_suite.envs import credit, gymnax, lifetimes, minigrid, navix, probes, silicon
+from purejaxrl_suite.envs import (
+    credit,
+    gymnax,
+    lifetime_grids,
+    lifetimes,
+    minigrid,
+    navix,
+    probes,
+    silicon,
+)
 
 # Breakout is checked where these games of MinAtar are not.
 LARGE = ("Asterix-MinAtar", "Freeway-MinAtar", "Seaquest-MinAtar", "SpaceInvaders-MinAtar")
@@ -47,7 +56,12 @@ def test_grid(id: str):
     check_environment(envs.make(id), jax.random.key(0), steps=32)
 
 
-@pytest.mark.parametrize("id", lifetimes.ids())
+# Of the named families of grids one of each kind; all others differ in numbers alone.
+SHOWN = ("Meta-GridSparse", "Meta-RandomGridSparse")
+FAMILIES = [id for id in lifetime_grids.FAMILIES if id not in SHOWN]
+
+
+@each([id for id in lifetimes.ids() if id not in FAMILIES], FAMILIES)
 def test_distribution_of_tasks(id: str):
     env = envs.make(id)
     check_environment(env, jax.random.key(0), steps=32)

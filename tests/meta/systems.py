@@ -11,6 +11,8 @@ from purejaxrl_suite.meta import intrinsic_rewards, lifetime
 from purejaxrl_suite.meta.frodo import FRODOConfig, FRODOHypers
 from purejaxrl_suite.meta.frodo import system as frodo_system
 from purejaxrl_suite.meta.intrinsic_rewards import LIRConfig, LIRHypers
+from purejaxrl_suite.meta.lpg import LPGConfig, LPGHypers
+from purejaxrl_suite.meta.lpg import system as lpg_system
 from purejaxrl_suite.meta.modac import MODACConfig, MODACHypers
 from purejaxrl_suite.meta.modac import system as modac_system
 
@@ -26,6 +28,10 @@ def room():
     return envs.make("Meta-ABC", size=3, time_limit=4)
 
 
+def grid():
+    return envs.make("Meta-Grids", sides=[3, 3], walls=1, objects=[1, 1], time_limits=[3, 5])
+
+
 def learned_reward(env, optimizer=optax.sgd, **sizes):
     """A system with a learned reward, and the hypers around it."""
     config = LIRConfig(shortest=20, optimizer=optimizer, **{**SIZES, **sizes})
@@ -39,6 +45,13 @@ def learned_targets(env, optimizer=optax.sgd, **sizes):
     return frodo_system(env, config, None, hypers), hypers
 
 
+def learned_rule(env, optimizer=optax.sgd, **sizes):
+    given = {"bins": 3, "rate_factors": (1.0,), "prediction_factors": (1.0,), **SIZES, **sizes}
+    hypers = LPGHypers(learning_rate=2.0, baseline_learning_rate=0.5, gamma=0.9)
+    config = LPGConfig(lifetimes=2, at_once=0, shortest=20, optimizer=optimizer, **given)
+    return lpg_system(env, config, None, hypers), hypers
+
+
 def learned_options(env, optimizer=optax.sgd, **sizes):
     sizes = {"options": 2, "goal_entries": 0, **SIZES, **sizes}
     hypers = MODACHypers(learning_rate=0.5, option_learning_rate=0.5)
@@ -49,6 +62,7 @@ BUILDERS = {
     "options": (learned_options, room),
     "reward": (learned_reward, bandit),
     "targets": (learned_targets, room),
+    "rule": (learned_rule, grid),
 }
 
 

@@ -48,8 +48,9 @@ def equal(x, y, tolerance=0.0):
 ADAM = partial(optimizers.adam, eps=1e-2)
 """With a smaller epsilon its first step is the sign of the gradient, which has no derivative."""
 OPTIMIZERS = {"sgd": optax.sgd, "adam": ADAM}
+SOON = [("reward", "sgd", 2), ("targets", "sgd", 2)]
 CASES = [
-    pytest.param(name, kind, updates, marks=() if (kind, updates) == ("sgd", 2) else slow)
+    pytest.param(name, kind, updates, marks=() if (name, kind, updates) in SOON else slow)
     for name in BUILDERS
     for kind in OPTIMIZERS
     for updates in (1, 2, 5)
@@ -120,7 +121,10 @@ def test_lifetimes_side_by_side_equal_a_loop(collect_first):
     ("name", "collect_first"),
     [
         ("reward", False),
-        *(pytest.param(*x, marks=slow) for x in [("reward", True), ("targets", False)]),
+        *(
+            pytest.param(*x, marks=slow)
+            for x in [("reward", True), ("targets", False), ("rule", False)]
+        ),
     ],
 )
 def test_nothing_happens_after_the_end_of_a_lifetime(name, collect_first):
