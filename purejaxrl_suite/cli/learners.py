@@ -18,10 +18,13 @@ def learners() -> "dict[str, AgentEntry]":
         FRODOHypers,
         LIRConfig,
         LIRHypers,
+        LPGConfig,
+        LPGHypers,
         MODACConfig,
         MODACHypers,
         frodo,
         intrinsic_reward,
+        lpg,
         modac,
     )
 
@@ -30,5 +33,6 @@ def learners() -> "dict[str, AgentEntry]":
         "frodo": AgentEntry(frodo, FRODOConfig(), FRODOHypers(), None),
         "intrinsic_reward": reward,
         "lir": reward,
+        "lpg": AgentEntry(lpg, LPGConfig(), LPGHypers(), None),
         "modac": AgentEntry(modac, MODACConfig(), MODACHypers(), None),
     }

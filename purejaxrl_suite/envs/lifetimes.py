@@ -34,8 +34,8 @@ def make(id: str, **options: Any) -> Environment:
     Args:
         id: one of `ids()`.
         **options: of the bandit `arms` (2), of ABC `size` (5) and `time_limit` (20), of Catch
-            `rows` (6) and `columns` (11); those of `delayed_chain` and `grids`, of
-            `lifetime_goals` and `lifetime_rooms`.
+            `rows` (6) and `columns` (11); those of `delayed_chain`, `grids`, and of the functions
+            in `lifetime_goals` and `lifetime_rooms`.
 
     Returns:
         The environment.

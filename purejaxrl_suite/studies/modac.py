@@ -389,7 +389,7 @@ STUDY = Study(
             "fewer or more steps of new managers, or harder goals",
         ),
     ),
-    quick=Budget((ROOM,), 3, 1e6),
+    quick=Budget((ROOM,), 3, 4e5),
     standard=Budget((ROOM,), 16, 1e7, first_seed=1000),
     full=Budget((ROOM,), 32, 3e7, first_seed=2000),
 )

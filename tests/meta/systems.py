@@ -54,7 +54,7 @@ def learned_rule(env, optimizer=optax.sgd, **sizes):
 
 def learned_options(env, optimizer=optax.sgd, **sizes):
     sizes = {"options": 2, "goal_entries": 0, **SIZES, **sizes}
-    hypers = MODACHypers(learning_rate=0.5, option_learning_rate=0.5)
+    hypers = MODACHypers(learning_rate=0.5, option_learning_rate=0.1)
     return modac_system(env, MODACConfig(optimizer=optimizer, **sizes), None, hypers), hypers
 
 
