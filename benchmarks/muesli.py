@@ -1,6 +1,6 @@
 """What Muesli costs beside PPO, and where: both on Catch, with equal trunks, batches and updates.
 
-    python -m benchmarks.muesli --core 1
+    python -m benchmarks.muesli --core 1 --envs 32 --updates 30
 
 Both have a trunk of 64 units, shared by all heads, 32 environments, and 4 gradient steps on 512
 steps of experience in an update of 512 steps. Muesli's model has 64 units, too. Contestants are

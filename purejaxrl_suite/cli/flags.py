@@ -186,7 +186,7 @@ class Given(NamedTuple):
 
 def agents() -> dict[str, AgentEntry]:
     """Return every agent by its name."""
-    return dict(sorted({**_acting(), **_decoupled(), **_offline()}.items()))
+    return dict(sorted({**_acting(), **_regularised(), **_decoupled(), **_offline()}.items()))
 
 
 def _of(build: Callable[..., Any], **options: Any) -> NetworkOf:
@@ -221,11 +221,8 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.bbf import BBFConfig, BBFHypers, bbf
     from purejaxrl_suite.agents.c51 import C51Config, C51Hypers, c51
     from purejaxrl_suite.agents.dqn import DQNConfig, DQNHypers, dqn
-    from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
     from purejaxrl_suite.agents.impala import ImpalaConfig, ImpalaHypers, impala
     from purejaxrl_suite.agents.iqn import IQNConfig, IQNHypers, iqn
-    from purejaxrl_suite.agents.mpo import MPOConfig, MPOHypers, mpo
-    from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
     from purejaxrl_suite.agents.munchausen import MunchausenConfig, MunchausenHypers, munchausen
     from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
     from purejaxrl_suite.agents.pqn import PQNConfig, PQNHypers, pqn
@@ -235,7 +232,6 @@ def _acting() -> dict[str, AgentEntry]:
     from purejaxrl_suite.agents.sac import SACConfig, SACHypers, sac
     from purejaxrl_suite.agents.tandem import TandemConfig, TandemHypers, tandem
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
-    from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
 
     def munchausen_network(env: "Environment", config: Any, **given: Any) -> Any:
         return (implicit if config.distributional else plain)(env, config, **given)
@@ -259,17 +255,10 @@ def _acting() -> dict[str, AgentEntry]:
         "bbf": AgentEntry(bbf, BBFConfig(), BBFHypers(), predictive, bridged=True),
         "c51": AgentEntry(c51, C51Config(), C51Hypers(), atoms, bridged=True),
         "dqn": AgentEntry(dqn, DQNConfig(), DQNHypers(), plain, bridged=True),
-        "fma_pg": AgentEntry(
-            fma_pg, FMAPGConfig(), FMAPGHypers(), _of(nets.actor_critic), **either
-        ),
         "impala": AgentEntry(
             impala, ImpalaConfig(), ImpalaHypers(), _of(nets.actor_critic), **either
         ),
         "iqn": AgentEntry(iqn, IQNConfig(), IQNHypers(), implicit, bridged=True),
-        "mpo": AgentEntry(mpo, MPOConfig(), MPOHypers(), _of_mpo),
-        "muesli": AgentEntry(
-            muesli, MuesliConfig(), MuesliHypers(), _of(nets.latent_model), recurrent=True
-        ),
         "munchausen": AgentEntry(
             munchausen, MunchausenConfig(), MunchausenHypers(), munchausen_network, bridged=True
         ),
@@ -281,7 +270,24 @@ def _acting() -> dict[str, AgentEntry]:
         "sac": AgentEntry(sac, SACConfig(), SACHypers(), _of(nets.actor_critics)),
         "tandem": AgentEntry(tandem, TandemConfig(), TandemHypers(), plain, bridged=True),
         "td3": AgentEntry(td3, TD3Config(), TD3Hypers(), deterministic),
-        "vmpo": AgentEntry(vmpo, VMPOConfig(), VMPOHypers(), _of(nets.actor_critic), **either),
+    }
+
+
+def _regularised() -> dict[str, AgentEntry]:
+    """Return the agents whose policy stays near another: functional mirror ascent, MPO, Muesli."""
+    from purejaxrl_suite import nets
+    from purejaxrl_suite.agents.fma_pg import FMAPGConfig, FMAPGHypers, fma_pg
+    from purejaxrl_suite.agents.mpo import MPOConfig, MPOHypers, mpo
+    from purejaxrl_suite.agents.muesli import MuesliConfig, MuesliHypers, muesli
+    from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
+
+    plain, model = _of(nets.actor_critic), _of(nets.latent_model)
+    either = {"recurrent": True, "bridged": True}
+    return {
+        "fma_pg": AgentEntry(fma_pg, FMAPGConfig(), FMAPGHypers(), plain, **either),
+        "mpo": AgentEntry(mpo, MPOConfig(), MPOHypers(), _of_mpo, bridged=True),
+        "muesli": AgentEntry(muesli, MuesliConfig(), MuesliHypers(), model, recurrent=True),
+        "vmpo": AgentEntry(vmpo, VMPOConfig(), VMPOHypers(), plain, **either),
     }
 
 

@@ -125,7 +125,8 @@ def arms(budget: Budget) -> dict[str, Experiment]:
 
 def scores(curves: Curves, scale: float = 1.0) -> Array:
     """Compute normalized scores f32[S, environments] of an arm with rewards of a scale."""
-    whole = curves.assign({RETURN: curves[RETURN] / scale})
+    returns = curves[RETURN]
+    whole = curves.assign({RETURN: (returns / scale).assign_attrs(returns.attrs)})
     # Returns of other arms have other scales: a member that diverged has the worst of its own.
     return normalized_scores(whole.assign_attrs({BESIDE: (whole,)}))
 

@@ -148,7 +148,7 @@ def test_the_model_may_look_ahead_from_every_other_step():
     whole, some = learning.ahead(steps, 3), learning.ahead(steps, 3, 2)
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, ::2], y), whole, some)
     found, _ = made(steps)
-    predicted = Predicted(*(jnp.ones((3, L, B, n)) * jnp.arange(n) for n in (A, 5, 5)))
+    predicted = Predicted(*(jnp.broadcast_to(jnp.arange(1.0 * n), (3, L, B, n)) for n in (A, 5, 5)))
     of_some = jax.tree.map(lambda x: x[:, ::2], predicted)
     every = learning.model_terms(HYPERS, predicted, steps, found)
     other = learning.model_terms(HYPERS, of_some, steps, found, 2)

@@ -7,6 +7,7 @@ import xarray as xr
 
 from purejaxrl_suite.studies import muesli as study
 from purejaxrl_suite.studies.judging import measured
+from tests.counted import counted
 from tests.studies.tiny import gates_of
 
 KEY = jax.random.key(0)
@@ -21,11 +22,10 @@ def curves(score, scale=1.0, diverged=0):
     gone = np.arange(9)[None] < diverged
     data = {
         "episode_return": (dims, np.full(shape, value, np.float32)),
-        "episodes": (dims, np.ones(shape, np.float32)),
-        "finished_once": (dims, np.ones(shape, np.float32)),
         "diverged": (dims[:-1], gone),
     }
-    return xr.Dataset(data, {"environment": ["Catch-bsuite"], "step": np.arange(8)})
+    found = xr.Dataset(data, {"environment": ["Catch-bsuite"], "step": np.arange(8)})
+    return counted(found)
 
 
 def arms():
