@@ -162,9 +162,22 @@ def test_one_network_learns_of_values_in_auxiliary_phases_alone():
     assert not same(own["trunk"], first["trunk"])  # the policy's loss reaches it
     assert same(still["heads"]["value"], first["heads"]["value"])
     assert not same(own["heads"]["value"], first["heads"]["value"])
-    *_, before, after = moved(SHARED, 2, clone_coefficient=0.0)
+
+
+def test_values_reach_the_features_of_one_network_in_auxiliary_phases():
+    """Right at the start, where Adam moves nothing without a gradient."""
+    hypers, state, rollout = jax.jit(lambda: start(SHARED))()
+    hypers = hypers._replace(clone_coefficient=jnp.float32(0.0))
+    draw = np.random.default_rng(0)
+    obs, target = (jnp.asarray(draw.normal(size=x.shape), jnp.float32) for x in state.kept)
+    state = state._replace(kept=state.kept._replace(obs=obs, target=target))
+    clock = Clock(jnp.int32(1), jnp.int32(9))
+    after, told = jax.jit(SHARED.maintain)(jax.random.key(7), clock, hypers, state, rollout)
+    before, after = state.learner.params, after.learner.params
     assert not same(after["trunk"], before["trunk"])
+    assert not same(after["heads"]["value"], before["heads"]["value"])
     assert same(after["heads"]["policy"], before["heads"]["policy"])
+    assert "auxiliary_critic_loss" not in told and told["auxiliary_value_loss"] > 0.0
 
 
 def test_one_network_keeps_its_values_by_distillation():

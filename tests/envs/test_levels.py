@@ -80,6 +80,7 @@ def test_layouts_of_a_grid_are_those_of_its_levels():
     assert len(np.unique(np.asarray(obs).reshape(16, -1), axis=0)) == 2
 
 
+@pytest.mark.slow
 def test_a_policy_is_evaluated_on_levels_that_it_has_not_seen():
     env = levels(CARTPOLE, 2)
     config = pjs.PPOConfig(num_envs=4, rollout_length=8, epochs=1, minibatches=1)
