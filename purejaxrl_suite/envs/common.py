@@ -104,7 +104,8 @@ def limits(env: Environment, params: PyTree) -> tuple[int, int] | None:
     """
     if env.time_limit is None:
         return None
-    each = [np.ravel(limit_of(env, one)) for one in (params if env.tasks else (params,))]
+    several = env.tasks and env.host is None  # on the host there are no parameters
+    each = [np.ravel(limit_of(env, one)) for one in (params if several else (params,))]
     found = np.concatenate(each)
     return math.ceil(found.min()), math.ceil(found.max())
 

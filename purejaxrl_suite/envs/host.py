@@ -9,6 +9,7 @@ fails is named (`core.host.HostError`).
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,14 +90,17 @@ class VectorHost:
             with suppress(Exception) if self.failed else nullcontext():
                 self.vector.close()
             return
+        errors: list[Exception] = []
         if not self.failed:  # those that are well do not answer, either, if one has died
-            waiting = threading.Thread(target=self.vector.close, daemon=True)
+            waiting = threading.Thread(target=partial(_try, self.vector.close, errors), daemon=True)
             waiting.start()
             waiting.join(timeout=self.patience)
         for process in getattr(self.vector, "processes", ()):
             process.kill()
             process.join(timeout=self.patience)
         self.vector.closed = True
+        if errors:
+            raise errors[0]
 
     def _reset(self, **how: Any) -> Any:
         if not _has_workers(self.vector):
@@ -197,6 +201,14 @@ class VectorHost:
         if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
             return f"no answer within {self.patience:g} s"
         return str(error) if isinstance(error, HostError) else f"{type(error).__name__}: {error}"
+
+
+def _try(function: Callable[[], Any], errors: list[Exception]) -> None:
+    """Call a function in a thread, and keep what it raises."""
+    try:
+        function()
+    except Exception as error:
+        errors.append(error)
 
 
 def _has_workers(vector: Any) -> bool:

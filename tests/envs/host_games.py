@@ -139,3 +139,11 @@ class Killed(Walk):
                 os.unlink(self.marker)
                 os.kill(os.getpid(), 9)
         return super().step(action)
+
+
+class Clinging(Walk):
+    """A walk that does not close."""
+
+    def close(self) -> None:
+        """Wait for long."""
+        time.sleep(15)

@@ -18,7 +18,7 @@ from purejaxrl_suite.core.types import Box, Discrete
 from purejaxrl_suite.envs import host_spaces, wrappers
 from purejaxrl_suite.envs.multi_task import multi_task
 from purejaxrl_suite.envs.remake import remake
-from tests.envs.host_games import Broken, Catch, Reach, Walk
+from tests.envs.host_games import Broken, Catch, Clinging, Reach, Walk
 
 MODES = tuple(AutoresetMode)
 
@@ -154,6 +154,17 @@ def test_failures_of_processes(how: str, message: str):
         copies.step(np.zeros(1, np.int32))
     copies.close()
     assert time.monotonic() - began < 10
+    assert not any(process.is_alive() for process in copies.vector.processes)
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_close_is_killed():
+    env = vector_environment(partial(vector, AsyncVectorEnv, MODES[0], build=Clinging), patience=3)
+    copies = env.host.open([0, 1])
+    copies.reset()
+    began = time.monotonic()
+    copies.close()
+    assert time.monotonic() - began < 12
     assert not any(process.is_alive() for process in copies.vector.processes)
 
 

@@ -60,7 +60,8 @@ def test_goals_are_really_drawn():
     again, same, _ = play(envs.make("Meta-World/MT1", **REACH), 36, (3, 0))
     assert [row[::-1] for row in again] == [[row[0], row[3]] for row in met]
     np.testing.assert_array_equal(same, first[[3, 0]])
-    np.testing.assert_array_equal(first[:, 36:], [goal[-3:] for goal in met[0]])  # it is shown
+    shown = np.float32([goal[-3:] for goal in met[0]])
+    np.testing.assert_array_equal(first[:, 36:], shown)
     others, _, _ = play(envs.make("Meta-World/MT1", **REACH, goal_seed=1), 3, (0, 1))
     assert not found & {goal for row in others for goal in row}
     assert all(x.obs.dtype == np.float32 for x in taken)
@@ -83,6 +84,7 @@ def solve(copies):
     return np.stack([policy.get_action(row[:39].astype(np.float64)) for row in copies.shown])
 
 
+@pytest.mark.filterwarnings("ignore:Constant.s. may be too high")  # by the released policy
 def test_success_is_that_of_any_step_and_ends_an_episode_only_if_it_should():
     how = {"task": "reach-v3", "goals": 2, "time_limit": 60}
     _, _, taken = play(envs.make("Meta-World/MT1", **how), 60, (0, 1), solve)

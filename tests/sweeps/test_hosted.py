@@ -417,6 +417,7 @@ def test_environments_are_restarted_and_the_record_says_so(tmp_path):
     assert found.curves["episodes"].values.sum(1).tolist() == [8 + 8, 8 + 8]
 
 
+@pytest.mark.slow
 def test_restarts_are_bounded(tmp_path):
     """Every copy number 5 of 8 fails at its sixth step: each second rollout, until it is enough."""
     numbers = iter(range(-1, 10**6))
@@ -460,6 +461,7 @@ def test_no_step_leads_over_a_restart():
         assert (end == ring.TRUNCATED).sum() == 2
 
 
+@pytest.mark.slow
 def test_an_actor_that_dies_is_named(tmp_path):
     """Not of its environments, but by anything else: here by SystemExit in its thread."""
     folder = tmp_path / "run"
@@ -483,6 +485,7 @@ def test_a_killed_worker_is_replaced(tmp_path):
     assert not marker.exists() and np.isfinite(found.curves["policy_loss"]).all()
 
 
+@pytest.mark.slow
 def test_stages_go_on_from_each_other(tmp_path):
     """Two stages on the host, as in a compiled loop; and again from their folders."""
 
