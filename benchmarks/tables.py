@@ -30,6 +30,7 @@ PAGES = tuple(
             "benchmarks/README.md",
             "docs/benchmarks.md",
             "docs/performance.md",
+            "docs/preferences.md",
             "docs/silicon.md",
             "docs/statistics.md",
             "docs/studies.md",
@@ -199,10 +200,29 @@ def silicon(data: Data) -> str:
     speed = (
         f"{found['ours']:,.0f} steps/s in {data['speed']['envs']:,} episodes side by side, "
         f"{found['plain']:,.0f} in plain numpy: **{found['ratio']:,.0f}** times as many "
-        f"({low:,.0f} - {high:,.0f})."
+        f"({low:,.0f} - {high:,.0f}). The program was traced and compiled in "
+        f"{data['speed']['compile_seconds']:.1f} s."
     )
     titles = "rates|dwell, s|offset|success|seconds to goal|theirs: success|seconds|ratio"
     return f"{speed}\n\n{table(titles, rows)}"
+
+
+def preferences(data: Data) -> str:
+    """Updates per second of learning from preferences, beside plain numpy."""
+    rows = [
+        [
+            f"{row['members']}",
+            f"{row['ours']['median']:,.0f}",
+            f"{row['plain']['median']:,.0f}",
+            harness.format_ratio(row["ratio"]),
+            f"{row['compile_seconds']:.1f}",
+            f"{row['peak_bytes'] / 1e6:,.1f}",
+            f"{row['apart']:.0e}",
+        ]
+        for row in data["rows"]
+    ]
+    titles = "members|updates/s|plain numpy|ratio (spread)|trace and compile, s|memory, MB"
+    return table(f"{titles}|losses apart", rows)
 
 
 def compiling(data: Data) -> str:
@@ -331,6 +351,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "growth": growth,
     "compiling": compiling,
     "silicon": silicon,
+    "preferences": preferences,
     "continuous": continuous,
     "headline": headline,
     "coverage": coverage,
