@@ -140,8 +140,8 @@ def _seeds_first(x: np.ndarray, seeds: int) -> np.ndarray:
 def on_the_line(
     case: Case, cells: int, steps: float, seeds: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """Train a case on the line, with as many steps of pre-training as the budget has."""
-    items = partial(grid, cells=cells, pretraining=int(steps))
+    """Train a case on the line, with half as many steps of pre-training as the budget has."""
+    items = partial(grid, cells=cells, pretraining=int(steps) // 2)
     rate = RATES / steps if case.rate is None else case.rate
     return trained(case, items, rate, case.longer * steps, seeds)
 
