@@ -82,6 +82,7 @@ def test_rates_are_as_far_as_they_are_scaled(whole):
     assert found.apart == 0.0 and np.hypot(*found.offset) <= 1.0 + 1e-6
 
 
+@pytest.mark.slow
 def test_resumed_is_uninterrupted(whole, tmp_path):
     class Enough(Exception):
         pass
