@@ -200,8 +200,7 @@ def silicon(data: Data) -> str:
     speed = (
         f"{found['ours']:,.0f} steps/s in {data['speed']['envs']:,} episodes side by side, "
         f"{found['plain']:,.0f} in plain numpy: **{found['ratio']:,.0f}** times as many "
-        f"({low:,.0f} - {high:,.0f}). The program was traced and compiled in "
-        f"{data['speed']['compile_seconds']:.1f} s."
+        f"({low:,.0f} - {high:,.0f})."
     )
     titles = "rates|dwell, s|offset|success|seconds to goal|theirs: success|seconds|ratio"
     return f"{speed}\n\n{table(titles, rows)}"
