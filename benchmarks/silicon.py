@@ -47,8 +47,8 @@ def compiled(rates: str, dwell: float, offset: float, episodes: int) -> Callable
 
 def stepping(
     rates: str, dwell: float, offset: float, envs: int, steps: int
-) -> Callable[[int], Any]:
-    """seed -> a rollout of the greedy controller, with resets, as training collects it."""
+) -> tuple[Callable[[int], Any], float]:
+    """seed -> a rollout of the greedy controller, as training collects it; seconds to compile."""
     import jax
     import jax.numpy as jnp
 
@@ -60,21 +60,23 @@ def stepping(
     agent = controllers.greedy(env, (offset, 0.0))
     agent = agent._replace(num_envs=envs, rollout_length=steps)
 
-    @jax.jit
     def play(key: Any) -> Any:
         first, then = jax.random.split(key)
         run = start(agent, env, key=first, params=env.params, state=agent.init(first, ()))
         rolled = rollout(agent, env, key=then, hypers=(), params=env.params, run=run, reset_pool=1)
         return rolled[2], jnp.mean(rolled[1].reward)
 
-    return lambda seed: jax.block_until_ready(play(jax.random.key(seed)))
+    began = time.perf_counter()
+    program = jax.jit(play).lower(jax.random.key(0)).compile()
+    seconds = time.perf_counter() - began
+    return lambda seed: jax.block_until_ready(program(jax.random.key(seed))), seconds
 
 
 def speed(rounds: int, envs: int, steps: int, plain_episodes: int) -> dict[str, Any]:
     """Steps per second of both, alternating, and the ratio within each round."""
     from benchmarks import plain_silicon
 
-    play = stepping("prior", 5.0, 1.207, envs, steps)
+    play, seconds = stepping("prior", 5.0, 1.207, envs, steps)
     play(0)
     rows = []
     for seed in range(1, rounds + 1):

@@ -30,6 +30,7 @@ PAGES = tuple(
             "benchmarks/README.md",
             "docs/benchmarks.md",
             "docs/performance.md",
+            "docs/preferences.md",
             "docs/representations.md",
             "docs/silicon.md",
             "docs/statistics.md",
@@ -206,6 +207,24 @@ def silicon(data: Data) -> str:
     return f"{speed}\n\n{table(titles, rows)}"
 
 
+def preferences(data: Data) -> str:
+    """Updates per second of learning from preferences, beside plain numpy."""
+    rows = [
+        [
+            f"{row['members']}",
+            f"{row['ours']['median']:,.0f}",
+            f"{row['plain']['median']:,.0f}",
+            harness.format_ratio(row["ratio"]),
+            f"{row['compile_seconds']:.1f}",
+            f"{row['peak_bytes'] / 1e6:,.1f}",
+            f"{row['apart']:.0e}",
+        ]
+        for row in data["rows"]
+    ]
+    titles = "members|updates/s|plain numpy|ratio (spread)|trace and compile, s|memory, MB"
+    return table(f"{titles}|losses apart", rows)
+
+
 def compiling(data: Data) -> str:
     """Seconds before the first step, agent by agent."""
     rows = [
@@ -348,6 +367,7 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "growth": growth,
     "compiling": compiling,
     "silicon": silicon,
+    "preferences": preferences,
     "continuous": continuous,
     "headline": headline,
     "coverage": coverage,

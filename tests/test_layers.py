@@ -35,6 +35,7 @@ HOMES = {
     "zarr": {"sweeps"},
     "matplotlib": {"report"},
     "minari": {"datasets"},
+    "imageio_ffmpeg": {"report"},
     "mido": {"report"},
     "mlflow": {"report"},
     "PIL": {"report"},

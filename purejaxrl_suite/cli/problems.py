@@ -1,5 +1,6 @@
 """Problems of the command line: what is trained without an environment."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from purejaxrl_suite.cli.plugins import defaults
@@ -7,17 +8,20 @@ from purejaxrl_suite.cli.plugins import defaults
 if TYPE_CHECKING:
     from purejaxrl_suite.engine.problem import MakesProblem
 
-BUILDERS = (
-    "cubic",
-    "dpo",
-    "geometric_average",
-    "ipo",
-    "likelihood",
-    "lissajous",
-    "reward_model",
-    "slic",
-)
-"""Names of all problems, those of the functions that make them."""
+BUILDERS = {
+    "problems": (
+        "cubic",
+        "dpo",
+        "geometric_average",
+        "ipo",
+        "likelihood",
+        "lissajous",
+        "reward_model",
+        "slic",
+    ),
+    "microscopy": ("hop_rates",),
+}
+"""Names of all problems by package, those of the functions that make them."""
 
 
 class ProblemEntry(NamedTuple):
@@ -30,10 +34,12 @@ class ProblemEntry(NamedTuple):
 
 def problems() -> dict[str, ProblemEntry]:
     """Return every problem by its name."""
-    from purejaxrl_suite import problems as own
-
-    found = {name: getattr(own, name) for name in BUILDERS}
-    return {name: entry(name, build) for name, build in found.items()}
+    packages = {name: import_module(f"purejaxrl_suite.{name}") for name in BUILDERS}
+    return {
+        name: entry(name, getattr(packages[package], name))
+        for package, names in BUILDERS.items()
+        for name in names
+    }
 
 
 def entry(name: str, build: Any) -> ProblemEntry:

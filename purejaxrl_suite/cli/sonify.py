@@ -24,6 +24,7 @@ def sonify(arguments: list[str]) -> int:
         scale: float | None = None,
         seconds: float = 20.0,
         draws: int = 0,
+        video: bool = False,
         out: Path | None = None,
     ) -> None:
         """Write how one member trained, as a WAV, with a GIF and a spectrogram beside it.
@@ -40,6 +41,7 @@ def sonify(arguments: list[str]) -> int:
             scale: what counts as 1; by default the largest.
             seconds: of the sound.
             draws: seed of which frames of the film fall apart.
+            video: write the film with its sound, too, as an MP4 (extra film).
             out: the file to write; sound.wav in the folder by default.
         """
         from purejaxrl_suite import report
@@ -61,6 +63,7 @@ def sonify(arguments: list[str]) -> int:
             scale=scale,
             seconds=seconds,
             draws=draws,
+            video=video,
         )
         first, last = sound.cents[[0, -1]]
         print(f"{sound.name}: {first:.1f} cents at first, {last:.1f} at last")

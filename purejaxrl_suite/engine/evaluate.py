@@ -21,8 +21,9 @@ from purejaxrl_suite.core.types import ENDED, Act, Agent, Array, Clock, Environm
 from purejaxrl_suite.engine.parallel import by_task, check_fit, check_tasks, parallel
 from purejaxrl_suite.engine.rollout import info_names
 
-RETURN, SUCCESS = "evaluation_return", "evaluation_success"
-"""Names of the metrics of evaluations during training."""
+PREFIX = "evaluation_"
+RETURN = f"{PREFIX}return"
+"""Names of the metrics of evaluations during training begin so."""
 
 
 class Evaluation(NamedTuple):
@@ -192,10 +193,10 @@ def make_evaluating(
 ) -> Callable[[Key, Any, PyTree, Any, Clock], dict[str, Array]]:
     """Make the evaluation of one member during training, a pure function.
 
-    Its row has the mean `evaluation_return` over episodes, `evaluation_success` if the environment
-    tells `success`, and with several tasks also these of each task. Further policies of the agent
-    play the same number of episodes, drawn for each of them: `evaluation_return_NAME`. Between
-    evaluations all are NaN, and nothing is computed.
+    Its row has the mean `evaluation_return` over episodes, `evaluation_X` for each X in the
+    environment's `TimeStep.info` at the last step of an episode, and with several tasks also these
+    of each task. Further policies of the agent play the same number of episodes, drawn for each of
+    them: `evaluation_return_NAME`. Between evaluations all are NaN, and nothing is computed.
 
     Args:
         agent: whose policy acts.
@@ -220,7 +221,7 @@ def make_evaluating(
 
 def row_names(agent: Agent, env: Environment) -> list[str]:
     """List the metrics of an evaluation during training."""
-    known = [RETURN, *([SUCCESS] if "success" in info_names(env, env.params) else [])]
+    known = [RETURN, *(PREFIX + name for name in info_names(env, env.params))]
     each = [name + end for end in ("", *(f"_{x}" for x in agent.policies)) for name in known]
     return [name + end for name in each for end in ("", *(f"_{task}" for task in env.tasks))]
 
@@ -245,9 +246,8 @@ def make_row(
     )
 
     def means(end: str, found: Evaluation) -> dict[str, Array]:
-        values = {RETURN + end: found.episode_return}
-        if "success" in found.info:
-            values[SUCCESS + end] = found.info["success"]
+        told = {PREFIX + name + end: x for name, x in found.info.items()}
+        values = {RETURN + end: found.episode_return, **told}
         row = {name: jnp.mean(x) for name, x in values.items()}
         for name, x in values.items() if env.tasks else ():
             each = jnp.mean(by_task(x, len(env.tasks)), axis=0)

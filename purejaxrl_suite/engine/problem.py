@@ -6,6 +6,7 @@ gradient descent on a loss; any other `Train` may be named by hand.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -216,7 +217,10 @@ def fitting(
         (value, told), gradient = jax.value_and_grad(of, has_aux=True)(params)
         step, opt_state = optimizer(given).update(gradient, opt_state, params)
         learner = Learner(optax.apply_updates(params, step), opt_state)
-        seen = {} if look is None else _every(look, look_every, given, data, carry, learner, clock)
+        seen = {}
+        if look is not None:
+            after = partial(look, given, data, carry, learner.params)
+            seen = on_the_clock(after, look_every, clock)
         own = {"loss": value, "gradient_norm": norm(gradient)}
         parts = {"the adapter": own, "the loss": told, "notes": notes(gradient), "look": seen}
         return Fit(learner, carry), joined(parts)
@@ -225,16 +229,23 @@ def fitting(
     return Problem(name, hypers, train, examples.data, config, metric)
 
 
-def _every(
-    look: Look, every: int, hypers: Any, data: PyTree, carry: PyTree, to: Learner, clock: Clock
-) -> Row:
-    """Measure after every `every` updates and after the last, NaN otherwise."""
+def on_the_clock(measure: Callable[[], Row], every: int, clock: Clock) -> Row:
+    """Measure after every `every` updates and after the last, {name: f32[]}; NaN otherwise.
 
-    def measure() -> Row:
-        return dict(look(hypers, data, carry, to.params))
+    Args:
+        measure: what is dear.
+        every: updates from one measurement to the next.
+        clock: not batched over members, or all of them would measure in every update.
+
+    Returns:
+        The row.
+    """
+
+    def found() -> Row:
+        return dict(measure())
 
     def nothing() -> Row:
-        return {name: jnp.full(x.shape, jnp.nan) for name, x in jax.eval_shape(measure).items()}
+        return {name: jnp.full(x.shape, jnp.nan) for name, x in jax.eval_shape(found).items()}
 
     done = jnp.asarray(clock.update) + 1
-    return jax.lax.cond((done % every == 0) | (done == clock.updates), measure, nothing)
+    return jax.lax.cond((done % every == 0) | (done == clock.updates), found, nothing)

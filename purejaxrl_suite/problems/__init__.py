@@ -3,10 +3,16 @@
 Each is a function (config, hypers) -> Problem, for `run`, `sweep`, `plan` and the command line.
 """
 
+from purejaxrl_suite.problems.annotators import (
+    Annotator,
+    chooses,
+    chooses_directly,
+    chooses_geometrically,
+    disagree,
+)
 from purejaxrl_suite.problems.curves import CurveConfig, CurveHypers, cubic, lissajous
 from purejaxrl_suite.problems.items import Items, bandit, grid, tabular, trajectories
 from purejaxrl_suite.problems.preferences import (
-    Annotator,
     DirectHypers,
     GeometricHypers,
     IdentityHypers,
@@ -14,10 +20,6 @@ from purejaxrl_suite.problems.preferences import (
     RewardHypers,
     SupervisedConfig,
     SupervisedHypers,
-    chooses,
-    chooses_directly,
-    chooses_geometrically,
-    disagree,
     dpo,
     geometric_average,
     ipo,

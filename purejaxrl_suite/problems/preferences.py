@@ -25,55 +25,11 @@ from purejaxrl_suite.engine.problem import Examples, Problem, fitting
 from purejaxrl_suite.ops import preferences
 from purejaxrl_suite.ops.optimizers import adam
 from purejaxrl_suite.ops.preferences import Behaviour
+from purejaxrl_suite.problems.annotators import Annotator, MakesAnnotator, chooses
 from purejaxrl_suite.problems.items import Items, grid, log_density
 
 JITTER = 1e-4
 """Standard deviation of what makes components different at the start."""
-
-
-class Annotator(NamedTuple):
-    """Annotators, each with scores of all items; one of them is asked about each pair.
-
-    scores: f[K, N]. log_weights: f[K], log probabilities of being asked.
-    """
-
-    scores: Array
-    log_weights: Array
-
-    def probabilities(self) -> Array:
-        """Compute the probability f[N, N] that item i (axis 0) is preferred to item j."""
-        wins = jax.nn.sigmoid(preferences.margins(self.scores))
-        return jnp.einsum("k,kij->ij", jnp.exp(self.log_weights), wins)
-
-
-MakesAnnotator = Callable[[Items, Array], Annotator]
-"""(items, log density of the prior f[N]) -> the annotator."""
-
-
-def chooses(items: Items, log_prior: Array) -> Annotator:
-    """Make the annotator who chooses by the target's odds, Luce's rule."""
-    del log_prior
-    return _one(preferences.luce(), items)
-
-
-def chooses_directly(items: Items, log_prior: Array, beta: float = 4.0) -> Annotator:
-    """Make the annotator who chooses as DPO assumes."""
-    return _one(preferences.direct(log_prior, beta), items)
-
-
-def chooses_geometrically(items: Items, log_prior: Array, alpha: float = 0.25) -> Annotator:
-    """Make the annotator of whom a geometric average with the prior is learnt."""
-    return _one(preferences.geometric(log_prior, alpha), items)
-
-
-def disagree(items: Items, log_prior: Array) -> Annotator:
-    """Make an annotator for each part of the target, asked by its weight; each follows Luce."""
-    del log_prior
-    return Annotator(jnp.asarray(items.log_parts), jnp.log(jnp.asarray(items.weights)))
-
-
-def _one(behaviour: Behaviour, items: Items) -> Annotator:
-    return Annotator(behaviour.scores(jnp.asarray(items.log_target))[None], jnp.zeros(1))
 
 
 class PreferenceConfig(NamedTuple):
@@ -367,9 +323,11 @@ def _made(name: str, rule: Rule, config: PreferenceConfig, hypers: Any, told: An
         behaviour = rule.behaviour(given, pairs.log_prior)
         log_weights = jax.vmap(items.log_weights)(params["densities"])
         logits = preferences.margins(jax.vmap(behaviour.scores)(log_weights))
-        together = preferences.mixture_logits(params["log_weights"], logits)
-        margins = together if config.components > 1 else logits[0]
-        total = jnp.sum(pairs.wins * rule.loss(given, margins))
+        if config.components > 1:  # all losses of several components are likelihoods
+            each = -preferences.mixture_log_probability(params["log_weights"], logits)
+        else:
+            each = rule.loss(given, logits[0])
+        total = jnp.sum(pairs.wins * each)
         if not draws:
             return total, {}
         log_p = preferences.normalised(log_weights[0], measure(log_measure))
@@ -425,8 +383,7 @@ def _collect(
     probability = annotator.probabilities()
     of_pairs, of_choices = jax.random.split(key)
     if config.pairs:
-        logits = log_prior + log_measure
-        a, b = jax.random.categorical(of_pairs, logits, shape=(2, config.pairs))
+        a, b = _drawn(of_pairs, jnp.exp(log_prior + log_measure), (2, config.pairs))
         first = jax.random.uniform(of_choices, (config.pairs,)) < probability[a, b]
         winner, loser = jnp.where(first, a, b), jnp.where(first, b, a)
         wins = jnp.zeros((size, size)).at[winner, loser].add(1.0 / config.pairs)
@@ -436,6 +393,16 @@ def _collect(
         wins = 2.0 * drawn[:, None] * drawn[None, :] * probability
     known = rule.optimum and rule.optimum(given, log_prior, annotator, log_measure)
     return Pairs(wins, log_prior, jnp.asarray(items.log_target) if known is None else known)
+
+
+def _drawn(key: Key, shares: Array, shape: tuple[int, ...]) -> Array:
+    """Draw items i32[shape] by their shares f[N], which are up to a factor.
+
+    By where a point falls among sums of shares: `jax.random.categorical` needs N numbers for each.
+    """
+    ends = jnp.cumsum(shares)
+    points = jax.random.uniform(key, shape) * ends[-1]
+    return jnp.searchsorted(ends[:-1], points, side="right")
 
 
 def _draw(

@@ -42,6 +42,7 @@ def perform(
     seed: int = 0,
     bass: int = 48,
     strength: float = STRENGTH,
+    video: bool = False,
 ) -> Sound:
     """Train as a pianist plays, and write sound, film and spectrogram (extra `sound`).
 
@@ -56,13 +57,14 @@ def perform(
         seed: of the problems.
         bass: the lowest note of MIDI that makes steps.
         strength: D - 1 of an error of 1.
+        video: write the film with its sound, too, as an MP4 (extra `film`).
 
     Returns:
         The sound, with a row for each frame.
 
     Raises:
-        ValueError: the problem has no such rows, the file has no notes or cannot be read, or an
-            error is so large that D leaves (0, 2).
+        ValueError: the problem has no such rows, the file has no notes or cannot be read, an error
+            is so large that D leaves (0, 2), or an extra is missing.
     """
     instance("problem", problem, Problem)
     integer("bass", bass, 0, 127)
@@ -79,7 +81,8 @@ def perform(
         rows["signed_error"], moves, played.strokes, seconds=played.seconds, strength=strength
     )
     times = np.arange(len(played.steps)) / FRAMES
-    write(sound, where, times, "time [s]", seconds=played.seconds, draws=seed)
+    how: Any = {"seconds": played.seconds, "draws": seed, "video": video}
+    write(sound, where, times, "time [s]", **how)
     return sound
 
 

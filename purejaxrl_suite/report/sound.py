@@ -13,7 +13,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from purejaxrl_suite.core.argument import integer, number, place, wrong
+from purejaxrl_suite.core.argument import boolean, integer, number, place, wrong
+from purejaxrl_suite.report import film
 from purejaxrl_suite.report.configurations import Configuration, configurations, step_label
 from purejaxrl_suite.report.figures import COLOURS, STYLE, axis_label, save
 
@@ -31,10 +32,6 @@ CUTOFFS, WANDERING = (1000.0, 3000.0), 10.0
 LOUDEST = 0.9
 STRENGTH = 0.05
 PIXELS = 100.0
-FRAMES = 12
-"""Frames of a second of a film."""
-SIZE = 160, 240
-"""Rows and columns of a frame."""
 
 
 class Note(NamedTuple):
@@ -79,6 +76,7 @@ def sonify(
     every: float = 2.0,
     seconds: float = 20.0,
     draws: int = 0,
+    video: bool = False,
 ) -> Sound:
     """Write the sound of a member's training, and beside it a film (GIF) and a spectrogram (PNG).
 
@@ -101,13 +99,14 @@ def sonify(
         every: seconds from one stroke to the next.
         seconds: of the whole.
         draws: seed of which frames fall apart.
+        video: write the film with its sound, too, as an MP4 (extra `film`).
 
     Returns:
         The sound.
 
     Raises:
         ValueError: a metric or the member is unknown, a number is out of range, nothing was
-            measured, or the error is so large that D leaves (0, 2).
+            measured, the error is so large that D leaves (0, 2), or the extra is missing.
 
     Example:
         >>> result = pjs.run(pjs.problems.cubic(), seeds=8, steps=2000)
@@ -138,7 +137,8 @@ def sonify(
         name=axis_label(member[error].attrs, error),
     )
     steps = np.asarray(member["step"].values, float)
-    write(sound, where, steps, step_label(member), seconds=seconds, draws=draws)
+    how: Any = {"seconds": seconds, "draws": draws, "video": video}
+    write(sound, where, steps, step_label(member), **how)
     return sound
 
 
@@ -225,63 +225,32 @@ def _envelope(note: Note) -> np.ndarray:
     return np.concatenate([rise, fall])
 
 
-def displaced(frame: np.ndarray, pixels: Sequence[float]) -> np.ndarray:
-    """Displace the colours of a frame u8[H, W, 3] to the right; edges repeat."""
-    columns = np.arange(frame.shape[1])
-    planes = [
-        frame[:, np.clip(columns - round(float(shift)), 0, frame.shape[1] - 1), i]
-        for i, shift in enumerate(pixels)
-    ]
-    return np.stack(planes, axis=-1)
-
-
 def write(
-    sound: Sound, path: Path, steps: np.ndarray, unit: str, *, seconds: float, draws: int = 0
+    sound: Sound,
+    path: Path,
+    steps: np.ndarray,
+    unit: str,
+    *,
+    seconds: float,
+    draws: int = 0,
+    video: bool = False,
 ) -> None:
-    """Write sound, film and spectrogram: files of one name that end in .wav, .gif and .png."""
+    """Write sound, film and spectrogram: files of one name that end in .wav, .gif and .png.
+
+    With `video` also the film with its sound, in .mp4.
+    """
     from scipy.io import wavfile
 
     integer("draws", draws, 0)
+    if boolean("video", video):
+        film.encoder()  # before anything is written
     path.parent.mkdir(parents=True, exist_ok=True)
     wavfile.write(path, RATE, np.round(sound.samples * 32767.0).astype(np.int16))
-    film(sound, path.with_suffix(".gif"), seconds=seconds, draws=draws)
+    frames = film.frames(sound.trace, sound.displacement, seconds=seconds, draws=draws)
+    film.write_gif(frames, path.with_suffix(".gif"))
+    if video:
+        film.write_video(frames, path, path.with_suffix(".mp4"))
     spectrogram(sound, steps, unit, path.with_suffix(".png"))
-
-
-def film(sound: Sound, path: Path, *, seconds: float, draws: int = 0) -> None:
-    """Write the film of a sound as a GIF: the curve of the error, whose colours fall apart."""
-    from PIL import Image
-
-    generator = np.random.default_rng(draws)
-    frames = []
-    for at in np.linspace(0, len(sound.trace) - 1, max(2, round(seconds * FRAMES))):
-        row = round(at)
-        clean = _picture(sound.trace, row)
-        apart = generator.random() < min(1.0, 100.0 * abs(sound.trace[row]))
-        shown = displaced(clean, sound.displacement[row]) if apart else clean
-        frames.append(Image.fromarray(shown))
-    first, *rest = frames
-    how: Any = {"save_all": True, "append_images": rest, "duration": 1000 // FRAMES, "loop": 0}
-    first.save(path, format="GIF", **how)
-
-
-def _picture(trace: np.ndarray, row: int) -> np.ndarray:
-    """Draw the trace up to a row, white on black: u8[H, W, 3]."""
-    from PIL import Image, ImageDraw
-
-    height, width = SIZE
-    low, high = trace.min(), trace.max()
-    span = (high - low) or 1.0
-    image = Image.new("RGB", (width, height), "black")
-    x = np.linspace(8, width - 9, len(trace))[: row + 1]
-    y = height - 9 - (trace[: row + 1] - low) / span * (height - 17)
-    points = list(zip(x.tolist(), y.tolist(), strict=True))
-    draw = ImageDraw.Draw(image)
-    draw.line(points, fill="white", width=2)
-    draw.ellipse(
-        [points[-1][0] - 4, points[-1][1] - 4, points[-1][0] + 4, points[-1][1] + 4], "white"
-    )
-    return np.asarray(image)
 
 
 def spectrogram(sound: Sound, steps: np.ndarray, unit: str, path: str | Path) -> Figure:

@@ -7,11 +7,12 @@ Claim: Where the model chooses as the annotator does it learns the annotator's d
     chooses otherwise it learns another one that is known in closed form, and two annotators are
     learnt as two densities but not as one.
 
-A seed trains its own prior and asks about 2^15 pairs of its own. The line is in cells, and rates of
-Adam are such that their sum is that of the paper's 8,192 steps with 1e-4: our settings. Two
-densities are trained four times as long as the others, with a first rate of 1e-3: a pilot with the
-others' settings was still far from the annotators. Closed forms of finite sets are learnt from the
-probabilities of all pairs.
+A seed trains its own prior and asks about 2^15 pairs of its own. The line is in cells, and the
+first rate of Adam is 2e-3 for 2,048 steps and in proportion for others: our settings, after pilots
+of four seeds. With a sum of rates as in the paper, 8,192 steps with 1e-4, DPO was still 0.12 nats
+from the annotator that it assumes. Two densities are trained four times as long, with a first rate
+of 1e-3: with 3e-3 they learnt the noise of their pairs. Closed forms of finite sets are learnt from
+the probabilities of all pairs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,8 +58,8 @@ from purejaxrl_suite.studies.protocol import (
 )
 from purejaxrl_suite.sweeps.sweep import sweep
 
-RATES = 0.8192
-"""Steps times the first rate of Adam, as 8,192 steps with 1e-4."""
+RATES = 4.096
+"""Steps times the first rate of Adam."""
 POINTS = 128
 """The most points of a line of the figure."""
 CELLS = {"256 cells": 256, "1024 cells": 1024}

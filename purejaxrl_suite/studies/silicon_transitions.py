@@ -10,7 +10,8 @@ The rates are those of the human prior; the paper's measured ones are not releas
 seen after 3 seconds with the beam at random within 2 angstrom (our setting). The greedy controllers
 push to the neighbour nearest to the goal, for 5 seconds, from the offset with the greatest rate,
 found on a grid. PPO chooses dwells of 1 to 10 seconds; its discount is the environment's, per
-second. Seconds are those of the last tenth of training, still explored, over all episodes.
+second. Its seconds are those of evaluations in which it acts greedily, as controllers do: the last
+two of ten, 512 episodes each, those that time out included.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ import numpy as np
 from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.core.types import Array, Environment, Key, Network
+from purejaxrl_suite.engine.evaluate import PREFIX, Evaluating
 from purejaxrl_suite.envs import make
 from purejaxrl_suite.envs.silicon_rates import prior
-from purejaxrl_suite.microscopy import controllers, learning, rate_network, transitions
+from purejaxrl_suite.microscopy import compared, controllers, learning, observed
 from purejaxrl_suite.stats import Effect
 from purejaxrl_suite.studies.computation import Computed
 from purejaxrl_suite.studies.panels import Interval, Intervals, Lines, Panel
@@ -41,7 +43,7 @@ from purejaxrl_suite.studies.protocol import (
     Gate,
     Study,
 )
-from purejaxrl_suite.studies.scores import estimated, measured
+from purejaxrl_suite.studies.scores import estimated, late
 from purejaxrl_suite.sweeps.experiment import Experiment
 
 TASK = "STEM-Silicon-v0"
@@ -62,7 +64,8 @@ CONFIG = PPOConfig(
 HYPERS = PPOHypers(learning_rate=1e-3, gamma=1.0, entropy_coefficient=1e-3)
 LEARNING, CONTROL = "ppo", "controllers"
 TRUE, LEARNT = "greedy, true rates", "greedy, learned rates"
-LATE = 0.1
+EVALUATIONS, EVALUATED, LATE = 10, 512, 0.2
+"""Evaluations of PPO, episodes of each, and the last part of training whose evaluations count."""
 
 
 def network(env: Environment) -> Network:
@@ -75,42 +78,8 @@ def task() -> Environment:
     return make(TASK, dwell=[SHORTEST, LONGEST], distance=DISTANCE)
 
 
-def observed(key: Key) -> transitions.Transitions:
-    """Simulate a microscope, and take from its images so many transitions as rates learn from."""
-    experiments = 50
-    seen = transitions.simulate(
-        key,
-        prior(),
-        steps=int(1.1 * OBSERVED / experiments),
-        experiments=experiments,
-        reach=REACH,
-        seconds=SECONDS,
-    )
-    steps = jax.vmap(partial(transitions.pairs, control_before=False))(seen)
-    flat = jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), steps)
-    return jax.tree.map(lambda x: x[:OBSERVED], transitions.transitions(flat))
-
-
 TRAIN = learning.rate_learning(learning.RateConfig(), EPOCHS)
-
-
-@jax.jit
-def compared(models: rate_network.RateModel, beams: Array) -> tuple[Array, Array, Array]:
-    """Compare learned rates with the true ones, where the beam has been, f32[n, 2].
-
-    Returns:
-        The relative error of the rates in the L2 norm, f32[], the best offset with learned rates,
-        f32[2], and how far it is from the true one, f32[], angstrom.
-    """
-    known, learnt = prior(), rate_network.learned(models)
-    bonds = jnp.asarray(controllers.CANONICAL)
-    true, found = (
-        jax.vmap(lambda beam, one=one: one.rate(one.params, beam, bonds))(beams)
-        for one in (known, learnt)
-    )
-    error = jnp.sqrt(jnp.sum(jnp.square(found - true)) / jnp.sum(jnp.square(true)))
-    best, other = (controllers.best_offset(one.rate, one.params, REACH) for one in (known, learnt))
-    return error, other, jnp.sqrt(jnp.sum(jnp.square(best - other)))
+comparing = jax.jit(partial(compared, prior(), reach=REACH))
 
 
 def controlled(seeds: Sequence[int]) -> dict[str, np.ndarray]:
@@ -122,10 +91,10 @@ def controlled(seeds: Sequence[int]) -> dict[str, np.ndarray]:
     rows = []
     for seed in seeds:
         data_key, play_key = jax.random.split(jax.random.key(seed))
-        data = observed(data_key)
+        data = observed(data_key, prior(), OBSERVED, reach=REACH, seconds=SECONDS)
         members = [MEMBERS * seed + i for i in range(MEMBERS)]
         models, _ = learning.fit(TRAIN, data, learning.RateHypers(), seeds=members, updates=EPOCHS)
-        error, offset, apart = compared(models, data.beam)
+        error, offset, apart = comparing(models, beams=data.beam)
         row = {"error of rates": error, "error of offset": apart}
         known = agent.init(play_key, ())
         for name, state in ((TRUE, known), (LEARNT, known._replace(offset=offset))):
@@ -138,6 +107,7 @@ def controlled(seeds: Sequence[int]) -> dict[str, np.ndarray]:
 def arms(budget: Budget) -> dict[str, Experiment | Computation]:
     """Make the two arms: PPO, and controllers that nobody trains."""
     (name,) = budget.environments
+    updates = int(budget.steps) // (CONFIG.num_envs * CONFIG.rollout_length)
     return {
         LEARNING: Experiment(
             ppo,
@@ -147,21 +117,22 @@ def arms(budget: Budget) -> dict[str, Experiment | Computation]:
             HYPERS,
             CONFIG,
             network,
+            evaluate_every=Evaluating(updates // EVALUATIONS, EVALUATED),
             reset_pool=4,
         ),
         CONTROL: Computation("greedy controllers", controlled, budget.seed_numbers, (name,)),
     }
 
 
-def late(curves: Curves, metric: str) -> Array:
-    """Average a number about episodes over the last of training, f32[S]."""
-    return measured(curves, metric, partial(stats.final_score, share=LATE))[..., 0]
+def evaluated(curves: Curves, name: str) -> Array:
+    """Average what evaluations at the end of training tell, f32[S]."""
+    return late(curves, curves[f"{PREFIX}{name}"], LATE)[..., 0]
 
 
 def faster(key: Key, curves: Curves, arm: Computed) -> Effect:
     """Estimate seconds of PPO minus those of the greedy controller with true rates."""
     greedy = jnp.asarray(arm.values[f"seconds of {TRUE}"])
-    return stats.difference(key, late(curves, "seconds"), greedy, stats.mean, paired=False)
+    return stats.difference(key, evaluated(curves, "seconds"), greedy, stats.mean, paired=False)
 
 
 def value_of(name: str, key: Key, arm: Computed) -> Effect:
@@ -182,21 +153,23 @@ def off_known(key: Key, arm: Computed) -> Effect:
 
 def reached(key: Key, curves: Curves) -> Effect:
     """Estimate the share of PPO's episodes that reach the goal."""
-    return estimated(key, late(curves, "success"))
+    return estimated(key, evaluated(curves, "success"))
 
 
 def figure(key: Key, curves: Mapping[str, Curves]) -> tuple[Panel, ...]:
     """Draw seconds over training, and those of all at the end."""
     ppo_curves, arm = curves[LEARNING], curves[CONTROL]
-    found = {LEARNING: estimated(key, late(ppo_curves, "seconds"))}
+    found = {LEARNING: estimated(key, evaluated(ppo_curves, "seconds"))}
     found |= {name: value_of(f"seconds of {name}", key, arm) for name in (TRUE, LEARNT)}
     rows = tuple(
         Interval(name, float(x.value), float(x.low), float(x.high)) for name, x in found.items()
     )
     against = float(found[TRUE].value)
-    line = over_time(key, LEARNING, ppo_curves, "seconds")
+    line = over_time(key, LEARNING, ppo_curves, f"{PREFIX}seconds")
     return (
-        Lines(TASK, "environment steps", "seconds of an episode, IQM", (line,), against=against),
+        Lines(
+            TASK, "environment steps", "seconds of a greedy episode, IQM", (line,), against=against
+        ),
         Intervals("Seconds to the goal", "seconds", rows, against=against),
     )
 

@@ -16,6 +16,7 @@ from purejaxrl_suite.core.types import Clock
 
 SMALL = partial(problems.tabular, (0.25, 0.35, 0.4), ((0.5, 0.3, 0.2),))
 SIZES = {"items": SMALL, "pairs": 64, "draws": 16, "batch": 8, "look_every": 2}
+SIZES |= {"transitions": 32, "hidden": (8,), "batch_size": 16}
 MADE = {name: entry.build for name, entry in cli.problems().items()}
 every = pytest.mark.parametrize("name", MADE)
 
@@ -37,11 +38,11 @@ def programs():
     for name in MADE:
         made = small(name)
 
-        def init(keys, hypers, train=made.train):
-            return jax.vmap(train.init, (0, 0, None))(keys, hypers, ())
+        def init(keys, hypers, train=made.train, data=made.data):
+            return jax.vmap(train.init, (0, 0, None))(keys, hypers, data)
 
-        def update(keys, hypers, run, clock, train=made.train):
-            return jax.vmap(train.update, (0, 0, None, 0, None))(keys, hypers, (), run, clock)
+        def update(keys, hypers, run, clock, train=made.train, data=made.data):
+            return jax.vmap(train.update, (0, 0, None, 0, None))(keys, hypers, data, run, clock)
 
         found[name] = made, jax.jit(init), jax.jit(update)
     return found

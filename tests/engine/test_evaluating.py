@@ -25,12 +25,13 @@ STEPS = 16
 
 
 def succeeding():
-    """One step, whose reward is 1 or -1 by the action; a success where it is 1."""
+    """One step, whose reward is 1 or -1 by the action; a success where it is 1, and 3 seconds."""
     env = probes.action_reward()
 
     def step(key, params, state, action):
         state, now = env.step(key, params, state, action)
-        return state, now._replace(info={"success": (now.reward > 0).astype(jnp.float32)})
+        told = {"success": (now.reward > 0).astype(jnp.float32), "seconds": jnp.float32(3.0)}
+        return state, now._replace(info=told)
 
     return env._replace(step=step)
 
@@ -66,7 +67,7 @@ def runs(env):
 
 def test_no_other_number_changes_by_a_bit(runs):
     plain, evaluated = (one.curves.drop_vars("steps_per_second") for one in runs)
-    names = ("evaluation_return", "evaluation_success")
+    names = ("evaluation_return", "evaluation_success", "evaluation_seconds")
     found = [name + end for end in ("", "_contrary") for name in names]
     assert set(evaluated.data_vars) - set(plain.data_vars) == set(found)
     assert plain.equals(evaluated.drop_vars(found))
@@ -86,6 +87,7 @@ def test_rows_are_those_of_the_policy_and_missing_in_between(runs, env):
         row = curves.sel(seed=seed, step=4 * STEPS)
         assert row["evaluation_return"] == played.episode_return.mean()
         assert row["evaluation_success"] == played.info["success"].mean()
+        assert row["evaluation_seconds"] == 3.0
         assert row["evaluation_return_contrary"] == -row["evaluation_return"]
         assert (opposite["episode_return"].sel(seed=seed) == -row["evaluation_return"]).all()
     with pytest.raises(ValueError, match="policy: expected None or one of 'contrary', got 'x'"):

@@ -64,6 +64,11 @@ def test_a_mixture_of_annotators():
     wins = 0.4 * jax.nn.sigmoid(2.0) + 0.6 * jax.nn.sigmoid(-1.0)
     found = p.mixture_logits(log_weights, logits)
     np.testing.assert_allclose(jax.nn.sigmoid(found), [wins], rtol=1e-6)
+    log_p = p.mixture_log_probability(log_weights, logits)
+    np.testing.assert_allclose(log_p, [jnp.log(wins)], rtol=1e-6)
+    # Where both probabilities are 0 in float32.
+    far = p.mixture_log_probability(log_weights, jnp.array([-200.0, -300.0]))
+    np.testing.assert_allclose(far, jnp.log(0.4) - 200.0, rtol=1e-6)
     np.testing.assert_allclose(p.mixture_logits(log_weights + 2.0, logits), found, rtol=1e-5)
     np.testing.assert_allclose(p.mixture_logits(jnp.zeros(1), logits[:1]), logits[0], rtol=1e-6)
 

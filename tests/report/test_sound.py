@@ -1,5 +1,7 @@
 """The sound of training: harmonics, continuity, the same bits; and its film."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from scipy.io import wavfile
 from scipy.stats import spearmanr
 
 import purejaxrl_suite as pjs
-from purejaxrl_suite.report import pianist, sound
+from purejaxrl_suite.report import film, pianist, sound
 from tests.shared import command
 
 LONG = 4.0
@@ -80,9 +82,9 @@ def test_samples_stay_in_range_and_muting_leaves_the_fundamental():
 
 def test_a_gradient_of_0_leaves_the_image_and_others_displace_colours():
     frame = np.random.default_rng(0).integers(0, 255, (4, 8, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(sound.displaced(frame, (0.0, 0.0, 0.0)), frame)
-    np.testing.assert_array_equal(sound.displaced(frame, (0.4, -0.4, 0.0)), frame)
-    moved = sound.displaced(frame, (2.0, -1.0, 0.0))
+    np.testing.assert_array_equal(film.displaced(frame, (0.0, 0.0, 0.0)), frame)
+    np.testing.assert_array_equal(film.displaced(frame, (0.4, -0.4, 0.0)), frame)
+    moved = film.displaced(frame, (2.0, -1.0, 0.0))
     np.testing.assert_array_equal(moved[:, 2:, 0], frame[:, :-2, 0])
     np.testing.assert_array_equal(moved[:, :-1, 1], frame[:, 1:, 1])
     np.testing.assert_array_equal(moved[..., 2], frame[..., 2])
@@ -109,10 +111,33 @@ def test_files_are_the_same_bits(cubics, tmp_path):
     assert rate == sound.RATE and samples.shape == (sound.RATE,) and samples.dtype == np.int16
     one, other = ((tmp_path / f"{name}.gif").read_bytes() for name in ("one", "other"))
     assert one == other and (tmp_path / "one.png").exists()
-    with Image.open(tmp_path / "one.gif") as film:
-        assert film.size == sound.SIZE[::-1]
+    with Image.open(tmp_path / "one.gif") as image:
+        assert image.size == film.SIZE[::-1] and image.n_frames == film.FRAMES
     pjs.report.sonify(cubics, tmp_path / "third.wav", seconds=1.0, seed=2)
     assert (tmp_path / "third.wav").read_bytes() != (tmp_path / "one.wav").read_bytes()
+
+
+def test_a_video_has_the_frames_and_the_sound(cubics, tmp_path):
+    encoder = pytest.importorskip("imageio_ffmpeg")
+    how = {"seconds": 1.0, "scale": 0.1}
+    pjs.report.sonify(cubics, tmp_path / "a.wav", video=True, **how)
+    frames = encoder.read_frames(str(tmp_path / "a.mp4"))
+    told = next(frames)
+    assert told["size"] == film.SIZE[::-1] and told["fps"] == film.FRAMES
+    assert told["audio_codec"] == "aac" and told["duration"] == pytest.approx(1.0, abs=0.1)
+    shown = [np.frombuffer(x, np.uint8).reshape(*film.SIZE, 3) for x in frames]
+    made = pjs.report.sonify(cubics, tmp_path / "b.wav", **how)
+    drawn = film.frames(made.trace, made.displacement, seconds=1.0)
+    assert len(shown) == len(drawn) == film.FRAMES
+    for one, other in zip(shown, drawn, strict=True):  # as far as compression leaves them
+        assert np.abs(one.astype(float) - other).mean() < 5.0
+
+
+def test_without_the_extra_no_video_is_promised(cubics, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ValueError, match="video: the extra `film`"):
+        pjs.report.sonify(cubics, tmp_path / "a.wav", video=True, seconds=0.5)
+    assert not (tmp_path / "a.wav").exists()
 
 
 def test_a_trace_is_scaled_or_taken_as_it_is(cubics, tmp_path):
