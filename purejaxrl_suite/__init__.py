@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.td3 import TD3Config, TD3Hypers, td3
     from purejaxrl_suite.agents.td3_bc import TD3BCConfig, TD3BCHypers, td3_bc
     from purejaxrl_suite.cli.load import load
+    from purejaxrl_suite.core.compiling import use_compilation_cache, use_cores
     from purejaxrl_suite.core.types import (
         Agent,
         Box,
@@ -159,6 +160,7 @@ _HOMES = {
     "agents.qsarsa": ("QSarsaConfig", "QSarsaHypers", "qsarsa"),
     "agents.td3_bc": ("TD3BCConfig", "TD3BCHypers", "td3_bc"),
     "cli.load": ("load",),
+    "core.compiling": ("use_compilation_cache", "use_cores"),
     "core.types": (
         "Agent",
         "Box",
