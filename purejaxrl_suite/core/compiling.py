@@ -26,12 +26,6 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 """Compiler options for a CPU program that runs for milliseconds; it may round otherwise."""
 LIGHT = {"xla_backend_optimization_level": 1}
 """The same with the bits of a program that is compiled without options."""
-STEADY = {"xla_cpu_multi_thread_eigen": False}
-"""Compiler options for a CPU program whose bits must not depend on the number of cores.
-
-A product that is split over threads adds up in another order, by their number: of DQN on MinAtar
-that changed the bits of every member.
-"""
 
 
 def use_compilation_cache() -> Path | None:
@@ -72,30 +66,16 @@ def compile_lightly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
 
     An optimization level in XLA_FLAGS is left alone.
     """
-    return lowered.compile(_unless_chosen(LIGHT))
-
-
-def compile_steadily(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """Compile a program: on a CPU with STEADY, unless XLA_FLAGS decide."""
-    return lowered.compile(_unless_chosen(STEADY))
-
-
-def jit_steadily[F: Callable[..., Any]](function: F) -> F:
-    """Make a jitted function, compiled as by `compile_steadily`; it may not be part of another."""
-    return cast(F, jax.jit(function, compiler_options=_unless_chosen(STEADY)))
-
-
-def _unless_chosen(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Return those of the options that XLA_FLAGS do not set; None elsewhere than on a CPU."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    left = {name: x for name, x in options.items() if f"--{name}" not in flags}
-    return left if left and jax.default_backend() == "cpu" else None
+    chosen = "--xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "")
+    light = jax.default_backend() == "cpu" and not chosen
+    return lowered.compile(LIGHT if light else None)
 
 
 def use_cores(count: int | None = None) -> int:
     """Make a CPU device of each core, over which members are spread, before JAX is first used.
 
-    Results do not depend on their number. The variable JAX_NUM_CPU_DEVICES does the same.
+    The variable JAX_NUM_CPU_DEVICES does the same. Of some agents (DQN on MinAtar) the bits of a
+    member depend on their number.
 
     Args:
         count: of devices; None is one for each core that this process may use.

@@ -15,7 +15,6 @@ import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.argument import wrong
-from purejaxrl_suite.core.compiling import jit_steadily
 from purejaxrl_suite.core.types import (
     ENDED,
     Agent,
@@ -154,7 +153,7 @@ def _evaluation(
     evaluate = make_evaluate(agent.value, env.value, **dict(how))
     hosted = env.value.host is not None
     if varied is None:
-        return evaluate if hosted else jit_steadily(evaluate)
+        return evaluate if hosted else jax.jit(evaluate)
     if hosted:
         return _on_host(evaluate)
     axes = in_axes(jax.tree.unflatten(varied[1], varied[0]))
@@ -163,7 +162,7 @@ def _evaluation(
         keys = jax.vmap(_member_key)(seeds)
         return jax.vmap(evaluate, (0, 0, axes, 0))(keys, hypers, params, states)
 
-    return jit_steadily(evaluate_all)
+    return jax.jit(evaluate_all)
 
 
 def _member_key(seed: Any) -> Key:

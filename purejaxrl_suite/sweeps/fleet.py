@@ -3,8 +3,8 @@
 Members are one flat batch axis. It is split over the devices with `shard_map`, so a device has
 whole members and no program contains a collective. A CPU trains the members of a segment in blocks
 that fit its caches, one after another: 64 members of PPO on CartPole in blocks of 8 take four
-fifths of the time of all at once. What rounding depends on is the size of a block, so neither the
-number of cores nor that of devices has a part in it.
+fifths of the time of all at once. Neither the number of cores nor that of devices has a part in
+the size of a block.
 """
 
 import time
@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.compiling import compile_lightly, compile_steadily
+from purejaxrl_suite.core.compiling import compile_lightly
 from purejaxrl_suite.core.types import Array, Clock, Key, PyTree, Run
 from purejaxrl_suite.engine.rows import row_count
 from purejaxrl_suite.engine.train import Train, repeat
@@ -251,7 +251,7 @@ def compile_fleet(
     go = jax.jit(shard(advance, (each, each, data_specs, each, all_alike)), donate_argnums=3)
     clock = Clock(np.int32(0), np.int32(1))
     go = go.lower(*arguments, run, clock)  # tracing errors come before the first compilation
-    start, go = compile_lightly(start), compile_steadily(go)
+    start, go = compile_lightly(start), go.compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
     return Program(
