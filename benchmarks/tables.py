@@ -242,6 +242,39 @@ def compiling(data: Data) -> str:
     return table(titles, rows)
 
 
+def cores(data: Data) -> str:
+    """Training on several cores, beside the fewest."""
+    rows = [
+        [
+            row["job"],
+            f"{row['members']}",
+            f"{row['block']}",
+            f"{row['cores']}",
+            f"{row['steps_per_second']['median']:,.0f}",
+            harness.format_ratio(row["ratio"]),
+            f"{row['busy']:.2f}",
+            "yes" if row["same"] else "no",
+        ]
+        for row in data["rows"]
+    ]
+    return table("job|members|in a block|cores|steps/s|ratio (spread)|busy|same bits", rows)
+
+
+def first_minute(data: Data) -> str:
+    """Seconds of first runs, and of what is asked of their results."""
+
+    def shown(found: Data) -> str:
+        return f"{found['median']:.2f} ({found['min']:.2f} - {found['max']:.2f})"
+
+    rows = [
+        [row["job"], *(shown(row["seconds"][name]) for name in ("wall", "cpu"))]
+        for row in data["rows"]
+    ]
+    after = [[name, shown(x)] for row in data["rows"] for name, x in row["afterwards"].items()]
+    runs = table("four members of PPO on CartPole|wall, s|process, s", rows)
+    return f"{runs}\n{table('afterwards|s', after)}"
+
+
 def continuous(data: Data) -> str:
     """Ours and brax's own agents, round by round."""
     rows = []
@@ -366,6 +399,8 @@ TABLES: dict[str, Callable[[Data], str]] = {
     "trace": trace,
     "growth": growth,
     "compiling": compiling,
+    "cores": cores,
+    "first_minute": first_minute,
     "silicon": silicon,
     "preferences": preferences,
     "continuous": continuous,

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from purejaxrl_suite.agents.vmpo import VMPOConfig, VMPOHypers, vmpo
     from purejaxrl_suite.cli.load import load
     from purejaxrl_suite.cli.rules import lpg_rule
+    from purejaxrl_suite.core.compiling import use_compilation_cache, use_cores
     from purejaxrl_suite.core.types import (
         Agent,
         Box,
@@ -167,6 +168,7 @@ _HOMES = {
     "agents.vmpo": ("VMPOConfig", "VMPOHypers", "vmpo"),
     "cli.load": ("load",),
     "cli.rules": ("lpg_rule",),
+    "core.compiling": ("use_compilation_cache", "use_cores"),
     "core.types": (
         "Agent",
         "Box",

@@ -4,8 +4,8 @@ import argparse
 import dataclasses
 import inspect
 import json
-import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -456,13 +456,13 @@ def agent(arguments: Sequence[str], command: str) -> tuple[str, AgentEntry]:
     return name, found
 
 
-def use_compilation_cache() -> None:
-    """Turn on JAX's compilation cache, unless its place is already set."""
-    import jax
+def prepare() -> None:
+    """Keep compiled programs, and use every core, before a command uses JAX."""
+    from purejaxrl_suite.core.compiling import use_compilation_cache, use_cores
 
-    if jax.config.jax_compilation_cache_dir is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "purejaxrl_suite" / "jax"))
+    use_compilation_cache()
+    with suppress(ValueError):  # of a caller in Python that has used JAX
+        use_cores()
 
 
 def _start_from_preset(

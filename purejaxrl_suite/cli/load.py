@@ -58,8 +58,8 @@ def load(
         ValueError: the folder has no run, a file is missing or damaged, or a function has to be
             passed, or is not the one that was trained.
     """
-    from purejaxrl_suite.cli.flags import use_compilation_cache
     from purejaxrl_suite.core.argument import place
+    from purejaxrl_suite.core.compiling import use_compilation_cache
     from purejaxrl_suite.populations.stored_population import stored_population
     from purejaxrl_suite.sweeps import files
     from purejaxrl_suite.sweeps.stored import stored

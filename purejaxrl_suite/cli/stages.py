@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.arguments import call, told
 from purejaxrl_suite.cli.ends import training
-from purejaxrl_suite.cli.flags import use_compilation_cache
+from purejaxrl_suite.cli.flags import prepare
 from purejaxrl_suite.core.argument import wrong
 from purejaxrl_suite.core.plugins import find
 
@@ -43,7 +43,7 @@ def stages(arguments: list[str]) -> int:
 def _train(reference: str, out: Path, how: dict[str, Any]) -> int:
     from purejaxrl_suite.sweeps.stages import stages as train
 
-    use_compilation_cache()
+    prepare()
     parts = _parts(reference)
     words = [word for name, x in how.items() for word in _flag(name, x)]
     with training(out, told("stages", reference, "--out", out, *words)) as ended:

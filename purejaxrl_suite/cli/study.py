@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from purejaxrl_suite.cli import folder
 from purejaxrl_suite.cli.arguments import PROGRAM, call_one, told
-from purejaxrl_suite.cli.flags import use_compilation_cache
+from purejaxrl_suite.cli.flags import prepare
 from purejaxrl_suite.core.argument import instance
 from purejaxrl_suite.core.plugins import find, is_reference
 
@@ -132,7 +132,7 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     asked = name
     name, chosen = _find(asked)
     out = runs / name / preset
-    use_compilation_cache()
+    prepare()
     looks = study_result.seen(name, study_result.SHIPPED, runs, *([results] if results else []))
     try:
         found = run_study(name, chosen, preset, out, looks=looks, commit=folder.commit())

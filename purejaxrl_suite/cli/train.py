@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from purejaxrl_suite.cli import experiment, folder
 from purejaxrl_suite.cli.arguments import call, told
 from purejaxrl_suite.cli.ends import training
-from purejaxrl_suite.cli.flags import Given, use_compilation_cache
+from purejaxrl_suite.cli.flags import Given, prepare
 
 
 def train(arguments: list[str]) -> int:
@@ -53,7 +53,7 @@ def plan(arguments: list[str]) -> int:
     from purejaxrl_suite.sweeps.execute import make_plan
 
     given = experiment.parsed("plan", experiment.Sweep, arguments)
-    use_compilation_cache()
+    prepare()
     laid = experiment.lay_out(given)
     print(make_plan(laid, experiment.settings(given), checkpoints=True))
     return 0
@@ -65,7 +65,7 @@ def _carry_out(given: Given, out: Path, *, overwrite: bool) -> int:
     from purejaxrl_suite.sweeps.execute import execute
     from purejaxrl_suite.sweeps.plan import describe_parameters
 
-    use_compilation_cache()
+    prepare()
     laid, settings = experiment.lay_out(given), experiment.settings(given)
     how: Any = {"overwrite": overwrite, "record": folder.record(given)}
     with (

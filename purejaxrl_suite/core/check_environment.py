@@ -9,6 +9,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, wrong
+from purejaxrl_suite.core.compiling import QUICK
 from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.spaces import abstract
 from purejaxrl_suite.core.types import (
@@ -23,8 +24,6 @@ from purejaxrl_suite.core.types import (
 )
 
 _EPISODES = 4
-_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Compiler options for a CPU program that runs for a millisecond."""
 
 
 def sample(key: Key, space: Space) -> Array:
@@ -106,7 +105,7 @@ def _compiled_quickly(env: Environment, steps: int) -> Callable[..., Any]:
     drawn = _drawn(env, steps, np.random.default_rng(0))
     try:
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return jax.jit(play).lower(*drawn, env.params).compile(_QUICK)
+            return jax.jit(play).lower(*drawn, env.params).compile(QUICK)
     finally:
         jax.config.update(cached, before)
 

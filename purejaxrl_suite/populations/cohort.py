@@ -10,7 +10,7 @@ from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import Run
 from purejaxrl_suite.engine.rows import row_count, updates_per_row
 from purejaxrl_suite.populations.selection import Rules, Selection
-from purejaxrl_suite.sweeps import plan
+from purejaxrl_suite.sweeps import fleet, plan
 from purejaxrl_suite.sweeps.axes import CONFIGURATION
 from purejaxrl_suite.sweeps.fleet import Members
 from purejaxrl_suite.sweeps.layout import Layout
@@ -166,17 +166,19 @@ def make_schedule(laid: Layout, rules: Rules, segments: int) -> Schedule:
         tried = decide(laid, rules, rung, scores=equal, hypers=hypers)
         hypers = dict(tried.hypers)
         counts.append(len(tried.source))
-    devices = len(jax.local_devices())
-    sizes = tuple(-(-count * len(laid.seeds) // devices) * devices for count in counts)
-    each = plan.state_bytes(group)
-    blocks = tuple(plan.choose_block(each, size, None, group.agent.name) for size in sizes)
+    each, sizes, blocks = plan.state_bytes(group), [], []
+    for count in counts:
+        members = count * len(laid.seeds)
+        block = fleet.block_size(each, members)
+        sizes.append(plan.size_of_all(members, block))
+        blocks.append(plan.block_of(block, sizes[-1]))
     return Schedule(
         length=length,
         edges=edges,
         window=length * rules.window,
         counts=tuple(counts),
-        sizes=sizes,
-        blocks=blocks,
+        sizes=tuple(sizes),
+        blocks=tuple(blocks),
         per_update=group.per_update,
         row=row,
     )

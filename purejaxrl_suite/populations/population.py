@@ -23,6 +23,7 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, integer, integers, wrong
+from purejaxrl_suite.core.compiling import use_compilation_cache
 from purejaxrl_suite.core.host import refuse_host
 from purejaxrl_suite.core.types import Agent, Builder, Environment, Run
 from purejaxrl_suite.engine.rollout import counts
@@ -131,6 +132,7 @@ def evolve(
         ...     pjs.ppo, env, select=rule, rungs=[5, 10], hypers=points, seeds=4, steps=1e5
         ... )
     """
+    use_compilation_cache()
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = _lay_out(told(evolve, builder, env, fields))
     rules = Rules(

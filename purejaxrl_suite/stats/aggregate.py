@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from purejaxrl_suite.core.compiling import quickly
 from purejaxrl_suite.core.types import Array
 
 FINAL = 0.05
@@ -19,6 +20,7 @@ WINDOWS = 50
 """The most windows of a curve, for figures and for `area_under_curve`."""
 
 
+@quickly("axis")
 def iqm(x: ArrayLike, axis: int | None = None) -> Array:
     """Compute the interquartile mean (IQM): the mean of the middle half of the values.
 
@@ -53,6 +55,7 @@ def iqm(x: ArrayLike, axis: int | None = None) -> Array:
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), jnp.nan)
 
 
+@quickly("axis")
 def mean(x: ArrayLike, axis: int | None = None) -> Array:
     """Average over tasks each task's mean over seeds; with `axis`, average along that axis.
 
@@ -62,6 +65,7 @@ def mean(x: ArrayLike, axis: int | None = None) -> Array:
     return jnp.nanmean(x, axis=axis) if axis is not None else jnp.nanmean(_task_means(x))
 
 
+@quickly("axis")
 def median(x: ArrayLike, axis: int | None = None) -> Array:
     """Compute the median over tasks of each task's mean; with `axis`, the median along that axis.
 
@@ -79,6 +83,7 @@ def median(x: ArrayLike, axis: int | None = None) -> Array:
     return jnp.nanmedian(_task_means(x))
 
 
+@quickly("axis")
 def optimality_gap(x: ArrayLike, gamma: float = 1.0, axis: int | None = None) -> Array:
     """Compute the optimality gap: gamma minus the mean of scores clipped at gamma from above.
 
@@ -94,6 +99,7 @@ def optimality_gap(x: ArrayLike, gamma: float = 1.0, axis: int | None = None) ->
     return gamma - mean(jnp.where(x > gamma, gamma, x), axis)
 
 
+@quickly()
 def performance_profile(x: ArrayLike, taus: ArrayLike) -> Array:
     """Compute the performance profile: the share of runs that score more than tau.
 
@@ -106,6 +112,7 @@ def performance_profile(x: ArrayLike, taus: ArrayLike) -> Array:
     return jax.vmap(lambda tau: mean(_above(x, tau)))(taus)
 
 
+@quickly()
 def average_score_profile(x: ArrayLike, taus: ArrayLike) -> Array:
     """Compute the average-score profile: the share of tasks whose mean over seeds exceeds tau.
 
@@ -118,6 +125,7 @@ def average_score_profile(x: ArrayLike, taus: ArrayLike) -> Array:
     return jax.vmap(lambda tau: jnp.nanmean(_above(means, tau)))(taus)
 
 
+@quickly()
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
     """Compute the probability that a run of X beats a run of Y on a task, averaged over tasks.
 
@@ -143,6 +151,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
     return jnp.nanmean(jax.vmap(of_task, in_axes=1)(x, y))
 
 
+@quickly("share")
 def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FINAL) -> Array:
     """Average over the episodes that ended in the last `share` of training.
 
@@ -177,6 +186,7 @@ def final_score(curves: ArrayLike, episodes: ArrayLike | None, share: float = FI
     return _ratio(jnp.sum(_counted(curves, weights), axis=-1), jnp.sum(weights, axis=-1))
 
 
+@quickly("windows")
 def window_means(curves: ArrayLike, episodes: ArrayLike | None, windows: int = WINDOWS) -> Array:
     """Average over the episodes that ended in each of `windows` equal parts of a curve.
 
@@ -226,8 +236,13 @@ def area_under_curve(
     Raises:
         ValueError: steps or shapes that do not fit.
     """
+    points = np.shape(curves)[-1] if np.ndim(curves) else 0
+    return _area(curves, episodes, _unit_interval(steps, points))
+
+
+@quickly()
+def _area(curves: ArrayLike, episodes: ArrayLike | None, unit: Array) -> Array:
     curves = _checked_curves(curves)
-    unit = _unit_interval(steps, curves.shape[-1])
     if episodes is not None:
         curves = window_means(curves, episodes)
         unit = window_means(unit, None)  # the position of a window is the mean of its steps
@@ -239,6 +254,7 @@ def area_under_curve(
     return jnp.sum(middle * jnp.diff(at, axis=-1), axis=-1)
 
 
+@quickly()
 def with_diverged(scores: ArrayLike, diverged: ArrayLike, random: ArrayLike = np.nan) -> Array:
     """Replace the scores of diverged members by the worst score of their task.
 
@@ -360,7 +376,7 @@ def _check_taus(taus: ArrayLike) -> Array:
 
 def _unit_interval(steps: ArrayLike | None, points: int) -> Array:
     """Scale steps to positions between 0 (the first) and 1 (the last), f32[T]."""
-    if steps is None or points == 1:
+    if steps is None or points <= 1:
         return jnp.linspace(0.0, 1.0, points)
     if np.shape(steps) != (points,):
         raise ValueError(f"steps: expected {points}, as many as points, got {np.shape(steps)}")

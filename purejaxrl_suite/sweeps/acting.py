@@ -1,4 +1,5 @@
-"""Act outside of training: compiled once per number of observations, checked at each call.
+"""Act outside of training: compiled once per number of observations, checked at each call; and
+evaluate, compiled once per number of episodes.
 
 A program is a function of state and hyper-parameters, so all members of an agent share it, and it
 keeps nothing of a member.
@@ -14,10 +15,22 @@ import numpy as np
 
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.argument import wrong
-from purejaxrl_suite.core.types import ENDED, Agent, Array, Box, Estimates, Key, Memory
+from purejaxrl_suite.core.types import (
+    ENDED,
+    Agent,
+    Array,
+    Box,
+    Environment,
+    Estimates,
+    Key,
+    Memory,
+    PyTree,
+)
+from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
+from purejaxrl_suite.sweeps.fleet import in_axes
 
 REMEMBERED = 32
-"""The most agents whose programs are kept, the last used ones."""
+"""The most programs of a kind that are kept, the last used ones."""
 
 
 class Acting(Protocol):
@@ -60,6 +73,14 @@ class Estimating(Protocol):
         ...
 
 
+class Evaluating(Protocol):
+    """Evaluate one member, or the members of a fleet."""
+
+    def __call__(self, key: Any, hypers: Any, env_params: PyTree, state: Any, /) -> Evaluation:
+        """Return the Evaluation; of members from their seeds in place of a key."""
+        ...
+
+
 class Programs(NamedTuple):
     """Compiled functions of an agent; obs is [N, ...], or [...] if `single`."""
 
@@ -93,6 +114,71 @@ def _compiled(act: Any, noise: Any, anneal: Any, estimate: Any) -> Programs:
         return tree.index(found, 0) if single else found
 
     return Programs(acting, estimating)
+
+
+class _Same(NamedTuple):
+    """A value that is equal to itself only: agents and environments may have no hash."""
+
+    value: Any
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+def evaluation(agent: Agent, env: Environment, **how: Any) -> Evaluating:
+    """Return the evaluation of one member with these arguments of `make_evaluate`, compiled.
+
+    It is the same at every call, and so is its program.
+    """
+    return _evaluation(_Same(agent), _Same(env), tuple(sorted(how.items())), None)
+
+
+def evaluations(agent: Agent, env: Environment, varied: PyTree, **how: Any) -> Evaluating:
+    """Return the evaluation of B members from their seeds, as `evaluation`.
+
+    varied: which parameters of the environment have a member axis, as in `Members`.
+    """
+    leaves, structure = jax.tree.flatten(varied)
+    known = _Same(agent), _Same(env), tuple(sorted(how.items()))
+    return _evaluation(*known, (tuple(leaves), structure))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _evaluation(
+    agent: _Same, env: _Same, how: tuple[tuple[str, Any], ...], varied: tuple[Any, Any] | None
+) -> Evaluating:
+    evaluate = make_evaluate(agent.value, env.value, **dict(how))
+    hosted = env.value.host is not None
+    if varied is None:
+        return evaluate if hosted else jax.jit(evaluate)
+    if hosted:
+        return _on_host(evaluate)
+    axes = in_axes(jax.tree.unflatten(varied[1], varied[0]))
+
+    def evaluate_all(seeds: Any, hypers: Any, params: PyTree, states: Any) -> Evaluation:
+        keys = jax.vmap(_member_key)(seeds)
+        return jax.vmap(evaluate, (0, 0, axes, 0))(keys, hypers, params, states)
+
+    return jax.jit(evaluate_all)
+
+
+def _member_key(seed: Any) -> Key:
+    # 2**31 is no update, so these keys differ from those of training.
+    return jax.random.fold_in(jax.random.key(seed), 2**31)
+
+
+def _on_host(evaluate: Evaluating) -> Evaluating:
+    def evaluate_all(seeds: Any, hypers: Any, params: PyTree, states: Any) -> Evaluation:
+        each = [
+            evaluate(_member_key(seed), *tree.index((hypers, params, states), i))
+            for i, seed in enumerate(seeds)
+        ]
+        return jax.tree.map(lambda *xs: np.stack(xs), *each)
+
+    return evaluate_all
 
 
 def check_elements(name: str, space: Any, given: Any) -> tuple[Any, bool]:

@@ -78,21 +78,26 @@ def _plan_group(
     row = stored.get("row") or updates_per_row(environment, group.updates)
     rows = -(-group.updates // settings.segments // row)  # in a segment, rounded up
     length = stored.get("length", row * rows)
+    count = len(group.members.seeds)
+    if "chunk" in stored:  # older folders have no blocks: all were trained together
+        whole = stored.get("block", stored["chunk"])
+    else:
+        whole = fleet.block_size(state_bytes, count)
 
     def compile_at(size: int) -> Program:
-        block = plan.choose_block(state_bytes, size, stored.get("block"), what)
+        block = plan.block_of(whole, size)
         members = group.members.chunk(0, size)
         if group.hosted is None:
             return compile_fleet(group.train, members, length=length, block=block, row=row)
         one = compile_fleet(group.train, members, length=1, block=block)
         return one._replace(length=length, row=row)
 
-    count = len(group.members.seeds)
     program, predicted = plan.choose_chunk(
         compile_at,
         count,
         limit,
         fixed=stored.get("chunk"),
+        block=whole,
         state_bytes=state_bytes,
         shared=shared,
         checkpoints=checkpoints,
@@ -105,7 +110,7 @@ def _plan_group(
         evaluation=plan.describe_evaluation(group),
         chunk=program.size,
         chunks=-(-count // program.size),
-        bytes_per_member=(program.bytes - shared) * len(fleet.devices()) // program.size,
+        bytes_per_member=(program.bytes - shared) * program.devices // program.size,
         shared=shared,
         predicted=predicted,
         program=program,

@@ -3,10 +3,10 @@
 Members are one flat batch axis. It is split over the devices with `shard_map`, so a device has
 whole members and no program contains a collective. A CPU trains the members of a segment in blocks
 that fit its caches, one after another: 64 members of PPO on CartPole in blocks of 8 take four
-fifths of the time of all at once.
+fifths of the time of all at once. Neither the number of cores nor that of devices has a part in
+the size of a block.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from purejaxrl_suite.core import tree
+from purejaxrl_suite.core.compiling import compile_lightly
 from purejaxrl_suite.core.types import Array, Clock, Key, PyTree, Run
 from purejaxrl_suite.engine.exchange import Break
 from purejaxrl_suite.engine.rows import row_count
@@ -28,6 +29,8 @@ from purejaxrl_suite.engine.train import Train, repeat
 AXIS = "members"
 CACHE = 2**20
 """Bytes of states that a CPU core processes at once."""
+BLOCKS = 8
+"""So many blocks are made, if there are as many members, for as many cores to have one each."""
 
 
 class Members(NamedTuple):
@@ -88,10 +91,14 @@ def in_axes(varied: PyTree) -> PyTree:
     return jax.tree.map(lambda varies: 0 if varies else None, varied)
 
 
-def abstract_run(train: Train, members: Members) -> Run:
-    """Find shapes and dtypes of the state of these members, without compiling."""
+def abstract_run(train: Train, members: Members, count: int | None = None) -> Run:
+    """Find shapes and dtypes of the state of these members, without compiling.
+
+    count: of the members of the fleet, if these are only some of them; see `eval_shape`.
+    """
     init = _init(train, in_axes(members.varied))
-    return eval_shape(init, members.seeds, members.hypers, members.data)
+    arguments = members.seeds, members.hypers, members.data
+    return eval_shape(init, *arguments, count=count or len(members.seeds))
 
 
 def arguments_of_one(members: Members) -> tuple[Key, Any, PyTree]:
@@ -100,19 +107,30 @@ def arguments_of_one(members: Members) -> tuple[Key, Any, PyTree]:
     return jax.eval_shape(jax.random.key, 0), hypers, members.data_of(0)
 
 
-def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Find shapes and dtypes of a function's results, on the mesh of a fleet.
+def eval_shape(function: Callable[..., Any], *arguments: Any, count: int) -> Any:
+    """Find shapes and dtypes of a function's results, on the mesh of a fleet of `count` members.
 
     JAX caches the trace for that mesh, so compiling a fleet does not trace it again.
     """
+    mesh = _mesh(spread(count)[0])
     return jax.eval_shape(
-        jax.shard_map(function, mesh=_mesh(), in_specs=P(), out_specs=P(), check_vma=False),
+        jax.shard_map(function, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False),
         *arguments,
     )
 
 
-def _mesh() -> Mesh:
-    return Mesh(np.array(devices()), (AXIS,))
+def spread(blocks: int) -> tuple[int, int]:
+    """Spread blocks over the devices: (devices that are used, blocks of each of them).
+
+    As many devices have something to do as shorten the work, so that few blocks are padding: five
+    blocks are three devices with two each, on a machine that has four.
+    """
+    each = -(-blocks // len(devices()))
+    return -(-blocks // each), each
+
+
+def _mesh(count: int) -> Mesh:
+    return Mesh(np.array(devices()[:count]), (AXIS,))
 
 
 def _init(train: Train, axes: PyTree) -> Callable[[Array, Any, PyTree], Run]:
@@ -125,17 +143,17 @@ def _init(train: Train, axes: PyTree) -> Callable[[Array, Any, PyTree], Run]:
     return init
 
 
-def block_size(state_bytes: int, size: int) -> int:
-    """Choose how many of the `size` members of a device are trained together: a divisor of size.
+def block_size(state_bytes: int, members: int) -> int | None:
+    """Choose how many of all members are trained together; None for all that a device has.
 
-    On a CPU as many as have states (of `state_bytes` each) of CACHE bytes per core, on other
-    devices all of them. It decides bits, so a sweep stores it and reuses it on resuming.
+    On a CPU as many as have states (of `state_bytes` each) of CACHE bytes, in BLOCKS blocks or
+    more, and with few members of padding in the last one. It decides bits, so a sweep stores it and
+    reuses it on resuming.
     """
     if jax.default_backend() != "cpu":
-        return size
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    fitting = max(1, int(CACHE * (cores or 1) / len(devices()) / state_bytes))
-    return next(block for block in range(min(size, fitting), 0, -1) if size % block == 0)
+        return None
+    most = max(1, min(CACHE // state_bytes, members // BLOCKS))
+    return min(range(most, most // 2, -1), key=lambda block: -(-members // block) * block)
 
 
 def train_members(
@@ -146,7 +164,7 @@ def train_members(
     Args:
         train: of one member.
         varied: of the `Members` that it is called with.
-        at_once: size of a block, a divisor of B; None is that of `block_size`.
+        at_once: size of a block, a divisor of B; None is the largest up to `block_size`.
 
     Returns:
         The function.
@@ -159,7 +177,7 @@ def train_members(
 
     def by_blocks(seeds: Array, hypers: Any, data: PyTree, run: Run, clock: Clock):
         size = len(seeds)
-        block = block_size(_bytes(run) // size, size) if at_once is None else at_once
+        block = at_once or _divisor(size, block_size(_bytes(run) // size, size) or size)
         if block == size:
             return together(seeds, hypers, data, run, clock)
 
@@ -209,24 +227,30 @@ class Program(NamedTuple):
     bytes: int
     state_bytes: int
 
+    @property
+    def devices(self) -> int:
+        """Return the number of devices that train."""
+        return self.sharding.mesh.size
+
 
 def compile_fleet(
     train: Train, members: Members, *, length: int, block: int, row: int = 1
 ) -> Program:
-    """Compile the programs of a fleet like `members`; the local devices must divide their number.
+    """Compile the programs of a fleet like `members`, on devices that divide its blocks.
 
     Args:
         train: of one member.
         members: whose number and shapes count.
         length: updates of a segment.
-        block: members that each device trains together, a divisor of those that it has.
+        block: members that a device trains together, a divisor of their number.
         row: updates of a row of the history, a divisor of `length`.
 
     Returns:
         The programs.
     """
     train = repeat(train, length, row)
-    mesh = _mesh()
+    blocks = len(members.seeds) // block
+    mesh = _mesh(_divisor(blocks, len(devices())))
     each, all_alike = P(AXIS), P()
     axes = in_axes(members.varied)
     data_specs = jax.tree.map(lambda v: each if v else all_alike, members.varied)
@@ -249,7 +273,7 @@ def compile_fleet(
     go = jax.jit(shard(advance, (each, each, data_specs, each, all_alike)), donate_argnums=3)
     clock = Clock(np.int32(0), np.int32(1))
     go = go.lower(*arguments, run, clock)  # tracing errors come before the first compilation
-    start, go = start.compile(), go.compile()
+    start, go = compile_lightly(start), go.compile()
     size = _bytes(run)
     peak = max(_peak(start), _peak(go))
     return Program(
@@ -263,6 +287,11 @@ def compile_fleet(
         bytes=peak,
         state_bytes=size // mesh.size,
     )
+
+
+def _divisor(number: int, most: int) -> int:
+    """Return the largest divisor of a number up to `most`."""
+    return next(found for found in range(min(number, most), 0, -1) if number % found == 0)
 
 
 def _bytes(tree: PyTree) -> int:

@@ -134,7 +134,7 @@ def digest(train: Train, members: Members) -> str:
             found.append(function.trace(*known).jaxpr)
             return function(*known)
 
-        return fleet.eval_shape(look, *arguments)
+        return fleet.eval_shape(look, *arguments, count=len(members.seeds))
 
     key, hypers, data = fleet.arguments_of_one(members)
     run = trace(train.init, key, hypers, data)

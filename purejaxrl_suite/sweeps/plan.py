@@ -92,10 +92,15 @@ def _line(group: GroupPlan) -> str:
         + f" and {describe_bytes(group.shared)} of data"
         * bool(group.shared)
         + f"; {group.chunk:,} at once in "
-        f"{group.chunks} chunk{'s' * (group.chunks > 1)}, peak {describe_bytes(group.predicted)}"
-        + f"; {group.evaluation}"
-        * bool(group.evaluation)
+        f"{group.chunks} chunk{'s' * (group.chunks > 1)}{_devices(group.program)}, "
+        f"peak {describe_bytes(group.predicted)}" + f"; {group.evaluation}" * bool(group.evaluation)
     )
+
+
+def _devices(program: Program) -> str:
+    """Describe on how many devices a program runs; "" if it runs on all of them."""
+    there = len(fleet.devices())
+    return f" on {program.devices} of {there} devices" * (program.devices < there)
 
 
 def describe_evaluation(group: Group) -> str:
@@ -123,7 +128,7 @@ def memory_limit(memory: str | int | float | None) -> int:
     """Return the bytes that a sweep may use: `memory`, or those of the backend or the system."""
     if memory is not None:
         return parse_bytes(memory)
-    stats = [device.memory_stats() for device in jax.local_devices()]
+    stats = [device.memory_stats() for device in fleet.devices()]
     if all(stat and "bytes_limit" in stat for stat in stats):
         return int(SAFETY * min(stat["bytes_limit"] for stat in stats if stat))
     return resident() + int(SAFETY * available())
@@ -147,13 +152,13 @@ def predict(program: Program, chunks: int, checkpoints: bool) -> int:
         need += int(COPIES * state)
     else:
         need = max(need, 2 * state) + (chunks - 1) * state
-    return resident() + len(fleet.devices()) * need
+    return resident() + program.devices * need
 
 
 def state_bytes(group: Group) -> int:
     """Compute the bytes of one member's state, without compiling."""
     members = group.members.chunk(0, 1)
-    run = fleet.abstract_run(group.train, members)
+    run = fleet.abstract_run(group.train, members, len(group.members.seeds))
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run))
 
 
@@ -165,21 +170,14 @@ def shared_bytes(group: Group) -> int:
     return sum(np.asarray(x).nbytes for x, varies in zip(data, varied, strict=True) if not varies)
 
 
-def choose_block(state_bytes: int, chunk: int, stored: int | None, what: str) -> int:
-    """Choose the members of a chunk that a device trains together: as stored, or for this machine.
+def size_of_all(members: int, block: int | None) -> int:
+    """Return the size of a chunk of all members, in whole blocks, as many for each device."""
+    return _even(members, _whole(members, block or 1), block or 1)
 
-    Raises:
-        ValueError: the members of each device are not whole blocks.
-    """
-    share = chunk // len(fleet.devices())
-    if stored is None:
-        return fleet.block_size(state_bytes, share)
-    if share % stored:
-        raise ValueError(
-            f"{what}: the sweep trains {stored} members together, expected a number of devices "
-            f"that divides its {chunk // stored} blocks, got {len(fleet.devices())}"
-        )
-    return stored
+
+def block_of(block: int | None, chunk: int) -> int:
+    """Return the members of a chunk that a device trains together: `block`, or all that it has."""
+    return chunk // fleet.spread(chunk)[0] if block is None else block
 
 
 def parameters(group: Group) -> dict[str, int]:
@@ -195,6 +193,7 @@ def choose_chunk(
     limit: int,
     *,
     fixed: int | None,
+    block: int | None,
     state_bytes: int,
     shared: int,
     checkpoints: bool,
@@ -209,6 +208,7 @@ def choose_chunk(
         members: of the group.
         limit: bytes that may be used.
         fixed: the number at once, if it is not to be chosen.
+        block: members that are trained together, of which there are whole ones; None for any.
         state_bytes: of one member, for a first guess.
         shared: bytes on each device, for any number of members.
         checkpoints: whether states are stored.
@@ -218,29 +218,25 @@ def choose_chunk(
         The programs, and the predicted bytes.
 
     Raises:
-        ValueError: a single member per device does not fit.
+        ValueError: a single block does not fit.
     """
-    devices = len(fleet.devices())
+    unit = block or 1
 
     def predicted(program: Program) -> int:
         return predict(program, -(-members // program.size), checkpoints)
 
     if fixed is not None:
-        if fixed % devices:
-            raise ValueError(
-                f"{what}: the sweep has chunks of {fixed} members, expected a number of devices "
-                f"that divides them, got {devices}"
-            )
         program = compile_at(fixed)
         need = predicted(program)
         if need > limit:
             raise ValueError(_too_large(what, need, limit))
         return program, need
-    best, too_many = None, members + devices
+    best, fewer, devices = None, _whole(members, unit), len(fleet.devices())
+    # So that every process has a chunk.
+    share = _whole(-(-members // jax.process_count()), unit)
     room = max(limit - shared, 0) // (4 * state_bytes)
     for _ in range(6):
-        share = -(-members // jax.process_count())  # so that every process has a chunk
-        size = _even(members, min(room, too_many - devices, share), devices)
+        size = _even(members, min(room, fewer, share), unit)
         if best is not None and size < 1.2 * best[0].size:
             break
         program = compile_at(size)
@@ -249,10 +245,10 @@ def choose_chunk(
         room = int(0.97 * size * max(limit - base, 0) / max(need - base, 1))
         if need <= limit:
             best = program, need
-        elif size <= devices:
+        elif size <= unit:
             raise ValueError(_too_large(what, need, limit))
         else:
-            too_many = size
+            fewer = size - unit * (devices if size > unit * devices else 1)
     if best is None:
         raise ValueError(_too_large(what, need, limit))
     return best
@@ -266,7 +262,16 @@ def _too_large(what: str, need: int, limit: int) -> str:
     )
 
 
-def _even(members: int, room: int, devices: int) -> int:
-    """Choose a size up to about `room` (a multiple of `devices`) that splits members evenly."""
-    chunks = math.ceil(members / max(room, 1))
-    return math.ceil(math.ceil(members / chunks) / devices) * devices
+def _whole(members: int, unit: int) -> int:
+    """Round up to whole blocks of `unit` members."""
+    return -(-members // unit) * unit
+
+
+def _even(members: int, room: int, unit: int) -> int:
+    """Choose a size up to about `room` that splits members evenly, in whole blocks of `unit`.
+
+    Devices have equally many blocks each.
+    """
+    blocks = -(-members // unit)
+    chunks = -(-blocks // max(room // unit, 1))
+    return unit * math.prod(fleet.spread(-(-blocks // chunks)))

@@ -11,7 +11,7 @@ import numpy as np
 from purejaxrl_suite.core import spaces
 from purejaxrl_suite.core.argument import instance, integer
 from purejaxrl_suite.core.types import Agent, Array, Box, Environment, Key, Memory, PyTree
-from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate, refuse
+from purejaxrl_suite.engine.evaluate import Evaluation, refuse
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.envs.multi_task import only
 from purejaxrl_suite.sweeps import acting, saved
@@ -119,9 +119,8 @@ class Policy(NamedTuple):
         if steps is None and (known := limits(self.env, self.env_params)):
             steps = known[1]
         how = {"episodes": episodes, "steps": steps, "explore": explore, "policy": policy}
-        evaluate = make_evaluate(self.agent, self.env, **how)
-        compiled = evaluate if self.env.host is not None else jax.jit(evaluate)
-        return compiled(key, self.hypers, self.env_params, self.state)
+        evaluate = acting.evaluation(self.agent, self.env, **how)
+        return evaluate(key, self.hypers, self.env_params, self.state)
 
     def of_task(self, task: int) -> "Policy":
         """Return the policy in one task of several, number `task`.

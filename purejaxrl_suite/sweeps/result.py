@@ -8,10 +8,10 @@ import numpy as np
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Agent, Environment, Run
-from purejaxrl_suite.engine.evaluate import make_evaluate, refuse
+from purejaxrl_suite.engine.evaluate import refuse
 from purejaxrl_suite.envs.common import limits
+from purejaxrl_suite.sweeps import acting, fleet, plan, summary
 from purejaxrl_suite.sweeps import curves as labelled
-from purejaxrl_suite.sweeps import fleet, plan, summary
 from purejaxrl_suite.sweeps.axes import label
 from purejaxrl_suite.sweeps.layout import Group, Layout
 from purejaxrl_suite.sweeps.policy import Policy
@@ -76,7 +76,7 @@ class Result(NamedTuple):
         """
         found, size = self.layout.groups[group], self.sizes[group]
         members = found.members.chunk(0, size)
-        shape = fleet.abstract_run(found.train, members)
+        shape = fleet.abstract_run(found.train, members, len(found.members.seeds))
         until = None if TRAINED in self.curves.attrs else found.updates
         kept = self.chunks[group][chunk].restore(shape, until)
         if kept is None:
@@ -168,30 +168,14 @@ class Result(NamedTuple):
         """Evaluate one group, with arguments of `make_evaluate`: {name: [C * S, episodes]}."""
         known = limits(group.env, group.env_params)
         steps = known[1] if steps is None and known else steps
-        evaluate = make_evaluate(group.agent, group.env, steps=steps, **how)
-        in_axes = fleet.in_axes(group.source.env_params(group.members.varied))
-
-        def evaluate_all(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
-            keys = jax.vmap(jax.random.key)(seeds)
-            # 2**31 is no update, so these keys differ from those of training.
-            keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys)
-            return jax.vmap(evaluate, (0, 0, in_axes, 0))(keys, hypers, params, states)
-
-        def on_host(seeds: Any, hypers: Any, params: Any, states: Any) -> Any:
-            keys = [jax.random.fold_in(jax.random.key(seed), 2**31) for seed in seeds]
-            each = [
-                evaluate(key, *tree.index((hypers, params, states), i))
-                for i, key in enumerate(keys)
-            ]
-            return jax.tree.map(lambda *xs: np.stack(xs), *each)
-
-        evaluate_chunk = jax.jit(evaluate_all) if group.env.host is None else on_host
+        varied = group.source.env_params(group.members.varied)
+        evaluate = acting.evaluations(group.agent, group.env, varied, steps=steps, **how)
         size, parts = self.sizes[number], []
         for chunk in range(len(self.chunks[number])):
             members = group.members.chunk(chunk * size, size)
             states = self.state(number, chunk).agent
             params = group.source.env_params(members.data)
-            found = evaluate_chunk(members.seeds, members.hypers, params, states)
+            found = evaluate(members.seeds, members.hypers, params, states)
             found = found._asdict() | found.info
             parts.append({name: np.asarray(x) for name, x in found.items() if name != "info"})
         count = len(group.members.seeds)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Unpack
 
 from purejaxrl_suite.core.argument import function, instance
+from purejaxrl_suite.core.compiling import use_compilation_cache
 from purejaxrl_suite.core.types import Agent, Builder, Environment
 from purejaxrl_suite.engine.problem import MakesProblem, Problem
 from purejaxrl_suite.sweeps import check
@@ -68,6 +69,7 @@ def run(
         >>> result.curves["episode_return"].dims
         ('seed', 'step')
     """
+    use_compilation_cache()
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = _lay_out(told(run, agent, env, fields))
     folder, resuming = choose(out, resume), resume is not None

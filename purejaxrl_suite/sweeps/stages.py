@@ -30,6 +30,7 @@ import numpy as np
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.argument import function, instance, wrong
 from purejaxrl_suite.core.check_environment import check_quickly
+from purejaxrl_suite.core.compiling import use_compilation_cache
 from purejaxrl_suite.core.types import PyTree, Run
 from purejaxrl_suite.sweeps import files, fleet
 from purejaxrl_suite.sweeps.axes import label
@@ -129,6 +130,7 @@ def stages(
         ValueError: a stage is invalid by itself, its members have no origin in the previous stage,
             or `begin` returns another structure; all before anything is compiled. Or as in `sweep`.
     """
+    use_compilation_cache()
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     folder = choose(out, resume)
     chain = _lay_out(parts)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from purejaxrl_suite import stats
+from purejaxrl_suite.core.compiling import quickly
 from purejaxrl_suite.stats.aggregate import FINAL
 from purejaxrl_suite.stats.inputs import DIRECTION
 from purejaxrl_suite.stats.inputs import METRIC as INSTEAD
@@ -68,7 +68,7 @@ def _scores(curves: "xarray.Dataset", metric: str) -> str:
     return f"IQM {float(middle):.4g}{spread}{missing}"
 
 
-@jax.jit
+@quickly()
 def _final(values: Any, episodes: Any, lost: Any, random: float) -> tuple[Any, Any]:
     measured = stats.final_score(values, episodes)
     scores = stats.with_diverged(measured[:, None], lost[:, None], random)[:, 0]

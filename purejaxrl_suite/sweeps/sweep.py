@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from purejaxrl_suite.core.compiling import use_compilation_cache
 from purejaxrl_suite.core.types import Agent, Builder, Environment
 from purejaxrl_suite.engine.problem import MakesProblem, Problem
 from purejaxrl_suite.sweeps.cluster import execute_on_ray
@@ -80,6 +81,7 @@ def sweep(
         >>> result = pjs.sweep(pjs.ppo, env, hypers=rates, seeds=8, steps=1e5)
         >>> print(pjs.report.best(result.curves).first(1))
     """
+    use_compilation_cache()
     settings = Settings(segments, checkpoint_every, keep, memory, accept_changes=accept_changes)
     laid = lay_out(told(sweep, builder, env, fields))
     if ray_gpus is not None:
@@ -113,5 +115,6 @@ def plan(
     Raises:
         ValueError: as in `sweep`.
     """
+    use_compilation_cache()
     settings = Settings(segments=segments, memory=memory)
     return make_plan(lay_out(told(plan, builder, env, fields)), settings, checkpoints=True)

@@ -42,7 +42,7 @@ def compile_fleet(
         history = {name: random.uniform(0.5, 1.0, shape).astype(np.float32) for name in names}
         return (), history, np.ones(size, bool)
 
-    sharding = jax.sharding.NamedSharding(fleet._mesh(), jax.sharding.PartitionSpec())
+    sharding = jax.sharding.NamedSharding(fleet._mesh(1), jax.sharding.PartitionSpec())
     return fleet.Program(Started(), go, size, length, row, block, sharding, 1, 1)
 
 

@@ -464,13 +464,13 @@ def test_phases_keep_their_blocks_on_a_machine_with_other_cores(train, tmp_path,
         if progress.update == 6:
             raise Stop
 
-    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: 2)
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, members: 2)
     whole = train(successive_halving())
     with pytest.raises(Stop):
         train(successive_halving(), out=tmp_path, on_segment=stop)
     sizes = json.loads((tmp_path / "sweep.json").read_text())["sizes"]
     assert sizes == {"chunk": [8, 4, 2], "block": [2, 2, 2], "length": [2], "row": [1]}
-    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: size)
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, members: members)
     assert_same(train(successive_halving(), resume=tmp_path), whole)
 
 

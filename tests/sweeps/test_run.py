@@ -69,6 +69,18 @@ def test_progress_counts_and_one_program_is_for_init_and_one_for_training(agent,
     assert [p.history["episodes"].shape for p in told] == [(2, 3), (2, 2)]
 
 
+def test_a_second_evaluation_compiles_nothing(agent, env):
+    result, compiled = pjs.run(agent, env, seeds=2, steps=2 * STEPS), []
+    policy = result.policy(seed=1)
+    first = result.evaluate(3), policy.evaluate(3)
+    count_programs(compiled)
+    again = result.evaluate(3), result.policy(seed=1).evaluate(3)
+    assert compiled == []
+    np.testing.assert_array_equal(first[0].episode_return, again[0].episode_return)
+    np.testing.assert_array_equal(first[1].episode_return, again[1].episode_return)
+    assert result.evaluate(5).sizes["episode"] == 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "segments"), [(3, 5), (4, 1)])
 def test_as_many_programs_for_any_seeds_and_segments(agent, env, seeds, segments):

@@ -13,9 +13,7 @@ from purejaxrl_suite import nets, stats
 from purejaxrl_suite.agents.ppo import PPOConfig, PPOHypers, ppo
 from purejaxrl_suite.envs import probes
 from purejaxrl_suite.sweeps import execute, files, fleet, plan
-from purejaxrl_suite.sweeps.experiment import Experiment
 from purejaxrl_suite.sweeps.interrupt import Interrupted
-from purejaxrl_suite.sweeps.layout import lay_out
 from purejaxrl_suite.sweeps.memory import describe_bytes, parse_bytes
 from purejaxrl_suite.sweeps.store import claimed
 from tests.shared import compiled_once, drawn
@@ -111,26 +109,31 @@ def test_a_sweep_equals_plain_seeds(env, whole):
 def test_members_by_blocks_are_the_members_of_all_at_once(cartpole, block, monkeypatch):
     gravity = pjs.search.grid(cartpole.params, gravity=[9.8, 30.0])
     hypers = PPOHypers(learning_rate=RATES[0])
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, members: members)
     together = sweep(cartpole, hypers=hypers, env_params=gravity).curves
-    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, size: block)
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, members: block)
     found = sweep(cartpole, hypers=hypers, env_params=gravity).curves
     np.testing.assert_allclose(found.value_loss, together.value_loss, rtol=1e-3)
     np.testing.assert_array_equal(found.episodes, together.episodes)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
-def test_a_block_divides_the_members_and_fits_the_caches(monkeypatch):
-    def block(size, kilobytes, cores):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
-        return fleet.block_size(1024 * kilobytes, size)
+def test_a_block_fits_the_caches_of_a_core_and_few_members_are_padding():
+    def block(members, kilobytes):
+        return fleet.block_size(1024 * kilobytes, members)
 
-    assert [block(64, 110, 1), block(64, 720, 1), block(64, 9_000, 1)] == [8, 1, 1]
-    assert [block(64, 110, 2), block(60, 110, 1), block(13, 110, 1), block(3, 1, 1)] == [
-        16,
-        6,
-        1,
-        3,
-    ]
+    assert [block(64, 110), block(64, 720), block(64, 9_000), block(1024, 110)] == [8, 1, 1, 8]
+    assert [block(3, 1), block(13, 110), block(16, 110), block(60, 110)] == [1, 1, 2, 6]
+    assert block(67, 110) == 7, "of 70 members three are padding, of 72 in blocks of eight five"
+
+
+@pytest.mark.parametrize(
+    ("devices", "blocks", "expected"),
+    [(1, 5, (1, 5)), (2, 5, (2, 3)), (4, 5, (3, 2)), (8, 5, (5, 1)), (4, 8, (4, 2))],
+)
+def test_no_more_devices_train_than_shorten_the_work(monkeypatch, devices, blocks, expected):
+    monkeypatch.setattr(jax, "local_devices", lambda: [None] * devices)
+    assert fleet.spread(blocks) == expected
+    assert plan.size_of_all(3 * blocks - 1, 3) == 3 * expected[0] * expected[1]
 
 
 def test_environments_networks_and_drawn_points(env):
@@ -215,20 +218,16 @@ def test_rows_over_several_updates_go_on_with_the_same_bits(env, whole, tmp_path
     assert_same(whole, sweep(env, resume=tmp_path / "old"))
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told apart")
-def test_members_by_blocks_go_on_with_the_same_bits_on_other_cores(
-    env, whole, tmp_path, monkeypatch
-):
-    """They are those of all at once but for rounding, as a program of another shape has it."""
-    together = whole.curves
-    monkeypatch.setattr(fleet, "CACHE", 2 * plan.state_bytes(lay_out_group(env)))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1))
+def test_members_by_blocks_go_on_with_the_same_bits(env, whole, tmp_path, monkeypatch):
+    """They are those of blocks of one but for rounding, as a program of another shape has it."""
+    alone = whole.curves
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, members: 2)
     whole = sweep(env, out=tmp_path / "whole")
-    np.testing.assert_allclose(whole.curves.value_loss, together.value_loss, rtol=1e-3)
-    np.testing.assert_array_equal(whole.curves.episodes, together.episodes)
+    np.testing.assert_allclose(whole.curves.value_loss, alone.value_loss, rtol=1e-3)
+    np.testing.assert_array_equal(whole.curves.episodes, alone.episodes)
     with pytest.raises(Stop):
         sweep(env, out=tmp_path / "x", on_segment=stop_after(2))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr(fleet, "block_size", lambda state_bytes, members: 3)
     plans = []
     resumed = sweep(env, resume=tmp_path / "x", announce=plans.append)
     assert plans[0].groups[0].program.block == 2 and plans[0].groups[0].chunk == 6
@@ -237,18 +236,12 @@ def test_members_by_blocks_go_on_with_the_same_bits_on_other_cores(
     assert sizes == {"chunk": [6], "block": [2], "length": [2], "row": [1]}
 
 
-def lay_out_group(env):
-    return lay_out(Experiment(ppo, env, 3, 6 * STEPS, HYPERS, CONFIG, network)).groups[0]
+def test_as_many_devices_go_on_as_divide_the_blocks(monkeypatch):
+    def devices(blocks):
+        return [fleet._divisor(blocks, there) for there in (1, 2, 3, 4, 8)]
 
-
-def test_other_devices_take_whole_blocks_or_are_refused(monkeypatch):
-    def block(devices, stored):
-        monkeypatch.setattr(jax, "local_devices", lambda: [None] * devices)
-        return plan.choose_block(1, 12, stored, "ppo on Some")
-
-    assert [block(1, 3), block(2, 3), block(4, 3)] == [3, 3, 3]
-    with pytest.raises(ValueError, match="ppo on Some: .* expected .* divides its 4 blocks, got 3"):
-        block(3, 3)
+    assert [devices(4), devices(6)] == [[1, 2, 2, 4, 4], [1, 2, 3, 3, 6]]
+    assert devices(7) == [1, 1, 1, 1, 7]
 
 
 def test_two_processes_do_not_train_one_folder(env, whole, tmp_path):
