@@ -1,12 +1,16 @@
 """What `mkdocs build` does besides: notebooks and figures of studies become files of the site."""
 
+import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
 FIGURES = "purejaxrl_suite/studies/results"
+LINK_TO_SOURCE = re.compile(r"\[`([^`]+)`\]\(\.\./\.\./purejaxrl_suite/[^)]+\)")
+"""A link to a source file, which is not on the site."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -21,5 +25,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Show figures of studies from where the site has them."""
-    return markdown.replace(f"](../{FIGURES}/", "](studies/")
+    """Show figures from where the site has them: what is HTML, mkdocs does not rewrite."""
+    markdown = markdown.replace(f"](../{FIGURES}/", "](studies/")
+    for tag in ("src", "srcset", "href"):
+        markdown = markdown.replace(
+            f'{tag}="../../{FIGURES}/{Path(page.file.src_uri).stem}/', f'{tag}="'
+        )
+        markdown = markdown.replace(
+            f'{tag}="images/', f'{tag}="{get_relative_url("images/", page.url)}'
+        )
+    return LINK_TO_SOURCE.sub(r"`\1`", markdown)
