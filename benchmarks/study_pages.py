@@ -61,8 +61,8 @@ def counts() -> str:
     found = Counter(claim.verdict for one in judged for claim in one.findings)
     told = ", ".join(f"{found[ruling]} {ruling}" for ruling in Ruling if found[ruling])
     return (
-        f"\n{len(judged)} of {len(STUDIES)} studies have been judged: of their {found.total()} claims "
-        f"are {told}. The others have run at `quick`, which judges nothing, or not at all.\n\n"
+        f"\n{len(judged)} of {len(STUDIES)} studies have been judged; of their {found.total()} "
+        f"claims are {told}. The others have run at `quick`, which judges nothing, or never.\n\n"
     )
 
 
