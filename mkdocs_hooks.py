@@ -9,6 +9,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
 FIGURES = "purejaxrl_suite/studies/results"
+WIDE = "index.md", "studies.md"
 LINK_TO_SOURCE = re.compile(r"\[`([^`]+)`\]\(\.\./\.\./purejaxrl_suite/[^)]+\)")
 """A link to a source file, which is not on the site."""
 
@@ -25,13 +26,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Show figures from where the site has them: what is HTML, mkdocs does not rewrite."""
-    markdown = markdown.replace(f"](../{FIGURES}/", "](studies/")
+    """Show figures from where the site has them: what is HTML, mkdocs does not rewrite.
+
+    Pages with wide tables and figures get the room of the table of contents, too.
+    """
+    place = Path(page.file.src_uri)
+    if str(place) in WIDE or place.parent.name == "studies":
+        page.meta["hide"] = ["toc"]
+    images = get_relative_url("images/", page.url)
     for tag in ("src", "srcset", "href"):
-        markdown = markdown.replace(
-            f'{tag}="../../{FIGURES}/{Path(page.file.src_uri).stem}/', f'{tag}="'
-        )
-        markdown = markdown.replace(
-            f'{tag}="images/', f'{tag}="{get_relative_url("images/", page.url)}'
-        )
+        markdown = markdown.replace(f'{tag}="../../{FIGURES}/{place.stem}/', f'{tag}="')
+        markdown = markdown.replace(f'{tag}="images/', f'{tag}="{images}')
     return LINK_TO_SOURCE.sub(r"`\1`", markdown)

@@ -78,8 +78,7 @@ def question(name: str) -> str:
         ("run it", command),
         ("file", f"[`studies/{name}.py`](../../purejaxrl_suite/studies/{name}.py)"),
     ]
-    facts = table(("", ""), rows)
-    return f"\n**{text.question}**\n\n{facts}\n{_here(name)}\n"
+    return f"\n{table(('asks', text.question), rows)}\n{_here(name)}\n"
 
 
 def outcome(name: str) -> str:

@@ -1,5 +1,6 @@
 """Draw all claims of all studies in one figure, in units of their smallest effects of interest."""
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ def _axis(ax: Axes, rows: Sequence[Row]) -> None:
 def _units(found: Finding) -> tuple[float, float, float]:
     """Return value, low and high in units of the smallest effect, positive as claimed."""
     if not found.smallest:
-        return (float("nan"),) * 3
+        return math.nan, math.nan, math.nan
     sign = -1.0 if found.direction == "less" else 1.0
     value, *ends = (
         sign * (x - found.against) / found.smallest for x in (found.value, found.low, found.high)
