@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,23 +95,21 @@ def claims_figure(
         top, below = (1.1 if narrow else 0.65), 0.6 + LINE * len(missing)
         whole = top + height + below
         figure = Figure(figsize=(page.width, whole))
-        place = (page.left / page.width, below / whole, 0, height / whole)
-        ax: Any = figure.add_axes((*place[:2], 1 - (page.left + 0.2) / page.width, place[3]))
+        width = 1.0 - (page.left + 0.2) / page.width
+        ax = figure.add_axes((page.left / page.width, below / whole, width, height / whole))
         ax.set_ylim(height, 0.0)
         _axis(ax, rows)
         ax.grid(visible=not narrow)  # text stands on the axes of a narrow page
-        for y, text, note in heads:
-            _words(ax, page, y, text, weight="bold")
-            _words(ax, page, y + LINE, note, color="#555555")
+        for y, name, data in heads:
+            _words(ax, page, y, name, weight="bold")
+            _words(ax, page, y + LINE, data, color="#555555")
         for row in rows:
             _claim(ax, page, row)
         _legend(figure, rows, narrow)
-        figure.text(0.15 / page.width, 0.1 / whole, "\n".join(missing), **_TEXT)
+        note: Any = {"fontsize": 7.5, "va": "bottom", "color": "#555555"}
+        figure.text(0.15 / page.width, 0.1 / whole, "\n".join(missing), **note)
         save(figure, path)
     return figure
-
-
-_TEXT: Any = {"fontsize": 7.5, "va": "bottom", "color": "#555555"}
 
 
 def _judged(of: Mapping[str, StudyResult]) -> StudyResult | None:
@@ -234,11 +232,7 @@ def _legend(figure: Figure, rows: Sequence[Row], narrow: bool) -> None:
 
 def _missing(outcomes: Mapping[str, Any], judged: Mapping[str, StudyResult]) -> str:
     """Name the studies whose claims nothing has judged."""
-    names = list(_rest(outcomes, judged))
+    names = [name for name in outcomes if name not in judged]
     if not names:
         return ""
     return f"Not judged yet (run at quick, or not at all): {', '.join(names)}."
-
-
-def _rest(outcomes: Mapping[str, Any], judged: Mapping[str, StudyResult]) -> Iterator[str]:
-    return (name for name in outcomes if name not in judged)

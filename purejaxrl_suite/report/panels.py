@@ -1,5 +1,6 @@
 """Draw panels of studies: lines, intervals, bars and heat maps, in the colours of a figure."""
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from purejaxrl_suite.report.summary import engineering
 from purejaxrl_suite.studies.panels import Bars, Heat, Interval, Intervals, Line, Lines, Panel
 
 MARK = "#888888"
-OTHER = "#333333"
+OTHER = "#666666"
 """Colour of intervals that are of no arm, beside panels of arms."""
 ENDS = ("value", "low", "high")
 FEW = 8
@@ -32,7 +33,7 @@ DECADES = 200
 """Range of a logarithmic axis, as a factor, below which 2 and 5 are named, too."""
 WIDE = 0.02
 """Width of a character of such a name, as a share of the axis."""
-LONGEST = 22
+LONGEST = 26
 """Characters in a line of the name of a row."""
 SMALL = 0.8
 """Size of a legend's letters, as a share of others."""
@@ -116,7 +117,7 @@ def wrapped(text: str, width: float, size: float = 1.0) -> str:
 
 def named(row: str) -> str:
     """Break the name of a row of intervals into lines."""
-    return textwrap.fill(row, LONGEST)
+    return textwrap.fill(row, LONGEST, break_on_hyphens=False, break_long_words=False)
 
 
 def readable(number: float) -> str:
@@ -140,7 +141,7 @@ def _bare(rows: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 def _unannounced(text: str) -> str:
-    return text.replace(", 95 % interval", "")
+    return re.sub("(, |^)95 % interval", "", text)
 
 
 def _lines(ax: Axes, panel: Lines, looks: Mapping[str, Style]) -> None:

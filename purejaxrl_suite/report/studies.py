@@ -14,6 +14,7 @@ from purejaxrl_suite.report.panels import (
     after,
     before,
     draw,
+    named,
     styles,
     without_intervals,
     wrapped,
@@ -121,6 +122,10 @@ def _widths(rows: Sequence[Sequence[Panel]]) -> tuple[float, float]:
 
 
 def _height(row: Sequence[Panel]) -> float:
-    """Compute the height of a row of panels in inches: enough for its intervals."""
-    counts = [len(panel.rows) for panel in row if isinstance(panel, Intervals)]
-    return max(LOW if len(counts) == len(row) else HIGH, 0.9 + ROW * max(counts, default=0))
+    """Compute the height of a row of panels in inches: enough for its intervals and their names."""
+    intervals = [panel for panel in row if isinstance(panel, Intervals)]
+    lines = [
+        len(panel.rows) * max((1 + named(one.label).count("\n") for one in panel.rows), default=0)
+        for panel in intervals
+    ]
+    return max(LOW if len(intervals) == len(row) else HIGH, 0.9 + ROW * max(lines, default=0))

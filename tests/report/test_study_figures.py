@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from purejaxrl_suite.report.claims import claims_figure
-from purejaxrl_suite.report.panels import STYLES, readable, styles, without_intervals
+from purejaxrl_suite.report.panels import OTHER, STYLES, readable, styles, without_intervals
 from purejaxrl_suite.report.studies import draw_study, panels_figure, study_figure
 from purejaxrl_suite.studies import Bars, Heat, Interval, Intervals, Line, Lines, Ruling
 from tests.report.test_gallery import outcome
@@ -42,7 +42,7 @@ def test_every_line_is_drawn_and_rows_have_the_colours_of_their_arms():
     figure = panels_figure((lines(*"abcdefghi"), Intervals("Rows", "score", rows)))
     drawn, below = figure.axes
     assert len(drawn.lines) == 9 and len(drawn.texts) == 9
-    assert colours(below) == [colours(drawn)[1], "#333333"]
+    assert colours(below) == [colours(drawn)[1], OTHER]
     alone = panels_figure((Intervals("Rows", "score", rows),)).axes[0]
     assert len(set(colours(alone))) == 1
 
