@@ -58,11 +58,14 @@ def index() -> str:
 def counts() -> str:
     """How many claims of how many studies have which ruling."""
     judged = [one for name in STUDIES if (one := _largest(name)) and one.preset in JUDGED]
-    found = Counter(claim.verdict for one in judged for claim in one.findings)
+    claims = [claim for one in judged for claim in one.findings]
+    found = Counter(claim.verdict for claim in claims)
     told = ", ".join(f"{found[ruling]} {ruling}" for ruling in Ruling if found[ruling])
+    lost = sum(x.adjusted is not None and x.adjusted.verdict != x.verdict for x in claims)
     return (
-        f"\n{len(judged)} of {len(STUDIES)} studies have been judged; of their {found.total()} "
-        f"claims are {told}. The others have run at `quick`, which judges nothing, or never.\n\n"
+        f"\n{len(judged)} of {len(STUDIES)} studies have been judged; of their {len(claims)} claims "
+        f"are {told}. {lost} of these verdicts do not hold among all claims of their study. The "
+        "other studies have run at `quick`, which judges nothing, or never.\n\n"
     )
 
 

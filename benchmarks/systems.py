@@ -32,7 +32,7 @@ SYSTEMS = (
         "PPO: discrete, continuous, recurrent",
         ("1707.06347",),
         ("agents/ppo.py",),
-        "[learning](docs/learning.md), beside three other implementations",
+        "[learning](docs/learning.md), beside PureJaxRL's own script",
         ("statistical_precipice", "reset_pool_is_harmless"),
     ),
     System(
