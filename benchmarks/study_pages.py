@@ -63,7 +63,7 @@ def counts() -> str:
     told = ", ".join(f"{found[ruling]} {ruling}" for ruling in Ruling if found[ruling])
     lost = sum(x.adjusted is not None and x.adjusted.verdict != x.verdict for x in claims)
     return (
-        f"\n{len(judged)} of {len(STUDIES)} studies have been judged; of their {len(claims)} claims "
+        f"\n{len(judged)} of {len(STUDIES)} studies are judged, and of their {len(claims)} claims "
         f"are {told}. {lost} of these verdicts do not hold among all claims of their study. The "
         "other studies have run at `quick`, which judges nothing, or never.\n\n"
     )
