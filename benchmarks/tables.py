@@ -3,9 +3,10 @@
     python -m benchmarks.tables
 
 Between `<!-- NAME -->` and `<!-- end of NAME -->` a page of PAGES shows a table of TABLES, made of
-the files `benchmarks/results/*-DEVICE.json`, one per device; `studies` and `study_NAME` are of
-the results that come with the suite. A test compares the pages with what this writes, so a result
-file and its page change together. Figures of growth are drawn, too.
+the files `benchmarks/results/*-DEVICE.json`, one per device; what is about studies is made by
+`study_pages` of the results that come with the suite. A test compares the pages with what this
+writes, so a result file and its page change together. Figures of growth and of all claims are
+drawn, too.
 """
 
 import json
@@ -14,12 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import harness
+from benchmarks import harness, study_pages, systems
 from benchmarks.growth import picture
-from purejaxrl_suite.cli.study import studies
-from purejaxrl_suite.report import findings
-from purejaxrl_suite.studies.definition import digest
-from purejaxrl_suite.studies.study_result import SHIPPED, StudyResult, find, read
+from purejaxrl_suite.report.claims import claims_figure
+from purejaxrl_suite.report.figures import pack
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("benchmarks/results")
@@ -27,6 +26,7 @@ PAGES = tuple(
     map(
         Path,
         (
+            "README.md",
             "benchmarks/README.md",
             "docs/benchmarks.md",
             "docs/performance.md",
@@ -35,6 +35,7 @@ PAGES = tuple(
             "docs/silicon.md",
             "docs/statistics.md",
             "docs/studies.md",
+            *study_pages.PAGES.values(),
         ),
     )
 )
@@ -373,7 +374,11 @@ def bad_input(data: Data) -> str:
 
 def names() -> set[str]:
     """What a block may be called."""
-    return {*TABLES, "studies", *(f"study_{name}" for name in studies())}
+    return {
+        *TABLES,
+        *OF_STUDIES,
+        *(f"{kind}_{n}" for kind in OF_A_STUDY for n in study_pages.PAGES),
+    }
 
 
 def representations(data: Data) -> str:
@@ -411,33 +416,24 @@ TABLES: dict[str, Callable[[Data], str]] = {
 }
 
 
-def shipped() -> dict[str, dict[str, StudyResult]]:
-    """{study: {preset: outcome}} of what comes with the suite, {} for what has not run."""
-    files = find(SHIPPED)
-    return {n: {p: read(file) for p, file in files.get(n, {}).items()} for n in studies()}
-
-
-def study(name: str) -> str:
-    """What a study found with each preset, and its figures."""
-    known, parts = studies()[name], []
-    for preset, one in shipped()[name].items():
-        same = one.digest == digest(known, known.budgets[preset])
-        changed = "" if same else " The study has been changed since."
-        parts.append(
-            f"\n**{preset}**: {findings.size(one.budget)}; {one.made['device']}, commit "
-            f"{one.made['commit'][:12]}.{changed}\n\n{findings.markdown(one)}\n"
-            f"![{name}, {preset}](../{SHIPPED.relative_to(ROOT)}/{name}/{preset}.png)\n\n"
-        )
-    return "".join(parts) or "\nNot run yet.\n\n"
+OF_STUDIES: dict[str, Callable[[], str]] = {
+    "studies": study_pages.index,
+    "claims": study_pages.counts,
+    "systems": systems.block,
+}
+OF_A_STUDY: dict[str, Callable[[str], str]] = {
+    "question": study_pages.question,
+    "study": study_pages.outcome,
+}
 
 
 def block(name: str, results: Path = RESULTS) -> str:
     """All devices' tables of this name; a sentence where nothing has been measured."""
-    if name == "studies":
-        texts = {n: one.describe() for n, one in studies().items()}
-        return f"\n{findings.summary(texts, shipped())}\n"
-    if name.startswith("study_"):
-        return study(name.removeprefix("study_"))
+    if name in OF_STUDIES:
+        return OF_STUDIES[name]()
+    kind, _, study = name.partition("_")
+    if kind in OF_A_STUDY:
+        return OF_A_STUDY[kind](study)
     stem = name.replace("_", "-")
     files = sorted(results.glob(f"{stem}-*.json"))
     if not files:
@@ -461,10 +457,18 @@ def fill(text: str, results: Path = RESULTS) -> str:
 
 
 def main() -> None:
+    for name, page in study_pages.PAGES.items():
+        if not page.exists():
+            page.write_text(study_pages.EMPTY.format(name))
     for page in PAGES:
         page.write_text(fill(page.read_text()))
     for path in RESULTS.glob("growth-*.json"):
         picture(json.loads(path.read_text()), Path(f"docs/images/{path.stem}.png"))
+    outcomes = {name: study_pages.results(name) for name in study_pages.PAGES}
+    for name, narrow in (("claims", False), ("claims-narrow", True)):
+        path = Path(f"docs/images/{name}.png")
+        claims_figure(outcomes, path, narrow=narrow)
+        pack(path)
 
 
 if __name__ == "__main__":

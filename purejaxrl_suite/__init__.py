@@ -235,6 +235,8 @@ __all__ = [*_PACKAGES, *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # of the installed package: pyproject.toml is where it stands
+        return import_module("importlib.metadata").version(__name__)
     if name in _PACKAGES:
         return import_module(f"{__name__}.{name}")
     if name in _HOME_OF:

@@ -105,7 +105,27 @@ def study(arguments: list[str]) -> int:
         """
         return _show(name, runs)
 
-    commands = {"list": list_, "run": run, "show": show}
+    def draw(
+        names: Annotated[tuple[str, ...], tyro.conf.Positional] = (), runs: Path = RUNS
+    ) -> int:
+        """Draw the figures of stored results again, beside their files; nothing is run.
+
+        Args:
+            names: of studies; none are all that are there.
+            runs: a folder with results in NAME or in NAME/PRESET.
+        """
+        return _draw(names, runs)
+
+    def claims(out: Path = RUNS / "claims.png", runs: Path = RUNS) -> int:
+        """Draw all judged claims of all studies in one figure, and in a narrow one beside it.
+
+        Args:
+            out: the figure to write.
+            runs: as in `study list`.
+        """
+        return _claims(out, runs)
+
+    commands = {"list": list_, "run": run, "show": show, "draw": draw, "claims": claims}
     text = "Executable papers: claims over arms that train and are judged by one rule."
     return call_one(commands, "study", arguments, text)
 
@@ -125,7 +145,7 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
     from rich import print as print_table
 
     from purejaxrl_suite.report import findings
-    from purejaxrl_suite.report.studies import study_figure
+    from purejaxrl_suite.report.studies import draw_study
     from purejaxrl_suite.studies import run_study, study_result, write
     from purejaxrl_suite.sweeps.interrupt import Interrupted, exit_code
 
@@ -144,7 +164,7 @@ def _run(name: str, preset: str, runs: Path, results: Path | None) -> int:
         return exit_code(stop)
     for place in [out, *([results / name] if results else [])]:
         path = write(found, place)
-        study_figure(found, path.with_suffix(".png"))
+        draw_study(found, place)
     print_table(findings.gates(found))
     print_table(findings.findings(found))
     print(f"Written to {path} and {path.with_suffix('.png')}")
@@ -166,6 +186,31 @@ def _show(name: str, runs: Path) -> int:
     for found in _found(name, runs).values():
         print_table(findings.gates(found))
         print_table(findings.findings(found))
+    return 0
+
+
+def _draw(names: tuple[str, ...], runs: Path) -> int:
+    from purejaxrl_suite.report.studies import draw_study
+    from purejaxrl_suite.studies import study_result
+
+    found = study_result.find(runs)
+    missing = sorted(set(names) - set(found))
+    if missing or not found:
+        raise ValueError(f"runs: expected results of {', '.join(missing) or 'studies'} in {runs}")
+    for name in names or found:
+        for file in found[name].values():
+            print(f"Drawn: {draw_study(study_result.read(file), file.parent)}")
+    return 0
+
+
+def _claims(out: Path, runs: Path) -> int:
+    from purejaxrl_suite.report.claims import claims_figure
+
+    found = {name: _found(name, runs) for name in STUDIES}
+    beside = out.with_stem(f"{out.stem}-narrow")
+    claims_figure(found, out)
+    claims_figure(found, beside, narrow=True)
+    print(f"Written to {out} and {beside}")
     return 0
 
 

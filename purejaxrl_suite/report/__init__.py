@@ -1,6 +1,7 @@
 """Reports: figures, tables and pages of runs and sweeps, and exports of curves."""
 
 from purejaxrl_suite.report.animation import animate
+from purejaxrl_suite.report.claims import claims_figure
 from purejaxrl_suite.report.comparisons import (
     improvement,
     intervals,
@@ -33,6 +34,7 @@ from purejaxrl_suite.report.viewer import has_viewer, view
 __all__ = [
     "animate",
     "best",
+    "claims_figure",
     "final_scores",
     "frame",
     "has_viewer",

@@ -4,7 +4,7 @@ Every result is shown with its seeds, steps and tasks.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -173,7 +173,7 @@ def required(one: Any) -> str:
 
 def interval(one: Any) -> str:
     """Write `0.123 [0.05, 0.2]`, or only a number without an interval."""
-    return f"{one.value:.3g}" if one.low == one.value == one.high else _numbers(one)
+    return engineering(one.value) if one.low == one.value == one.high else _numbers(one)
 
 
 def effect(one: Finding, unit: str = "") -> str:
@@ -192,14 +192,17 @@ def _numbers(one: Any) -> str:
     """Write `0.123 [0.05, 0.2]`, or what is unknown."""
     if one.value != one.value:
         return "unknown"
+    value, low, high = map(engineering, (one.value, one.low, one.high))
     known = one.low == one.low and one.high == one.high
-    return f"{one.value:.3g}" + (f" [{one.low:.3g}, {one.high:.3g}]" if known else ", no interval")
+    return value + (f" [{low}, {high}]" if known else ", no interval")
 
 
 def adjusted(one: Finding) -> str:
     """Write interval and verdict after adjustment for all claims of the study; "" without."""
     found = one.adjusted
-    return f"[{found.low:.3g}, {found.high:.3g}] {found.verdict}" if found else ""
+    if found is None:
+        return ""
+    return f"[{engineering(found.low)}, {engineering(found.high)}] {found.verdict}"
 
 
 def verdict(one: Finding) -> str:
@@ -226,31 +229,3 @@ def history(outcome: StudyResult) -> str:
         f"seeds {first} - {first + count - 1}, definition {outcome.digest}"
         + f", {len(others)} earlier results of other definitions" * bool(others)
     )
-
-
-def markdown(outcome: StudyResult) -> str:
-    """Write the findings of one result as a Markdown table, with its failed gates below."""
-    judged = any(one.adjusted for one in outcome.findings)
-    titles = ["claim", "found, 95 % interval", "of", "verdict"]
-    if judged:
-        titles.insert(2, f"among {len(outcome.findings)} claims")
-    rows = [titles, ["---"] * len(titles)]
-    for one in outcome.findings:
-        cells = [one.statement, effect(one, one.unit), trained(outcome, one), verdict(one)]
-        if judged:
-            cells.insert(2, adjusted(one))
-        rows.append(cells)
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines += [f"\nGate `{name}`: {text}." for name, text in shortfalls(outcome).items()]
-    return "\n".join(lines) + "\n"
-
-
-def summary(texts: Mapping[str, Text], results: Mapping[str, Mapping[str, StudyResult]]) -> str:
-    """Write `overview` as a Markdown table."""
-    rows: list[Sequence[str]] = [("study", "verdicts", "of"), ("---",) * 3]
-    for name in texts:
-        for preset, one in results[name].items():
-            rows.append((f"`{name}`", f"{preset}: {tally(one)}", size(one.budget)))
-        if not results[name]:
-            rows.append((f"`{name}`", "not run yet", ""))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"

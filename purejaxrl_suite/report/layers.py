@@ -85,7 +85,8 @@ def heat_map(
     ax.grid(visible=False)
     ax.xaxis.set_major_formatter(EngFormatter())
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    bar: Any = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
+    place = ax.inset_axes((1.03, 0.0, 0.04, 1.0))  # beside it, whatever the other panels need
+    bar: Any = ax.figure.colorbar(mesh, cax=place)
     bar.set_label(unit)
     bar.outline.set_visible(False)
 

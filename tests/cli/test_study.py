@@ -28,7 +28,8 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch)
     assert "CONFIRMED" in said and "REFUTED" in said and "shipped/tiny/standard.json" in said
     assert "NOT TESTED: perfect" in said and "perfect: It is perfect." in said
     (written,) = (tmp_path / "shipped").iterdir()
-    assert {path.name for path in written.iterdir()} == {"standard.json", "standard.png"}
+    files = {"standard.json", "standard.png", "standard-narrow.png"}
+    assert {path.name for path in written.iterdir()} == files
     trained = tmp_path / "runs" / "studies" / "tiny" / "standard"
     assert (trained / "frozen" / "sweep.json").exists() and (trained / "standard.png").exists()
 
@@ -38,6 +39,13 @@ def test_a_study_is_run_listed_and_shown(command, tmp_path, capsys, monkeypatch)
     said = " ".join(capsys.readouterr().out.split())
     size = "8 seeds x 960 steps"
     assert f"standard: 1 CONFIRMED, 1 REFUTED, 1 NOT TESTED {size}" in said and "not run" in said
+    (written / "standard-narrow.png").unlink()
+    assert command("study draw tiny --runs shipped") == 0
+    assert {path.name for path in written.iterdir()} == files
+    monkeypatch.setattr(study, "STUDIES", ("tiny",))
+    assert command("study claims --out all/claims.png") == 0
+    assert len(list((tmp_path / "all").iterdir())) == 2
+    capsys.readouterr()
     assert command("study show tiny") == 0
     said = " ".join(capsys.readouterr().out.split())
     for expected in (
@@ -79,6 +87,8 @@ def test_a_study_that_is_stopped_says_how_it_goes_on(command, capsys, monkeypatc
     [
         ("study run tini", "there is no study 'tini'; did you mean tiny?"),
         ("study show qqq", "there is no study 'qqq'; known: tiny, empty"),
+        ("study draw qqq", "runs: expected results of qqq in runs/studies"),
+        ("study draw", "runs: expected results of studies in runs/studies"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(command, text, message, tmp_path, capsys):

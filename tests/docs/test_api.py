@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,10 @@ def test_what_the_pages_show_is_there():
         said = docstrings(module)
         assert said[""], module
         assert all(said.get(name) for name in names or ()), (module, names)
+
+
+def test_the_version_is_the_one_of_the_project_and_the_package_is_typed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert pjs.__version__ == project["project"]["version"]
+    assert (PACKAGE / "py.typed").exists()
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"]["purejaxrl_suite"]
