@@ -34,8 +34,10 @@ def map_members(function: Callable[[PyTree], PyTree], members: PyTree, block: in
         ValueError: `members` has no leaf, its leaves differ in B, or `block` is below 1.
 
     Example:
-        >>> keys = jax.random.split(jax.random.key(0), 10_000)
-        >>> final = jax.jit(lambda keys: mdps.map_members(member, keys))(keys)
+        >>> keys = jax.random.split(jax.random.key(0), 1_000)
+        >>> walk = lambda key: jnp.sum(jax.random.rademacher(key, (100,)))
+        >>> jax.jit(lambda keys: pjs.mdps.map_members(walk, keys))(keys).shape
+        (1000,)
     """
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(members)}
     if len(sizes) != 1 or not next(iter(sizes)):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from purejaxrl_suite.core import tree
-from purejaxrl_suite.core.types import Agent, Environment, Run
+from purejaxrl_suite.core.types import Agent, Environment
 from purejaxrl_suite.engine.evaluate import refuse
 from purejaxrl_suite.envs.common import limits
 from purejaxrl_suite.sweeps import acting, fleet, plan, summary
@@ -66,10 +66,11 @@ class Result(NamedTuple):
         table = np.reshape(rows, (*(len(found) for found in axes.values()), len(names)))
         return xarray.DataArray(table, axes | {"namespace": names}, (*axes, "namespace"))
 
-    def state(self, group: int = 0, chunk: int = 0) -> Run:
+    def state(self, group: int = 0, chunk: int = 0) -> Any:
         """Return the final state of a chunk's members, leaves [B, ...]; the last may be padding.
 
-        For an unfinished run it is the last stored state.
+        It is a `Run` of an agent, and of a problem what its `init` makes. For an unfinished run it
+        is the last stored one.
 
         Raises:
             ValueError: the checkpoint, which is named, is missing or damaged.

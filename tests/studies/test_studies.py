@@ -161,9 +161,10 @@ def told(finding):
 
 def test_what_is_shipped_is_package_data():
     pattern = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    (inside,) = pattern["tool"]["setuptools"]["package-data"]["purejaxrl_suite"]
+    named = pattern["tool"]["setuptools"]["package-data"]["purejaxrl_suite"]
     files = {path for path in SHIPPED.rglob("*") if path.is_file()}
-    assert files == set((ROOT / "purejaxrl_suite").glob(inside))
+    found = {path for one in named for path in (ROOT / "purejaxrl_suite").glob(one)}
+    assert found == files | {ROOT / "purejaxrl_suite" / "py.typed"}
 
 
 def dataset(returns, tasks, **coords):
