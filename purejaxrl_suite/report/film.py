@@ -4,6 +4,7 @@ In a frame, with a probability of 100 errors, red, green and blue are displaced 
 derivatives say.
 """
 
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,20 @@ def write_gif(shown: Iterable[np.ndarray], path: Path) -> None:
 
 
 def write_video(shown: Iterable[np.ndarray], sound: Path, path: Path) -> None:
-    """Write frames u8[H, W, 3] with a WAV file as their sound, as an MP4 (extra `film`)."""
-    size = SIZE[::-1]
-    writer = encoder().write_frames(str(path), size, fps=FRAMES, audio_path=str(sound))
-    writer.send(None)  # opens the file
-    for frame in shown:
-        writer.send(np.ascontiguousarray(frame))
-    writer.close()
+    """Write frames u8[H, W, 3] with a WAV file as their sound, as an MP4 (extra `film`).
+
+    Raises:
+        OSError: ffmpeg could not write it.
+    """
+    height, width = SIZE
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{FRAMES}")
+    coded = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac")
+    # Not by the module's own writer, whose way to start a program is refused by JAX's threads.
+    command = [encoder().get_ffmpeg_exe(), "-y", "-v", "error", *raw, "-i", "-", "-i", str(sound)]
+    film = b"".join(np.ascontiguousarray(frame).tobytes() for frame in shown)
+    done = subprocess.run([*command, *coded, str(path)], input=film, capture_output=True)
+    if done.returncode:
+        raise OSError(f"{path}: ffmpeg failed: {done.stderr.decode(errors='replace').strip()}")
 
 
 def encoder() -> Any:
