@@ -33,6 +33,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     place = Path(page.file.src_uri)
     if str(place) in WIDE or place.parent.name == "studies":
         page.meta["hide"] = ["toc"]
+    markdown = markdown.replace(f"](../{FIGURES}/", "](studies/")
     images = get_relative_url("images/", page.url)
     for tag in ("src", "srcset", "href"):
         markdown = markdown.replace(f'{tag}="../../{FIGURES}/{place.stem}/', f'{tag}="')
