@@ -95,7 +95,7 @@ def test_parameters_of_the_model_are_draws_of_their_own():
         return {}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(associative, "_perceptron", spy)
+        patch.setattr(associative.perceptron, "draw", spy)
         wide = associative.with_associations(plain, size, (), gated=True, biased=True)
         key = jax.random.key(0)
         wide.init(key)
