@@ -68,7 +68,7 @@ def test_arguments_are_told_alike_in_every_process():
         "0.5",
         "int32[3]#1d760e7a",
         "{'a': None}",
-        "Box(shape=[2], dtype='float32', low=-inf, high=inf, categories=[], tasks=0)",
+        "Box(shape=[2], dtype='float32', low=-inf, high=inf, categories=[], tasks=0, frames=0)",
         "told",
         "[0, 1]",
     ]

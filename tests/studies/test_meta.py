@@ -74,7 +74,6 @@ def test_shortest_paths():
     goals = [CELLS.index((8 + i, 2 + j)) for i in range(3) for j in range(3)]
     steps = np.array([far[start, goal] for goal in goals for start in range(104) if start != goal])
     assert modac.best(True) == pytest.approx(1.0 / steps.mean())
-    assert modac.best(False) < modac.best(True)
 
 
 def test_options_made_by_hand_go_to_their_doorway():
