@@ -10,11 +10,13 @@ from purejaxrl_suite.engine.rollout import rollout, start
 from purejaxrl_suite.envs import probes, wrappers
 from tests.contract.agents import AGENTS
 
-RECURRENT = {"ppo-recurrent", "pqn-recurrent", "impala-recurrent"}
+RECURRENT = {"ppo-recurrent", "pqn-recurrent", "impala-recurrent", "vmpo-recurrent"}
+ELSEWHERE = {"muesli-recurrent"}
+"""Whose memory goes through a replay, in tests/agents/test_muesli.py."""
 
 
 def test_all_recurrent_agents_are_tested_here():
-    assert {name for name in AGENTS if "recurrent" in name} == RECURRENT
+    assert {name for name in AGENTS if "recurrent" in name} == RECURRENT | ELSEWHERE
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,7 @@ def test_all_recurrent_agents_are_tested_here():
         "ppo-recurrent",
         pytest.param("pqn-recurrent", marks=pytest.mark.slow),
         pytest.param("impala-recurrent", marks=pytest.mark.slow),
+        pytest.param("vmpo-recurrent", marks=pytest.mark.slow),
     ],
 )
 def test_a_memory_outlives_a_life_and_no_episode(name):
@@ -56,6 +59,11 @@ def test_a_memory_outlives_a_life_and_no_episode(name):
     if name == "pqn-recurrent":
         np.testing.assert_allclose(jnp.max(output, -1), steps.extras["value"], atol=1e-6)
         np.testing.assert_allclose(metrics["q_value"], np.mean(steps.extras["value"]), atol=1e-6)
+    elif name == "vmpo-recurrent":
+        of_actions = jnp.take_along_axis(
+            jax.nn.log_softmax(output.policy), steps.action[..., None], axis=-1
+        )
+        np.testing.assert_allclose(of_actions[..., 0], steps.extras["log_prob"], atol=1e-6)
     elif name == "impala-recurrent":
         np.testing.assert_allclose(metrics["importance_ratio"], 1.0, atol=1e-6)
     else:
