@@ -74,8 +74,8 @@ def compile_lightly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
 def use_cores(count: int | None = None) -> int:
     """Make a CPU device of each core, over which members are spread, before JAX is first used.
 
-    The variable JAX_NUM_CPU_DEVICES does the same. Of some agents (DQN on MinAtar) the bits of a
-    member depend on their number.
+    The variable JAX_NUM_CPU_DEVICES does the same. The last bits of a member may depend on the
+    number of cores; of PPO, DQN and SAC they do.
 
     Args:
         count: of devices; None is one for each core that this process may use.
