@@ -25,35 +25,27 @@ WARM_UP = 50
 
 def emulator(env: Any, envs: int, steps: int) -> Callable[[], float]:
     """Make the measurement of the emulator alone: seconds for each step of a game."""
-    import numpy as np
-
-    copies = env.host.open(list(range(envs)))
-    copies.reset()
-    drawn = np.random.default_rng(0)
-
-    def run() -> float:
-        for t in range(WARM_UP + steps // envs):
-            if t == WARM_UP:
-                began = time.process_time()
-            copies.vector.step(drawn.integers(env.action.n, size=envs))
-        return (time.process_time() - began) / (steps // envs * envs)
-
-    return run
+    return stepped(env, envs, steps, lambda copies: copies.vector.step)
 
 
 def through(env: Any, envs: int, steps: int) -> Callable[[], float]:
     """Make the measurement of games through the suite, without acting and learning."""
+    return stepped(env, envs, steps, lambda copies: copies.step)
+
+
+def stepped(env: Any, envs: int, steps: int, of: Callable[[Any], Any]) -> Callable[[], float]:
+    """Make the measurement of random actions in open games; of: games -> their step."""
     import numpy as np
 
     copies = env.host.open(list(range(envs)))
     copies.reset()
-    drawn = np.random.default_rng(0)
+    step, drawn = of(copies), np.random.default_rng(0)
 
     def run() -> float:
         for t in range(WARM_UP + steps // envs):
             if t == WARM_UP:
                 began = time.process_time()
-            copies.step(drawn.integers(env.action.n, size=envs))
+            step(drawn.integers(env.action.n, size=envs))
         return (time.process_time() - began) / (steps // envs * envs)
 
     return run

@@ -36,7 +36,7 @@ from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.nets.tasks import masked
 from purejaxrl_suite.ops import losses, offline, optimizers, value
 from purejaxrl_suite.ops.probe import probe as probe_loss
-from purejaxrl_suite.ops.probe import samples_of
+from purejaxrl_suite.ops.probe import samples_of, without_metrics
 
 
 class DiscreteCQLConfig(NamedTuple):
@@ -188,11 +188,7 @@ def discrete_cql(
         loss = objective(hypers, state, drawn)
         value = jnp.max(network.apply(params, drawn.batch.obs)[0], axis=-1)
 
-        def features(params: PyTree, taps: Any):
-            total, (_, found) = loss(params, taps)
-            return total, found
-
-        return probe_loss(features, params, samples_of(drawn.batch, value))
+        return probe_loss(without_metrics(loss), params, samples_of(drawn.batch, value))
 
     return offline_learning.assemble(
         env,

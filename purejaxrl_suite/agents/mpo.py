@@ -22,10 +22,10 @@ from purejaxrl_suite.agents.shared.mpo_learning import Parts
 from purejaxrl_suite.agents.shared.q_learning import check
 from purejaxrl_suite.agents.shared.replay_learning import ReplayState, Target
 from purejaxrl_suite.core import types, validate
-from purejaxrl_suite.core.types import Agent, Array, Key, Memory, PyTree, Transition
+from purejaxrl_suite.core.types import Agent, Array, Key, Memory, Transition
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops.probe import probe as probe_loss
-from purejaxrl_suite.ops.probe import samples_of
+from purejaxrl_suite.ops.probe import samples_of, without_metrics
 
 
 class MPOConfig(NamedTuple):
@@ -122,11 +122,8 @@ def mpo(
         """Probe on replayed sequences; meaningless before there are any."""
         loss, batch, targets = mpo_learning.objective(key, hypers, state, parts)
 
-        def features(params: PyTree, taps: Any):
-            total, (_, found) = loss(params, taps)
-            return total, found
-
-        return probe_loss(features, state.learner.params, samples_of(batch, targets.returns))
+        samples = samples_of(batch, targets.returns)
+        return probe_loss(without_metrics(loss), state.learner.params, samples)
 
     return Agent(
         name="mpo",

@@ -26,7 +26,7 @@ from purejaxrl_suite.core.types import Agent, Array, Key, Learner, Memory, PyTre
 from purejaxrl_suite.core.validate import Range
 from purejaxrl_suite.ops import minibatch, optimizers
 from purejaxrl_suite.ops.probe import probe as probe_loss
-from purejaxrl_suite.ops.probe import samples_of
+from purejaxrl_suite.ops.probe import samples_of, without_metrics
 from purejaxrl_suite.ops.schedules import counted
 
 
@@ -231,12 +231,8 @@ def pvn(
         batch, params = prepared(state, transition), state.learner.params
         loss = objective(hypers, state, batch, extra_losses.own_key(extra_loss, key))
 
-        def features(params: PyTree, taps: Any):
-            total, (_, found) = loss(params, taps)
-            return total, found
-
         value = jnp.mean(values(params, batch.obs), axis=1)
-        return probe_loss(features, params, samples_of(batch, value))
+        return probe_loss(without_metrics(loss), params, samples_of(batch, value))
 
     def estimate(hypers: Any, state: PVNState, memory: Memory, obs: Array, action: Any = None):
         """Visits of all tasks together, whose sets are a sample of observations."""

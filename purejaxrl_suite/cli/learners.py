@@ -1,18 +1,14 @@
 """Meta-learners on the command line: agents whose experience is lifetimes of other agents."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from purejaxrl_suite.cli.flags import AgentEntry
+from purejaxrl_suite.cli.agents import AgentEntry
 
 
-def learners() -> "dict[str, AgentEntry]":
+def learners() -> dict[str, AgentEntry]:
     """Return every meta-learner by its name; `lir` is short for `intrinsic_reward`.
 
     Flags change none of their networks: those of agents that live are tables where observations are
     numbers of states.
     """
-    from purejaxrl_suite.cli.flags import AgentEntry
     from purejaxrl_suite.meta import (
         FRODOConfig,
         FRODOHypers,

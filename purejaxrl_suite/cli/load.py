@@ -207,7 +207,7 @@ def _parts(record: Mapping[str, Any], given: Mapping[str, Any], every: int) -> "
 
 def _agent(names: Sequence[str], builder: Any, config: Any) -> tuple[Any, Any]:
     """Return the builder, and a Config to start from."""
-    from purejaxrl_suite.cli.flags import agents
+    from purejaxrl_suite.cli.agents import agents
     from purejaxrl_suite.cli.learners import learners
     from purejaxrl_suite.sweeps import check
 

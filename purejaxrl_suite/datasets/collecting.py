@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.agents.shared import acting
 from purejaxrl_suite.core import spaces, tree
 from purejaxrl_suite.core.argument import boolean, integer
 from purejaxrl_suite.core.types import (
@@ -31,7 +32,6 @@ from purejaxrl_suite.datasets.experience import (
 from purejaxrl_suite.datasets.members import Batch, Who, batches, environment
 from purejaxrl_suite.engine.parallel import check_fit
 from purejaxrl_suite.engine.rollout import rollout, start
-from purejaxrl_suite.ops import exploration
 from purejaxrl_suite.sweeps.policy import Policy
 
 LENGTH, POOL = 128, 16
@@ -211,34 +211,5 @@ def _uniform(env: Environment) -> Agent:
     if isinstance(box, Box) and not np.isfinite([*np.ravel(box.low), *np.ravel(box.high)]).all():
         raise ValueError(f"env: expected finite bounds of actions, {env.name} has {box}")
 
-    def noise(key: Key, batch: int) -> Array:
-        if not isinstance(box, Box):
-            return exploration.uniform(key, batch)
-        shape = 1, *box.shape
-        low, high = (jnp.broadcast_to(jnp.asarray(x, box.dtype), shape) for x in box[2:4])
-        unit = jax.random.uniform(key, (batch, *box.shape), low.dtype)
-        return jnp.clip(low + unit * (high - low), low, high)
-
-    def act(noise: Array, hypers: Any, state: Any, memory: Memory, obs: Array, explore: bool):
-        if isinstance(box, Box):
-            return memory, noise, {}
-        valid = spaces.valid_actions(env.observation, box, obs)
-        values = jnp.zeros((obs.shape[0], box.n))
-        return memory, exploration.epsilon_greedy(noise, values, 1.0, valid), {}
-
-    def nothing(*arguments: Any) -> Any:
-        raise NotImplementedError("it only acts")
-
-    return Agent(
-        name="uniform",
-        observation=env.observation,
-        action=env.action,
-        hypers=(),
-        num_envs=1,
-        rollout_length=1,
-        init=nothing,
-        act=act,
-        update=nothing,
-        probe=nothing,
-        noise=noise,
-    )
+    act, noise = acting.at_random(env.observation, box)
+    return acting.only_acting("uniform", env, act=act, noise=noise)

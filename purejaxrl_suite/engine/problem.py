@@ -18,6 +18,7 @@ from purejaxrl_suite.core.argument import function, instance, integer, wrong
 from purejaxrl_suite.core.interventions import joined
 from purejaxrl_suite.core.types import Array, Clock, Key, Learner, PyTree
 from purejaxrl_suite.engine.train import Train, training
+from purejaxrl_suite.ops import descent
 from purejaxrl_suite.ops.differentiable import norm
 
 Row = Mapping[str, Array]
@@ -209,14 +210,12 @@ def fitting(
         of_draw, of_loss = jax.random.split(jax.random.fold_in(updates, clock.update))
         given = anneal(given, clock)
         carry, batch = examples.draw(of_draw, given, data, run.examples, clock)
-        params, opt_state = run.learner
 
         def of(params: PyTree) -> tuple[Array, Row]:
             return loss(of_loss, given, params, batch)
 
-        (value, told), gradient = jax.value_and_grad(of, has_aux=True)(params)
-        step, opt_state = optimizer(given).update(gradient, opt_state, params)
-        learner = Learner(optax.apply_updates(params, step), opt_state)
+        (value, told), gradient = jax.value_and_grad(of, has_aux=True)(run.learner.params)
+        learner = descent.move(optimizer(given), run.learner, gradient)
         seen = {}
         if look is not None:
             after = partial(look, given, data, carry, learner.params)

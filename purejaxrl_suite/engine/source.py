@@ -53,18 +53,22 @@ class Hosted(NamedTuple):
     learner_devices: tuple[int, ...] = ()
 
 
+def _themselves(params: PyTree) -> PyTree:
+    return params
+
+
 class Source(NamedTuple):
     """A source of experience for an agent's updates: pure functions of one member.
 
     name: for messages.
     env: the environment whose spaces the experience has, and in which members are evaluated.
-    data: environment parameters -> the data that `init` and `collect` are given. It may add leaves
-        that all members share and changes no parameter.
-    env_params: data -> the environment parameters in it.
     init: (keys, data, agent's state) -> Run, what the source carries beside the agent's state.
     collect: (keys, hypers, data, agent's state, carry, clock) -> (carry, Transition [T, N], row
         {name: f32[]}). carry: a Run whose agent and intervention are (). It may use the keys
         `rollout` and `start`.
+    data: environment parameters -> the data that `init` and `collect` are given. It may add leaves
+        that all members share and changes no parameter; by default these parameters.
+    env_params: data -> the environment parameters in it.
     kinds: () -> Kinds of the metrics in its rows.
     acts: whether the agent acts in the environment.
     observes: whether there are observations, which metrics may look at.
@@ -75,10 +79,10 @@ class Source(NamedTuple):
 
     name: str
     env: Environment
-    data: Callable[[PyTree], PyTree]
-    env_params: Callable[[PyTree], PyTree]
     init: Callable[[MemberKeys, PyTree, Any], Run]
     collect: Callable[[UpdateKeys, Any, PyTree, Any, Run, Clock], Collected]
+    data: Callable[[PyTree], PyTree] = _themselves
+    env_params: Callable[[PyTree], PyTree] = _themselves
     kinds: Callable[[], Kinds] = Kinds
     acts: bool = False
     longest: int | None = None
@@ -164,8 +168,6 @@ def online(agent: Agent, env: Environment, *, reset_pool: int = 1) -> Source:
     return Source(
         name=f"online({env.name})",
         env=env,
-        data=_themselves,
-        env_params=_themselves,
         init=init,
         collect=collect,
         kinds=partial(_kinds, env),
@@ -191,10 +193,6 @@ def _check_no_discounts(env: Environment) -> None:
             f"source: steps of {env.name!r} have discounts of their own (TimeStep.discount), "
             "expected agents to act there: data sets keep none"
         )
-
-
-def _themselves(params: PyTree) -> PyTree:
-    return params
 
 
 def _kinds(env: Environment) -> Kinds:
@@ -360,8 +358,6 @@ def idle(agent: Agent, env: Environment) -> Source:
     return Source(
         name=f"idle({env.name})",
         env=env,
-        data=_themselves,
-        env_params=_themselves,
         init=agent_alone,
         collect=collect,
         observes=False,

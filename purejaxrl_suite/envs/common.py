@@ -1,7 +1,7 @@
 """Make environments playable by one agent: common observations, common `info`, time limits."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.spaces import abstract
-from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree
+from purejaxrl_suite.core.types import Array, Box, Environment, Key, PyTree, TimeStep
 
 
 def common_space(envs: Sequence[Environment]) -> Box:
@@ -38,6 +38,32 @@ def common_space(envs: Sequence[Environment]) -> Box:
         low=low,
         high=high,
         categories=tuple(max(sizes) for sizes in codes),
+    )
+
+
+def state_numbers(*categories: int) -> Box:
+    """Make the space of observations i32[K], numbers of states with so many values each."""
+    return Box((len(categories),), "int32", 0, max(categories) - 1, categories=categories)
+
+
+def timestep(
+    obs: Array,
+    reward: Array,
+    terminated: Array,
+    truncated: Array | None = None,
+    info: Mapping[str, Array] | None = None,
+) -> TimeStep:
+    """Make what a step of an environment returns whose observation is the episode's last one, too.
+
+    truncated: bool[]; None is never. info: {} by default.
+    """
+    return TimeStep(
+        obs=obs,
+        reward=reward,
+        terminated=terminated,
+        truncated=jnp.zeros((), bool) if truncated is None else truncated,
+        final_obs=obs,
+        info=info or {},
     )
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from purejaxrl_suite.core.argument import integer
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.envs.common import timestep
 from purejaxrl_suite.envs.key_to_door import key_to_door, key_to_door_tvt
 from purejaxrl_suite.envs.recipe import made_by
 
@@ -118,7 +119,7 @@ def delayed_catch(runs: int = 20) -> Environment:
         after = Catch(state.starts, ball, basket, run=run, time=time, catches=catches)
         last, total = time >= limit, catches.astype(jnp.float32)
         reward, info = jnp.where(last, total, 0.0), {"catches": total / runs}
-        return after, _timestep(look(after), reward, last, info)
+        return after, timestep(look(after), reward, last, info=info)
 
     return Environment(
         name="delayed_catch",
@@ -179,7 +180,7 @@ def trigger_chain(distractors: int = 50) -> Environment:
         noise = jnp.where(walks, 0.0, jax.random.rademacher(key, (), jnp.float32))
         visited = triggered.astype(jnp.float32)
         reward = jnp.where(last, visited, noise)
-        return after, _timestep(look(after), reward, last, {"trigger": visited})
+        return after, timestep(look(after), reward, last, info={"trigger": visited})
 
     return Environment(
         name="trigger_chain",
@@ -224,7 +225,7 @@ def aliased_states() -> Environment:
         reward = jnp.where(first, up.astype(jnp.float32), right)
         after = Aliased(jnp.where(up, 1, 2).astype(jnp.int32), state.ups + up)
         share = {"up": after.ups.astype(jnp.float32) / 2.0}
-        return after, _timestep(jnp.zeros(1), reward, ~first, share)
+        return after, timestep(jnp.zeros(1), reward, ~first, info=share)
 
     return Environment(
         name="aliased_states",
@@ -234,11 +235,4 @@ def aliased_states() -> Environment:
         params=(),
         init=init,
         step=step,
-    )
-
-
-def _timestep(obs: Array, reward: Array, last: Array, info: dict[str, Array]) -> TimeStep:
-    never = jnp.zeros((), bool)
-    return TimeStep(
-        obs=obs, reward=reward, terminated=last, truncated=never, final_obs=obs, info=info
     )

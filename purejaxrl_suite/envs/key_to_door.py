@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.envs.common import timestep
 
 BACKGROUND, WALL, KEY, DOOR, APPLE, INDICATOR, PLAYER = range(7)
 COLOURS = np.array(
@@ -157,16 +158,9 @@ def _key_to_door(
             eaten=state.eaten + jnp.sum(eats),
             time=time,
         )
-        obs, last = _look(after, following), time >= ends[-1]
         info = {"key": after.taken, "door": after.opened, "apples": after.eaten}
-        return after, TimeStep(
-            obs=obs,
-            reward=reward,
-            terminated=last,
-            truncated=jnp.zeros((), bool),
-            final_obs=obs,
-            info={name: x.astype(jnp.float32) for name, x in info.items()},
-        )
+        info = {name: x.astype(jnp.float32) for name, x in info.items()}
+        return after, timestep(_look(after, following), reward, time >= ends[-1], info=info)
 
     return Environment(
         name="key_to_door",

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.argument import integer, number, wrong
-from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.envs.common import state_numbers, timestep
 
 
 class ChainTask(NamedTuple):
@@ -75,21 +76,13 @@ def delayed_chain(lengths: Sequence[int] = (5, 30), noise: float = 0.0) -> Envir
         last, right = after.time >= params.length, way == params.good
         sign = jnp.where(jax.random.bernoulli(key), 1.0, -1.0)
         reward = jnp.where(last, jnp.where(right, 1.0, -1.0), sign * params.noise)
-        obs = look(after)
-        now = TimeStep(
-            obs=obs,
-            reward=reward.astype(jnp.float32),
-            terminated=last,
-            truncated=jnp.zeros((), bool),
-            final_obs=obs,
-            info={"success": (last & right).astype(jnp.float32)},
-        )
-        return after, now
+        success = {"success": (last & right).astype(jnp.float32)}
+        return after, timestep(look(after), reward.astype(jnp.float32), last, info=success)
 
     states = 2 * longest + 1
     return Environment(
         name="Meta-DelayedChain",
-        observation=Box((1,), "int32", 0, states - 1, categories=(states,)),
+        observation=state_numbers(states),
         action=Discrete(2),
         time_limit=longest,
         params=ChainTask(np.int32(longest), np.int32(1), np.float32(noise)),

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.argument import integer
-from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.envs.common import state_numbers, timestep
 from purejaxrl_suite.envs.lifetimes import MOVES
 
 ROOMS = """
@@ -106,7 +107,7 @@ def four_rooms(time_limit: int = 200, test: bool = False) -> Environment:
     goals = [free.index((y + i, x + j)) for y, x in blocks for i in range(3) for j in range(3)]
     return Environment(
         name="four_rooms",
-        observation=_numbers(cells, cells),
+        observation=state_numbers(cells, cells),
         action=Discrete(len(MOVES)),
         time_limit=limit,
         params=_even(goals, cells),
@@ -172,7 +173,7 @@ def taxi(time_limit: int = 100, test: bool = False) -> Environment:
     neighbours = [i for i, (a, b) in enumerate(PAIRS) if ((b - a) % len(LANDMARKS) == 1) is test]
     return Environment(
         name="taxi",
-        observation=_numbers(len(cells), 2, len(PAIRS)),
+        observation=state_numbers(len(cells), 2, len(PAIRS)),
         action=Discrete(len(MOVES)),
         time_limit=limit,
         params=_even(neighbours, len(PAIRS)),
@@ -224,18 +225,7 @@ def _even(goals: list[int], count: int) -> Goals:
     return Goals(chances)
 
 
-def _numbers(*categories: int) -> Box:
-    return Box((len(categories),), "int32", 0, max(categories) - 1, categories=categories)
-
-
 def _timestep(obs: Array, reached: Array, late: Array) -> TimeStep:
     """Return a step that pays 1 and ends the episode if the goal is reached."""
     success = reached.astype(jnp.float32)
-    return TimeStep(
-        obs=obs,
-        reward=success,
-        terminated=reached,
-        truncated=late & ~reached,
-        final_obs=obs,
-        info={"success": success},
-    )
+    return timestep(obs, success, reached, late & ~reached, {"success": success})

@@ -22,6 +22,7 @@ import numpy as np
 
 from purejaxrl_suite.core.argument import integer, wrong
 from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.envs.common import state_numbers, timestep
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1), (0, 0))
 """Row and column of the actions: up, right, down, left, none."""
@@ -294,9 +295,9 @@ def look(state: GridState, count: int, moving: bool = False) -> Array:
 
 def _observation(count: int, objects: int, moving: bool) -> Box:
     if moving:
-        return Box((1 + objects,), "int32", 0, count, categories=(count, *[count + 1] * objects))
+        return state_numbers(count, *[count + 1] * objects)
     states = count * 2**objects
-    return Box((1,), "int32", 0, states - 1, categories=(states,))
+    return state_numbers(states)
 
 
 def _environment(
@@ -332,16 +333,9 @@ def _environment(
         ended = jnp.any(found & (of_end < ends))
         there = (state.there & ~found) | (~state.there & (of_return < returns))
         after = GridState(place, state.cells, there, state.time + 1)
-        obs = look(after, count, moving)
-        now = TimeStep(
-            obs=obs,
-            reward=jnp.sum(jnp.where(found, rewards, 0.0)),
-            terminated=ended,
-            truncated=~ended & (after.time >= params.limit),
-            final_obs=obs,
-            info={},
-        )
-        return after, now
+        reward = jnp.sum(jnp.where(found, rewards, 0.0))
+        late = ~ended & (after.time >= params.limit)
+        return after, timestep(look(after, count, moving), reward, ended, late)
 
     return Environment(
         name=name,

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.argument import integer
-from purejaxrl_suite.core.types import Array, Box, Clock, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.core.types import Array, Clock, Discrete, Environment, Key, TimeStep
+from purejaxrl_suite.envs.common import state_numbers, timestep
 from purejaxrl_suite.envs.lifetimes import MOVES, Payments, abc
 
 KEY_REWARD = -0.1
@@ -76,10 +77,10 @@ def key_box(size: int = 5, time_limit: int = 20) -> Environment:
         reward = jnp.sum(jnp.where(here, jnp.asarray(params.rewards, jnp.float32), 0.0))
         reward = reward + jnp.where(found, jnp.float32(KEY_REWARD), 0.0)
         number = jnp.sum(jnp.where(here, jnp.arange(1.0, 4.0), 0.0)).astype(jnp.float32)
-        cut = after.time >= time_limit
-        return after, _timestep(look(after), reward, jnp.any(here), cut, {"object": number})
+        opened, late = jnp.any(here), after.time >= time_limit
+        return after, timestep(look(after), reward, opened, late & ~opened, {"object": number})
 
-    return room._replace(name="key_box", observation=_number(2 * cells), init=init, step=step)
+    return room._replace(name="key_box", observation=state_numbers(2 * cells), init=init, step=step)
 
 
 def swapped_abc(size: int = 5, time_limit: int = 20, phase_length: int = 250) -> Environment:
@@ -153,7 +154,7 @@ def random_walk(phase_length: int = 48) -> Environment:
         sign = jnp.where(after < 0, -1.0, jnp.where(after > 4, 1.0, 0.0))
         reward = (sign * params.pay).astype(jnp.float32)
         ended, after = sign != 0, jnp.clip(after, 0, 4)
-        return after, _timestep(after[None], reward, ended, jnp.zeros((), bool), {})
+        return after, timestep(after[None], reward, ended)
 
     def phase(params: Walk, clock: Clock) -> tuple[Walk, Array]:
         swapped, begins = _phase(clock, phase_length)
@@ -162,7 +163,7 @@ def random_walk(phase_length: int = 48) -> Environment:
 
     return Environment(
         name="random_walk",
-        observation=_number(5),
+        observation=state_numbers(5),
         action=Discrete(1),
         time_limit=None,
         params=Walk(np.float32(1.0), np.float32(0.5)),
@@ -176,20 +177,3 @@ def _phase(clock: Clock, length: int) -> tuple[Array, Array]:
     """Tell whether payments are swapped, and whether that has just changed; bool[] each."""
     number, place = clock.update // length, clock.update % length
     return jnp.asarray(number % 2 == 1), jnp.asarray((place == 0) & (clock.update > 0))
-
-
-def _number(states: int) -> Box:
-    return Box((1,), "int32", 0, states - 1, categories=(states,))
-
-
-def _timestep(
-    obs: Array, reward: Array, terminated: Array, late: Array, info: dict[str, Array]
-) -> TimeStep:
-    return TimeStep(
-        obs=obs,
-        reward=reward,
-        terminated=terminated,
-        truncated=late & ~terminated,
-        final_obs=obs,
-        info=info,
-    )

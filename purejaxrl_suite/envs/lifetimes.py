@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl_suite.core.argument import integer
-from purejaxrl_suite.core.types import Array, Box, Discrete, Environment, Key, PyTree, TimeStep
+from purejaxrl_suite.core.types import Array, Discrete, Environment, Key, PyTree, TimeStep
 from purejaxrl_suite.envs import lifetime_grids
+from purejaxrl_suite.envs.common import state_numbers, timestep
 from purejaxrl_suite.envs.lifetime_chains import delayed_chain
 from purejaxrl_suite.envs.recipe import made_by
 
@@ -88,11 +89,11 @@ def bandit(arms: int = 2) -> Environment:
 
     def step(key: Key, params: Payments, state: Array, action: Array) -> tuple[Array, TimeStep]:
         reward = jnp.asarray(params.rewards, jnp.float32)[action]
-        return state, _timestep(jnp.zeros(1, jnp.int32), reward, jnp.ones((), bool))
+        return state, timestep(jnp.zeros(1, jnp.int32), reward, jnp.ones((), bool))
 
     return Environment(
         name="bandit",
-        observation=_number(1),
+        observation=state_numbers(1),
         action=Discrete(arms),
         time_limit=1,
         params=Payments(np.eye(arms, dtype=np.float32)[-1]),
@@ -152,11 +153,11 @@ def abc(size: int = 5, time_limit: int = 20) -> Environment:
         number = jnp.sum(jnp.where(here, jnp.arange(1.0, 4.0), 0.0)).astype(jnp.float32)
         ends = jnp.any(here)
         cut = ~ends & (after.time >= limit)
-        return after, _timestep(look(after), reward, ends, cut, {"object": number})
+        return after, timestep(look(after), reward, ends, cut, {"object": number})
 
     return Environment(
         name="abc",
-        observation=_number(size * size),
+        observation=state_numbers(size * size),
         action=Discrete(4),
         time_limit=limit,
         params=Payments(np.array([1.0, -0.5, 0.5], np.float32)),
@@ -212,35 +213,14 @@ def catch(rows: int = 6, columns: int = 11) -> Environment:
         caught = paddle == state.column
         reward = jnp.where(last, jnp.where(caught, 1.0, -1.0), 0.0).astype(jnp.float32)
         success = {"success": (last & caught).astype(jnp.float32)}
-        return after, _timestep(look(after), reward, last, None, success)
+        return after, timestep(look(after), reward, last, None, success)
 
     return Environment(
         name="catch",
-        observation=_number(rows * columns * columns),
+        observation=state_numbers(rows * columns * columns),
         action=Discrete(3),
         time_limit=rows - 1,
         params=(),
         init=init,
         step=step,
-    )
-
-
-def _number(states: int) -> Box:
-    return Box((1,), "int32", 0, states - 1, categories=(states,))
-
-
-def _timestep(
-    obs: Array,
-    reward: Array,
-    terminated: Array,
-    truncated: Array | None = None,
-    info: dict[str, Array] | None = None,
-) -> TimeStep:
-    return TimeStep(
-        obs=obs,
-        reward=reward,
-        terminated=terminated,
-        truncated=jnp.zeros((), bool) if truncated is None else truncated,
-        final_obs=obs,
-        info=info or {},
     )

@@ -22,6 +22,7 @@ from purejaxrl_suite.core.types import (
     Space,
     TimeStep,
 )
+from purejaxrl_suite.envs.common import timestep
 from purejaxrl_suite.envs.recipe import recorded
 
 
@@ -56,7 +57,7 @@ def delayed_reward() -> Environment:
     def step(key: Key, params: PyTree, state: Array, action: Array) -> tuple[Array, TimeStep]:
         last = state == 1
         obs = jnp.ones(1)
-        return state + 1, _timestep(obs, jnp.where(last, 1.0, 0.0), last)
+        return state + 1, timestep(obs, jnp.where(last, 1.0, 0.0), last)
 
     space = Box((1,), "float32", 0.0, 1.0)
     return Environment(
@@ -141,7 +142,7 @@ def recall() -> Environment:
         last = time == 5
         reward = jnp.where(last, state.cue * (2.0 * action - 1.0), 0.0)
         obs = jnp.array([0.0, 1.0]) * (time == 4)
-        return Recall(state.cue, time), _timestep(obs, reward, last)
+        return Recall(state.cue, time), timestep(obs, reward, last)
 
     space = Box((2,), "float32", -1.0, 1.0)
     return Environment(
@@ -168,7 +169,7 @@ def _one_step(
         return obs, obs
 
     def step(key: Key, params: PyTree, state: Array, action: Array) -> tuple[Array, TimeStep]:
-        return state, _timestep(state, reward(state, action), jnp.ones((), bool))
+        return state, timestep(state, reward(state, action), jnp.ones((), bool))
 
     space = Box((1,), "float32", -1.0, 1.0)
     return Environment(
@@ -179,18 +180,6 @@ def _one_step(
         params=(),
         init=init,
         step=step,
-    )
-
-
-def _timestep(obs: Array, reward: Array, terminated: Array) -> TimeStep:
-    reward = jnp.asarray(reward, jnp.float32)
-    return TimeStep(
-        obs=obs,
-        reward=reward,
-        terminated=terminated,
-        truncated=jnp.zeros((), bool),
-        final_obs=obs,
-        info={},
     )
 
 

@@ -30,7 +30,7 @@ from purejaxrl_suite.core.types import (
     Transition,
 )
 from purejaxrl_suite.nets.tabular import states_of, tabular
-from purejaxrl_suite.ops import returns
+from purejaxrl_suite.ops import descent, returns
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
 """(learning rate, perhaps traced) -> the optimizer of inner updates."""
@@ -179,11 +179,9 @@ def inner_agent(
 
     def update(key: Key, hypers: InnerHypers, state: InnerState, transition: Transition):
         lesson = taught(hypers, state, transition)
-        params, opt_state = state.learner
         objective = partial(loss, hypers, transition, lesson)
-        gradient, found = jax.grad(objective, has_aux=True)(params)
-        change, opt_state = optimizer(hypers.learning_rate).update(gradient, opt_state, params)
-        learner = Learner(optax.apply_updates(params, change), opt_state)
+        gradient, found = jax.grad(objective, has_aux=True)(state.learner.params)
+        learner = descent.move(optimizer(hypers.learning_rate), state.learner, gradient)
         metrics = {**found, "step_reward": jnp.mean(transition.reward), **lesson.metrics}
         return InnerState(learner, lesson.memory), metrics
 

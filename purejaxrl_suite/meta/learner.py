@@ -34,6 +34,7 @@ from purejaxrl_suite.engine.rows import Kinds
 from purejaxrl_suite.engine.source import Source, run_of
 from purejaxrl_suite.meta import lifetime
 from purejaxrl_suite.meta.lifetime import Lifetime, Living, Window
+from purejaxrl_suite.ops import descent
 from purejaxrl_suite.ops.differentiable import norm
 
 Objective = Callable[[PyTree, Any, Window], tuple[Array, dict[str, Array]]]
@@ -157,9 +158,7 @@ def meta_learner(
         return agent.act(noise, inner(hypers, state), state.agent, memory, obs, explore)
 
     def update(key: Key, hypers: Any, state: MetaState, lived: Any) -> Any:
-        params, opt_state = state.learner
-        change, opt_state = system.optimizer(hypers).update(lived.gradient, opt_state, params)
-        learner = Learner(optax.apply_updates(params, change), opt_state)
+        learner = descent.move(system.optimizer(hypers), state.learner, lived.gradient)
         metrics = {"meta_gradient_norm": norm(lived.gradient)}
         return MetaState(learner, lived.agent, lived.known), metrics
 
@@ -251,18 +250,12 @@ def _lifetimes(
     return Source(
         name=f"lifetimes({env.name})",
         env=env,
-        data=_themselves,
-        env_params=_themselves,
         init=init,
         collect=collect,
         kinds=how.source.kinds,
         acts=True,
         observes=False,
     )
-
-
-def _themselves(params: PyTree) -> PyTree:
-    return params
 
 
 def _first(lifetimes: Lifetime) -> Any:

@@ -26,7 +26,7 @@ from purejaxrl_suite.meta.inner import InnerHypers, InnerState, Rule
 from purejaxrl_suite.meta.learner import Practice, System, lives_of, meta_learner
 from purejaxrl_suite.meta.lifetime import Lifetime, Window
 from purejaxrl_suite.meta.optimizers import differentiable
-from purejaxrl_suite.ops import optimizers
+from purejaxrl_suite.ops import descent, optimizers
 
 
 class LPGConfig(NamedTuple):
@@ -325,7 +325,7 @@ def _fit(
     parts: Parts, hypers: LifeHypers, baseline: Learner, transition: Transition
 ) -> tuple[Learner, Array]:
     """Move a baseline towards the lambda returns of a rollout; a constant of every derivative."""
-    params, opt_state = baseline
+    params = baseline.params
     hypers = jax.lax.stop_gradient(hypers._replace(agent=hypers.agent._replace(rule=())))
     optimizer = parts.config.optimizer(hypers.baseline_learning_rate)
     advantage, value = _advantage(parts, params, hypers.agent.gamma, hypers.gae_lambda, transition)
@@ -335,8 +335,7 @@ def _fit(
         return jnp.mean(inner.squared(advantage + value, found))
 
     error, gradient = jax.value_and_grad(loss)(params)
-    change, opt_state = optimizer.update(gradient, opt_state, params)
-    return Learner(optax.apply_updates(params, change), opt_state), error
+    return descent.move(optimizer, baseline, gradient), error
 
 
 def _advantage(

@@ -35,6 +35,7 @@ from purejaxrl_suite.meta import inner
 from purejaxrl_suite.meta.inner import Look, Optimizer
 from purejaxrl_suite.nets.builders import check_discrete
 from purejaxrl_suite.nets.encoders import expansion
+from purejaxrl_suite.ops import descent
 
 
 class OptionHypers(NamedTuple):
@@ -245,12 +246,11 @@ def options_agent(
         return OptionState(Learner(params, _optimizer(optimizer, hypers).init(params)))
 
     def update(key: Key, hypers: OptionHypers, state: OptionState, transition: Transition):
-        params, opt_state = state.learner
+        params = state.learner.params
         lessons = lessons_of(parts, hypers, params, transition)
         objective = partial(_loss, parts, hypers, transition, lessons)
         gradient, found = jax.grad(objective, has_aux=True)(params)
-        change, opt_state = _optimizer(optimizer, hypers).update(gradient, opt_state, params)
-        learner = Learner(optax.apply_updates(params, change), opt_state)
+        learner = descent.move(_optimizer(optimizer, hypers), state.learner, gradient)
         used = _use(parts, transition)
         metrics = {**found, **used, "step_reward": jnp.mean(transition.reward)}
         return OptionState(learner), metrics

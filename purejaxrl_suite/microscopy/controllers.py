@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.agents.shared.acting import only_acting
 from purejaxrl_suite.core import argument
 from purejaxrl_suite.core.types import Agent, Array, Environment, Key, Memory, PyTree
 from purejaxrl_suite.engine.evaluate import Evaluation, make_evaluate
@@ -63,21 +64,12 @@ def greedy(env: Environment, offset: tuple[float, float], seconds: float | None 
             action = jnp.concatenate([action, jnp.full((len(action), 1), dwell)], axis=-1)
         return memory, action, {}
 
-    def nothing(*arguments: Any) -> Any:
-        raise NotImplementedError("it only acts")
-
-    return Agent(
-        name="greedy",
-        observation=env.observation,
-        action=env.action,
-        hypers=(),
-        num_envs=1,
-        rollout_length=1,
-        init=lambda key, hypers: Chosen(jnp.array([along, across], jnp.float32)),
+    return only_acting(
+        "greedy",
+        env,
         act=act,
-        update=nothing,
-        probe=nothing,
         noise=lambda key, batch: jnp.zeros((batch, 0)),
+        init=lambda key, hypers: Chosen(jnp.array([along, across], jnp.float32)),
         discounted=True,
     )
 

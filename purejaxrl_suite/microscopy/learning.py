@@ -21,6 +21,7 @@ from purejaxrl_suite.engine.train import Train, training
 from purejaxrl_suite.microscopy import rate_network
 from purejaxrl_suite.microscopy.rate_network import Moments, RateModel
 from purejaxrl_suite.microscopy.transitions import Transitions, augmented
+from purejaxrl_suite.ops import descent
 
 MOST_SURVIVAL = 1.0 - 1e-6
 """Clip of the probability of no hop, so that a hop is never impossible."""
@@ -152,10 +153,9 @@ def rate_learning(config: RateConfig | None = None, updates_per_call: int = 1) -
         def step(state: RateState, xs: tuple[Array, Key]) -> tuple[RateState, Array]:
             slots, key = xs
             batch = augmented(key, jax.tree.map(lambda x: x[slots], data))
-            params, opt_state = state.learner
-            (error, moments), grads = jax.value_and_grad(loss, has_aux=True)(params, hypers, batch)
-            changes, opt_state = _adamw(hypers).update(grads, opt_state, params)
-            learner = Learner(optax.apply_updates(params, changes), opt_state)
+            both = jax.value_and_grad(loss, has_aux=True)
+            (error, moments), grads = both(state.learner.params, hypers, batch)
+            learner = descent.move(_adamw(hypers), state.learner, grads)
             return RateState(learner, rate_network.followed(state.moments, moments)), error
 
         state, errors = jax.lax.scan(step, state, (index, jax.random.split(symmetry_key, steps)))
@@ -221,10 +221,9 @@ def distillation(
         def step(learner: Learner, key: Key) -> tuple[Learner, Array]:
             context = draw(key, data)
             target = rate_network.canonical_rates(data.models, context)
-            params, opt_state = learner
-            error, grads = jax.value_and_grad(loss)(params, state.moments, context, target)
-            changes, opt_state = _adamw(hypers).update(grads, opt_state, params)
-            return Learner(optax.apply_updates(params, changes), opt_state), error
+            of_params = jax.value_and_grad(loss)
+            error, grads = of_params(learner.params, state.moments, context, target)
+            return descent.move(_adamw(hypers), learner, grads), error
 
         keys = jax.random.split(jax.random.fold_in(key, clock.update), steps)
         learner, errors = jax.lax.scan(step, state.learner, keys)

@@ -1,4 +1,4 @@
-"""Minibatch gradient descent on a batch of sequences, the inner loop of on-policy agents."""
+"""Gradient steps: a single one, and those on minibatches of sequences, for on-policy agents."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +14,12 @@ from purejaxrl_suite.ops.differentiable import norm
 
 Loss = Callable[[PyTree, Any, Any, Key | None], tuple[Array, tuple[dict[str, Array], Any]]]
 Prepare = Callable[[PyTree, Any], Any]
+
+
+def move(optimizer: optax.GradientTransformation, learner: Learner, gradient: PyTree) -> Learner:
+    """Take one step of an optimizer, by a gradient with the structure of the parameters."""
+    change, opt_state = optimizer.update(gradient, learner.opt_state, learner.params)
+    return Learner(optax.apply_updates(learner.params, change), opt_state)
 
 
 class Pooled(optax.GradientTransformation):
@@ -74,12 +80,10 @@ def descend(
         part = part if prepare is None else prepare(params, part)
         grads, (metrics, _) = jax.grad(loss, has_aux=True)(params, part, {}, drawn[1])
         grads = ravel_pytree(grads)[0] if pooled else grads
-        updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
-        params = optax.apply_updates(learner.params, updates)
         metrics = metrics | {"gradient_norm": norm(grads)}
         names[:] = metrics
         # One row for all metrics: writing to a history of each would be a kernel of each.
-        return Learner(params, opt_state), jnp.stack(list(metrics.values()))
+        return move(optimizer, learner, grads), jnp.stack(list(metrics.values()))
 
     end, rows = jax.lax.scan(step, start, (indices, keys))
     if pooled:

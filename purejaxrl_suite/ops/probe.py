@@ -32,6 +32,18 @@ def probe(
     return Probe(features=features, feature_grads=feature_grads, grads=grads, samples=samples)
 
 
+def without_metrics(
+    loss: Callable[[PyTree, Any], tuple[Array, tuple[Any, Mapping[str, Array]]]],
+) -> Callable[[PyTree, Any], tuple[Array, Mapping[str, Array]]]:
+    """Make the loss that `probe` takes of one that returns (f32[], (metrics, features))."""
+
+    def bare(params: PyTree, taps: Any) -> tuple[Array, Mapping[str, Array]]:
+        total, (_, features) = loss(params, taps)
+        return total, features
+
+    return bare
+
+
 def samples_of(batch: Any, value: Array) -> Samples:
     """Make samples of a batch with the fields of a `Minibatch`, or of a rollout, and their values.
 

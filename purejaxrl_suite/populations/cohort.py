@@ -258,6 +258,7 @@ class Phase:
         self.inner, self.cohort, self.carry = inner, cohort, carry
         self.first, self.until = span
         self.clear, self.close = inner.clear, inner.close
+        self.note, self.noted, self.path = inner.note, inner.noted, inner.path
         self.durable = inner.durable
 
     def curves(self) -> dict[str, np.ndarray]:

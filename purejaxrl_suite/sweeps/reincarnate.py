@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl_suite.agents.shared.acting import at_random
 from purejaxrl_suite.agents.shared.students import (
     Method,
     ReincarnationHypers,
@@ -21,12 +22,11 @@ from purejaxrl_suite.agents.shared.students import (
 )
 from purejaxrl_suite.agents.shared.teachers import make_teacher, ring_of
 from purejaxrl_suite.buffers import Mixed, Ring
-from purejaxrl_suite.core import joined, spaces, tree
+from purejaxrl_suite.core import joined, tree
 from purejaxrl_suite.core.argument import boolean, instance, integer, wrong
-from purejaxrl_suite.core.types import Agent, Array, Discrete, Environment, Key, PyTree, Run
+from purejaxrl_suite.core.types import Agent, Environment, Key, PyTree, Run
 from purejaxrl_suite.engine.evaluate import Evaluating, Evaluation, make_evaluate
 from purejaxrl_suite.engine.source import idle
-from purejaxrl_suite.ops import exploration
 from purejaxrl_suite.sweeps import check
 from purejaxrl_suite.sweeps.axes import Points
 from purejaxrl_suite.sweeps.before import Begin
@@ -240,15 +240,8 @@ def _ring(replay: Any) -> Ring:
 
 def _random(agent: Agent) -> Agent:
     """An agent that acts at random, for the agent's spaces."""
-    assert isinstance(agent.action, Discrete)
-    actions = agent.action.n
-
-    def act(noise: Array, hypers: Any, state: Any, memory: Any, obs: Array, explore: bool):
-        valid = spaces.valid_actions(agent.observation, agent.action, obs)
-        q = jnp.zeros((obs.shape[0], actions))
-        return memory, exploration.epsilon_greedy(noise, q, 1.0, valid), {}
-
-    return agent._replace(act=act, noise=exploration.uniform, policies={})
+    act, noise = at_random(agent.observation, agent.action)
+    return agent._replace(act=act, noise=noise, policies={})
 
 
 def _experiment(given: Any) -> Experiment:

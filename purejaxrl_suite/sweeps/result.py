@@ -94,7 +94,7 @@ class Result(NamedTuple):
             {"group": group, "chunk": chunk, **one}
             for group, stores in enumerate(self.chunks)
             for chunk, store in enumerate(stores)
-            for one in getattr(store, "inner", store).noted()  # `inner` of a phase
+            for one in store.noted()
         ]
 
     def member(self, config: Mapping[str, Any] | None = None, seed: int = 0) -> Any:

@@ -185,6 +185,7 @@ class InMemory:
         self.rows: dict[str, list[np.ndarray]] = {}
         self.state: tuple[int, PyTree] | None = None
         self.breaks: list[dict[str, Any]] = []
+        self.path = None
 
     def note(self, breaks: Iterable[Break]) -> None:
         """Note breaks of episodes on the host."""

@@ -81,6 +81,5 @@ def _s(count: int) -> str:
 
 def place(chunks: Sequence[Sequence[Any]]) -> Any:
     """Return the folder of a run, from the stores of its chunks; None in memory."""
-    store = chunks[0][0]
-    path = getattr(getattr(store, "inner", store), "path", None)  # `inner` of a phase
+    path = chunks[0][0].path
     return None if path is None else path.parents[1]

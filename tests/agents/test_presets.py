@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from purejaxrl_suite.cli.flags import agents
+from purejaxrl_suite.cli.agents import agents
 from purejaxrl_suite.core.types import Box
 from purejaxrl_suite.envs import make, probes
 from purejaxrl_suite.presets import PRESETS

@@ -5,6 +5,7 @@ import pytest
 
 import purejaxrl_suite as pjs
 from purejaxrl_suite.cli import experiment, flags
+from purejaxrl_suite.cli.agents import agents
 from purejaxrl_suite.cli.learners import learners
 from tests.shared import command
 
@@ -24,7 +25,7 @@ def test_names_are_those_of_the_agents():
         env = pjs.make("Meta-FourRooms")
         made = entry.build(env, entry.config, None, entry.hypers)
         assert made.name == ("intrinsic_reward" if name == "lir" else name)
-    assert not set(learners()) & set(flags.agents())
+    assert not set(learners()) & set(agents())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import purejaxrl_suite as pjs
 from purejaxrl_suite import cli, nets, plasticity, sparsity
 from purejaxrl_suite.agents.shared.bbf_released import AsReleased
 from purejaxrl_suite.cli import folder
-from purejaxrl_suite.cli.flags import agents
+from purejaxrl_suite.cli.agents import agents
 from purejaxrl_suite.cli.load import _of_record, curves
 from purejaxrl_suite.envs import probes, wrappers
 from purejaxrl_suite.sweeps import files

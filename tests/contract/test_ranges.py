@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl_suite.cli.flags import agents
+from purejaxrl_suite.cli.agents import agents
 from purejaxrl_suite.core import validate
 from purejaxrl_suite.core.types import ENDED, Clock
 from purejaxrl_suite.envs import probes

@@ -34,7 +34,7 @@ from purejaxrl_suite.core.types import (
 from purejaxrl_suite.envs.common import shortest_limit
 from purejaxrl_suite.ops import exploration, optimizers, schedules
 from purejaxrl_suite.ops.probe import probe as probe_loss
-from purejaxrl_suite.ops.probe import samples_of
+from purejaxrl_suite.ops.probe import samples_of, without_metrics
 
 
 class Errors(NamedTuple):
@@ -268,11 +268,7 @@ def q_learning(
         batch = made.read(state.replay, drawn.slot, n, hypers.gamma)
         q = rule.q_values(hypers, params, batch.obs, None)
 
-        def features(params: PyTree, taps: Any):
-            total, (_, found) = loss(params, taps)
-            return total, found
-
-        return probe_loss(features, params, samples_of(batch, jnp.max(q, axis=-1)))
+        return probe_loss(without_metrics(loss), params, samples_of(batch, jnp.max(q, axis=-1)))
 
     def anneal(hypers: Any, clock: types.Clock) -> Any:
         """Anneal epsilon by the steps taken so far; it is constant until learning begins."""

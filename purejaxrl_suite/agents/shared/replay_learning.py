@@ -13,7 +13,7 @@ import optax
 
 from purejaxrl_suite.core import tree
 from purejaxrl_suite.core.types import Array, Learner, Network, PyTree
-from purejaxrl_suite.ops import schedules
+from purejaxrl_suite.ops import descent, schedules
 from purejaxrl_suite.ops.differentiable import norm
 
 Metrics = dict[str, Array]
@@ -73,9 +73,7 @@ def gradient_step(
     Returns the learner, the metrics with `gradient_norm`, and the loss's extra result.
     """
     grads, (metrics, extra) = jax.grad(loss, has_aux=True)(learner.params, {})
-    updates, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
-    params = optax.apply_updates(learner.params, updates)
-    return Learner(params, opt_state), metrics | {"gradient_norm": norm(grads)}, extra
+    return descent.move(optimizer, learner, grads), metrics | {"gradient_norm": norm(grads)}, extra
 
 
 def follow(target: PyTree, params: PyTree, steps: Array, rule: Target) -> PyTree:
