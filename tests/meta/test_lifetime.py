@@ -46,7 +46,9 @@ def equal(x, y, tolerance=0.0):
 
 
 ADAM = partial(optimizers.adam, eps=1e-2)
-"""With a smaller epsilon its first step is the sign of the gradient, which has no derivative."""
+"""With a smaller epsilon its first step is the sign of the gradient, which has no derivative. With
+this one it bends where a gradient is 0, as it is where the rule gives a weight of 0: differences
+across such a bend are none of its derivative, so their step is small there."""
 OPTIMIZERS = {"sgd": optax.sgd, "adam": ADAM}
 SOON = [("reward", "sgd", 2), ("targets", "sgd", 2)]
 CASES = [
@@ -65,7 +67,9 @@ def test_meta_gradients_equal_central_differences(name, kind, updates):
         env = make_env()
         system, hypers = build(env, OPTIMIZERS[kind])
         loss, (rule, _) = loss_of(system, hypers, env, updates), known(system, hypers)
-    assert largest(check_derivatives(loss, rule)) > 1e-5, "something of the rule acts"
+    step = 1e-5 if (name, kind) == ("rule", "adam") else 1e-3
+    found = check_derivatives(loss, rule, step=step)
+    assert largest(found) > 1e-5, "something of the rule acts"
 
 
 @slow
